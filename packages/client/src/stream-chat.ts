@@ -1,0 +1,159 @@
+import { ClientError, errorFrom, memberOf } from './client-error.ts'
+import type { Provisional } from './revisable-text.ts'
+import { parseServerSentEvents } from './sse.ts'
+
+/** Committed text: never taken back. */
+export interface ChatDelta {
+  type: 'delta'
+  text: string
+}
+
+/** The tail after the committed offset `base` now reads `text`. Only from servers that were asked for it. */
+export interface ChatProvisional extends Provisional {
+  type: 'provisional'
+  /** Number of tokens the text covers. */
+  tokens?: number
+  /** Why a tail was taken back. */
+  reason?: string
+}
+
+/** Token counts as the wire has them. */
+export interface ChatUsage {
+  prompt_tokens: number
+  completion_tokens: number
+  total_tokens: number
+  prompt_tokens_details?: { cached_tokens?: number }
+  completion_tokens_details?: { accepted_prediction_tokens?: number; rejected_prediction_tokens?: number }
+}
+
+/** The end of the reply; nothing follows. */
+export interface ChatDone {
+  type: 'done'
+  /** `stop`, `length` and so on; null when the server never said. */
+  finishReason: string | null
+  /** With `stream_options.include_usage`. */
+  usage?: ChatUsage
+  /** The server's `timings` (milliseconds and counts, wire names such as `prompt_ms`), where it gave them. */
+  timings?: Record<string, number | null>
+}
+
+export type ChatEvent = ChatDelta | ChatProvisional | ChatDone
+
+export interface StreamChatOptions {
+  /** Extra request headers, for example `authorization`. */
+  headers?: Record<string, string>
+  /** Ends the request; the iteration then fails with the signal's reason. */
+  signal?: AbortSignal
+}
+
+/**
+ * POSTs a chat completion and yields the events of choice 0. The body is sent as it is with `stream: true`: ask for
+ * revisable text with `stream_options: { include_provisional: true }`, for counts with `include_usage: true`. Leaving
+ * the loop early ends the request.
+ *
+ * @param url the whole address, for example `http://127.0.0.1:8080/v1/chat/completions`
+ * @throws ClientError when the server refuses, reports a failure in the stream, or ends the stream too early
+ * @throws whatever `fetch` throws when the server cannot be reached or the signal is aborted
+ */
+export async function* streamChat(
+  url: string | URL,
+  body: Record<string, unknown>,
+  options: StreamChatOptions = {},
+): AsyncGenerator<ChatEvent, void, undefined> {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', accept: 'text/event-stream', ...options.headers },
+    body: JSON.stringify({ ...body, stream: true }),
+    signal: options.signal ?? null,
+  })
+  if (!response.ok || response.body === null) throw await httpError(response)
+
+  const done: ChatDone = { type: 'done', finishReason: null }
+  let ended = false
+  for await (const data of parseServerSentEvents(response.body)) {
+    // Read to the end of the response: a cancelled one costs the connection, and the next request its handshake.
+    if (ended) continue
+    if (data === '[DONE]') {
+      ended = true
+      yield done
+      continue
+    }
+    const chunk = parseChunk(response.status, data)
+    for (const event of eventsOf(chunk)) yield event
+    note(chunk, done)
+  }
+  if (ended) return
+  // Some servers close without [DONE]; a reply that has its finish reason is whole all the same.
+  if (done.finishReason === null) {
+    throw new ClientError(response.status, 'incomplete_stream', 'the stream ended before the reply was finished')
+  }
+  yield done
+}
+
+async function httpError(response: Response): Promise<ClientError> {
+  const text = await response.text()
+  const message = text.trim() || response.statusText || `the server answered with status ${response.status}`
+  let body: unknown
+  try {
+    body = JSON.parse(text)
+  } catch {
+    // Not JSON (a proxy's page, say): the text itself is the message.
+  }
+  return errorFrom(response.status, body, { code: 'http_error', message })
+}
+
+function parseChunk(status: number, data: string): unknown {
+  let chunk: unknown
+  try {
+    chunk = JSON.parse(data)
+  } catch {
+    throw new ClientError(status, 'stream_error', `the stream holds an event that is not JSON: ${data.slice(0, 80)}`)
+  }
+  if (memberOf(chunk, 'error') !== undefined) {
+    throw errorFrom(status, chunk, { code: 'stream_error', message: 'the server failed while streaming' })
+  }
+  return chunk
+}
+
+function* eventsOf(chunk: unknown): Generator<ChatEvent> {
+  const text = memberOf(memberOf(firstChoice(chunk), 'delta'), 'content')
+  if (typeof text === 'string' && text !== '') yield { type: 'delta', text }
+  const provisional = memberOf(chunk, 'provisional')
+  if (isProvisional(provisional) && (memberOf(provisional, 'index') ?? 0) === 0) {
+    const { rev, base, text, tokens, stability, source, reason } = provisional
+    yield {
+      type: 'provisional',
+      rev,
+      base,
+      text,
+      ...(tokens === undefined ? {} : { tokens }),
+      ...(stability === undefined ? {} : { stability }),
+      ...(source === undefined ? {} : { source }),
+      ...(reason === undefined ? {} : { reason }),
+    }
+  }
+}
+
+function isProvisional(value: unknown): value is Omit<ChatProvisional, 'type'> {
+  return (
+    typeof memberOf(value, 'rev') === 'number' &&
+    typeof memberOf(value, 'base') === 'number' &&
+    typeof memberOf(value, 'text') === 'string'
+  )
+}
+
+function firstChoice(chunk: unknown): unknown {
+  const choices = memberOf(chunk, 'choices')
+  if (!Array.isArray(choices)) return undefined
+  return choices.find((choice: unknown) => (memberOf(choice, 'index') ?? 0) === 0)
+}
+
+/** Finish reason, usage and timings may come in different chunks; the last of each counts. */
+function note(chunk: unknown, done: ChatDone): void {
+  const reason = memberOf(firstChoice(chunk), 'finish_reason')
+  if (typeof reason === 'string') done.finishReason = reason
+  const usage = memberOf(chunk, 'usage')
+  if (typeof usage === 'object' && usage !== null) done.usage = usage as ChatUsage
+  const timings = memberOf(chunk, 'timings')
+  if (typeof timings === 'object' && timings !== null) done.timings = timings as Record<string, number | null>
+}

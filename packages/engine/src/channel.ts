@@ -1,0 +1,34 @@
+/** An unbounded queue between one writer and one async reader. Bounded in practice by the reply's length. */
+export class Channel<T> {
+  readonly #items: T[] = []
+  #closed = false
+  #error: unknown
+  #wake: (() => void) | undefined
+
+  push(item: T): void {
+    if (this.#closed) return
+    this.#items.push(item)
+    this.#wake?.()
+  }
+
+  close(error?: unknown): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#error = error
+    this.#wake?.()
+  }
+
+  async *read(): AsyncGenerator<T, void, undefined> {
+    for (;;) {
+      while (this.#items.length > 0) yield this.#items.shift()!
+      if (this.#closed) {
+        if (this.#error !== undefined) throw this.#error
+        return
+      }
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+      this.#wake = undefined
+    }
+  }
+}

@@ -1,0 +1,53 @@
+import type { Sequence } from './flow/sequence.ts'
+import type { LookupIndex } from './propose/lookup.ts'
+import type { Draft } from './propose/proposer.ts'
+import type { SkimPlan } from './propose/skim.ts'
+import type { Guess, Reply } from './reply.ts'
+import type { ProposerName, Sampling } from './request.ts'
+
+/** A look ahead that is running on a fork. */
+export interface Look {
+  readonly fork: Sequence
+  readonly tokens: number[]
+  readonly stabilities: number[]
+}
+
+/** One request between its arrival and its last event. */
+export interface Flight {
+  readonly prompt: readonly number[]
+  readonly sampling: Sampling
+  readonly maxTokens: number
+  readonly proposers: ReadonlySet<ProposerName>
+  readonly reply: Reply
+  readonly lookup: LookupIndex | undefined
+  /** Where to skim; cleared when the look was taken or given up. */
+  skim: SkimPlan | undefined
+  look: Look | undefined
+  /** Undefined while it waits for a place. */
+  sequence: Sequence | undefined
+  /** KV cells reserved for it. */
+  cells: number
+  /** The tail's tokens with their stability, for showing. */
+  guesses: Guess[]
+  /** Who proposed the tail, and how many of it were confirmed so far. */
+  draft: { source: ProposerName; match: number; offered: number; right: number } | undefined
+  /** Ends the reading side, with an error if there was one. */
+  close(error?: unknown): void
+}
+
+/** The tail of a flight becomes this draft (its first `length` tokens). */
+export function setDraft(flight: Flight, draft: Draft & { match?: number }, length: number): number[] {
+  const tokens = draft.tokens.slice(0, length)
+  flight.guesses = tokens.map((token, i) => ({ token, stability: draft.confidences[i]! }))
+  flight.draft = { source: draft.source, match: draft.match ?? 0, offered: tokens.length, right: 0 }
+  flight.reply.timings.draftedN += tokens.length
+  return tokens
+}
+
+/** Adds one guess to the tail, as an exit does while it speaks. */
+export function addGuess(flight: Flight, source: ProposerName, guess: Guess): void {
+  flight.guesses.push(guess)
+  flight.draft ??= { source, match: 0, offered: 0, right: 0 }
+  flight.draft.offered++
+  flight.reply.timings.draftedN++
+}

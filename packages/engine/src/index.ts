@@ -1,0 +1,5 @@
+export { Engine, type Generation } from './engine.ts'
+export { type ErrorCode, errorCodes, IncipitError } from './errors.ts'
+export * from './gguf/index.ts'
+export type * from './request.ts'
+export type { EngineStats } from './stats.ts'

@@ -1,0 +1,115 @@
+import koffi from 'koffi'
+import { IncipitError } from '../errors.ts'
+import type { BatchStruct } from './layouts.ts'
+import type { Pointer } from './library.ts'
+
+/**
+ * The rows of one decode. Its arrays live in native memory that stays put for the batch's life, so an asynchronous
+ * decode never reads memory the garbage collector moved.
+ */
+export class Batch implements Disposable {
+  readonly capacity: number
+  /** Width of the states that enter instead of tokens, 0 for a batch of tokens. */
+  readonly stateWidth: number
+  /** Most sequences that one row may belong to. */
+  readonly sequencesPerRow: number
+  #rows = 0
+  #memory: Pointer
+  readonly #struct: BatchStruct
+  readonly #token: Int32Array
+  readonly #state: Float32Array
+  readonly #position: Int32Array
+  readonly #sequenceCount: Int32Array
+  readonly #sequence: Int32Array
+  readonly #output: Int8Array
+
+  constructor(capacity: number, options: { stateWidth?: number; sequencesPerRow?: number } = {}) {
+    this.capacity = capacity
+    this.stateWidth = options.stateWidth ?? 0
+    this.sequencesPerRow = options.sequencesPerRow ?? 1
+    const stateBytes = 4 * capacity * this.stateWidth
+    const tokenBytes = this.stateWidth === 0 ? 4 * capacity : 0
+    // Order by alignment: pointers, 4-byte words, bytes.
+    const pointers = 0
+    const state = pointers + 8 * capacity
+    const token = state + stateBytes
+    const position = token + tokenBytes
+    const count = position + 4 * capacity
+    const sequence = count + 4 * capacity
+    const output = sequence + 4 * capacity * this.sequencesPerRow
+    this.#memory = koffi.alloc('uint8_t', output + capacity) as Pointer
+    const view = koffi.view(this.#memory, output + capacity)
+    this.#state = new Float32Array(view, state, capacity * this.stateWidth)
+    this.#token = new Int32Array(view, token, tokenBytes / 4)
+    this.#position = new Int32Array(view, position, capacity)
+    this.#sequenceCount = new Int32Array(view, count, capacity)
+    this.#sequence = new Int32Array(view, sequence, capacity * this.sequencesPerRow)
+    this.#output = new Int8Array(view, output, capacity)
+    const address = new BigUint64Array(view, pointers, capacity)
+    for (let row = 0; row < capacity; row++) {
+      address[row] = this.#memory + BigInt(sequence + 4 * row * this.sequencesPerRow)
+    }
+    this.#struct = {
+      n_tokens: 0,
+      token: tokenBytes > 0 ? this.#memory + BigInt(token) : 0n,
+      embd: stateBytes > 0 ? this.#memory + BigInt(state) : 0n,
+      pos: this.#memory + BigInt(position),
+      n_seq_id: this.#memory + BigInt(count),
+      seq_id: this.#memory + BigInt(pointers),
+      logits: this.#memory + BigInt(output),
+    }
+  }
+
+  get rows(): number {
+    return this.#rows
+  }
+
+  clear(): void {
+    this.#rows = 0
+  }
+
+  /** Adds one row: a token, or in a batch of states the state that enters the stage's first layer. */
+  add(input: number | Float32Array, position: number, sequences: readonly number[], output: boolean): void {
+    const row = this.#rows
+    if (this.#memory === 0n) throw new IncipitError('disposed', 'the batch was disposed')
+    if (row >= this.capacity) {
+      throw new IncipitError('batch_invalid', `a batch holds ${this.capacity} rows; one more was added`)
+    }
+    if (sequences.length === 0 || sequences.length > this.sequencesPerRow) {
+      throw new IncipitError(
+        'batch_invalid',
+        `a row belongs to 1..${this.sequencesPerRow} sequences, not ${sequences.length}`,
+      )
+    }
+    if (typeof input === 'number') {
+      if (this.stateWidth !== 0) throw new IncipitError('batch_invalid', 'a token in a batch of states')
+      this.#token[row] = input
+    } else {
+      if (input.length !== this.stateWidth) {
+        throw new IncipitError(
+          'batch_invalid',
+          `a state of ${input.length} values in a batch of width ${this.stateWidth}`,
+        )
+      }
+      this.#state.set(input, row * this.stateWidth)
+    }
+    this.#position[row] = position
+    this.#sequenceCount[row] = sequences.length
+    this.#sequence.set(sequences, row * this.sequencesPerRow)
+    this.#output[row] = output ? 1 : 0
+    this.#rows = row + 1
+  }
+
+  /** The native struct. Only for use inside `llama/`. */
+  get struct(): BatchStruct {
+    if (this.#memory === 0n) throw new IncipitError('disposed', 'the batch was disposed')
+    this.#struct.n_tokens = this.#rows
+    return this.#struct
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#memory === 0n) return
+    koffi.free(this.#memory)
+    this.#memory = 0n
+  }
+}

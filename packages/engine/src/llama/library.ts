@@ -1,0 +1,281 @@
+import { existsSync, readdirSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import koffi, { type LibraryHandle } from 'koffi'
+import { IncipitError } from '../errors.ts'
+import type { Log } from '../request.ts'
+import {
+  BatchStruct,
+  ContextParams,
+  libraryRelease,
+  libraryVersion,
+  ModelParams,
+  ThreadpoolParams,
+  TypeTraits,
+} from './layouts.ts'
+
+/** A native address. koffi gives and takes them as BigInt; 0n is NULL. */
+export type Pointer = bigint
+
+/** A native function with its asynchronous form, which runs on a libuv thread. */
+interface NativeFunction<A extends unknown[], R> {
+  (...args: A): R
+  async(...args: [...A, (error: Error | null, result: R) => void]): void
+}
+
+/** Every native function we call, once, with its types. */
+export interface Library {
+  directory: string
+  modelDefaultParams: NativeFunction<[], ModelParams>
+  contextDefaultParams: NativeFunction<[], ContextParams>
+  modelLoad: NativeFunction<[path: string, params: ModelParams], Pointer>
+  modelFree: NativeFunction<[model: Pointer], void>
+  modelParameters: NativeFunction<[model: Pointer], number | bigint>
+  modelFileType: NativeFunction<[model: Pointer], number>
+  fileTypeName: NativeFunction<[type: number], string>
+  modelEmbedding: NativeFunction<[model: Pointer], number>
+  modelLayers: NativeFunction<[model: Pointer], number>
+  modelTrainingContext: NativeFunction<[model: Pointer], number>
+  modelHasEncoder: NativeFunction<[model: Pointer], boolean>
+  modelIsRecurrent: NativeFunction<[model: Pointer], boolean>
+  modelIsHybrid: NativeFunction<[model: Pointer], boolean>
+  modelVocab: NativeFunction<[model: Pointer], Pointer>
+  modelChatTemplate: NativeFunction<[model: Pointer, name: null], string | null>
+  contextInit: NativeFunction<[model: Pointer, params: ContextParams], Pointer>
+  contextFree: NativeFunction<[context: Pointer], void>
+  contextCells: NativeFunction<[context: Pointer], number>
+  contextMemory: NativeFunction<[context: Pointer], Pointer>
+  decode: NativeFunction<[context: Pointer, batch: BatchStruct], number>
+  synchronize: NativeFunction<[context: Pointer], void>
+  setAbortCallback: NativeFunction<[context: Pointer, callback: Pointer, data: Pointer], void>
+  setEmbeddings: NativeFunction<[context: Pointer, value: boolean], void>
+  setLayerInput: NativeFunction<[context: Pointer, layer: number, value: boolean], void>
+  layerInput: NativeFunction<[context: Pointer, layer: number], Pointer>
+  logits: NativeFunction<[context: Pointer, row: number], Pointer>
+  embeddings: NativeFunction<[context: Pointer, row: number], Pointer>
+  attachThreadpool: NativeFunction<[context: Pointer, pool: Pointer, poolBatch: Pointer], void>
+  threadpoolNew: (threads: number) => Pointer
+  threadpoolFree: (pool: Pointer) => void
+  sequenceRemove: NativeFunction<[memory: Pointer, sequence: number, from: number, to: number], boolean>
+  sequenceCopy: NativeFunction<[memory: Pointer, from: number, to: number, start: number, end: number], void>
+  sequenceMin: NativeFunction<[memory: Pointer, sequence: number], number>
+  sequenceMax: NativeFunction<[memory: Pointer, sequence: number], number>
+  vocabTokens: NativeFunction<[vocab: Pointer], number>
+  vocabIsEndOfGeneration: NativeFunction<[vocab: Pointer, token: number], boolean>
+  vocabIsControl: NativeFunction<[vocab: Pointer, token: number], boolean>
+  vocabBos: NativeFunction<[vocab: Pointer], number>
+  vocabEos: NativeFunction<[vocab: Pointer], number>
+  vocabAddBos: NativeFunction<[vocab: Pointer], boolean>
+  tokenize: NativeFunction<
+    [
+      vocab: Pointer,
+      text: Uint8Array,
+      length: number,
+      tokens: Int32Array,
+      size: number,
+      special: boolean,
+      parse: boolean,
+    ],
+    number
+  >
+  tokenToPiece: NativeFunction<
+    [vocab: Pointer, token: number, buffer: Uint8Array, size: number, strip: number, special: boolean],
+    number
+  >
+  typeTraits: NativeFunction<[type: number], Pointer>
+  quantizeChunk: NativeFunction<
+    [type: number, source: Float32Array, target: Uint8Array, start: number, rows: number, columns: number, m: null],
+    number
+  >
+  /** memcpy from native memory into an array of ours. */
+  copyFrom: NativeFunction<[target: ArrayBufferView, source: Pointer, bytes: number], Pointer>
+  /** Address of libc's strlen: an abort callback without JavaScript, see `context.ts`. */
+  strlen: Pointer
+}
+
+let loaded: Library | undefined
+
+/** Where log lines of llama.cpp go; one library, so one sink for the process. */
+let sink: Log | undefined
+const recent: string[] = []
+const levels = ['debug', 'debug', 'info', 'warn', 'error', 'debug'] as const
+
+/** Sends llama.cpp's own log to `log`; without one it is silent. */
+export function setNativeLog(log: Log | undefined): void {
+  sink = log
+}
+
+/** The last warnings and errors llama.cpp printed since the former call: the reason why a load failed. */
+export function takeNativeErrors(): string {
+  return recent.splice(0).join(' ').trim()
+}
+
+function onNativeLog(level: number, text: string): void {
+  const line = text.trimEnd()
+  if (line === '') return
+  const name = levels[level] ?? 'debug'
+  if (name === 'warn' || name === 'error') {
+    recent.push(line)
+    if (recent.length > 8) recent.shift()
+  }
+  sink?.(name, `llama.cpp: ${line}`)
+}
+
+function libraryDirectory(): string {
+  const custom = process.env.INCIPIT_LLAMA_LIB
+  if (custom !== undefined && custom !== '') return custom
+  const name = `${process.platform === 'darwin' ? 'mac' : process.platform}-${process.arch}`
+  const platform = name === 'mac-arm64' ? 'mac-arm64-metal' : name.replace('win32', 'win')
+  try {
+    const entry = createRequire(import.meta.url).resolve(`@node-llama-cpp/${platform}`)
+    return join(dirname(entry), '..', 'bins', platform)
+  } catch (cause) {
+    throw new IncipitError(
+      'native_library',
+      `no llama.cpp library for ${platform}: install @node-llama-cpp/${platform}@3.22.1, or name a folder with the ` +
+        `libraries of llama.cpp ${libraryRelease} in INCIPIT_LLAMA_LIB`,
+      { cause },
+    )
+  }
+}
+
+function libraryFile(directory: string, name: string): string {
+  const pattern = new RegExp(`^(lib)?${name}(\\.v[\\d.]+)?\\.(so|dylib|dll)$`)
+  const file = existsSync(directory) ? readdirSync(directory).find((entry) => pattern.test(entry)) : undefined
+  if (file === undefined) {
+    throw new IncipitError(
+      'native_library',
+      `no ${name} library in ${directory} (llama.cpp ${libraryRelease} is needed)`,
+    )
+  }
+  return join(directory, file)
+}
+
+function open(path: string): LibraryHandle {
+  try {
+    return koffi.load(path, { global: true })
+  } catch (cause) {
+    throw new IncipitError('native_library', `cannot load ${path}: ${(cause as Error).message}`, { cause })
+  }
+}
+
+/**
+ * Loads llama.cpp once per process: libggml-base, libggml, the backends, libllama, in this order.
+ * @throws IncipitError `native_library` when it is missing or has another version than our struct layouts.
+ */
+export function library(): Library {
+  if (loaded !== undefined) return loaded
+  const directory = libraryDirectory()
+  const base = open(libraryFile(directory, 'ggml-base'))
+  const ggml = open(libraryFile(directory, 'ggml'))
+  const llama = open(libraryFile(directory, 'llama'))
+
+  const version = (llama.func('const char *llama_version()') as () => string)()
+  if (version !== libraryVersion) {
+    throw new IncipitError(
+      'native_library',
+      `${directory} holds llama.cpp ${version}, but incipit is built for ${libraryVersion} (release ${libraryRelease})`,
+    )
+  }
+
+  const LogCallback = koffi.proto('void incipit_log(int level, const char *text, void *user_data)')
+  const callback = koffi.register(onNativeLog, koffi.pointer(LogCallback))
+  llama.func('void llama_log_set(void *callback, void *user_data)')(callback, 0n)
+  ggml.func('void ggml_backend_load_all_from_path(const char *directory)')(directory)
+  llama.func('void llama_backend_init()')()
+
+  const libc = koffi.load(process.platform === 'darwin' ? '/usr/lib/libSystem.B.dylib' : 'libc.so.6')
+  const f = <F>(definition: string, from = llama): F => from.func(definition) as unknown as F
+  const threadpool = cpuThreadpool(base, ggml)
+
+  loaded = {
+    directory,
+    modelDefaultParams: f('llama_model_params llama_model_default_params()'),
+    contextDefaultParams: f('llama_context_params llama_context_default_params()'),
+    modelLoad: f('void *llama_model_load_from_file(const char *path, llama_model_params params)'),
+    modelFree: f('void llama_model_free(void *model)'),
+    modelParameters: f('uint64_t llama_model_n_params(void *model)'),
+    modelFileType: f('int32_t llama_model_ftype(void *model)'),
+    fileTypeName: f('const char *llama_ftype_name(int32_t type)'),
+    modelEmbedding: f('int32_t llama_model_n_embd(void *model)'),
+    modelLayers: f('int32_t llama_model_n_layer(void *model)'),
+    modelTrainingContext: f('int32_t llama_model_n_ctx_train(void *model)'),
+    modelHasEncoder: f('bool llama_model_has_encoder(void *model)'),
+    modelIsRecurrent: f('bool llama_model_is_recurrent(void *model)'),
+    modelIsHybrid: f('bool llama_model_is_hybrid(void *model)'),
+    modelVocab: f('void *llama_model_get_vocab(void *model)'),
+    modelChatTemplate: f('const char *llama_model_chat_template(void *model, const char *name)'),
+    contextInit: f('void *llama_init_from_model(void *model, llama_context_params params)'),
+    contextFree: f('void llama_free(void *context)'),
+    contextCells: f('uint32_t llama_n_ctx(void *context)'),
+    contextMemory: f('void *llama_get_memory(void *context)'),
+    decode: f('int32_t llama_decode(void *context, llama_batch batch)'),
+    synchronize: f('void llama_synchronize(void *context)'),
+    setAbortCallback: f('void llama_set_abort_callback(void *context, void *callback, void *data)'),
+    setEmbeddings: f('void llama_set_embeddings(void *context, bool value)'),
+    setLayerInput: f(
+      'void _Z30llama_set_embeddings_layer_inpP13llama_contextjb(void *context, uint32_t layer, bool v)',
+    ),
+    layerInput: f('void *_Z30llama_get_embeddings_layer_inpP13llama_contextj(void *context, uint32_t layer)'),
+    logits: f('void *llama_get_logits_ith(void *context, int32_t row)'),
+    embeddings: f('void *llama_get_embeddings_ith(void *context, int32_t row)'),
+    attachThreadpool: f('void llama_attach_threadpool(void *context, void *pool, void *pool_batch)'),
+    ...threadpool,
+    sequenceRemove: f('bool llama_memory_seq_rm(void *memory, int32_t sequence, int32_t from, int32_t to)'),
+    sequenceCopy: f('void llama_memory_seq_cp(void *memory, int32_t from, int32_t to, int32_t start, int32_t end)'),
+    sequenceMin: f('int32_t llama_memory_seq_pos_min(void *memory, int32_t sequence)'),
+    sequenceMax: f('int32_t llama_memory_seq_pos_max(void *memory, int32_t sequence)'),
+    vocabTokens: f('int32_t llama_vocab_n_tokens(void *vocab)'),
+    vocabIsEndOfGeneration: f('bool llama_vocab_is_eog(void *vocab, int32_t token)'),
+    vocabIsControl: f('bool llama_vocab_is_control(void *vocab, int32_t token)'),
+    vocabBos: f('int32_t llama_vocab_bos(void *vocab)'),
+    vocabEos: f('int32_t llama_vocab_eos(void *vocab)'),
+    vocabAddBos: f('bool llama_vocab_get_add_bos(void *vocab)'),
+    tokenize: f(
+      'int32_t llama_tokenize(void *v, void *text, int32_t n, void *tokens, int32_t max, bool add, bool parse)',
+    ),
+    tokenToPiece: f(
+      'int32_t llama_token_to_piece(void *v, int32_t token, void *b, int32_t n, int32_t strip, bool special)',
+    ),
+    typeTraits: f('void *ggml_get_type_traits(int type)', base),
+    quantizeChunk: f(
+      'size_t ggml_quantize_chunk(int type, void *src, void *dst, int64_t start, int64_t rows, int64_t cols, void *m)',
+      base,
+    ),
+    copyFrom: f('void *memcpy(void *target, void *source, size_t bytes)', libc),
+    strlen: libc.symbol('strlen') as Pointer,
+  }
+  return loaded
+}
+
+/** The CPU back end's persistent thread pool: without one, every decode starts and joins its threads anew. */
+function cpuThreadpool(base: LibraryHandle, ggml: LibraryHandle): Pick<Library, 'threadpoolNew' | 'threadpoolFree'> {
+  const cpuDeviceType = 0
+  const device = ggml.func('void *ggml_backend_dev_by_type(int type)')(cpuDeviceType) as Pointer
+  const registry = base.func('void *ggml_backend_dev_backend_reg(void *device)')(device) as Pointer
+  const procAddress = base.func('void *ggml_backend_reg_get_proc_address(void *registry, const char *name)')
+  const create = koffi.proto('void *ggml_threadpool_new_t(_Inout_ ggml_threadpool_params *params)')
+  const free = koffi.proto('void ggml_threadpool_free_t(void *pool)')
+  const newAddress = procAddress(registry, 'ggml_threadpool_new') as Pointer | null
+  const freeAddress = procAddress(registry, 'ggml_threadpool_free') as Pointer | null
+  if (!newAddress || !freeAddress) throw new IncipitError('native_library', 'the CPU back end lacks thread pools')
+  const anyCore = new Array<boolean>(512).fill(false)
+  return {
+    threadpoolNew: (threads) => {
+      const params = { cpumask: anyCore, n_threads: threads, prio: 0, poll: 50, strict_cpu: false, paused: false }
+      return koffi.call(newAddress, create, params) as Pointer
+    },
+    threadpoolFree: (pool) => {
+      koffi.call(freeAddress, free, pool)
+    },
+  }
+}
+
+/** Size of `ggml_threadpool_params` and the other by-value structs, for the layout test. */
+export const structSizes = {
+  modelParams: koffi.sizeof(ModelParams),
+  contextParams: koffi.sizeof(ContextParams),
+  batch: koffi.sizeof(BatchStruct),
+  threadpool: koffi.sizeof(ThreadpoolParams),
+  typeTraits: koffi.sizeof(TypeTraits),
+}

@@ -1,0 +1,109 @@
+import { IncipitError } from '../errors.ts'
+import { architectureOf, type Metadata, readGguf } from '../gguf/index.ts'
+import { library, type Pointer, takeNativeErrors } from './library.ts'
+import { Vocab } from './vocab.ts'
+
+// llama.h: LLAMA_LOAD_MODE_MMAP. Weights are shared between processes and between a model and its stage files' page cache.
+const loadModeMmap = 1
+
+/** A model's weights in memory. Owns its handle; contexts made from it must be disposed first. */
+export class Model implements Disposable {
+  readonly path: string
+  readonly vocab: Vocab
+  readonly architecture: string
+  readonly description: string
+  readonly layers: number
+  /** Width of the hidden state, `n_embd`. */
+  readonly embedding: number
+  readonly trainingContext: number
+  /** Jinja source of the chat template, or undefined. */
+  readonly chatTemplate: string | undefined
+  /** Bytes of KV cache per cell at F16, all layers. */
+  readonly cellBytes: number
+  /** A recurrent or hybrid memory can not be rolled back to an arbitrary position. */
+  readonly rollsBack: boolean
+  #handle: Pointer
+
+  private constructor(path: string, handle: Pointer, architecture: string, cellBytes: number) {
+    const lib = library()
+    this.path = path
+    this.#handle = handle
+    this.architecture = architecture
+    this.cellBytes = cellBytes
+    const type = lib.fileTypeName(lib.modelFileType(handle))
+    this.description = `${architecture}, ${short(Number(lib.modelParameters(handle)))} parameters, ${type}`
+    this.layers = lib.modelLayers(handle)
+    this.embedding = lib.modelEmbedding(handle)
+    this.trainingContext = lib.modelTrainingContext(handle)
+    this.chatTemplate = lib.modelChatTemplate(handle, null) ?? undefined
+    this.rollsBack = !lib.modelIsRecurrent(handle) && !lib.modelIsHybrid(handle)
+    this.vocab = new Vocab(lib.modelVocab(handle))
+  }
+
+  /**
+   * Reads the header ourselves first, so that a broken file is a named error and never reaches native code.
+   * @throws IncipitError `model_not_found`, `model_invalid`, `model_unsupported`, `native_library`
+   */
+  static async load(path: string): Promise<Model> {
+    const gguf = await readGguf(path)
+    const lib = library()
+    const architecture = architectureOf(gguf)
+    takeNativeErrors()
+    const params = { ...lib.modelDefaultParams(), n_gpu_layers: -1, load_mode: loadModeMmap }
+    const handle = await new Promise<Pointer>((resolve, reject) =>
+      lib.modelLoad.async(path, params, (error, result) => (error ? reject(error) : resolve(result))),
+    )
+    const reason = takeNativeErrors()
+    if (!handle) {
+      throw new IncipitError(
+        'model_unsupported',
+        `llama.cpp cannot load ${path} (architecture '${architecture}'): ${reason}`,
+      )
+    }
+    if (lib.modelHasEncoder(handle)) {
+      lib.modelFree(handle)
+      throw new IncipitError(
+        'model_unsupported',
+        `${path} is an encoder-decoder model; incipit runs decoder-only models`,
+      )
+    }
+    return new Model(path, handle, architecture, cellBytes(gguf.metadata, architecture))
+  }
+
+  /** The native handle. Only for use inside `llama/`. */
+  get handle(): Pointer {
+    if (this.#handle === 0n) throw new IncipitError('disposed', `the model ${this.path} was disposed`)
+    return this.#handle
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#handle === 0n) return
+    library().modelFree(this.#handle)
+    this.#handle = 0n
+    this.vocab[Symbol.dispose]()
+  }
+}
+
+function short(count: number): string {
+  const [divisor, unit] = count >= 1e9 ? [1e9, 'B'] : count >= 1e6 ? [1e6, 'M'] : [1e3, 'k']
+  return `${(count / divisor).toPrecision(3)}${unit}`
+}
+
+/** KV bytes of one cell at F16: 2 bytes x (key + value width) x KV heads, summed over the layers. */
+function cellBytes(metadata: Metadata, architecture: string): number {
+  const number = (key: string): number | undefined => {
+    const value = metadata.get(`${architecture}.${key}`)?.value
+    return typeof value === 'number' || typeof value === 'bigint' ? Number(value) : undefined
+  }
+  const layers = number('block_count') ?? 0
+  const heads = number('attention.head_count') ?? 1
+  const headWidth = (number('embedding_length') ?? 0) / heads
+  const width = (number('attention.key_length') ?? headWidth) + (number('attention.value_length') ?? headWidth)
+  const perLayer = metadata.get(`${architecture}.attention.head_count_kv`)
+  let kvHeads = layers * (number('attention.head_count_kv') ?? heads)
+  if (perLayer?.type === 'array' && perLayer.of !== 'string') {
+    kvHeads = 0
+    for (const heads of perLayer.value) kvHeads += Number(heads)
+  }
+  return 2 * width * kvHeads
+}

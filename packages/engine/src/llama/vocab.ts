@@ -1,0 +1,95 @@
+import { IncipitError } from '../errors.ts'
+import { library, type Pointer } from './library.ts'
+
+/** The tokenizer of a model. Lives as long as the model. */
+export class Vocab implements Disposable {
+  readonly size: number
+  /** -1 where the model has none. */
+  readonly bos: number
+  readonly eos: number
+  readonly addsBos: boolean
+  #handle: Pointer
+  #pieces: (Uint8Array | undefined)[] = []
+  #ends: Set<number>
+
+  constructor(handle: Pointer) {
+    const lib = library()
+    this.#handle = handle
+    this.size = lib.vocabTokens(handle)
+    this.bos = lib.vocabBos(handle)
+    this.eos = lib.vocabEos(handle)
+    this.addsBos = lib.vocabAddBos(handle)
+    this.#ends = new Set()
+    for (let token = 0; token < this.size; token++) {
+      if (lib.vocabIsEndOfGeneration(handle, token)) this.#ends.add(token)
+    }
+  }
+
+  /** True for tokens that end a reply (end of sequence, end of turn). */
+  isEndOfGeneration(token: number): boolean {
+    return this.#ends.has(token)
+  }
+
+  /**
+   * Text to tokens. `special`: text such as `<|im_end|>` becomes the special token; otherwise it is plain text.
+   * `addBos`: put the model's beginning-of-sequence token first, where the model wants one.
+   */
+  tokenize(text: string, options: { special?: boolean; addBos?: boolean } = {}): number[] {
+    if (text === '' && !options.addBos) return []
+    const bytes = new TextEncoder().encode(text)
+    let tokens = new Int32Array(bytes.length + 8)
+    const call = () =>
+      library().tokenize(
+        this.#live(),
+        bytes,
+        bytes.length,
+        tokens,
+        tokens.length,
+        options.addBos ?? false,
+        options.special ?? false,
+      )
+    let count = call()
+    if (count < 0 && count > -(2 ** 31)) {
+      tokens = new Int32Array(-count)
+      count = call()
+    }
+    if (count < 0) throw new IncipitError('invalid_request', 'the text is too long to tokenize')
+    return Array.from(tokens.subarray(0, count))
+  }
+
+  /** UTF-8 bytes of a token as they stand in running text; control tokens have none. */
+  pieceOf(token: number): Uint8Array {
+    return this.#piece(token, false)
+  }
+
+  /** The text of a special token such as `<s>`, for templates. */
+  specialText(token: number): string {
+    return token < 0 ? '' : new TextDecoder().decode(this.#piece(token, true))
+  }
+
+  #piece(token: number, special: boolean): Uint8Array {
+    if (!Number.isInteger(token) || token < 0 || token >= this.size) {
+      throw new IncipitError('invalid_request', `token ${token} is outside the vocabulary of ${this.size}`)
+    }
+    const cached = special ? undefined : this.#pieces[token]
+    if (cached !== undefined) return cached
+    let buffer = new Uint8Array(64)
+    let length = library().tokenToPiece(this.#live(), token, buffer, buffer.length, 0, special)
+    if (length < 0) {
+      buffer = new Uint8Array(-length)
+      length = library().tokenToPiece(this.#live(), token, buffer, buffer.length, 0, special)
+    }
+    const piece = buffer.slice(0, length)
+    if (!special) this.#pieces[token] = piece
+    return piece
+  }
+
+  #live(): Pointer {
+    if (this.#handle === 0n) throw new IncipitError('disposed', 'the vocabulary was disposed with its model')
+    return this.#handle
+  }
+
+  [Symbol.dispose](): void {
+    this.#handle = 0n
+  }
+}

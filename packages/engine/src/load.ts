@@ -1,0 +1,160 @@
+import { basename } from 'node:path'
+import { IncipitError } from './errors.ts'
+import { defaultCacheDir, modelHash, readGguf, stageFiles } from './gguf/index.ts'
+import { setNativeLog } from './llama/library.ts'
+import { Model } from './llama/model.ts'
+import { type FittedExit, findExit, loadExitHead } from './propose/exit.ts'
+import { loadSkimCalibration, type SkimCalibration } from './propose/skim-calibration.ts'
+import type { EngineOptions, Log, ModelInfo } from './request.ts'
+import { Device } from './stage/device.ts'
+import { Stage } from './stage/stage.ts'
+import { verifyCut } from './stage/verify.ts'
+import { ChatTemplate } from './text/template.ts'
+
+/** Most draft tokens in one step of a sequence. */
+export const mostDrafts = 8
+/** Rows of one decode, and of one pass inside it: an abort or a new arrival waits for at most one pass. */
+export const batchRows = 512
+
+/** Everything `Engine` runs on. */
+export interface Loaded {
+  info: ModelInfo
+  device: Device
+  template: ChatTemplate | undefined
+  exit: FittedExit | undefined
+  skim: SkimCalibration
+  cells: number
+  slots: number
+  log: Log
+}
+
+/**
+ * Loads a model as stages on one CPU device.
+ * @throws IncipitError for everything that can be wrong with the file, the library or the memory
+ */
+export async function load(path: string, options: EngineOptions): Promise<Loaded> {
+  const log = options.log ?? (() => {})
+  setNativeLog(options.log)
+  const gguf = await readGguf(path)
+  const cacheDir = options.cacheDir ?? defaultCacheDir()
+  const hash = await modelHash(path, cacheDir)
+  const whole = await Model.load(path)
+  const cleanup = new DisposableStack()
+  cleanup.use(whole)
+  try {
+    const contextLength = Math.max(1, Math.min(options.contextLength ?? 8192, whole.trainingContext || 8192))
+    const parallel = options.parallel ?? 8
+    const slots = 2 * parallel
+    const cells = options.cells ?? defaultCells(whole, contextLength, parallel)
+    const wanted = await wantedCut(options.cut ?? 'auto', hash, cacheDir, log)
+
+    let files = [{ path, from: 0, to: whole.layers, last: true }]
+    let cutRefused: string | undefined
+    let exit: FittedExit | undefined
+    if (wanted.length > 0) {
+      try {
+        if (!whole.rollsBack) throw new IncipitError('cut_refused', 'a recurrent memory cannot be rolled back')
+        exit = await findExit(cacheDir, hash, wanted[0]!)
+        const head = exit && { id: exit.id, data: () => loadExitHead(exit!) }
+        files = await stageFiles(gguf, hash, wanted, cacheDir, head && { ...exit!.head, ...head })
+        await verifyCut(whole, files, { cacheDir, hash, log })
+      } catch (error) {
+        if (!(error instanceof IncipitError) || error.code !== 'cut_refused') throw error
+        cutRefused = error.message
+        exit = undefined
+        files = [{ path, from: 0, to: whole.layers, last: true }]
+        log('warn', `the model runs as one stage: ${cutRefused}`)
+      }
+    }
+
+    const device = cleanup.use(new Device(options.threads ?? defaultThreads()))
+    for (const file of files) {
+      const model = files.length === 1 ? whole : await Model.load(file.path)
+      device.stages.push(
+        new Stage(model, {
+          ...file,
+          cells,
+          slots,
+          batch: batchRows,
+          outputs: slots * (mostDrafts + 1),
+          threadpool: device.threadpool,
+        }),
+      )
+    }
+    const skim = await loadSkimCalibration(cacheDir, hash)
+    const vocab = device.stages[0]!.model.vocab
+    const template =
+      whole.chatTemplate === undefined
+        ? undefined
+        : new ChatTemplate(whole.chatTemplate, {
+            bosToken: vocab.addsBos ? '' : vocab.specialText(vocab.bos),
+            eosToken: vocab.specialText(vocab.eos),
+          })
+    const info: ModelInfo = {
+      name: basename(path).replace(/\.gguf$/i, ''),
+      path,
+      architecture: whole.architecture,
+      description: whole.description,
+      layers: whole.layers,
+      embedding: whole.embedding,
+      vocabulary: vocab.size,
+      contextLength,
+      hasChatTemplate: template !== undefined,
+      stages: files.map(({ from, to }) => [from, to] as const),
+      ...(cutRefused === undefined ? {} : { cutRefused }),
+      proposers: {
+        skim: whole.rollsBack ? { available: true, note: skim.note } : unavailable('its memory cannot be forked'),
+        lookup: whole.rollsBack ? { available: true } : unavailable('its memory cannot be rolled back'),
+        exit: exit ? { available: true, note: exit.note } : unavailable(exitNote(wanted, cutRefused)),
+      },
+    }
+    // With one stage the whole model is that stage and leaves with the device; otherwise it has served its purpose.
+    if (files.length > 1) whole[Symbol.dispose]()
+    cleanup.move()
+    return { info, device, template, exit, skim, cells, slots, log }
+  } catch (error) {
+    cleanup[Symbol.dispose]()
+    throw error
+  }
+}
+
+/** INCIPIT_THREADS, else all cores. On a machine whose cores are busy fewer are faster: compute threads wait by spinning. */
+function defaultThreads(): number {
+  const wanted = Number(process.env.INCIPIT_THREADS)
+  return Number.isInteger(wanted) && wanted > 0 ? wanted : 1 // TEMPORARY availableParallelism()
+}
+
+function unavailable(note: string): { available: false; note: string } {
+  return { available: false, note }
+}
+
+function exitNote(wanted: readonly number[], refused: string | undefined): string {
+  if (refused !== undefined) return `the cut was refused: ${refused}`
+  return wanted.length === 0
+    ? 'the model runs as one stage; fit an exit with `incipit tune --exit`, or cut it with --cut'
+    : `no exit is fitted at layer ${wanted[0]}; fit one with \`incipit tune --exit --at ${wanted[0]}\``
+}
+
+/** Two full contexts, or what all requests could use, but at most an eighth of the memory; one full context at least. */
+function defaultCells(model: Model, contextLength: number, parallel: number): number {
+  const affordable = Math.floor(process.availableMemory() / 8 / Math.max(1, model.cellBytes))
+  return Math.max(contextLength, Math.min(contextLength * Math.min(parallel, 2), Math.floor(affordable / 256) * 256))
+}
+
+/** `auto` cuts where an exit was fitted whose calibration reaches the default bound: an exit that may speak. */
+async function wantedCut(
+  cut: NonNullable<EngineOptions['cut']>,
+  hash: string,
+  cacheDir: string,
+  log: Log,
+): Promise<readonly number[]> {
+  if (cut === 'none') return []
+  if (cut !== 'auto') return cut
+  const exit = await findExit(cacheDir, hash)
+  if (exit === undefined) return []
+  if (exit.shown.first < 0.1 && exit.shown.later < 0.1) {
+    log('info', `an exit is fitted at layer ${exit.at}, but it may show under 10% of tokens at 0.9: not cut`)
+    return []
+  }
+  return [exit.at]
+}

@@ -1,0 +1,78 @@
+import { join } from 'node:path'
+import { IncipitError } from '../errors.ts'
+import { Core } from '../flow/core.ts'
+import { derivedDir, type StageFile } from '../gguf/index.ts'
+import { readJson, writeJson } from '../json.ts'
+import { libraryVersion } from '../llama/layouts.ts'
+import { Model } from '../llama/model.ts'
+import type { Log } from '../request.ts'
+import { Device } from './device.ts'
+import { Stage } from './stage.ts'
+
+const sample =
+  'The opening words of a text were once how it was known: a copyist wrote them large, and readers found their place by them. ' +
+  'function first(words) { return words.split(" ")[0] } // 1, 2, 3'
+
+/**
+ * Compares the logits of the staged model with those of the uncut one on a sample, once per cut: per-layer metadata that
+ * a cut breaks shows here. The verdict is remembered beside the stage files.
+ * @throws IncipitError `cut_refused` unless they are bit-equal
+ */
+export async function verifyCut(
+  whole: Model,
+  files: readonly StageFile[],
+  options: { cacheDir: string; hash: string; log: Log },
+): Promise<void> {
+  const name = `verified-${files.map(({ to }) => to).join('-')}.json`
+  const path = join(derivedDir(options.cacheDir, options.hash), name)
+  const known = await readJson<{ library: string; difference: number }>(path)
+  let difference = known?.library === libraryVersion ? known.difference : undefined
+  if (difference === undefined) {
+    const tokens = whole.vocab.tokenize(sample)
+    // Uncut first, on a device of its own; the model itself stays with the caller.
+    const expected = await lastLogits([{ model: whole, from: 0, to: whole.layers, last: true }], tokens, false)
+    const models: { model: Model; from: number; to: number; last: boolean }[] = []
+    for (const file of files) models.push({ ...file, model: await Model.load(file.path) })
+    const staged = await lastLogits(models, tokens, true)
+    difference = 0
+    for (let i = 0; i < expected.length; i++) {
+      const gap = Math.abs(expected[i]! - staged[i]!)
+      // A NaN anywhere is a difference.
+      if (!(gap <= difference)) difference = Number.isNaN(gap) ? Number.MAX_VALUE : gap
+    }
+    await writeJson(path, { library: libraryVersion, difference })
+    options.log('info', `staged and uncut logits differ by at most ${difference}`)
+  }
+  if (difference !== 0) {
+    throw new IncipitError('cut_refused', `staged and uncut logits differ by up to ${difference}`)
+  }
+}
+
+async function lastLogits(
+  parts: readonly { model: Model; from: number; to: number; last: boolean }[],
+  tokens: readonly number[],
+  owned: boolean,
+): Promise<Float32Array> {
+  using device = new Device(1)
+  for (const part of parts) {
+    device.stages.push(
+      new Stage(part.model, { ...part, cells: 256, slots: 1, batch: 256, outputs: 1, threadpool: device.threadpool }),
+    )
+  }
+  const core = new Core({
+    stages: parts.length,
+    slots: 1,
+    caches: { remove: () => {}, share: () => {} },
+    limits: { batch: 256, mixedPrompt: 256 },
+  })
+  core.add(tokens)
+  for (let step = core.next(); step !== undefined; step = core.next()) {
+    await device.run(step)
+    core.ran(step)
+  }
+  const { context, model } = device.stages.at(-1)!
+  const logits = context.logits(tokens.length - 1, new Float32Array(model.vocab.size))
+  // The uncut model belongs to the caller: only its context goes.
+  if (!owned) for (const stage of device.stages.splice(0)) stage.context[Symbol.dispose]()
+  return logits
+}

@@ -1,0 +1,163 @@
+import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja'
+import { IncipitError } from '../errors.ts'
+import type { ChatMessage } from '../request.ts'
+import { strftime } from './strftime.ts'
+
+export interface TemplateOptions {
+  /** Ends the prompt where the reply of the assistant begins. Default true. */
+  addGenerationPrompt?: boolean
+  /** Tool descriptions, handed to the template as they are. Default: none. */
+  tools?: readonly unknown[]
+  /** What `strftime_now` tells, in local time. Default: the moment of rendering. */
+  now?: Date
+}
+
+/** A rendered prompt around the content of its last message: `before + content + after` is the prompt. */
+export interface OpenTail {
+  before: string
+  /** As it stands in the prompt: the message's content, without outer white space where the template trims it. */
+  content: string
+  after: string
+}
+
+/**
+ * A model's own chat template (Jinja), parsed once. The globals are those that Hugging Face transformers gives to a
+ * template: `messages`, `tools`, `documents`, `add_generation_prompt`, `bos_token`, `eos_token`, `raise_exception` and
+ * `strftime_now`.
+ */
+export class ChatTemplate {
+  readonly #program: ReturnType<typeof parse>
+  readonly #source: string
+  readonly #specials: { bosToken: string; eosToken: string }
+  #suffix: string | undefined
+
+  /**
+   * @param specials text of the special tokens; empty where the model has none or the tokenizer adds it by itself
+   * @throws IncipitError `chat_template` when the source is not a template
+   */
+  constructor(source: string, specials: { bosToken: string; eosToken: string }) {
+    this.#source = source
+    this.#specials = specials
+    try {
+      this.#program = parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true }))
+    } catch (cause) {
+      throw new IncipitError('chat_template', `the chat template cannot be parsed: ${messageOf(cause)}`, { cause })
+    }
+  }
+
+  /**
+   * The prompt text for these messages, special tokens written out.
+   *
+   * @throws IncipitError `chat_template` with the template's own message when it rejects the messages, or with the
+   *   reason why it cannot be run
+   */
+  render(messages: readonly ChatMessage[], options: TemplateOptions = {}): string {
+    const environment = new Environment()
+    for (const [name, value] of Object.entries(this.#globals(messages, options))) environment.set(name, value)
+    try {
+      const result: { value: unknown } = new Interpreter(environment).run(this.#program)
+      return String(result.value)
+    } catch (cause) {
+      const what = cause instanceof Rejection ? 'the chat template rejected the messages' : 'the chat template failed'
+      throw new IncipitError('chat_template', `${what}: ${messageOf(cause)}`, { cause, param: 'messages' })
+    }
+  }
+
+  /**
+   * The text between the content of a last user message and the reply: what every prompt of this template ends with.
+   * Empty when that cannot be determined, because the template alters or repeats the content.
+   */
+  generationSuffix(): string {
+    this.#suffix ??= this.#findSuffix()
+    return this.#suffix
+  }
+
+  /**
+   * The prompt split around the content of the last message, which may still grow; undefined when the template makes
+   * anything of that content but its text (other than trimming it), so that there is no such place.
+   *
+   * @throws IncipitError `chat_template` as `render` does
+   */
+  openTail(messages: readonly ChatMessage[], options: TemplateOptions = {}): OpenTail | undefined {
+    const last = messages.at(-1)
+    if (last === undefined) return undefined
+    // One moment for both renderings: a clock that ticks in between would make them differ.
+    const fixed = { ...options, now: options.now ?? new Date() }
+    const prompt = this.render(messages, fixed)
+    const split = this.#splitAtMarker(messages, fixed)
+    if (split === undefined || prompt.length < split.before.length + split.after.length) return undefined
+    if (!prompt.startsWith(split.before) || !prompt.endsWith(split.after)) return undefined
+    // The content itself may steer the template (a switch such as "/no_think"), so it is compared and not assumed.
+    const content = prompt.slice(split.before.length, prompt.length - split.after.length)
+    const { content: given } = last
+    const same = [given, given.trim(), given.trimStart(), given.trimEnd()].includes(content)
+    return same ? { ...split, content } : undefined
+  }
+
+  #findSuffix(): string {
+    const user = { role: 'user', content: '' }
+    // A template may insist on a system message, or refuse one.
+    for (const messages of [[user], [{ role: 'system', content: 'Answer.' }, user]]) {
+      const split = this.#splitAtMarker(messages, {})
+      if (split !== undefined) return split.after
+    }
+    return ''
+  }
+
+  /** Renders with a word in place of the last content; undefined unless it appears exactly once and unaltered. */
+  #splitAtMarker(messages: readonly ChatMessage[], options: TemplateOptions): Omit<OpenTail, 'content'> | undefined {
+    // Mixed case and no outer white space: survives trimming, and a change of case destroys it.
+    let marker = 'OpenTailMarker'
+    while (this.#source.includes(marker) || messages.some((m) => m.content.includes(marker))) marker += 'Xy'
+    let text: string
+    try {
+      text = this.render([...messages.slice(0, -1), { ...messages.at(-1)!, content: marker }], options)
+    } catch (error) {
+      if (error instanceof IncipitError) return undefined
+      throw error
+    }
+    const at = text.indexOf(marker)
+    if (at < 0 || text.lastIndexOf(marker) !== at) return undefined
+    return { before: text.slice(0, at), after: text.slice(at + marker.length) }
+  }
+
+  // The library's `Template.render` refuses to replace its own `strftime_now`, which reads the clock; so the
+  // environment is built here. Absent tools and documents are `none` and not undefined, as in transformers.
+  #globals(messages: readonly ChatMessage[], options: TemplateOptions): Record<string, unknown> {
+    const { addGenerationPrompt = true, tools = null, now } = options
+    return {
+      true: true,
+      True: true,
+      false: false,
+      False: false,
+      none: null,
+      None: null,
+      range,
+      raise_exception: (message: unknown): never => {
+        throw new Rejection(String(message))
+      },
+      strftime_now: (format: unknown): string => strftime(now ?? new Date(), String(format)),
+      messages,
+      tools,
+      documents: null,
+      add_generation_prompt: addGenerationPrompt,
+      bos_token: this.#specials.bosToken,
+      eos_token: this.#specials.eosToken,
+    }
+  }
+}
+
+/** What `raise_exception` throws, to tell a template's refusal from a fault in it. */
+class Rejection extends Error {}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** Python's `range`. */
+function range(from: number, to?: number, step = 1): number[] {
+  const [start, stop] = to === undefined ? [0, from] : [from, to]
+  if (step === 0) throw new Error('range() step must not be zero')
+  const count = Math.max(0, Math.ceil((stop - start) / step))
+  return Array.from({ length: count }, (_, i) => start + i * step)
+}

@@ -1,0 +1,113 @@
+import type { DoneEvent, Engine, GenerateRequest, Policy } from '@incipit/engine'
+import { type Command, Option } from 'commander'
+import { interruptible } from '../interrupt.ts'
+import { collect, cut, decimal, type EngineFlags, engineOptions, defined, integer } from '../options.ts'
+import { type ReplyOutput, replyOutput } from '../reply/output.ts'
+import { promptOf, readPrompt } from '../reply/prompt.ts'
+import { summary } from '../reply/summary.ts'
+
+interface RunFlags extends EngineFlags {
+  model?: string
+  maxTokens: number
+  policy: Policy
+  temperature?: number
+  topP?: number
+  topK?: number
+  minP?: number
+  seed?: number
+  minStability?: number
+  system?: string
+  stop?: string[]
+  raw?: true
+  json?: true
+  speculation: boolean
+}
+
+/** `incipit run`: one prompt, one reply on standard output. */
+export function addRun(program: Command): void {
+  program
+    .command('run')
+    .description('Answer a prompt on standard output.')
+    .argument('[prompt]', 'the prompt; from standard input when it is - or absent')
+    .option('-m, --model <model>', 'path, name in the store, or hf:owner/repo/file.gguf')
+    .option('-n, --max-tokens <n>', 'most tokens of the reply', integer(1), 512)
+    .addOption(
+      new Option('-p, --policy <policy>', 'committed: final text only; provisional: also text that may be revised')
+        .choices(['committed', 'provisional'])
+        .default('committed'),
+    )
+    .option('-t, --temperature <t>', 'randomness; 0 always takes the most probable token (default: 0)', decimal(0))
+    .option('--top-p <p>', 'sample from the smallest set with this probability (default: 1, off)', decimal(0, 1))
+    .option('--top-k <k>', 'sample from the k most probable tokens (default: 0, off)', integer(0))
+    .option('--min-p <p>', 'drop tokens below this share of the best one (default: 0, off)', decimal(0, 1))
+    .option('--seed <s>', 'the same seed gives the same text (default: 0)', integer(Number.MIN_SAFE_INTEGER))
+    .option('--min-stability <x>', 'show guesses of at least this stability, 0 shows all (default: 0.9)', decimal(0, 1))
+    .option('-s, --system <text>', 'system message before the prompt')
+    .option('--stop <text>', 'end the reply before this text; may be repeated', collect)
+    .option('--raw', 'continue the prompt as it is, without the chat template')
+    .option('--json', 'print one event per line')
+    .option('--cut <layers>', 'auto, none, or layers to cut before, such as 8 or 8,16 (default: auto)', cut)
+    .option('--no-speculation', 'let nobody guess ahead')
+    .action(run)
+}
+
+async function run(argument: string | undefined, flags: RunFlags): Promise<void> {
+  const prompt = await readPrompt(argument, process.stdin)
+  let output: ReplyOutput | undefined
+  using interrupt = interruptible(process.stdout, () => output?.close())
+
+  const { resolveModel } = await import('../models/resolve.ts')
+  const { Engine } = await import('@incipit/engine')
+  const { path } = await resolveModel(flags.model)
+  await using engine = await Engine.load(path, { parallel: 1, ...engineOptions(flags) })
+  const raw = flags.raw === true || !engine.info.hasChatTemplate
+  for (const note of notes(engine, flags)) process.stderr.write(`incipit: ${note}\n`)
+
+  const request: GenerateRequest = {
+    ...promptOf(prompt, { raw, system: flags.system }),
+    ...defined({
+      maxTokens: flags.maxTokens,
+      policy: flags.policy,
+      temperature: flags.temperature,
+      topP: flags.topP,
+      topK: flags.topK,
+      minP: flags.minP,
+      seed: flags.seed,
+      minStability: flags.minStability,
+      stop: flags.stop,
+      proposers: flags.speculation ? undefined : [],
+    }),
+    signal: interrupt.signal,
+  }
+  output = replyOutput(process.stdout, flags.json === true)
+  let done: DoneEvent | undefined
+  try {
+    for await (const event of engine.generate(request)) {
+      // Once the reader is gone, writing would only wait for it.
+      if (interrupt.exitCode !== 0) await output.event(event)
+      if (event.type === 'done') done = event
+    }
+  } catch (error) {
+    // A broken pipe ends a wait for room in it too.
+    if (interrupt.exitCode === undefined) throw error
+  } finally {
+    output.close()
+  }
+  const newline = process.stderr.isTTY && output.midLine() ? '\n' : ''
+  if (done !== undefined && interrupt.exitCode !== 0) process.stderr.write(`${newline}${summary(done)}\n`)
+  if (interrupt.exitCode !== undefined) process.exitCode = interrupt.exitCode
+}
+
+/** What the user asked for and will not get. */
+function notes({ info }: Engine, flags: RunFlags): string[] {
+  const notes: string[] = []
+  if (info.cutRefused !== undefined && flags.cut !== undefined) notes.push(`the model runs as one stage: ${info.cutRefused}`)
+  const { exit } = info.proposers
+  if (flags.policy === 'provisional' && flags.speculation && !exit.available) {
+    notes.push(`no provisional text from an early exit: ${exit.note ?? 'this model has none'}`)
+  }
+  if (!info.hasChatTemplate && flags.raw === undefined) {
+    notes.push(`${info.name} has no chat template: the prompt is continued as it is (--raw)`)
+  }
+  return notes
+}

@@ -1,0 +1,47 @@
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { addInspect } from './commands/inspect.ts'
+import { addPull } from './commands/pull.ts'
+import { addRun } from './commands/run.ts'
+import { addServe } from './commands/serve.ts'
+import { addTune } from './commands/tune.ts'
+
+/** The version of this package, e.g. `0.1.0`. */
+export function version(): string {
+  const path = new URL('../package.json', import.meta.url)
+  return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version
+}
+
+/**
+ * The command line. Parsing throws `CommanderError` for wrong usage (and for `--help` and `--version`) instead of
+ * ending the process. Commands import the engine when they run, so that `--help` needs no native library.
+ */
+export function createProgram(): Command {
+  const program = new Command('incipit')
+    .description('A language model engine that shows its first word early.')
+    .version(version(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .showHelpAfterError('(incipit --help lists the commands and options)')
+    // Subcommands inherit this, so it comes before them.
+    .exitOverride()
+    .addHelpText('after', environment)
+  addRun(program)
+  addServe(program)
+  addPull(program)
+  addInspect(program)
+  addTune(program)
+  return program
+}
+
+const environment = `
+A model is a path, the name of a file in the model store, or hf:owner/repo/file.gguf.
+Without --model, $INCIPIT_MODEL is used, then the best fitting model of the store.
+
+Environment:
+  INCIPIT_MODEL    the model to use without --model
+  INCIPIT_MODELS   the folder of the model store (default: "models" in the cache)
+  INCIPIT_CACHE    the folder for everything derived from models
+  INCIPIT_DEBUG    1 prints stacks and the engine's log
+  HF_ENDPOINT, HF_TOKEN  where hf: models come from, and with which token
+`

@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { type ChatBody, chatBody } from './chat-body.ts'
+import { completionBody } from './completion-body.ts'
+import { errorAnswer } from './errors.ts'
+import { validate } from './validate.ts'
+
+const user = { role: 'user', content: 'Hi' }
+
+const chat = (over: object): ChatBody => validate(chatBody, { messages: [user], ...over })
+const completion = (over: object) => validate(completionBody, { prompt: 'Hi', ...over })
+
+/** Asserts that parsing fails with this code and names this parameter. */
+function refused(parse: () => unknown, code: string, param: string | null): void {
+  assert.throws(parse, (thrown) => {
+    const { status, body } = errorAnswer(thrown)
+    assert.equal(status, 400)
+    assert.deepEqual({ code: body.error.code, param: body.error.param }, { code, param }, body.error.message)
+    if (param !== null) assert.ok(body.error.message.startsWith(`${param}: `), body.error.message)
+    return true
+  })
+}
+
+test('text parts are joined, and developer is another word for system', () => {
+  const { messages } = chat({
+    messages: [
+      { role: 'developer', content: 'Be brief.' },
+      {
+        role: 'user',
+        name: 'Ada',
+        content: [
+          { type: 'text', text: 'Hel' },
+          { type: 'text', text: 'lo' },
+        ],
+      },
+      { role: 'assistant', content: '', refusal: null },
+    ],
+  })
+  assert.deepEqual(messages, [
+    { role: 'system', content: 'Be brief.' },
+    { role: 'user', content: 'Hello', name: 'Ada' },
+    { role: 'assistant', content: '' },
+  ])
+})
+
+test('a malformed message is named by its path', () => {
+  const bad = (message: unknown, param: string) =>
+    refused(() => chat({ messages: [user, message] }), 'invalid_request', param)
+  bad('Hi', 'messages[1]')
+  bad({ content: 'Hi' }, 'messages[1].role')
+  bad({ role: 'wizard', content: 'Hi' }, 'messages[1].role')
+  bad({ role: 'user' }, 'messages[1].content')
+  bad({ role: 'user', content: null }, 'messages[1].content')
+  bad({ role: 'user', content: [] }, 'messages[1].content')
+  bad({ role: 'user', content: ['Hi'] }, 'messages[1].content[0]')
+  bad({ role: 'user', content: [{ type: 'text' }] }, 'messages[1].content[0].text')
+  bad({ role: 'user', content: [{ text: 'Hi' }] }, 'messages[1].content[0].type')
+  refused(() => chat({ messages: [] }), 'invalid_request', 'messages')
+  refused(() => chat({ messages: 'Hi' }), 'invalid_request', 'messages')
+  refused(() => validate(chatBody, {}), 'invalid_request', 'messages')
+  refused(() => validate(chatBody, null), 'invalid_request', null)
+})
+
+test('content and roles that OpenAI knows and this server does not are unsupported', () => {
+  const bad = (message: unknown, param: string) =>
+    refused(() => chat({ messages: [user, message] }), 'unsupported', param)
+  const image = { type: 'image_url', image_url: { url: 'data:,' } }
+  bad({ role: 'user', content: [{ type: 'text', text: 'What is this?' }, image] }, 'messages[1].content[1].type')
+  bad({ role: 'tool', content: '7', tool_call_id: 'a' }, 'messages[1].role')
+  bad({ role: 'function', content: '7', name: 'f' }, 'messages[1].role')
+  bad({ role: 'assistant', tool_calls: [{ id: 'a' }] }, 'messages[1].tool_calls')
+  bad({ role: 'assistant', content: null, function_call: { name: 'f' } }, 'messages[1].function_call')
+})
+
+test('parameters out of range are named', () => {
+  const cases: [string, unknown[]][] = [
+    ['model', [7, {}]],
+    ['max_tokens', [0, -1, 1.5, '10', 1e300]],
+    ['temperature', [-0.1, 2.1, '1', true]],
+    ['top_p', [-0.1, 1.1]],
+    ['top_k', [-2, 0.5]],
+    ['min_p', [-0.1, 1.1]],
+    ['seed', [0.5, '7', 2 ** 60]],
+    ['n', [0, 9, 1.5]],
+    ['stream', ['true', 1]],
+    ['stream_options', [true]],
+    ['stop', ['', 7, {}, Array(17).fill('x')]],
+    ['speculate', ['no', 0]],
+  ]
+  for (const [param, values] of cases) {
+    for (const value of values) {
+      refused(() => chat({ [param]: value }), 'invalid_request', param)
+      refused(() => completion({ [param]: value }), 'invalid_request', param)
+    }
+  }
+  refused(() => chat({ max_completion_tokens: 0 }), 'invalid_request', 'max_completion_tokens')
+  refused(() => chat({ stop: ['x', 7] }), 'invalid_request', 'stop[1]')
+  refused(
+    () => chat({ stream: true, stream_options: { min_stability: 2 } }),
+    'invalid_request',
+    'stream_options.min_stability',
+  )
+  refused(() => chat({ stream_options: { include_usage: true } }), 'invalid_request', 'stream_options')
+})
+
+// For each parameter that is not honoured: values that ask for its effect, and values that do not.
+const shared: Record<string, { asks: unknown[]; neutral: unknown[] }> = {
+  frequency_penalty: { asks: [0.5, '0'], neutral: [0] },
+  presence_penalty: { asks: [-1], neutral: [0] },
+  repetition_penalty: { asks: [1.1, 0], neutral: [1] },
+  repeat_penalty: { asks: [1.1], neutral: [1] },
+  logit_bias: { asks: [{ 5: -100 }], neutral: [{}] },
+  min_tokens: { asks: [3], neutral: [0] },
+  ignore_eos: { asks: [true], neutral: [false] },
+  grammar: { asks: ['root ::= "x"'], neutral: [''] },
+  json_schema: { asks: [{}, { type: 'object' }], neutral: [] },
+  use_beam_search: { asks: [true], neutral: [false] },
+}
+const chatOnly: typeof shared = {
+  logprobs: { asks: [true], neutral: [false] },
+  top_logprobs: { asks: [5], neutral: [0] },
+  tools: { asks: [[{ type: 'function' }]], neutral: [[]] },
+  tool_choice: { asks: ['required', { type: 'function' }], neutral: ['none', 'auto'] },
+  functions: { asks: [[{ name: 'f' }]], neutral: [[]] },
+  function_call: { asks: [{ name: 'f' }], neutral: ['none', 'auto'] },
+  response_format: { asks: [{ type: 'json_object' }, { type: 'json_schema' }, 'text'], neutral: [{ type: 'text' }] },
+  modalities: { asks: [['text', 'audio']], neutral: [['text']] },
+  audio: { asks: [{ voice: 'alloy' }], neutral: [] },
+  web_search_options: { asks: [{}], neutral: [] },
+}
+const completionOnly: typeof shared = {
+  logprobs: { asks: [0, 5], neutral: [] },
+  echo: { asks: [true], neutral: [false] },
+  suffix: { asks: ['}'], neutral: [''] },
+  best_of: { asks: [2], neutral: [1] },
+}
+
+for (const [name, parse, table] of [
+  ['chat', chat, { ...shared, ...chatOnly }],
+  ['completion', completion, { ...shared, ...completionOnly }],
+] as const) {
+  test(`${name}: what cannot be honoured is refused by name, its neutral values are not`, () => {
+    for (const [param, { asks, neutral }] of Object.entries(table)) {
+      for (const value of asks) refused(() => parse({ [param]: value }), 'unsupported', param)
+      for (const value of [null, undefined, ...neutral]) assert.doesNotThrow(() => parse({ [param]: value }), param)
+    }
+  })
+
+  test(`${name}: null means not set, and fields without an effect on the text are ignored`, () => {
+    const nothing = ['model', 'max_tokens', 'temperature', 'top_p', 'top_k', 'min_p', 'seed', 'n', 'stop', 'stream']
+    const nulls = Object.fromEntries([...nothing, 'stream_options', 'speculate'].map((param) => [param, null]))
+    assert.doesNotThrow(() => parse(nulls))
+    const harmless = { user: 'u', metadata: { a: 'b' }, store: true, service_tier: 'flex', prediction: {}, zzz: [1] }
+    const parsed = parse(harmless)
+    for (const param of Object.keys(harmless)) assert.ok(!(param in parsed), param)
+  })
+}
+
+test('an empty list of stop strings is none', () => {
+  assert.deepEqual(chat({ stop: [] }).stop, [])
+})
+
+test('a million wrong elements are refused as fast as one', () => {
+  const wrong = Array(1_000_000).fill({})
+  const begin = performance.now()
+  refused(() => chat({ messages: wrong }), 'invalid_request', 'messages[0].role')
+  refused(
+    () => chat({ messages: [{ role: 'user', content: wrong }] }),
+    'invalid_request',
+    'messages[0].content[0].type',
+  )
+  refused(() => completion({ prompt: wrong }), 'invalid_request', 'prompt[0]')
+  // Complaints about all of them took more than ten seconds; the bound leaves room for a busy machine.
+  assert.ok(performance.now() - begin < 3000)
+})
+
+test('a prompt has several spellings', () => {
+  assert.deepEqual(completion({ prompt: 'a' }).prompt, ['a'])
+  assert.deepEqual(completion({ prompt: ['a', 'b'] }).prompt, ['a', 'b'])
+  assert.deepEqual(completion({ prompt: [1, 2] }).prompt, [[1, 2]])
+  assert.deepEqual(completion({ prompt: [[1], [2, 3]] }).prompt, [[1], [2, 3]])
+  refused(() => validate(completionBody, {}), 'invalid_request', 'prompt')
+  for (const prompt of [7, null, [], {}, [[]]]) {
+    assert.throws(() => completion({ prompt }), /prompt/)
+  }
+  assert.deepEqual(completion({ prompt: ['a', [1, 2]] }).prompt, ['a', [1, 2]])
+  refused(() => completion({ prompt: ['a', 1] }), 'invalid_request', 'prompt[1]')
+  refused(() => completion({ prompt: [1, -1] }), 'invalid_request', 'prompt[1]')
+  refused(() => completion({ prompt: Array(9).fill('a'), n: 8 }), 'invalid_request', 'prompt')
+})

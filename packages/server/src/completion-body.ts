@@ -1,0 +1,44 @@
+import { z } from 'zod'
+import { list } from './list.ts'
+import { MAX_CHOICES, neutral, refineStreamOptions, sharedParameters } from './parameters.ts'
+
+const tokens = list(z.int().min(0))
+
+const onePrompt = z.union([z.string(), tokens], 'must be a string or an array of token ids')
+
+/**
+ * `prompt` in its spellings, always as a list: a text, an array of token ids, or an array of such prompts. A flat array
+ * of numbers is one prompt.
+ */
+const prompt = z
+  .union(
+    [z.string(), list(onePrompt, { most: MAX_CHOICES }), tokens],
+    'must be a string, an array of token ids, or an array of such prompts',
+  )
+  .transform((value): (string | number[])[] => {
+    if (typeof value === 'string') return [value]
+    return isTokens(value) ? [value] : value
+  })
+
+function isTokens(value: (string | number[])[] | number[]): value is number[] {
+  return typeof value[0] === 'number'
+}
+
+/** The body of `POST /v1/completions`. */
+export const completionBody = z
+  .object({
+    ...sharedParameters,
+    prompt,
+    logprobs: neutral([]),
+    echo: neutral([false]),
+    suffix: neutral(['']),
+    // Anything above 1 would be a search over log probabilities.
+    best_of: neutral([1]),
+  })
+  .superRefine(refineStreamOptions)
+  .refine((body) => body.prompt.length * (body.n ?? 1) <= MAX_CHOICES, {
+    path: ['prompt'],
+    error: `prompts times n must be at most ${MAX_CHOICES}`,
+  })
+
+export type CompletionBody = z.infer<typeof completionBody>

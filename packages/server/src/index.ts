@@ -1,0 +1,8 @@
+/**
+ * The OpenAI-compatible HTTP server over an incipit engine.
+ *
+ * @module
+ */
+export { type ServerErrorCode, serverErrorCodes } from './errors.ts'
+export type { ServedEngine } from './run.ts'
+export { createServer, type ServerOptions } from './server.ts'

@@ -1,0 +1,76 @@
+import { randomInt } from 'node:crypto'
+import type { GenerateRequest, ModelInfo } from '@incipit/engine'
+import { IncipitError } from '@incipit/engine'
+import type { ChatBody } from './chat-body.ts'
+import type { CompletionBody } from './completion-body.ts'
+import type { SharedParameters } from './parameters.ts'
+
+/** A request body turned into what the engine is to do and how the answer is to be told. */
+export interface Plan {
+  /** One per choice, in the order of the choices' indices: the `n` choices of the first prompt, then of the second ... */
+  choices: GenerateRequest[]
+  /** Choices per prompt. */
+  n: number
+  stream: boolean
+  /** Usage and timings in a last chunk of the stream. */
+  includeUsage: boolean
+}
+
+// OpenAI's defaults where they differ from the engine's: sampling at temperature 1, and completions of 16 tokens. Stock
+// clients are written against them.
+const DEFAULT_TEMPERATURE = 1
+const DEFAULT_COMPLETION_TOKENS = 16
+
+/** Seeds of requests that name none come from 0 .. 2^31 - 1. */
+const SEEDS = 2 ** 31
+
+/** What a `/v1/chat/completions` body asks for. */
+export function planChat(body: ChatBody): Plan {
+  const maxTokens = body.max_completion_tokens ?? body.max_tokens
+  return plan(body, [{ messages: body.messages, ...(maxTokens ? { maxTokens } : {}) }])
+}
+
+/**
+ * What a `/v1/completions` body asks for.
+ *
+ * @throws IncipitError `invalid_request` for a token id that is not of this model
+ */
+export function planCompletion(body: CompletionBody, model: Pick<ModelInfo, 'vocabulary'>): Plan {
+  const maxTokens = body.max_tokens ?? DEFAULT_COMPLETION_TOKENS
+  for (const prompt of body.prompt) {
+    const stranger = typeof prompt === 'string' ? undefined : prompt.find((token) => token >= model.vocabulary)
+    if (stranger === undefined) continue
+    const message = `prompt: token ${stranger} is outside the vocabulary of ${model.vocabulary}`
+    throw new IncipitError('invalid_request', message, { param: 'prompt' })
+  }
+  return plan(
+    body,
+    body.prompt.map((prompt) => ({ prompt, maxTokens })),
+  )
+}
+
+function plan(body: SharedParameters, inputs: readonly GenerateRequest[]): Plan {
+  const shared = sharedRequest(body)
+  const n = body.n ?? 1
+  // Without a seed two equal requests at temperature > 0 should differ; greedy replies do not read it.
+  const seed = body.seed ?? randomInt(SEEDS)
+  const choices = inputs.flatMap((input) =>
+    Array.from({ length: n }, (_, i): GenerateRequest => ({ ...shared, ...input, seed: seed + i })),
+  )
+  return { choices, n, stream: body.stream ?? false, includeUsage: body.stream_options?.include_usage ?? false }
+}
+
+function sharedRequest(body: SharedParameters): GenerateRequest {
+  const request: GenerateRequest = { temperature: body.temperature ?? DEFAULT_TEMPERATURE }
+  if (typeof body.top_p === 'number') request.topP = body.top_p
+  if (typeof body.top_k === 'number') request.topK = Math.max(0, body.top_k)
+  if (typeof body.min_p === 'number') request.minP = body.min_p
+  if (body.stop) request.stop = typeof body.stop === 'string' ? [body.stop] : body.stop
+  if (body.speculate === false) request.proposers = []
+  if (body.stream_options?.include_provisional) {
+    request.policy = 'provisional'
+    const bound = body.stream_options.min_stability
+    if (typeof bound === 'number') request.minStability = bound
+  }
+  return request
+}

@@ -1,0 +1,63 @@
+import { once } from 'node:events'
+import type { ServerResponse } from 'node:http'
+
+/** Of a response that streams. `x-accel-buffering` keeps nginx from holding the text back. */
+export const sseHeaders = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache',
+  'x-accel-buffering': 'no',
+} as const
+
+/**
+ * Server-sent events over an HTTP response, without a buffer of its own: `send` waits while the client reads slower than
+ * the model writes, so at most one event per waiting caller is held beyond the socket's own buffer.
+ */
+export class EventStream {
+  readonly #response: ServerResponse
+  readonly #signal: AbortSignal
+  // One wait that all callers share: a listener per choice would be many.
+  #drained: Promise<unknown> | undefined
+
+  /**
+   * Sends the status line and the headers at once, so that the client knows it was heard before the first token.
+   *
+   * @param signal aborted when the client is gone; it ends every wait
+   */
+  constructor(response: ServerResponse, headers: Record<string, string | number | string[]>, signal: AbortSignal) {
+    this.#response = response
+    this.#signal = signal
+    // A write that crosses the client's departure is reported here, and without a listener it would end the process. The
+    // signal tells the same news.
+    response.on('error', () => {})
+    response.writeHead(200, { ...headers, ...sseHeaders })
+    response.flushHeaders()
+  }
+
+  /**
+   * One `data:` line. Resolves when the client can take more.
+   *
+   * @throws AbortError when the client is gone
+   */
+  async send(data: object): Promise<void> {
+    await this.#write(`data: ${JSON.stringify(data)}\n\n`)
+  }
+
+  /** The marker after which OpenAI's clients stop reading, then the end of the response. */
+  done(): void {
+    this.#response.end('data: [DONE]\n\n')
+  }
+
+  /** Ends the response with an error event. No `[DONE]` follows: the reply is not done. */
+  fail(error: object): void {
+    this.#response.end(`data: ${JSON.stringify(error)}\n\n`)
+  }
+
+  async #write(text: string): Promise<void> {
+    this.#signal.throwIfAborted()
+    if (this.#response.write(text)) return
+    this.#drained ??= once(this.#response, 'drain', { signal: this.#signal }).finally(() => {
+      this.#drained = undefined
+    })
+    await this.#drained
+  }
+}

@@ -1,0 +1,60 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { Engine, type EngineOptions, type GenerateRequest } from '@incipit/engine'
+
+const store = process.env.INCIPIT_MODELS ?? fileURLToPath(new URL('../../../../shared/models', import.meta.url))
+
+/** A chat model of 135 million parameters: about ten milliseconds a token. */
+export const smol = 'SmolLM2-135M-Instruct.Q4_1.gguf'
+
+/** A model of 260 thousand parameters without a chat template: under a millisecond a token. */
+export const stories = 'stories260K.gguf'
+
+/** For the `skip` option of a test: false, or what is missing and how to provide it. */
+export function missing(model: string): string | false {
+  const path = join(store, model)
+  return existsSync(path) ? false : `${path} is missing: set INCIPIT_MODELS to a folder that has it`
+}
+
+/**
+ * A user's message of more than 200 tokens: long enough that the engine looks ahead, so that something provisional is
+ * sure to be shown.
+ */
+export const longMessage = `${'The old man sat by the river and watched the boats go by. '.repeat(16)}What did the old man watch?`
+
+/** The greedy reply that the engine gives when it is asked directly. */
+export async function reply(engine: Engine, request: GenerateRequest): Promise<string> {
+  let text = ''
+  for await (const event of engine.generate(request)) if (event.type === 'delta') text += event.text
+  return text
+}
+
+/** Loads a model before the tests of this fileand closes it after them. */
+export function loaded(model: string, options: EngineOptions = {}): () => Engine {
+  let engine: Engine | undefined
+  before(async () => {
+    // One thread: several test files run at once, and threads that wait for each other on a busy machine wait long.
+    if (!missing(model)) engine = await Engine.load(join(store, model), { threads: 1, ...options })
+  })
+  after(async () => {
+    await engine?.close()
+  })
+  return () => {
+    if (engine === undefined) throw new Error(`${model} is not loaded`)
+    return engine
+  }
+}
+
+/** Waits until nothing runs or waits in the engine. Rejects after `limit` milliseconds. Returns how long it took. */
+export async function settled(engine: Engine, limit = 5000): Promise<number> {
+  const begin = performance.now()
+  for (;;) {
+    const { running, waiting } = engine.stats()
+    const elapsed = performance.now() - begin
+    if (running === 0 && waiting === 0) return elapsed
+    if (elapsed > limit) throw new Error(`${running} running and ${waiting} waiting after ${limit} ms`)
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+}

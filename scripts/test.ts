@@ -1,0 +1,32 @@
+import { spawnSync } from 'node:child_process'
+import { globSync } from 'node:fs'
+import { join } from 'node:path'
+
+// `npm test`: format and lint, types, unused code, then every test file. `--check-only` stops before the tests; further
+// arguments name test files.
+
+const root = join(import.meta.dirname, '..')
+const bin = (name: string) => join(root, 'node_modules', '.bin', name)
+
+function run(title: string, command: string, args: readonly string[]): void {
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: 'inherit' })
+  if (error) throw error
+  if (status !== 0) {
+    console.error(`\n${title} failed`)
+    process.exit(status ?? 1)
+  }
+}
+
+const args = process.argv.slice(2)
+const files = args.filter((arg) => !arg.startsWith('--'))
+
+if (files.length === 0) {
+  run('biome', bin('biome'), ['check', '--error-on-warnings'])
+  run('tsc', bin('tsc'), ['-p', '.'])
+  run('knip', bin('knip'), [])
+}
+if (!args.includes('--check-only')) {
+  const tests = files.length > 0 ? files : globSync('packages/*/{src,test}/**/*.test.ts', { cwd: root }).sort()
+  // Two at a time on two cores: native compute threads wait by spinning, more files at once only slow each other down.
+  run('tests', process.execPath, ['--test', '--test-concurrency=2', '--test-timeout=600000', ...tests])
+}

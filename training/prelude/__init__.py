@@ -1,0 +1,1 @@
+"""Prelude: the small code model that incipit ships, trained so that its early layers can speak."""

@@ -1,0 +1,133 @@
+"""The model: pre-norm decoder, RMSNorm, rotary positions, grouped-query attention, SwiGLU, tied embeddings.
+
+It computes what llama.cpp computes for architecture `llama`; matrices are stored [inputs, outputs].
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from .config import ModelConfig
+
+Params = dict
+Layer = dict
+
+
+class States(NamedTuple):
+    """Residual stream before the final norm, [rows, tokens, width]."""
+
+    exit: jax.Array
+    final: jax.Array
+
+
+def init_layer(key: jax.Array, c: ModelConfig, residual_scale: float) -> Layer:
+    keys = jax.random.split(key, 7)
+    q, kv = c.heads * c.head_size, c.kv_heads * c.head_size
+
+    def matrix(key: jax.Array, inputs: int, outputs: int, scale: float = 1.0) -> jax.Array:
+        return jax.random.normal(key, (inputs, outputs)) * (scale / math.sqrt(inputs))
+
+    return {
+        "attn_norm": jnp.ones(c.width),
+        "wq": matrix(keys[0], c.width, q),
+        "wk": matrix(keys[1], c.width, kv),
+        "wv": matrix(keys[2], c.width, kv),
+        "wo": matrix(keys[3], q, c.width, residual_scale),
+        "ffn_norm": jnp.ones(c.width),
+        "gate": matrix(keys[4], c.width, c.feed_forward),
+        "up": matrix(keys[5], c.width, c.feed_forward),
+        "down": matrix(keys[6], c.feed_forward, c.width, residual_scale),
+    }
+
+
+def init(key: jax.Array, c: ModelConfig) -> Params:
+    keys = jax.random.split(key, c.layers + 2)
+    scale = 0.0  # every layer starts as the identity, so embedding and exit are useful from the first step
+    params = {
+        "embedding": jax.random.normal(keys[0], (c.vocabulary, c.width)) * 0.05,
+        "norm": jnp.ones(c.width),
+        "layers": [init_layer(k, c, scale) for k in keys[2:]],
+    }
+    if c.adapter:
+        params["adapter"] = init_layer(keys[1], c, scale)
+    return params
+
+
+def parameter_count(params: Params) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def rms_norm(x: jax.Array, gain: jax.Array, epsilon: float) -> jax.Array:
+    return x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + epsilon) * gain
+
+
+def rotary_table(tokens: int, c: ModelConfig) -> tuple[jax.Array, jax.Array]:
+    """cos and sin of position * base^(-2i/d), each [tokens, 1, head_size / 2]."""
+    frequency = c.rope_base ** (-jnp.arange(0, c.head_size, 2) / c.head_size)
+    angle = (jnp.arange(tokens)[:, None] * frequency)[:, None, :]
+    return jnp.cos(angle), jnp.sin(angle)
+
+
+def rotate(x: jax.Array, table: tuple[jax.Array, jax.Array]) -> jax.Array:
+    """Rotates neighbouring pairs (2i, 2i+1), as llama.cpp does for architecture llama. x: [rows, tokens, heads, size]."""
+    cos, sin = table
+    pairs = x.reshape(*x.shape[:-1], -1, 2)
+    even, odd = pairs[..., 0], pairs[..., 1]
+    return jnp.stack([even * cos - odd * sin, even * sin + odd * cos], axis=-1).reshape(x.shape)
+
+
+# Queries are taken in blocks, each against the keys up to its end: half of a causal square is never computed.
+QUERY_BLOCK = 128
+
+
+def attention(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+    """Causal attention. q: [rows, tokens, heads, size]; k, v: [rows, tokens, kv_heads, size]."""
+    rows, tokens, heads, size = q.shape
+    kv_heads = k.shape[2]
+    group = heads // kv_heads
+    q = q.reshape(rows, tokens, kv_heads, group, size).transpose(0, 2, 3, 1, 4) * (1 / math.sqrt(size))
+    k, v = k.transpose(0, 2, 1, 3), v.transpose(0, 2, 1, 3)
+    outputs = []
+    for start in range(0, tokens, QUERY_BLOCK):
+        end = min(start + QUERY_BLOCK, tokens)
+        block = q[:, :, :, start:end].reshape(rows, kv_heads, group * (end - start), size)
+        scores = jnp.einsum("rkqd,rksd->rkqs", block, k[:, :, :end]).reshape(rows, kv_heads, group, end - start, end)
+        visible = jnp.arange(end) <= jnp.arange(start, end)[:, None]
+        weights = jax.nn.softmax(jnp.where(visible, scores, -1e30), axis=-1)
+        mixed = jnp.einsum("rkqs,rksd->rkqd", weights.reshape(rows, kv_heads, -1, end), v[:, :, :end])
+        outputs.append(mixed.reshape(rows, kv_heads, group, end - start, size))
+    joined = jnp.concatenate(outputs, axis=3) if len(outputs) > 1 else outputs[0]
+    return joined.transpose(0, 3, 1, 2, 4).reshape(rows, tokens, heads * size)
+
+
+def apply_layer(layer: Layer, x: jax.Array, table: tuple[jax.Array, jax.Array], c: ModelConfig,
+                keep: jax.Array | float = 1.0) -> jax.Array:
+    """One decoder layer. keep: 0 where the layer is skipped (layer dropout), [rows, 1, 1] or 1."""
+    rows, tokens, _ = x.shape
+    h = rms_norm(x, layer["attn_norm"], c.norm_epsilon)
+    q = rotate((h @ layer["wq"]).reshape(rows, tokens, c.heads, c.head_size), table)
+    k = rotate((h @ layer["wk"]).reshape(rows, tokens, c.kv_heads, c.head_size), table)
+    v = (h @ layer["wv"]).reshape(rows, tokens, c.kv_heads, c.head_size)
+    x = x + keep * (attention(q, k, v) @ layer["wo"])
+    h = rms_norm(x, layer["ffn_norm"], c.norm_epsilon)
+    return x + keep * ((jax.nn.silu(h @ layer["gate"]) * (h @ layer["up"])) @ layer["down"])
+
+
+def forward(params: Params, tokens: jax.Array, c: ModelConfig, keep: jax.Array | None = None) -> States:
+    """States at exit and end. tokens: [rows, tokens] int; keep: [layers, rows] for layer dropout."""
+    x = params["embedding"][tokens]
+    table = rotary_table(tokens.shape[1], c)
+    at_exit = x
+    for index, layer in enumerate(params["layers"]):
+        x = apply_layer(layer, x, table, c, 1.0 if keep is None else keep[index][:, None, None])
+        if index + 1 == c.exit_layer:
+            at_exit = apply_layer(params["adapter"], x, table, c) if "adapter" in params else x
+    return States(at_exit, x)
+
+
+def logits(params: Params, state: jax.Array, c: ModelConfig) -> jax.Array:
+    return rms_norm(state, params["norm"], c.norm_epsilon) @ params["embedding"].T
