@@ -6,7 +6,7 @@ import { Core } from './flow/core.ts'
 import { bestDraftLength, CostModel } from './flow/cost.ts'
 import { choose, probabilityOf, topProbability } from './flow/sample.ts'
 import { inPrompt, type Rows, type Step, tailLength } from './flow/sequence.ts'
-import { batchRows, type Loaded, load, mostDrafts } from './load.ts'
+import { batchRows, type Loaded, load, mostDrafts, slackCells } from './load.ts'
 import { LookupIndex, lookupAcceptance } from './propose/lookup.ts'
 import { burst, planSkim } from './propose/skim.ts'
 import { Reply } from './reply.ts'
@@ -28,8 +28,6 @@ export interface Generation extends AsyncIterable<GenerateEvent> {
   cancel(): void
 }
 
-// KV cells a request may use beside its prompt and reply: the drafts of a step and the tail of a look.
-const slackCells = 64
 // Without maxTokens a reply first reserves this much, and more as it grows.
 const reservedReply = 256
 // Prompt rows of a step that running replies have to wait for.
@@ -339,8 +337,7 @@ export class Engine implements AsyncDisposable {
   /** How many more drafts this flight's tail may take. */
   #room(flight: Flight): number {
     const { tokens, prompt, committed } = flight.sequence!
-    // The token that verification itself yields needs no draft.
-    const wanted = flight.maxTokens - (committed - prompt) - 1
+    const wanted = flight.maxTokens - (committed - prompt)
     return Math.max(
       0,
       Math.min(mostDrafts, wanted, this.info.contextLength - 1 - committed) - (tokens.length - committed),

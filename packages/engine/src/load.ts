@@ -9,10 +9,13 @@ import type { EngineOptions, Log, ModelInfo } from './request.ts'
 import { Device } from './stage/device.ts'
 import { Stage } from './stage/stage.ts'
 import { verifyCut } from './stage/verify.ts'
-import { ChatTemplate } from './text/template.ts'
+import type { ChatTemplate } from './text/template.ts'
+import { templateOf } from './text/template-of.ts'
 
 /** Most draft tokens in one step of a sequence. */
 export const mostDrafts = 8
+/** KV cells a request may use beside its prompt and reply: the drafts of a step and the tail of a look. */
+export const slackCells = 64
 /** Rows of one decode, and of one pass inside it: an abort or a new arrival waits for at most one pass. */
 export const batchRows = 512
 
@@ -45,7 +48,7 @@ export async function load(path: string, options: EngineOptions): Promise<Loaded
     const contextLength = Math.max(1, Math.min(options.contextLength ?? 8192, whole.trainingContext || 8192))
     const parallel = options.parallel ?? 8
     const slots = 2 * parallel
-    const cells = options.cells ?? defaultCells(whole, contextLength, parallel)
+    const cells = (options.cells ?? defaultCells(whole, contextLength, parallel)) + parallel * slackCells
     const wanted = await wantedCut(options.cut ?? 'auto', hash, cacheDir, log)
 
     let files = [{ path, from: 0, to: whole.layers, last: true }]
@@ -83,13 +86,7 @@ export async function load(path: string, options: EngineOptions): Promise<Loaded
     }
     const skim = await loadSkimCalibration(cacheDir, hash)
     const vocab = device.stages[0]!.model.vocab
-    const template =
-      whole.chatTemplate === undefined
-        ? undefined
-        : new ChatTemplate(whole.chatTemplate, {
-            bosToken: vocab.addsBos ? '' : vocab.specialText(vocab.bos),
-            eosToken: vocab.specialText(vocab.eos),
-          })
+    const template = templateOf(whole)
     const info: ModelInfo = {
       name: basename(path).replace(/\.gguf$/i, ''),
       path,

@@ -25,6 +25,7 @@ export function createProgram(): Command {
     .showHelpAfterError('(incipit --help lists the commands and options)')
     // Subcommands inherit this, so it comes before them.
     .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'incipit: ')) })
     .addHelpText('after', environment)
   addRun(program)
   addServe(program)

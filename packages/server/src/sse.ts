@@ -26,9 +26,6 @@ export class EventStream {
   constructor(response: ServerResponse, headers: Record<string, string | number | string[]>, signal: AbortSignal) {
     this.#response = response
     this.#signal = signal
-    // A write that crosses the client's departure is reported here, and without a listener it would end the process. The
-    // signal tells the same news.
-    response.on('error', () => {})
     response.writeHead(200, { ...headers, ...sseHeaders })
     response.flushHeaders()
   }

@@ -5,6 +5,9 @@ import { IncipitError } from '@incipit/engine'
 import { delta, done, fakeEngine, guess, says } from './fake-engine.ts'
 import { type Chunk, chunks, events, serve } from './serve.ts'
 
+// Some tests wait for something that would never come if they failed.
+const timeout = 10_000
+
 const chat = { model: 'whatever', messages: [{ role: 'user', content: 'Hi' }] }
 const timings = {
   queue_ms: 1,
@@ -173,7 +176,7 @@ test('timings of several choices tell the first moments and the summed work', as
   assert.equal(answer.timings?.predicted_n, 8)
 })
 
-test('headers and the role arrive before the first token', async (t) => {
+test('headers and the role arrive before the first token', { timeout }, async (t) => {
   const token = Promise.withResolvers<void>()
   const engine = fakeEngine(async function* () {
     await token.promise
@@ -256,7 +259,7 @@ test('a reply that somebody else cancelled is an error, not a short reply', asyn
   assert.equal((all.at(-1) as Chunk).error?.code, 'cancelled')
 })
 
-test('when one choice fails the others are cancelled', async (t) => {
+test('when one choice fails the others are cancelled', { timeout }, async (t) => {
   const cancelled = Promise.withResolvers<void>()
   const engine = fakeEngine(async function* (request, index) {
     yield delta('x')
@@ -269,4 +272,23 @@ test('when one choice fails the others are cancelled', async (t) => {
   const answer = await server.post('/v1/chat/completions', { ...chat, n: 2 })
   assert.equal(((await answer.json()) as Chunk).error?.code, 'decode_failed')
   await cancelled.promise
+})
+
+test('when a later choice is refused, the failure of an earlier one goes nowhere', async (t) => {
+  const failed = Promise.withResolvers<void>()
+  const engine = fakeEngine((request, index) => {
+    if (index === 1) throw new IncipitError('context_overflow', 'too long')
+    // biome-ignore lint/correctness/useYield: it fails before
+    return (async function* () {
+      await new Promise<void>((resolve) => request.signal?.addEventListener('abort', () => resolve()))
+      failed.resolve()
+      throw new IncipitError('cancelled', 'as told')
+    })()
+  })
+  const server = await serve(t, engine)
+  const answer = await server.post('/v1/chat/completions', { ...chat, n: 2 })
+  assert.equal(((await answer.json()) as Chunk).error?.code, 'context_overflow')
+  await failed.promise
+  // An unhandled rejection would fail the test in the next turn.
+  await sleep(5)
 })

@@ -5,11 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { delta, done, fakeEngine } from './fake-engine.ts'
 import { serve } from './serve.ts'
 
+const timeout = 30_000
 const EVENT = 64 * 1024
 // What the kernel's socket buffers of both ends may take on a loopback connection, with room to spare.
 const KERNEL = 32 * 1024 * 1024
 
-test('a client that does not read stops the writing, and reading resumes it', async (t) => {
+test('a client that does not read stops the writing, and reading resumes it', { timeout }, async (t) => {
   const total = (4 * KERNEL) / EVENT
   let produced = 0
   const engine = fakeEngine(async function* () {
@@ -36,7 +37,7 @@ test('a client that does not read stops the writing, and reading resumes it', as
   assert.ok(received > total * EVENT, 'everything arrives')
 })
 
-test('a client that stops reading and leaves frees the generation', async (t) => {
+test('a client that stops reading and leaves frees the generation', { timeout }, async (t) => {
   const freed = Promise.withResolvers<void>()
   let produced = 0
   const engine = fakeEngine(async function* () {

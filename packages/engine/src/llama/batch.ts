@@ -14,6 +14,7 @@ export class Batch implements Disposable {
   /** Most sequences that one row may belong to. */
   readonly sequencesPerRow: number
   #rows = 0
+  #outputs = 0
   #memory: Pointer
   readonly #struct: BatchStruct
   readonly #token: Int32Array
@@ -64,8 +65,14 @@ export class Batch implements Disposable {
     return this.#rows
   }
 
+  /** Rows that ask for output. */
+  get outputs(): number {
+    return this.#outputs
+  }
+
   clear(): void {
     this.#rows = 0
+    this.#outputs = 0
   }
 
   /** Adds one row: a token, or in a batch of states the state that enters the stage's first layer. */
@@ -97,6 +104,7 @@ export class Batch implements Disposable {
     this.#sequenceCount[row] = sequences.length
     this.#sequence.set(sequences, row * this.sequencesPerRow)
     this.#output[row] = output ? 1 : 0
+    if (output) this.#outputs++
     this.#rows = row + 1
   }
 

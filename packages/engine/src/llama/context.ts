@@ -17,8 +17,6 @@ export interface ContextOptions {
   /** Most rows of one decode that may ask for output. Default: `batch`. */
   outputs?: number
   threadpool: Threadpool
-  /** Also keep the final normalised state of output rows (`state()`). */
-  states?: boolean
   /** Keep the state of every row that enters this layer (`layerInput()`). */
   layerInput?: number
 }
@@ -36,11 +34,13 @@ export class Context implements Disposable {
   readonly sequences: number
   readonly batchSize: number
   readonly layer: number | undefined
+  readonly #outputs: number
   #handle: Pointer
   readonly #memory: Pointer
   readonly #abortText: Pointer
   readonly #abortFlag: Uint8Array
   #busy = false
+  #states = false
   #disposing = false
 
   /** @throws IncipitError `context_memory` when the cache does not fit into available memory. */
@@ -68,7 +68,7 @@ export class Context implements Disposable {
       n_outputs_max_per_seq: 0,
       n_threads: options.threadpool.threads,
       n_threads_batch: options.threadpool.threads,
-      embeddings: options.states ?? false,
+      embeddings: false,
       no_perf: true,
       // Forks and rollbacks need every position of the window, and one unified cache lets forks share cells.
       swa_full: true,
@@ -84,6 +84,7 @@ export class Context implements Disposable {
     this.sequences = options.sequences
     this.batchSize = options.batch
     this.layer = options.layerInput
+    this.#outputs = options.outputs ?? options.batch
     lib.attachThreadpool(handle, options.threadpool.handle, options.threadpool.handle)
     if (this.layer !== undefined) lib.setLayerInput(handle, this.layer, true)
     // The abort callback is libc's strlen over two bytes of ours: it returns non-zero, "abort", as soon as the first byte
@@ -105,6 +106,11 @@ export class Context implements Disposable {
     if (batch.rows === 0) throw new IncipitError('batch_invalid', 'an empty batch')
     if (batch.rows > this.batchSize) {
       throw new IncipitError('batch_invalid', `${batch.rows} rows in a context whose batch size is ${this.batchSize}`)
+    }
+    // llama.cpp ends the process when more rows ask for output than it reserved; with states on, every row does.
+    const outputs = this.#states ? batch.rows : batch.outputs
+    if (outputs > this.#outputs) {
+      throw new IncipitError('batch_invalid', `${outputs} rows with output in a context for ${this.#outputs}`)
     }
     this.#busy = true
     this.#abortFlag[0] = 0
@@ -133,7 +139,13 @@ export class Context implements Disposable {
     return this.#copy(library().logits(this.#live(), row), target, row)
   }
 
-  /** Copies the final normalised state of an output row into `target` (n_embd). Needs option `states`. */
+  /** From now on every row gives output, and its final normalised state can be read by `state()`. */
+  keepStates(value: boolean): void {
+    library().setEmbeddings(this.#live(), value)
+    this.#states = value
+  }
+
+  /** Copies the final normalised state of a row into `target` (n_embd). Needs `keepStates(true)`. */
   state(row: number, target: Float32Array): Float32Array {
     return this.#copy(library().embeddings(this.#live(), row), target, row)
   }

@@ -6,7 +6,7 @@ import { readJson } from '../json.ts'
 
 /**
  * A fitted exit: after `at` layers an output matrix of its own guesses the next token. `incipit tune --exit` writes it
- * beside the stage files: `exit-<at>.json` (this) and `exit-<at>.bin` (the matrix).
+ * beside the stage files: `exit-<at>.json` (this) and `exit-<at>-<id>.bin` (the matrix).
  */
 export interface ExitReport {
   /** Layers before the exit. */
@@ -39,7 +39,7 @@ export async function findExit(cacheDir: string, hash: string, at?: number): Pro
   const percent = (share: number) => `${Math.round(100 * share)}%`
   return {
     ...report,
-    path: join(directory, `exit-${layer}.bin`),
+    path: join(directory, `exit-${layer}-${report.id}.bin`),
     note: `after ${layer} layers, right in ${percent(report.agreement.first)} of first and ${percent(report.agreement.later)} of later tokens`,
   }
 }

@@ -1,7 +1,7 @@
 import type { DoneEvent, Engine, GenerateRequest, Policy } from '@incipit/engine'
 import { type Command, Option } from 'commander'
 import { interruptible } from '../interrupt.ts'
-import { collect, cut, decimal, type EngineFlags, engineOptions, defined, integer } from '../options.ts'
+import { collect, cut, decimal, defined, type EngineFlags, engineOptions, integer } from '../options.ts'
 import { type ReplyOutput, replyOutput } from '../reply/output.ts'
 import { promptOf, readPrompt } from '../reply/prompt.ts'
 import { summary } from '../reply/summary.ts'
@@ -101,7 +101,8 @@ async function run(argument: string | undefined, flags: RunFlags): Promise<void>
 /** What the user asked for and will not get. */
 function notes({ info }: Engine, flags: RunFlags): string[] {
   const notes: string[] = []
-  if (info.cutRefused !== undefined && flags.cut !== undefined) notes.push(`the model runs as one stage: ${info.cutRefused}`)
+  if (info.cutRefused !== undefined && flags.cut !== undefined)
+    notes.push(`the model runs as one stage: ${info.cutRefused}`)
   const { exit } = info.proposers
   if (flags.policy === 'provisional' && flags.speculation && !exit.available) {
     notes.push(`no provisional text from an early exit: ${exit.note ?? 'this model has none'}`)

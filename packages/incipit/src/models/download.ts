@@ -46,7 +46,11 @@ function parts(file: string): string[] {
   return Array.from({ length: Number(match[3]) }, (_, i) => `${match[1]}${String(i + 1).padStart(5, '0')}${match[2]}`)
 }
 
-async function fileNeeded(reference: string, { repo, revision }: HubReference, options: DownloadOptions): Promise<never> {
+async function fileNeeded(
+  reference: string,
+  { repo, revision }: HubReference,
+  options: DownloadOptions,
+): Promise<never> {
   const files = await new HubFile(reference, { repo, revision, file: '' }, options).siblings('gguf')
   const pick = files.length === 0 ? 'it has no GGUF files' : `pick one of its files: ${files.join(', ')}`
   throw new IncipitError('model_download', `${reference} names a repository; ${pick}`)

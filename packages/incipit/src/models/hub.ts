@@ -1,6 +1,6 @@
 import { dirname } from 'node:path/posix'
-import { IncipitError } from '@incipit/engine'
 import type { FileDownloadInfoOutput, HubApiError } from '@huggingface/hub'
+import { IncipitError } from '@incipit/engine'
 
 export interface HubOptions {
   store: string
@@ -126,7 +126,10 @@ export class HubFile {
     const status = (error as Partial<HubApiError>).statusCode
     if (status === 401 || status === 403) {
       const token = this.#common.accessToken ? 'the token in HF_TOKEN does not open it' : 'HF_TOKEN is not set'
-      return this.failure(`${this.#hubUrl} refuses it (status ${status}): it is private, gated or missing, and ${token}`, error)
+      return this.failure(
+        `${this.#hubUrl} refuses it (status ${status}): it is private, gated or missing, and ${token}`,
+        error,
+      )
     }
     if (status === 404) return this.failure(`${this.#hubUrl} has no such repository or revision (status 404)`, error)
     if (status !== undefined) return this.failure(`${this.#hubUrl} answered with status ${status}`, error)

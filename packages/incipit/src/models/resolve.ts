@@ -33,7 +33,10 @@ const howToGoOn =
  *
  * @throws IncipitError `model_not_found` or `model_download`, saying what was tried and how to go on
  */
-export async function resolveModel(reference: string | undefined, options: ResolveOptions = {}): Promise<ResolvedModel> {
+export async function resolveModel(
+  reference: string | undefined,
+  options: ResolveOptions = {},
+): Promise<ResolvedModel> {
   const env = options.env ?? process.env
   const stores = modelStores(env, options.root)
   if (reference) return { path: await referred(reference, '--model', stores), chosenBy: '--model' }

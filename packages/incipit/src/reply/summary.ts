@@ -11,7 +11,8 @@ export function summary({ timings, usage, finishReason }: DoneEvent): string {
     `committed ${moment(timings.committedMs)}`
   // predictedMs runs from the first token to the last, so it covers one token less.
   const after = usage.completionTokens - 1
-  const speed = after > 0 && timings.predictedMs > 0 ? ` at ${((1000 * after) / timings.predictedMs).toFixed(1)} tokens/s` : ''
+  const speed =
+    after > 0 && timings.predictedMs > 0 ? ` at ${((1000 * after) / timings.predictedMs).toFixed(1)} tokens/s` : ''
   const reply = `${usage.completionTokens} ${usage.completionTokens === 1 ? 'token' : 'tokens'}${speed}`
   const drafts = `drafts: ${timings.acceptedN} accepted, ${timings.rejectedN} rolled back`
   const end = finishReason === 'stop' ? '' : ` | ended: ${endings[finishReason]}`

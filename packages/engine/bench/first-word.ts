@@ -1,0 +1,228 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { availableParallelism, cpus } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { choose } from '../src/flow/sample.ts'
+import { Engine, type GenerateRequest, type ProposerName, type Timings } from '../src/index.ts'
+import { Model } from '../src/llama/model.ts'
+import { Plain } from '../src/tune/plain.ts'
+
+// First words: how soon, against the same prompt through one plain llama.cpp context in the same run, and how often the
+// first guess survives. Prints Markdown tables; docs/benchmarks.md holds the last ones.
+
+const { values } = parseArgs({
+  options: {
+    model: { type: 'string' },
+    prompts: { type: 'string' },
+    at: { type: 'string' },
+    runs: { type: 'string', default: '7' },
+    every: { type: 'string', default: '1' },
+    only: { type: 'string' },
+  },
+})
+const shared = join(import.meta.dirname, '../../../../shared')
+const modelPath =
+  values.model ?? join(process.env.INCIPIT_MODELS ?? join(shared, 'models'), 'SmolLM2-135M-Instruct.Q4_1.gguf')
+const promptDir = values.prompts ?? join(shared, 'prompts')
+if (!existsSync(modelPath)) {
+  console.error(`no model at ${modelPath}: name one with --model`)
+  process.exit(2)
+}
+const runs = Number(values.runs)
+const greedy = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 }
+
+interface ChatLine {
+  category: string
+  turns: string[]
+}
+const lines = <T>(file: string): T[] =>
+  readFileSync(join(promptDir, file), 'utf8')
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as T)
+const chat = lines<ChatLine>('chat.jsonl')
+const code = lines<{ prompt: string }>('code.jsonl')
+
+const quantile = (numbers: number[], q: number): number => {
+  const sorted = [...numbers].sort((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN
+}
+const median = (numbers: number[]) => quantile(numbers, 0.5)
+const table = (header: string[], rows: (string | number)[][]): void => {
+  console.log(`| ${header.join(' | ')} |\n|${header.map((_, i) => (i === 0 ? '---' : '--:')).join('|')}|`)
+  for (const row of rows) console.log(`| ${row.join(' | ')} |`)
+  console.log('')
+}
+
+async function timingsOf(
+  engine: Engine,
+  request: GenerateRequest,
+): Promise<{ timings: Timings; first: string; text: string; stability: number }> {
+  let first = ''
+  let text = ''
+  let stability = 0
+  for await (const event of engine.generate(request)) {
+    if (event.type === 'delta') text += event.text
+    if (event.type === 'provisional' && first === '') {
+      first = event.text
+      stability = event.stability
+    }
+    if (event.type === 'done') return { timings: event.timings, first, text, stability }
+  }
+  throw new Error('the reply ended without `done`')
+}
+
+async function speed(): Promise<void> {
+  using model = await Model.load(modelPath)
+  const threads = Number(process.env.INCIPIT_THREADS) || availableParallelism()
+  using plain = new Plain(model, { cells: 2048, threads })
+  await using skimming = await Engine.load(modelPath, { cut: 'none', contextLength: 2048, threads })
+  await using exiting = await Engine.load(modelPath, {
+    cut: values.at ? [Number(values.at)] : 'auto',
+    contextLength: 2048,
+    threads,
+  })
+  const hasExit = exiting.info.proposers.exit.available
+  if (!hasExit) console.log(`exit: ${exiting.info.proposers.exit.note}\n`)
+  const corpus = model.vocab.tokenize(chat.map(({ turns }) => turns[0]).join('\n\n'))
+  const rows: (string | number)[][] = []
+  for (const length of [64, 512, 1500]) {
+    const measured = { plain: [] as number[], skim: [] as Timings[], exit: [] as Timings[] }
+    for (let run = 0; run <= runs; run++) {
+      const start = (run * 1700 + length) % (corpus.length - length)
+      const prompt = corpus.slice(start, start + length)
+      plain.reset()
+      const begin = performance.now()
+      await plain.run(prompt)
+      choose(plain.logits(), greedy, prompt.length)
+      const plainMs = performance.now() - begin
+      const request = { prompt, maxTokens: 8, policy: 'provisional' as const, minStability: 0 }
+      const skim = await timingsOf(skimming, { ...request, proposers: ['skim'] })
+      const exit = hasExit ? await timingsOf(exiting, { ...request, proposers: ['exit'] }) : undefined
+      // The first round warms caches.
+      if (run === 0) continue
+      measured.plain.push(plainMs)
+      measured.skim.push(skim.timings)
+      if (exit) measured.exit.push(exit.timings)
+    }
+    for (const name of ['exit', 'skim'] as const) {
+      const timings = measured[name]
+      if (timings.length === 0) continue
+      const provisional = median(timings.map((t) => t.provisionalMs ?? Number.NaN))
+      const committed = median(timings.map((t) => t.committedMs ?? Number.NaN))
+      const base = median(measured.plain)
+      // Ratios of pairs: both halves of a pair saw the same load of the machine.
+      const ratio = median(timings.map((t, i) => (t.committedMs ?? Number.NaN) / measured.plain[i]!))
+      const early = median(timings.map((t) => (t.provisionalMs ?? Number.NaN) / (t.committedMs ?? Number.NaN)))
+      const shown = timings.some((t) => t.provisionalMs !== null && t.provisionalMs < (t.committedMs ?? 0))
+      rows.push([
+        length,
+        name,
+        base.toFixed(0),
+        shown ? provisional.toFixed(0) : 'none',
+        committed.toFixed(0),
+        shown ? early.toFixed(2) : '',
+        ratio.toFixed(3),
+      ])
+    }
+  }
+  console.log(`## Speed (${cpus()[0]?.model}, ${threads} threads, medians of ${runs})\n`)
+  table(
+    [
+      'prompt tokens',
+      'proposer',
+      'plain TTFT ms',
+      'provisional ms',
+      'committed ms',
+      'provisional / committed',
+      'committed / plain',
+    ],
+    rows,
+  )
+  const engines: [string, Engine][] = [['one stage', skimming]]
+  if (hasExit) engines.push(['staged', exiting])
+  table(
+    ['engine', 'steps', 'ms per step outside llama_decode'],
+    engines.map(([name, engine]) => {
+      const { steps, overheadMs } = engine.stats()
+      return [name, steps, (overheadMs / steps).toFixed(2)]
+    }),
+  )
+}
+
+interface Case {
+  family: string
+  r: number
+  survived: boolean
+  stability: number
+}
+
+async function survival(proposer: ProposerName): Promise<void> {
+  const at = values.at ? [Number(values.at)] : ('auto' as const)
+  await using engine = await Engine.load(modelPath, { cut: proposer === 'skim' ? 'none' : at, contextLength: 4096 })
+  if (!engine.info.proposers[proposer].available) {
+    console.log(`${proposer}: ${engine.info.proposers[proposer].note}\n`)
+    return
+  }
+  const requests: { family: string; request: GenerateRequest }[] = [
+    ...chat.map(({ category, turns }) => ({
+      family: family(category),
+      request: { messages: [{ role: 'user', content: turns[0]! }] },
+    })),
+    ...code.map(({ prompt }) => ({ family: 'code (raw)', request: { prompt } })),
+  ]
+  const cases: Case[] = []
+  let short = 0
+  for (const [index, { family, request }] of requests.entries()) {
+    if (index % Number(values.every) !== 0) continue
+    const { timings, first, text, stability } = await timingsOf(engine, {
+      ...request,
+      maxTokens: 1,
+      policy: 'provisional',
+      minStability: 0,
+      proposers: [proposer],
+    })
+    if (timings.draftedN === 0 || timings.committedMs === null || timings.provisionalMs === null) {
+      short++
+      continue
+    }
+    cases.push({ family, r: timings.provisionalMs / timings.committedMs, survived: first === text, stability })
+  }
+  console.log(
+    `## Survival of the first guess: ${proposer} (${cases.length} prompts; ${short} too short for it or without text)\n`,
+  )
+  const families = [...new Set(cases.map((c) => c.family)), 'all']
+  table(
+    ['family', 'prompts', 'r', 'p ungated', 'p(1-r)', 'shown at 0.9', 'precision', 'share x p(1-r)'],
+    families.map((name) => {
+      const part = name === 'all' ? cases : cases.filter((c) => c.family === name)
+      const shown = part.filter((c) => c.stability >= 0.9)
+      const mean = (list: Case[], value: (c: Case) => number) =>
+        list.length === 0 ? Number.NaN : list.reduce((sum, c) => sum + value(c), 0) / list.length
+      const gain = (c: Case) => (c.survived ? 1 - c.r : 0)
+      const text = (value: number) => (Number.isNaN(value) ? '' : value.toFixed(2))
+      return [
+        name,
+        part.length,
+        text(median(part.map((c) => c.r))),
+        text(mean(part, (c) => Number(c.survived))),
+        text(mean(part, gain)),
+        text(shown.length / part.length),
+        text(mean(shown, (c) => Number(c.survived))),
+        text(shown.length === 0 ? 0 : (mean(shown, gain) * shown.length) / part.length),
+      ]
+    }),
+  )
+}
+
+/** Spec-Bench's MT-Bench categories are one family here: chat. */
+function family(category: string): string {
+  const own = new Set(['translation', 'summarization', 'qa', 'math_reasoning', 'rag'])
+  return own.has(category) ? category : 'chat'
+}
+
+if (values.only !== 'survival') await speed()
+if (values.only !== 'speed') {
+  await survival('skim')
+  await survival('exit')
+}

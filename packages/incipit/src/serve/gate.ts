@@ -1,0 +1,39 @@
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import { IncipitError } from '@incipit/engine'
+
+/**
+ * A server that listens while the model loads and answers everything with 503 and `retry-after`, so that a health check
+ * sees "not yet" instead of a refused connection.
+ * @throws IncipitError `invalid_request` when it cannot listen there, saying why
+ */
+export async function openGate(host: string, port: number): Promise<Server> {
+  const body = JSON.stringify({
+    error: { message: 'the model is loading', type: 'server_error', param: null, code: 'loading' },
+  })
+  const gate = createServer((_, response) => {
+    response.writeHead(503, { 'content-type': 'application/json', 'retry-after': '1', connection: 'close' }).end(body)
+  })
+  gate.listen(port, host)
+  try {
+    await once(gate, 'listening')
+  } catch (error) {
+    throw new IncipitError('invalid_request', `cannot listen on ${host}:${port}: ${reason(error)}`, { cause: error })
+  }
+  return gate
+}
+
+function reason(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException
+  switch (code) {
+    case 'EADDRINUSE':
+      return 'the port is in use (another incipit?); choose another with --port, 0 takes any free one'
+    case 'EACCES':
+      return 'this user may not use that port; choose one above 1023 with --port'
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return 'this machine has no such address'
+    default:
+      return message
+  }
+}

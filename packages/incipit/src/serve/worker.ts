@@ -1,0 +1,82 @@
+// The process that serves, started by `incipit serve` and supervised by it (supervise.ts). Its configuration is the
+// first message on the process channel, so that an API key stands in nobody's list of processes.
+import { once } from 'node:events'
+import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Engine } from '@incipit/engine'
+import { createServer } from '@incipit/server'
+import { reportFailure } from '../failure.ts'
+import { engineOptions } from '../options.ts'
+import { banner } from './banner.ts'
+import type { ServeConfig } from './config.ts'
+import { openGate } from './gate.ts'
+import type { SupervisorMessage, WorkerMessage } from './supervise.ts'
+
+// Nobody restarts or stops a worker without its supervisor.
+process.on('disconnect', () => process.exit(1))
+
+process.once('message', (config: ServeConfig) => {
+  serve(config).catch((error: unknown) => {
+    reportFailure(error)
+    tell({ type: 'hopeless' })
+    process.exitCode = 1
+    process.disconnect()
+  })
+})
+
+async function serve(config: ServeConfig): Promise<void> {
+  // The port is taken first: that it is in use should not be learned after loading gigabytes.
+  const gate = await openGate(config.host, config.port)
+  const { port } = gate.address() as AddressInfo
+  const options = engineOptions(config)
+  const engine = await Engine.load(config.model, options)
+  const app = createServer(engine, {
+    ...(config.apiKey && { apiKey: config.apiKey }),
+    ...(options.log && { log: options.log }),
+  })
+  await app.ready()
+  await takeOver(gate, app.server)
+  tell({ type: 'listening', port })
+
+  const address = addressOf(config.host, port)
+  if (config.restarted) process.stderr.write(`incipit: serving again on ${address}\n`)
+  else process.stdout.write(banner(engine.info, address, config, process.stdout.isTTY === true))
+
+  await toldToClose()
+  // No new connections; running replies end first. The supervisor's patience is the limit.
+  const closed = once(app.server, 'close')
+  app.server.close()
+  app.server.closeIdleConnections()
+  await closed
+  await app.close()
+  await engine.close()
+  process.exit(0)
+}
+
+/** The gate's listening socket goes to the real server: no moment without anybody at the port. */
+async function takeOver(gate: Server, server: Server): Promise<void> {
+  gate.closeAllConnections()
+  const listening = once(server, 'listening')
+  server.listen(gate)
+  await listening
+}
+
+function toldToClose(): Promise<void> {
+  return new Promise((resolve) => {
+    process.on('message', (message: SupervisorMessage) => {
+      if (message.type === 'close') resolve()
+    })
+    // Ctrl-C in a terminal reaches the worker too, and a service manager may stop it by itself.
+    process.on('SIGINT', () => resolve()).on('SIGTERM', () => resolve())
+  })
+}
+
+function tell(message: WorkerMessage): void {
+  process.send?.(message)
+}
+
+function addressOf(host: string, port: number): string {
+  // An address that means "all interfaces" is not one to connect to.
+  const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host
+  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`
+}

@@ -1,0 +1,281 @@
+"""Held-out measures of a checkpoint: quality, exit agreement, calibration of the exit.
+
+    python -m prelude.evaluate --work DIR --run NAME [--ngram] [--kilobytes 300]
+
+Writes RUN/evaluation.json and RUN/calibration.json. The exit's confidence is the probability it gives its own
+best token; it *survives* when that token is the full model's best. Bounds come from the calibration
+repositories, everything else is measured on the test repositories.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tokenizers import Tokenizer
+
+from . import corpus, ngram, paths
+from .config import ModelConfig
+from .data import BLOCK, batches, choose_middle
+from .model import Params, forward, logits
+from .tokenizer import END, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX, load
+from .train import load_params
+
+CONTEXT, STRIDE = 512, 256  # each token is predicted from at least STRIDE tokens, where the file has them
+ROWS = 4
+TOLERANCE = 0.5  # policy `tolerant`: kept if the full model gives the exit's token this share of its best one's probability
+PRECISIONS = (0.9, 0.95)
+SURE = 0.5  # "where the full model is sure": its top probability is at least this
+
+
+class Scores(NamedTuple):
+    """One value per predicted token."""
+
+    log_probability: np.ndarray  # of the true token, full model, nats
+    correct: np.ndarray
+    top: np.ndarray  # the full model's top probability
+    exit_log_probability: np.ndarray
+    confidence: np.ndarray  # the exit's top probability
+    survives: np.ndarray
+    tolerated: np.ndarray
+
+    def pick(self, mask: np.ndarray) -> "Scores":
+        return Scores(*(values[mask] for values in self))
+
+
+@partial(jax.jit, static_argnums=(3, 4))
+def _score_rows(params: Params, tokens: jax.Array, targets: jax.Array, c: ModelConfig, average: bool):
+    states = forward(params, tokens, c)
+    final, exit = logits(params, states.final, c), logits(params, states.exit, c)
+    if average:
+        final = 0.5 * (final + exit)
+    p_final, p_exit = jax.nn.softmax(final), jax.nn.softmax(exit)
+    best, guess = final.argmax(-1), exit.argmax(-1)
+    at = lambda p, index: jnp.take_along_axis(p, index[..., None], axis=-1)[..., 0]
+    top, p_guess = p_final.max(-1), at(p_final, guess)
+    return Scores(jnp.log(at(p_final, targets)), best == targets, top, jnp.log(at(p_exit, targets)), p_exit.max(-1),
+                  best == guess, p_guess >= TOLERANCE * top)
+
+
+def _score_batches(params: Params, c: ModelConfig, rows: list[np.ndarray], average: bool) -> Scores:
+    """rows: arrays of at most CONTEXT + 1 tokens; returns [rows, CONTEXT] arrays, padding included."""
+    parts = []
+    for start in range(0, len(rows), ROWS):
+        group = np.zeros((ROWS, CONTEXT + 1), dtype=np.int32)
+        for i, row in enumerate(rows[start:start + ROWS]):
+            group[i, :row.size] = row
+        parts.append(jax.tree.map(np.asarray, _score_rows(params, group[:, :-1], group[:, 1:], c, average)))
+    return Scores(*(np.concatenate(values)[:len(rows)] for values in zip(*parts)))
+
+
+def score_documents(params: Params, c: ModelConfig, documents: list[np.ndarray], average: bool = False) -> Scores:
+    """Scores of every token of the documents (each starts with END, which is not scored)."""
+    rows, masks = [], []
+    for ids in documents:
+        for start in range(0, max(1, ids.size - 1 - (CONTEXT - STRIDE)), STRIDE):
+            row = ids[start:start + CONTEXT + 1]
+            mask = np.zeros(CONTEXT, dtype=bool)
+            mask[0 if start == 0 else CONTEXT - STRIDE:row.size - 1] = True
+            rows.append(row)
+            masks.append(mask)
+    return _score_batches(params, c, rows, average).pick(np.stack(masks))
+
+
+class Case(NamedTuple):
+    """One line to fill in: the cursor is at `start` of `text`, the line ends at `end`."""
+
+    language: str
+    text: str
+    start: int
+    end: int
+
+
+def fim_cases(documents: list[dict[str, str]], count: int, seed: int) -> list[Case]:
+    """One-line completions, the cursor at a statement's first character (half of them) or inside a line."""
+    rng = random.Random(seed)
+    cases: list[Case] = []
+    while len(cases) < count:
+        document = rng.choice(documents)
+        text = document["text"]
+        position = rng.randrange(len(text))
+        line_start = text.rfind("\n", 0, position) + 1
+        end = text.find("\n", position)
+        line = text[line_start:end]
+        stripped = line.strip()
+        if end < 0 or len(stripped) < 8 or stripped[0] in "#*/'\"`":
+            continue
+        start = line_start + len(line) - len(line.lstrip())
+        if rng.random() < 0.5:
+            start = rng.randrange(start + 1, end)
+        cases.append(Case(document["language"], text, start, end))
+    return cases
+
+
+PREFIX_CHARS, SUFFIX_CHARS = 1000, 400  # what an editor would send to so small a model; fits CONTEXT in nearly all cases
+
+
+def fim_prompt(tokenizer: Tokenizer, case: Case) -> list[int]:
+    """PSM prompt of a case, cut at line ends to what the context holds."""
+    before = case.text[max(0, case.start - PREFIX_CHARS):case.start]
+    after = case.text[case.end:case.end + SUFFIX_CHARS]
+    if case.start > PREFIX_CHARS:
+        before = before[before.find("\n") + 1:]
+    ids = lambda text: tokenizer.encode(text).ids
+    special = tokenizer.token_to_id
+    return [special(END), special(FIM_PREFIX), *ids(before), special(FIM_SUFFIX), *ids(after), special(FIM_MIDDLE)]
+
+
+def score_first_tokens(params: Params, c: ModelConfig, tokenizer: Tokenizer, cases: list[Case], average: bool = False) -> Scores:
+    """Scores of the first token of each completion."""
+    rows, at = [], []
+    for case in cases:
+        prompt = fim_prompt(tokenizer, case)[-CONTEXT:]
+        target = tokenizer.encode(case.text[case.start:case.end]).ids[0]
+        rows.append(np.array([*prompt, target]))
+        at.append(len(prompt) - 1)
+    scores = _score_batches(params, c, rows, average)
+    return Scores(*(values[np.arange(len(rows)), at] for values in scores))
+
+
+def bound_for(scores: Scores, precision: float, smallest: int = 30) -> float:
+    """Smallest confidence from which on (and above) the exit survives with this precision; 1.01 if none."""
+    order = np.argsort(-scores.confidence)
+    rate = np.cumsum(scores.survives[order]) / np.arange(1, order.size + 1)
+    good = np.flatnonzero((rate >= precision) & (np.arange(order.size) >= smallest - 1))
+    return float(scores.confidence[order][good[-1]]) if good.size else 1.01
+
+
+def survival_bins(scores: Scores, edges: np.ndarray = np.linspace(0, 1, 21)) -> list[dict]:
+    """Measured survival per confidence bin."""
+    bins = []
+    for low, high in zip(edges[:-1], edges[1:]):
+        inside = (scores.confidence >= low) & ((scores.confidence < high) | (high == 1))
+        count = int(inside.sum())
+        bins.append({"from": round(float(low), 2), "to": round(float(high), 2), "count": count,
+                     "survival": round(float(scores.survives[inside].mean()), 4) if count else None,
+                     "tolerated": round(float(scores.tolerated[inside].mean()), 4) if count else None})
+    return bins
+
+
+def exit_summary(test: Scores, calibration: Scores) -> dict:
+    sure = test.top >= SURE
+    summary = {
+        "tokens": int(test.top.size),
+        "agreement": float(test.survives.mean()),
+        "agreement_tolerant": float(test.tolerated.mean()),
+        "agreement_where_sure": float(test.survives[sure].mean()),
+        "sure_share": float(sure.mean()),
+        "full_top1": float(test.correct.mean()),
+    }
+    for precision in PRECISIONS:
+        bound = bound_for(calibration, precision)
+        shown = test.confidence >= bound
+        summary[f"at_{precision}"] = {"bound": bound, "share": float(shown.mean()),
+                                      "precision": float(test.survives[shown].mean()) if shown.any() else None,
+                                      "precision_tolerant": float(test.tolerated[shown].mean()) if shown.any() else None}
+    return summary
+
+
+def sample(documents: list[dict[str, str]], kilobytes: int, seed: int = 0) -> list[dict[str, str]]:
+    """About `kilobytes` per language, whole files, seeded."""
+    documents = sorted(documents, key=lambda d: (d["repository"], d["path"]))
+    random.Random(seed).shuffle(documents)
+    used: dict[str, int] = {}
+    out = []
+    for document in documents:
+        size = len(document["text"])
+        if size < 30_000 and used.get(document["language"], 0) + size <= kilobytes * 1000:
+            used[document["language"]] = used.get(document["language"], 0) + size
+            out.append(document)
+    return out
+
+
+def encode(tokenizer: Tokenizer, documents: list[dict[str, str]]) -> list[np.ndarray]:
+    end = tokenizer.token_to_id(END)
+    return [np.array([end, *e.ids]) for e in tokenizer.encode_batch([d["text"] for d in documents])]
+
+
+def bits_per_byte(log_probabilities: np.ndarray, documents: list[dict[str, str]]) -> float:
+    return float(-log_probabilities.sum() / np.log(2) / sum(len(d["text"].encode()) for d in documents))
+
+
+def ngram_baselines(work: Path, seen_tokens: int, seed: int, vocabulary: int, documents: list[dict[str, str]],
+                    encoded: list[np.ndarray]) -> dict:
+    """Unigram and 5-gram on exactly the tokens the model was trained on, and the 5-gram on the whole corpus."""
+    seen = batches(work, seed).rows(0, seen_tokens // BLOCK * BLOCK, BLOCK)[:, :-1].reshape(-1)
+    everything = np.fromfile(work / "train.u16", dtype=np.uint16)
+    out = {}
+    for name, ids, n in (("unigram", seen, 1), ("5-gram", seen, 5), ("5-gram, whole corpus", everything, 5)):
+        model = ngram.NGram(ids.astype(np.int64), n, vocabulary)
+        scored = [model.score(ids) for ids in encoded]
+        right = np.concatenate([guess == ids[1:] for (_, guess), ids in zip(scored, encoded)])
+        out[name] = {"tokens": int(ids.size), "top1": float(right.mean()),
+                     "bits_per_byte": bits_per_byte(np.concatenate([np.log(p) for p, _ in scored]), documents)}
+    return out
+
+
+def evaluate(work: Path, checkpoint: Path, kilobytes: int = 300, with_ngram: bool = False, cases: int = 1500) -> dict:
+    c, params, saved = load_params(checkpoint)
+    average, tokenizer = c.objective.average, load(work)
+    test_all, calibration_all = (corpus.documents(work, split) for split in ("test", "calibration"))
+    test, calibration = sample(test_all, kilobytes), sample(calibration_all, kilobytes // 2)
+    encoded = encode(tokenizer, test)
+    scores = score_documents(params, c.model, encoded, average)
+    calibration_scores = score_documents(params, c.model, encode(tokenizer, calibration), average)
+    first = score_first_tokens(params, c.model, tokenizer, fim_cases(test_all, cases, 1), average)
+    first_calibration = score_first_tokens(params, c.model, tokenizer, fim_cases(calibration_all, cases, 2), average)
+    languages = np.concatenate([[d["language"]] * (ids.size - 1) for d, ids in zip(test, encoded)])
+    size = sum(len(d["text"].encode()) for d in test)
+    report = {
+        "configuration": c.name, "training_tokens": saved["tokens"], "test_bytes": size,
+        "bytes_per_token": size / scores.top.size,
+        "top1": float(scores.correct.mean()),
+        "bits_per_byte": bits_per_byte(scores.log_probability, test),
+        "exit_bits_per_byte": bits_per_byte(scores.exit_log_probability, test),
+        "by_language": {
+            language: {
+                "top1": float(scores.correct[languages == language].mean()),
+                "bits_per_byte": bits_per_byte(scores.log_probability[languages == language],
+                                               [d for d in test if d["language"] == language]),
+                "agreement": float(scores.survives[languages == language].mean()),
+            } for language in sorted(set(languages))
+        },
+        "all": exit_summary(scores, calibration_scores),
+        "first": exit_summary(first, first_calibration),
+    }
+    if with_ngram:
+        report["baselines"] = ngram_baselines(work, saved["tokens"], c.train.seed, c.model.vocabulary, test, encoded)
+    calibrated = {
+        "survives": "the exit's best token is the full model's best token",
+        "confidence": "the exit's top probability (softmax of its logits)",
+        "fitted_on": sorted({d["repository"] for d in calibration_all}),
+        "bounds": {name: {str(p): round(bound_for(s, p), 4) for p in PRECISIONS}
+                   for name, s in (("later", calibration_scores), ("first", first_calibration))},
+        "bins": {"later": survival_bins(calibration_scores), "first": survival_bins(first_calibration)},
+    }
+    for name, content in (("evaluation.json", report), ("calibration.json", calibrated)):
+        with paths.atomic(checkpoint.parent / name) as out:
+            out.write(json.dumps(content, indent=1) + "\n")
+    return report
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--work", type=Path, default=paths.default_work())
+    parser.add_argument("--run", default="nano")
+    parser.add_argument("--kilobytes", type=int, default=300, help="test text per language")
+    parser.add_argument("--ngram", action="store_true", help="also the unigram and 5-gram baselines (some minutes, 4 GB)")
+    args = parser.parse_args()
+    report = evaluate(args.work, args.work / "runs" / args.run / "checkpoint.pkl", args.kilobytes, args.ngram)
+    print(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()
