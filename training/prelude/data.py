@@ -24,7 +24,6 @@ from .tokenizer import END, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX, load
 
 # Characters of one FIM example; the upper end is about one training row of 512 tokens.
 PIECE_CHARS = (250, 1600)
-BLOCK = 1024  # tokens; the unit that training shuffles
 
 
 def choose_middle(text: str, rng: random.Random) -> tuple[int, int]:
@@ -102,28 +101,30 @@ def batches(work: Path, seed: int) -> "Batches":
 
 
 class Batches:
-    """Rows for each step as a pure function of the step, so that a resumed run sees what an uninterrupted one would."""
+    """Rows for each step as a pure function of the step, so that a resumed run sees what an uninterrupted one would.
+
+    Rows are cut from the array at multiples of their length and visited in a seeded order per epoch.
+    """
 
     def __init__(self, ids: np.ndarray, seed: int) -> None:
         self._ids = ids
         self._seed = seed
-        self._blocks = (ids.size - 1) // BLOCK
+        self._orders: dict[tuple[int, int], np.ndarray] = {}
 
     def rows(self, first_token: int, tokens: int, sequence: int) -> np.ndarray:
-        """[tokens / sequence, sequence + 1] int32: the tokens that training position first_token begins with."""
-        wanted = range(first_token // BLOCK, (first_token + tokens) // BLOCK)
+        """[tokens / sequence, sequence + 1] int32: the rows that begin at training position first_token."""
+        per_epoch = (self._ids.size - 1) // sequence
         out = []
-        for position in wanted:
-            epoch, index = divmod(position, self._blocks)
-            start = int(self._order(epoch)[index]) * BLOCK
-            block = self._ids[start:start + BLOCK + 1].astype(np.int32)
-            out += [block[i:i + sequence + 1] for i in range(0, BLOCK, sequence)]
+        for position in range(first_token // sequence, (first_token + tokens) // sequence):
+            epoch, index = divmod(position, per_epoch)
+            start = int(self._order(epoch, sequence, per_epoch)[index]) * sequence
+            out.append(self._ids[start:start + sequence + 1].astype(np.int32))
         return np.stack(out)
 
-    def _order(self, epoch: int) -> np.ndarray:
-        if getattr(self, "_epoch", None) != epoch:
-            self._epoch, self._permutation = epoch, np.random.default_rng([self._seed, epoch]).permutation(self._blocks)
-        return self._permutation
+    def _order(self, epoch: int, sequence: int, count: int) -> np.ndarray:
+        if (epoch, sequence) not in self._orders:
+            self._orders = {(epoch, sequence): np.random.default_rng([self._seed, epoch, sequence]).permutation(count)}
+        return self._orders[epoch, sequence]
 
 
 if __name__ == "__main__":

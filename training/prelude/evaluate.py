@@ -22,8 +22,8 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from . import corpus, ngram, paths
-from .config import ModelConfig
-from .data import BLOCK, batches, choose_middle
+from .config import Config, ModelConfig
+from .data import batches
 from .model import Params, forward, logits
 from .tokenizer import END, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX, load
 from .train import load_params
@@ -170,7 +170,7 @@ def exit_summary(test: Scores, calibration: Scores) -> dict:
         "tokens": int(test.top.size),
         "agreement": float(test.survives.mean()),
         "agreement_tolerant": float(test.tolerated.mean()),
-        "agreement_where_sure": float(test.survives[sure].mean()),
+        "agreement_where_sure": float(test.survives[sure].mean()) if sure.any() else None,
         "sure_share": float(sure.mean()),
         "full_top1": float(test.correct.mean()),
     }
@@ -206,14 +206,14 @@ def bits_per_byte(log_probabilities: np.ndarray, documents: list[dict[str, str]]
     return float(-log_probabilities.sum() / np.log(2) / sum(len(d["text"].encode()) for d in documents))
 
 
-def ngram_baselines(work: Path, seen_tokens: int, seed: int, vocabulary: int, documents: list[dict[str, str]],
+def ngram_baselines(work: Path, seen_tokens: int, c: Config, documents: list[dict[str, str]],
                     encoded: list[np.ndarray]) -> dict:
     """Unigram and 5-gram on exactly the tokens the model was trained on, and the 5-gram on the whole corpus."""
-    seen = batches(work, seed).rows(0, seen_tokens // BLOCK * BLOCK, BLOCK)[:, :-1].reshape(-1)
+    seen = batches(work, c.train.seed).rows(0, seen_tokens, c.train.sequence)[:, :-1].reshape(-1)
     everything = np.fromfile(work / "train.u16", dtype=np.uint16)
     out = {}
     for name, ids, n in (("unigram", seen, 1), ("5-gram", seen, 5), ("5-gram, whole corpus", everything, 5)):
-        model = ngram.NGram(ids.astype(np.int64), n, vocabulary)
+        model = ngram.NGram(ids.astype(np.int64), n, c.model.vocabulary)
         scored = [model.score(ids) for ids in encoded]
         right = np.concatenate([guess == ids[1:] for (_, guess), ids in zip(scored, encoded)])
         out[name] = {"tokens": int(ids.size), "top1": float(right.mean()),
@@ -251,7 +251,7 @@ def evaluate(work: Path, checkpoint: Path, kilobytes: int = 300, with_ngram: boo
         "first": exit_summary(first, first_calibration),
     }
     if with_ngram:
-        report["baselines"] = ngram_baselines(work, saved["tokens"], c.train.seed, c.model.vocabulary, test, encoded)
+        report["baselines"] = ngram_baselines(work, saved["tokens"], c, test, encoded)
     calibrated = {
         "survives": "the exit's best token is the full model's best token",
         "confidence": "the exit's top probability (softmax of its logits)",

@@ -28,7 +28,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 
 from . import config, model, optimiser, paths
 from .config import Config
-from .data import BLOCK, batches
+from .data import batches
 from .objective import Metrics, loss
 
 LOG_STEPS = 10

@@ -34,6 +34,7 @@ const reservedReply = 256
 const mixedPromptRows = 128
 // Tokens an exit may run ahead while the prompt is still in the upper stages: their verification is almost free there.
 const exitBurst = 4
+const leastBurstSurvival = 0.3
 
 /**
  * Runs one model for any number of requests at once.
@@ -114,6 +115,7 @@ export class Engine implements AsyncDisposable {
       sampling: checked.sampling,
       maxTokens: checked.maxTokens,
       proposers,
+      provisional: checked.policy === 'provisional',
       reply: new Reply({
         pieceOf: (token) => this.#vocab.pieceOf(token),
         isEnd: (token) => this.#vocab.isEndOfGeneration(token),
@@ -433,13 +435,22 @@ export class Engine implements AsyncDisposable {
     const raw = confidence.token === token ? confidence.probability : probabilityOf(logits, token)
     const first = to === sequence.prompt
     const stability = survivalOf(first ? exit.calibration.first : exit.calibration.later, raw)
-    const worth = inPrompt(sequence)
-      ? tailLength(sequence) < exitBurst
-      : this.#exitPays(tailLength(sequence), stability)
+    const tail = tailLength(sequence)
+    const worth = inPrompt(sequence) ? this.#burstPays(flight, stability) : this.#exitPays(tail, stability)
     if (!worth || this.#room(flight) === 0) return
     addGuess(flight, 'exit', { token, stability })
     this.#core.draft(sequence, [token])
     if (this.#vocab.isEndOfGeneration(token)) sequence.exits = false
+  }
+
+  /**
+   * While the prompt is in the upper stages, verification is almost free, but every guess holds the prompt up for one row
+   * of stage 0: a first guess that will be shown is always worth it, others if they are likely to survive.
+   */
+  #burstPays(flight: Flight, stability: number): boolean {
+    if (flight.guesses.length === 0 && flight.provisional) return true
+    const survival = flight.guesses.reduce((product, guess) => product * guess.stability, stability)
+    return flight.guesses.length < exitBurst && survival >= leastBurstSurvival
   }
 
   /**

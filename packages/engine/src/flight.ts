@@ -18,6 +18,8 @@ export interface Flight {
   readonly sampling: Sampling
   readonly maxTokens: number
   readonly proposers: ReadonlySet<ProposerName>
+  /** Guesses are shown. */
+  readonly provisional: boolean
   readonly reply: Reply
   readonly lookup: LookupIndex | undefined
   /** Where to skim; cleared when the look was taken or given up. */

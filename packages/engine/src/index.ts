@@ -1,7 +1,7 @@
 export { Engine, type Generation } from './engine.ts'
 export { type ErrorCode, errorCodes, IncipitError } from './errors.ts'
 export * from './gguf/index.ts'
-export type { ExitReport } from './propose/exit.ts'
+export type { ExitReport, FittedExit } from './propose/exit.ts'
 export type * from './request.ts'
 export type { EngineStats } from './stats.ts'
 export { type TuneExitOptions, type TuneOptions, tuneExit } from './tune/exit.ts'

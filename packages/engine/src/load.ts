@@ -3,7 +3,7 @@ import { IncipitError } from './errors.ts'
 import { defaultCacheDir, modelHash, readGguf, stageFiles } from './gguf/index.ts'
 import { setNativeLog } from './llama/library.ts'
 import { Model } from './llama/model.ts'
-import { type FittedExit, findExit, loadExitHead } from './propose/exit.ts'
+import { carriedExit, type Exit, findExit } from './propose/exit.ts'
 import { loadSkimCalibration, type SkimCalibration } from './propose/skim-calibration.ts'
 import type { EngineOptions, Log, ModelInfo } from './request.ts'
 import { Device } from './stage/device.ts'
@@ -14,6 +14,8 @@ import { templateOf } from './text/template-of.ts'
 
 /** Most draft tokens in one step of a sequence. */
 export const mostDrafts = 8
+// Two stages cost more per token than one: an exit that may show less than this is not worth it.
+const leastShown = 0.1
 /** KV cells a request may use beside its prompt and reply: the drafts of a step and the tail of a look. */
 export const slackCells = 64
 /** Rows of one decode, and of one pass inside it: an abort or a new arrival waits for at most one pass. */
@@ -24,7 +26,7 @@ export interface Loaded {
   info: ModelInfo
   device: Device
   template: ChatTemplate | undefined
-  exit: FittedExit | undefined
+  exit: Exit | undefined
   skim: SkimCalibration
   cells: number
   slots: number
@@ -49,17 +51,17 @@ export async function load(path: string, options: EngineOptions): Promise<Loaded
     const parallel = options.parallel ?? 8
     const slots = 2 * parallel
     const cells = (options.cells ?? defaultCells(whole, contextLength, parallel)) + parallel * slackCells
-    const wanted = await wantedCut(options.cut ?? 'auto', hash, cacheDir, log)
+    const known = (await findExit(cacheDir, hash, at(options.cut))) ?? carriedExit(gguf.metadata)
+    const wanted = wantedCut(options.cut ?? 'auto', known, log)
 
     let files = [{ path, from: 0, to: whole.layers, last: true }]
     let cutRefused: string | undefined
-    let exit: FittedExit | undefined
+    let exit: Exit | undefined
     if (wanted.length > 0) {
       try {
         if (!whole.rollsBack) throw new IncipitError('cut_refused', 'a recurrent memory cannot be rolled back')
-        exit = await findExit(cacheDir, hash, wanted[0]!)
-        const head = exit && { id: exit.id, data: () => loadExitHead(exit!) }
-        files = await stageFiles(gguf, hash, wanted, cacheDir, head && { ...exit!.head, ...head })
+        if (known?.at === wanted[0]) exit = known
+        files = await stageFiles(gguf, hash, wanted, cacheDir, exit?.head)
         await verifyCut(whole, files, { cacheDir, hash, log })
       } catch (error) {
         if (!(error instanceof IncipitError) || error.code !== 'cut_refused') throw error
@@ -138,19 +140,18 @@ function defaultCells(model: Model, contextLength: number, parallel: number): nu
   return Math.max(contextLength, Math.min(contextLength * Math.min(parallel, 2), Math.floor(affordable / 256) * 256))
 }
 
-/** `auto` cuts where an exit was fitted whose calibration reaches the default bound: an exit that may speak. */
-async function wantedCut(
-  cut: NonNullable<EngineOptions['cut']>,
-  hash: string,
-  cacheDir: string,
-  log: Log,
-): Promise<readonly number[]> {
+/** The first layer of a cut by hand. */
+function at(cut: EngineOptions['cut']): number | undefined {
+  return cut === undefined || cut === 'auto' || cut === 'none' ? undefined : cut[0]
+}
+
+/** `auto` cuts where an exit is known whose calibration reaches the default bound: an exit that may speak. */
+function wantedCut(cut: NonNullable<EngineOptions['cut']>, exit: Exit | undefined, log: Log): readonly number[] {
   if (cut === 'none') return []
   if (cut !== 'auto') return cut
-  const exit = await findExit(cacheDir, hash)
   if (exit === undefined) return []
-  if (exit.shown.first < 0.1 && exit.shown.later < 0.1) {
-    log('info', `an exit is fitted at layer ${exit.at}, but it may show under 10% of tokens at 0.9: not cut`)
+  if (exit.shown.first < leastShown && exit.shown.later < leastShown) {
+    log('info', `the exit after ${exit.at} layers may show under ${100 * leastShown}% of tokens at 0.9: not cut`)
     return []
   }
   return [exit.at]

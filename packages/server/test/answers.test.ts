@@ -278,7 +278,6 @@ test('when a later choice is refused, the failure of an earlier one goes nowhere
   const failed = Promise.withResolvers<void>()
   const engine = fakeEngine((request, index) => {
     if (index === 1) throw new IncipitError('context_overflow', 'too long')
-    // biome-ignore lint/correctness/useYield: it fails before
     return (async function* () {
       await new Promise<void>((resolve) => request.signal?.addEventListener('abort', () => resolve()))
       failed.resolve()

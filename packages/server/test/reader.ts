@@ -29,10 +29,11 @@ export class Reader {
     this.committed += text
     if (this.tail.startsWith(text)) {
       this.tail = this.tail.slice(text.length)
-    } else {
-      if (this.tail !== '') this.withdrawn++
-      this.tail = ''
+      return
     }
+    // A delta that goes on where the tail ends has confirmed all of it.
+    if (!text.startsWith(this.tail)) this.withdrawn++
+    this.tail = ''
   }
 
   #provisional({ rev, base, text, stability, tokens }: NonNullable<Chunk['provisional']>): void {

@@ -80,11 +80,17 @@ test('min_stability bounds what is shown', { skip }, async (t) => {
 
 test('speculate: false drafts nothing and says the same', { skip }, async (t) => {
   const server = await serve(t, engine())
-  const body = { prompt: `${sentences[0]} ${sentences[0]} Once upon`, temperature: 0, max_tokens: 24 }
-  const [usual, plain] = [await whole(server, body), await whole(server, { ...body, speculate: false })]
-  assert.equal(plain.choices[0]!.text, usual.choices[0]!.text)
-  assert.ok(usual.timings!.drafted_n! > 0)
-  assert.equal(plain.timings!.drafted_n, 0)
+  const body = { prompt: sentences.join(' ').repeat(4), temperature: 0, max_tokens: 12 }
+  const options = { include_usage: true, include_provisional: true, min_stability: 0 }
+  const [usual, plain] = [
+    await stream(server, body, options),
+    await stream(server, { ...body, speculate: false }, options),
+  ]
+  assert.equal(committed(plain), committed(usual))
+  assert.ok(usual.at(-1)!.timings!.drafted_n! > 0)
+  assert.equal(plain.at(-1)!.timings!.drafted_n, 0)
+  assert.ok(usual.some((chunk) => chunk.provisional))
+  assert.ok(!plain.some((chunk) => chunk.provisional))
 })
 
 test('usage and timings agree with each other and with the text', { skip }, async (t) => {

@@ -11,19 +11,28 @@ export interface Calibration {
   readonly samples: number
 }
 
-/** Fits a calibration. Each pool keeps one prior failure and success, so that few samples never give certainty. */
+/** Each pool keeps one prior failure and success, so that few samples never give certainty. */
+function survival(pool: { survived: number; count: number }): number {
+  return (pool.survived + 1) / (pool.count + 2)
+}
+
+/** Fits a calibration. */
 export function calibrate(samples: readonly { confidence: number; survived: boolean }[]): Calibration {
   const sorted = [...samples].sort((a, b) => a.confidence - b.confidence)
   const pools: { from: number; survived: number; count: number }[] = []
   // Bins of at least 10 samples first: single samples would make the last pool 0 or 1.
   const bin = Math.max(10, Math.floor(sorted.length / 40))
-  for (let i = 0; i < sorted.length; i += bin) {
-    const part = sorted.slice(i, i + bin)
+  for (let start = 0, end: number; start < sorted.length; start = end) {
+    end = Math.min(start + bin, sorted.length)
+    // Equal confidences share a pool whatever their order, and a rest too small for a bin joins the last one.
+    if (sorted.length - end < bin) end = sorted.length
+    while (sorted[end]?.confidence === sorted[end - 1]!.confidence) end++
+    const part = sorted.slice(start, end)
     const pool = { from: part[0]!.confidence, survived: part.filter((s) => s.survived).length, count: part.length }
     pools.push(pool)
     for (let last = pools.at(-1)!; pools.length > 1; last = pools.at(-1)!) {
       const before = pools.at(-2)!
-      if (before.survived / before.count < last.survived / last.count) break
+      if (survival(before) < survival(last)) break
       pools.pop()
       before.survived += last.survived
       before.count += last.count
@@ -31,7 +40,7 @@ export function calibrate(samples: readonly { confidence: number; survived: bool
   }
   return {
     from: pools.map((pool) => pool.from),
-    survival: pools.map((pool) => (pool.survived + 1) / (pool.count + 2)),
+    survival: pools.map(survival),
     samples: samples.length,
   }
 }

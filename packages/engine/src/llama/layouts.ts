@@ -110,7 +110,8 @@ export interface BatchStruct {
   logits: bigint
 }
 
-export const ThreadpoolParams = koffi.struct('ggml_threadpool_params', {
+// Used by its name only.
+koffi.struct('ggml_threadpool_params', {
   cpumask: koffi.array('bool', 512, 'Array'),
   n_threads: 'int',
   prio: 'int',

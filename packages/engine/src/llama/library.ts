@@ -4,15 +4,7 @@ import { dirname, join } from 'node:path'
 import koffi, { type LibraryHandle } from 'koffi'
 import { IncipitError } from '../errors.ts'
 import type { Log } from '../request.ts'
-import {
-  BatchStruct,
-  ContextParams,
-  libraryRelease,
-  libraryVersion,
-  ModelParams,
-  ThreadpoolParams,
-  TypeTraits,
-} from './layouts.ts'
+import { type BatchStruct, type ContextParams, libraryRelease, libraryVersion, type ModelParams } from './layouts.ts'
 
 /** A native address. koffi gives and takes them as BigInt; 0n is NULL. */
 export type Pointer = bigint
@@ -269,13 +261,4 @@ function cpuThreadpool(base: LibraryHandle, ggml: LibraryHandle): Pick<Library, 
       koffi.call(freeAddress, free, pool)
     },
   }
-}
-
-/** Size of `ggml_threadpool_params` and the other by-value structs, for the layout test. */
-export const structSizes = {
-  modelParams: koffi.sizeof(ModelParams),
-  contextParams: koffi.sizeof(ContextParams),
-  batch: koffi.sizeof(BatchStruct),
-  threadpool: koffi.sizeof(ThreadpoolParams),
-  typeTraits: koffi.sizeof(TypeTraits),
 }

@@ -17,7 +17,7 @@ import {
 import { writeJson } from '../json.ts'
 import { Model } from '../llama/model.ts'
 import { dequantize, ggmlType, quantizeQ8 } from '../llama/quantize.ts'
-import type { ExitReport } from '../propose/exit.ts'
+import type { FittedExit } from '../propose/exit.ts'
 import { Plain } from './plain.ts'
 import { type TokenisedPrompt, type TunePrompt, tokenisePrompts } from './prompts.ts'
 import { fold, Ridge } from './ridge.ts'
@@ -52,7 +52,7 @@ const lambda = 1e-3
  *
  * @throws IncipitError `cut_refused` when the model cannot be cut there, `tune_failed` when there is too little data
  */
-export async function tuneExit(options: TuneExitOptions): Promise<ExitReport> {
+export async function tuneExit(options: TuneExitOptions): Promise<FittedExit> {
   const say = options.onProgress ?? (() => {})
   const cacheDir = options.cacheDir ?? defaultCacheDir()
   const threads = options.threads ?? 2
@@ -108,7 +108,7 @@ export async function tuneExit(options: TuneExitOptions): Promise<ExitReport> {
   const calibration = { first: calibrate(first), later: calibrate(later) }
   const share = (part: Sample[], test: (sample: Sample) => boolean) =>
     part.filter(test).length / Math.max(1, part.length)
-  const report: ExitReport = {
+  const report: FittedExit = {
     at,
     id,
     head: { type: ggmlType.q8_0, shape },

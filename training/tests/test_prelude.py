@@ -1,0 +1,177 @@
+"""Behaviours of the pipeline's parts, then the whole of it on this repository's own files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("PRELUDE_DEVICES", "2")
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from prelude import clean, config, data, evaluate, model, ngram, objective, optimiser, smoke, tokenizer
+from prelude.config import ModelConfig, Objective
+
+TINY = ModelConfig(vocabulary=40, width=32, layers=4, exit_layer=1, heads=2, kv_heads=1, head_size=16, feed_forward=64, context=64)
+CODE = "def add(a, b):\n    return a + b\n\n\nclass Point:\n    def __init__(self, x):\n        self.x = x\n" * 4
+
+
+# corpus
+
+@pytest.mark.parametrize("path, language", [
+    ("src/main.ts", "typescript"), ("a/b.py", "python"), ("x.mjs", "javascript"),
+    ("lib/jquery.min.js", None), ("node_modules/a.js", None), ("types.d.ts", None), ("README.md", None), ("dist/out.js", None),
+])
+def test_files_are_chosen_by_name(path: str, language: str | None) -> None:
+    assert clean.language_of(path) == language
+
+
+@pytest.mark.parametrize("secret", [
+    "AKIAABCDEFGHIJKLMNOP", "ghp_abcdefghijklmnopqrstuvwxyz0123", "someone.real@company.org", "8.8.4.4", "d41d8cd98f00b204e9800998ecf8427e",
+])
+def test_secrets_are_scrubbed(secret: str) -> None:
+    assert secret not in clean.scrub(f"const value = '{secret}'\n")
+
+
+def test_licence_headers_go_and_other_comments_stay() -> None:
+    assert clean.scrub("/* Copyright 2020 Someone */\nlet a = 1") == "let a = 1\n"
+    assert clean.scrub("// adds\nlet a = 1") == "// adds\nlet a = 1\n"
+
+
+def test_generated_and_minified_files_are_refused() -> None:
+    assert clean.usable(CODE)
+    assert not clean.usable("// @generated\n" + CODE)
+    assert not clean.usable("a" * 5000)
+
+
+def test_copies_and_lightly_edited_copies_are_dropped() -> None:
+    text = "\n".join(f"line number {i} of a file" for i in range(100))
+    dedupe = clean.Deduplicator()
+    assert dedupe.accept(text)
+    assert not dedupe.accept(text)
+    assert not dedupe.accept(text.replace("number 50", "edited"))
+    assert dedupe.accept("\n".join(f"another {i} text" for i in range(100)))
+
+
+# data
+
+def test_fim_examples_keep_every_character() -> None:
+    trained = tokenizer.build([CODE], 300)
+    ids = data.encode_documents(trained, [CODE], fim_rate=1.0, seed=3)
+    special = {name: trained.token_to_id(name) for name in tokenizer.SPECIAL}
+    text = ""
+    for example in np.split(ids, np.flatnonzero(ids == special[tokenizer.END])[1:]):
+        at = {name: int(np.flatnonzero(example == special[name])[0]) for name in tokenizer.SPECIAL[1:]}
+        part = {name: trained.decode([int(i) for i in _until_special(example[start + 1:])]) for name, start in at.items()}
+        text += part[tokenizer.FIM_PREFIX] + part[tokenizer.FIM_MIDDLE] + part[tokenizer.FIM_SUFFIX]
+    assert text == CODE
+
+
+def _until_special(ids: np.ndarray) -> np.ndarray:
+    stops = np.flatnonzero(ids < len(tokenizer.SPECIAL))
+    return ids[:stops[0]] if stops.size else ids
+
+
+def test_rows_depend_only_on_the_training_position() -> None:
+    ids = (np.arange(20_481) % 5000).astype(np.uint16)
+    rows = data.Batches(ids, seed=1).rows(4096, 2048, 256)
+    again = data.Batches(ids, seed=1)
+    again.rows(0, 1024, 512)
+    assert rows.shape == (8, 257)
+    assert (again.rows(4096, 2048, 256) == rows).all()
+
+
+# model and objective
+
+def test_a_token_sees_only_what_precedes_it() -> None:
+    params = _trained_looking(TINY)
+    tokens = np.arange(200).reshape(1, 200) % 40
+    changed = tokens.copy()
+    changed[0, 150:] += 1
+    a, b = (model.forward(params, jnp.array(t % 40), TINY).final for t in (tokens, changed))
+    assert np.allclose(a[:, :150], b[:, :150], atol=1e-5)
+    assert not np.allclose(a[:, 150:], b[:, 150:], atol=1e-3)
+
+
+@pytest.mark.parametrize("o", [Objective(0.7, 0.5, 0.2), Objective(0.7, 0.0), Objective(0.7, 0.5, average=True), Objective(1.0, 1.0, 0.3)])
+def test_the_loss_gradient_is_that_of_its_formula(o: Objective) -> None:
+    final, exit = jax.random.normal(jax.random.key(1), (2, 6, 40))
+    targets = jnp.arange(6)
+
+    def formula(final, exit):
+        stop = jax.lax.stop_gradient
+        final = 0.5 * (final + exit) if o.average else final
+        f, e = jax.nn.log_softmax(final), jax.nn.log_softmax(exit)
+        ce = lambda logp: -logp[jnp.arange(6), targets].sum()
+        kl = lambda teacher, student: (jnp.exp(stop(teacher)) * (stop(teacher) - student)).sum()
+        return ce(f) + o.exit_weight * ((1 - o.distil) * ce(e) + o.distil * kl(f, e)) + o.back * kl(e, f)
+
+    ours, _ = jax.value_and_grad(lambda a, b: objective.loss_of_logits(a, b, targets, o), (0, 1), has_aux=True)(final, exit)[0], None
+    theirs = jax.value_and_grad(formula, (0, 1))(final, exit)
+    grads = jax.grad(lambda a, b: objective.loss_of_logits(a, b, targets, o)[0], (0, 1))(final, exit)
+    assert np.allclose(ours[0], theirs[0], rtol=1e-4)
+    for a, b in zip(grads, theirs[1]):
+        assert np.allclose(a, b, atol=1e-4)
+
+
+def test_layer_dropout_spares_the_first_layer() -> None:
+    rates = objective.skip_schedule(8, 0.2)
+    assert rates[0] == 0 and np.isclose(rates[-1], 0.2) and (np.diff(rates) > 0).all()
+
+
+def test_muon_directions_are_nearly_orthogonal() -> None:
+    direction = optimiser.orthogonal(jax.random.normal(jax.random.key(0), (32, 64)))
+    values = jnp.linalg.svd(direction, compute_uv=False)
+    assert values.min() > 0.5 and values.max() < 1.5
+
+
+def _trained_looking(c: ModelConfig) -> dict:
+    """Fresh parameters whose layers do something (at the start each is the identity)."""
+    params = model.init(jax.random.key(0), c)
+    for index, layer in enumerate(params["layers"]):
+        for name in ("wo", "down"):
+            layer[name] = 0.1 * jax.random.normal(jax.random.key(index), layer[name].shape)
+    return params
+
+
+# baseline and calibration
+
+def test_ngram_probabilities_sum_to_one() -> None:
+    ids = np.random.default_rng(0).integers(0, 7, 500)
+    counts = ngram.NGram(ids, 3, 7)
+    total = sum(counts.score(np.array([1, 2, 3, 4, word]))[0][-1] for word in range(7))
+    assert np.isclose(total, 1.0)
+
+
+def test_ngram_learns_a_cycle() -> None:
+    ids = np.tile(np.arange(5), 50)
+    probability, guess = ngram.NGram(ids, 5, 5).score(ids[:20])
+    assert (guess == ids[1:20]).all() and probability[5:].min() > 0.9
+
+
+def test_the_bound_is_the_lowest_that_keeps_the_precision() -> None:
+    confidence = np.linspace(0, 1, 1001)
+    nothing = np.zeros(1001)
+    scores = evaluate.Scores(nothing, nothing, nothing, nothing, confidence, confidence > 0.5, nothing)
+    assert 0.44 < evaluate.bound_for(scores, 0.9) < 0.45
+
+
+# everything
+
+def test_the_whole_pipeline_on_this_repository(tmp_path: Path) -> None:
+    llama = os.environ.get("INCIPIT_LLAMA_DIR")
+    report = smoke.run(smoke.HERE, tmp_path, Path(llama) if llama else None)
+    assert report["last_loss"] < report["first_loss"]
+    assert report["bytes_per_token"] > 1
+    if llama is None:
+        pytest.skip("ran all but the comparison with llama.cpp: INCIPIT_LLAMA_DIR is not set")
+
+
+def test_configurations_build() -> None:
+    for name in ("nano", "base", "smoke", "ablation-plain"):
+        c = config.load(name)
+        assert c.train.batch_tokens % c.train.decay_sequence == 0
+        assert c.model.width % 32 == 0 and c.model.feed_forward % 32 == 0  # Q8_0 blocks
