@@ -2,8 +2,7 @@
 
     python -m prelude.evaluate --work DIR --run NAME [--ngram] [--kilobytes 300]
 
-Writes RUN/evaluation.json and RUN/calibration.json. The exit's confidence is the probability it gives its own
-best token; it *survives* when that token is the full model's best. Bounds come from the calibration
+Writes RUN/evaluation.json and RUN/calibration.json (see calibrate.py). Bounds come from the calibration
 repositories, everything else is measured on the test repositories.
 """
 
@@ -22,6 +21,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from . import corpus, ngram, paths
+from .calibrate import Scores, calibration_data, exit_summary
 from .config import Config, ModelConfig
 from .data import batches
 from .model import Params, forward, logits
@@ -31,23 +31,6 @@ from .train import load_params
 CONTEXT, STRIDE = 512, 256  # each token is predicted from at least STRIDE tokens, where the file has them
 ROWS = 4
 TOLERANCE = 0.5  # policy `tolerant`: kept if the full model gives the exit's token this share of its best one's probability
-PRECISIONS = (0.9, 0.95)
-SURE = 0.5  # "where the full model is sure": its top probability is at least this
-
-
-class Scores(NamedTuple):
-    """One value per predicted token."""
-
-    log_probability: np.ndarray  # of the true token, full model, nats
-    correct: np.ndarray
-    top: np.ndarray  # the full model's top probability
-    exit_log_probability: np.ndarray
-    confidence: np.ndarray  # the exit's top probability
-    survives: np.ndarray
-    tolerated: np.ndarray
-
-    def pick(self, mask: np.ndarray) -> "Scores":
-        return Scores(*(values[mask] for values in self))
 
 
 @partial(jax.jit, static_argnums=(3, 4))
@@ -144,45 +127,6 @@ def score_first_tokens(params: Params, c: ModelConfig, tokenizer: Tokenizer, cas
     return Scores(*(values[np.arange(len(rows)), at] for values in scores))
 
 
-def bound_for(scores: Scores, precision: float, smallest: int = 30) -> float:
-    """Smallest confidence from which on (and above) the exit survives with this precision; 1.01 if none."""
-    order = np.argsort(-scores.confidence)
-    rate = np.cumsum(scores.survives[order]) / np.arange(1, order.size + 1)
-    good = np.flatnonzero((rate >= precision) & (np.arange(order.size) >= smallest - 1))
-    return float(scores.confidence[order][good[-1]]) if good.size else 1.01
-
-
-def survival_bins(scores: Scores, edges: np.ndarray = np.linspace(0, 1, 21)) -> list[dict]:
-    """Measured survival per confidence bin."""
-    bins = []
-    for low, high in zip(edges[:-1], edges[1:]):
-        inside = (scores.confidence >= low) & ((scores.confidence < high) | (high == 1))
-        count = int(inside.sum())
-        bins.append({"from": round(float(low), 2), "to": round(float(high), 2), "count": count,
-                     "survival": round(float(scores.survives[inside].mean()), 4) if count else None,
-                     "tolerated": round(float(scores.tolerated[inside].mean()), 4) if count else None})
-    return bins
-
-
-def exit_summary(test: Scores, calibration: Scores) -> dict:
-    sure = test.top >= SURE
-    summary = {
-        "tokens": int(test.top.size),
-        "agreement": float(test.survives.mean()),
-        "agreement_tolerant": float(test.tolerated.mean()),
-        "agreement_where_sure": float(test.survives[sure].mean()) if sure.any() else None,
-        "sure_share": float(sure.mean()),
-        "full_top1": float(test.correct.mean()),
-    }
-    for precision in PRECISIONS:
-        bound = bound_for(calibration, precision)
-        shown = test.confidence >= bound
-        summary[f"at_{precision}"] = {"bound": bound, "share": float(shown.mean()),
-                                      "precision": float(test.survives[shown].mean()) if shown.any() else None,
-                                      "precision_tolerant": float(test.tolerated[shown].mean()) if shown.any() else None}
-    return summary
-
-
 def sample(documents: list[dict[str, str]], kilobytes: int, seed: int = 0) -> list[dict[str, str]]:
     """About `kilobytes` per language, whole files, seeded."""
     documents = sorted(documents, key=lambda d: (d["repository"], d["path"]))
@@ -252,14 +196,8 @@ def evaluate(work: Path, checkpoint: Path, kilobytes: int = 300, with_ngram: boo
     }
     if with_ngram:
         report["baselines"] = ngram_baselines(work, saved["tokens"], c, test, encoded)
-    calibrated = {
-        "survives": "the exit's best token is the full model's best token",
-        "confidence": "the exit's top probability (softmax of its logits)",
-        "fitted_on": sorted({d["repository"] for d in calibration_all}),
-        "bounds": {name: {str(p): round(bound_for(s, p), 4) for p in PRECISIONS}
-                   for name, s in (("later", calibration_scores), ("first", first_calibration))},
-        "bins": {"later": survival_bins(calibration_scores), "first": survival_bins(first_calibration)},
-    }
+    calibrated = calibration_data(later=(scores, calibration_scores), first=(first, first_calibration),
+                                  fitted_on=sorted({d["repository"] for d in calibration_all}))
     for name, content in (("evaluation.json", report), ("calibration.json", calibrated)):
         with paths.atomic(checkpoint.parent / name) as out:
             out.write(json.dumps(content, indent=1) + "\n")

@@ -2,6 +2,7 @@
 
     python -m prelude.export --work DIR --run NAME --out DIR [--llama DIR_WITH_LIBLLAMA]
 
+Run prelude.evaluate before: its calibration of the exit goes into the file's metadata.
 With --llama: the F32 file must give the training framework's logits within 1e-2 and its tokeniser the same ids
 on held-out text, otherwise the command fails.
 """
@@ -30,10 +31,10 @@ VECTORS = {"attn_norm": "attn_norm", "ffn_norm": "ffn_norm"}
 LOGIT_TOLERANCE = 1e-2
 
 
-def write_gguf(path: Path, c: Config, params: Params, tokenizer: Tokenizer, quantised: bool, name: str, exit_kind: str) -> None:
+def write_gguf(path: Path, c: Config, params: Params, tokenizer: Tokenizer, quantised: bool, calibration: dict | None) -> None:
     m = c.model
     writer = gguf.GGUFWriter(path.with_name(path.name + ".part"), "llama")
-    writer.add_name(name)
+    writer.add_name(f"Prelude {c.name}")
     writer.add_description("Code completion for TypeScript, JavaScript and Python, trained so that its early layers can speak")
     writer.add_license("mit")
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0 if quantised else gguf.LlamaFileType.ALL_F32)
@@ -49,8 +50,7 @@ def write_gguf(path: Path, c: Config, params: Params, tokenizer: Tokenizer, quan
     writer.add_rope_freq_base(m.rope_base)
     writer.add_layer_norm_rms_eps(m.norm_epsilon)
     writer.add_vocab_size(m.vocabulary)
-    writer.add_uint32("incipit.exit.layer", m.exit_layer)
-    writer.add_string("incipit.exit.kind", exit_kind)
+    _add_exit(writer, m.exit_layer, calibration)
     _add_tokenizer(writer, tokenizer)
 
     def add(tensor: str, value: np.ndarray, matrix: bool) -> None:
@@ -72,6 +72,17 @@ def write_gguf(path: Path, c: Config, params: Params, tokenizer: Tokenizer, quan
     writer.write_tensors_to_file()
     writer.close()
     path.with_name(path.name + ".part").replace(path)
+
+
+def _add_exit(writer: gguf.GGUFWriter, layer: int, calibration: dict | None) -> None:
+    """The keys that packages/engine reads: where the exit is, how often it is right, when to trust it."""
+    writer.add_uint32("incipit.exit.layer", layer)
+    writer.add_string("incipit.exit.kind", "identity")
+    for group in ("first", "later") if calibration else ():
+        writer.add_float32(f"incipit.exit.agreement.{group}", calibration["agreement"][group])
+        writer.add_float32(f"incipit.exit.shown.{group}", calibration["shown"][group])
+        for name, values in calibration["calibration"][group].items():
+            writer.add_array(f"incipit.exit.calibration.{group}.{name}", [float(v) for v in values])
 
 
 def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
@@ -134,11 +145,13 @@ def export(run: Path, out: Path, c: Config, params: Params, tokenizer: Tokenizer
     out.mkdir(parents=True, exist_ok=True)
     stem = f"prelude-{c.name}"
     full, small = run / f"{stem}.F32.gguf", out / f"{stem}.Q8_0.gguf"
+    measured = run / "calibration.json"
+    calibration = json.loads(measured.read_text()) if measured.exists() else None
     for path, quantised in ((full, False), (small, True)):
-        write_gguf(path, c, params, tokenizer, quantised, f"Prelude {c.name}", "identity")
+        write_gguf(path, c, params, tokenizer, quantised, calibration)
         print(f"{path}: {path.stat().st_size / 2**20:.2f} MiB")
-    if (run / "calibration.json").exists() and out != run:
-        shutil.copy(run / "calibration.json", out / f"{stem}.calibration.json")
+    if calibration and out != run:
+        shutil.copy(measured, out / f"{stem}.calibration.json")
     if llama is None:
         print("not compared with llama.cpp: no --llama folder given")
         return

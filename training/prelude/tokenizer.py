@@ -38,11 +38,14 @@ def build(texts: list[str], vocabulary: int, pre: str = PRE) -> Tokenizer:
     trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=SPECIAL, show_progress=False,
                                   initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), max_token_length=32)
     tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.encode_special_tokens = True  # "<|endoftext|>" written in a source file is ordinary text
     return tokenizer
 
 
 def load(work: Path) -> Tokenizer:
-    return Tokenizer.from_file(str(work / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
+    tokenizer.encode_special_tokens = True
+    return tokenizer
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prelude import clean, config, data, evaluate, model, ngram, objective, optimiser, smoke, tokenizer
+from prelude import calibrate, clean, config, data, model, ngram, objective, optimiser, smoke, tokenizer
 from prelude.config import ModelConfig, Objective
 
 TINY = ModelConfig(vocabulary=40, width=32, layers=4, exit_layer=1, heads=2, kv_heads=1, head_size=16, feed_forward=64, context=64)
@@ -155,8 +155,17 @@ def test_ngram_learns_a_cycle() -> None:
 def test_the_bound_is_the_lowest_that_keeps_the_precision() -> None:
     confidence = np.linspace(0, 1, 1001)
     nothing = np.zeros(1001)
-    scores = evaluate.Scores(nothing, nothing, nothing, nothing, confidence, confidence > 0.5, nothing)
-    assert 0.44 < evaluate.bound_for(scores, 0.9) < 0.45
+    scores = calibrate.Scores(nothing, nothing, nothing, nothing, confidence, confidence > 0.5, nothing)
+    assert 0.44 < calibrate.bound_for(scores, 0.9) < 0.45
+
+
+def test_calibrated_survival_rises_and_is_the_measured_share() -> None:
+    rng = np.random.default_rng(0)
+    confidence = rng.random(4000)
+    nothing = np.zeros(4000)
+    steps = calibrate.isotonic(calibrate.Scores(nothing, nothing, nothing, nothing, confidence, rng.random(4000) < confidence, nothing))
+    assert (np.diff(steps.survival) > 0).all() and (np.diff(steps.confidence) > 0).all()
+    assert np.allclose(steps.at(np.array([0.2, 0.5, 0.9])), [0.2, 0.5, 0.9], atol=0.1)
 
 
 # everything

@@ -48,7 +48,9 @@ export interface EngineFlags {
 
 export function engineOptions({ cut, context, parallel, threads }: EngineFlags): EngineOptions {
   const log: Log = (level, message) => {
-    if (debugging() || level === 'error') process.stderr.write(`incipit: ${level}: ${message.trimEnd()}\n`)
+    // What fails inside llama.cpp comes back as an error of ours; its own lines (also on a wanted abort) are details.
+    if (debugging() || (level === 'error' && !message.startsWith('llama.cpp')))
+      process.stderr.write(`incipit: ${level}: ${message.trimEnd()}\n`)
   }
   return { ...defined({ cut, contextLength: context, parallel, threads }), log }
 }

@@ -51,7 +51,7 @@ export class ServerError extends Error {
 }
 
 /** The body of every error answer, in the shape of OpenAI's API. */
-export interface WireError {
+interface WireError {
   error: {
     message: string
     type: 'invalid_request_error' | 'server_error'

@@ -3,13 +3,13 @@ import { list } from './list.ts'
 import { unsupported } from './validate.ts'
 
 /** Most choices per prompt (`n`). */
-export const MAX_N = 8
+const MAX_N = 8
 
 /** Most choices of one request, over all its prompts. Each is a sequence in the engine or waits for a place in it. */
 export const MAX_CHOICES = 64
 
 /** Most stop strings. OpenAI allows 4, which some agents exceed. */
-export const MAX_STOPS = 16
+const MAX_STOPS = 16
 
 const stop = z.string().min(1, 'a stop string must not be empty')
 

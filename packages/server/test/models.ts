@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { Engine, type EngineOptions, type GenerateRequest } from '@incipit/engine'
+import { Engine, type EngineOptions } from '@incipit/engine'
 
 const store = process.env.INCIPIT_MODELS ?? fileURLToPath(new URL('../../../../shared/models', import.meta.url))
 
@@ -24,12 +24,18 @@ export function missing(model: string): string | false {
  */
 export const longMessage = `${'The old man sat by the river and watched the boats go by. '.repeat(16)}What did the old man watch?`
 
-/** The greedy reply that the engine gives when it is asked directly. */
-export async function reply(engine: Engine, request: GenerateRequest): Promise<string> {
-  let text = ''
-  for await (const event of engine.generate(request)) if (event.type === 'delta') text += event.text
-  return text
+/** The greedy reply of eight tokens to {@link longMessage} that the engine gives when it is asked directly. */
+export function longReply(engine: Engine): Promise<string> {
+  known ??= (async () => {
+    let text = ''
+    const messages = [{ role: 'user', content: longMessage }]
+    for await (const event of engine.generate({ messages, maxTokens: 8 }))
+      if (event.type === 'delta') text += event.text
+    return text
+  })()
+  return known
 }
+let known: Promise<string> | undefined
 
 /** Loads a model before the tests of this fileand closes it after them. */
 export function loaded(model: string, options: EngineOptions = {}): () => Engine {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import OpenAI, { APIUserAbortError, AuthenticationError, BadRequestError, NotFoundError } from 'openai'
 import type { ServerOptions } from '../src/index.ts'
-import { loaded, longMessage, missing, reply, settled, smol } from './models.ts'
+import { loaded, longMessage, longReply, missing, settled, smol } from './models.ts'
 import { type Chunk, serve } from './serve.ts'
 
 const skip = missing(smol)
@@ -39,7 +39,7 @@ test('create: a whole answer', { skip }, async (t) => {
 test('create with stream: the same text, whatever provisional chunks come between', { skip }, async (t) => {
   const openai = await client(t)
   const long = { ...greedy, messages: [{ role: 'user' as const, content: longMessage }], max_tokens: 8 }
-  const expected = await reply(engine(), { messages: long.messages, maxTokens: 8 })
+  const expected = await longReply(engine())
   for (const stream_options of [null, everything]) {
     let text = ''
     let provisional = 0
@@ -69,7 +69,7 @@ test('the .stream() helper passes over provisional chunks', { skip }, async (t) 
   })
   const final = await runner.finalChatCompletion()
   assert.ok(provisional > 0)
-  assert.equal(text, await reply(engine(), { messages: long.messages, maxTokens: 8 }))
+  assert.equal(text, await longReply(engine()))
   assert.equal(final.choices.length, 1)
   assert.equal(final.choices[0]!.message.content, text)
   assert.ok(final.usage!.completion_tokens <= 8)

@@ -55,8 +55,8 @@ test('a reader of provisional text ends with exactly the committed text', { skip
     withdrawn += reader.withdrawn
   })
   // Always the same cases: where two tokens are almost equally probable, the width of a batch can decide.
-  await fc.assert(property, { numRuns: 20, seed: 7 })
-  assert.ok(shown > 20, 'guesses were shown')
+  await fc.assert(property, { numRuns: 12, seed: 7 })
+  assert.ok(shown > 12, 'guesses were shown')
   assert.ok(withdrawn > 0, 'some were wrong')
 })
 

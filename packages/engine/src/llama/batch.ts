@@ -1,5 +1,6 @@
 import koffi from 'koffi'
 import { IncipitError } from '../errors.ts'
+import { Handle } from './handle.ts'
 import type { BatchStruct } from './layouts.ts'
 import type { Pointer } from './library.ts'
 
@@ -15,7 +16,8 @@ export class Batch implements Disposable {
   readonly sequencesPerRow: number
   #rows = 0
   #outputs = 0
-  #memory: Pointer
+  /** Only for use inside `llama/`. */
+  readonly handle: Handle
   readonly #struct: BatchStruct
   readonly #token: Int32Array
   readonly #state: Float32Array
@@ -38,8 +40,9 @@ export class Batch implements Disposable {
     const count = position + 4 * capacity
     const sequence = count + 4 * capacity
     const output = sequence + 4 * capacity * this.sequencesPerRow
-    this.#memory = koffi.alloc('uint8_t', output + capacity) as Pointer
-    const view = koffi.view(this.#memory, output + capacity)
+    const memory = koffi.alloc('uint8_t', output + capacity) as Pointer
+    this.handle = new Handle('the batch', memory, koffi.free)
+    const view = koffi.view(memory, output + capacity)
     this.#state = new Float32Array(view, state, capacity * this.stateWidth)
     this.#token = new Int32Array(view, token, tokenBytes / 4)
     this.#position = new Int32Array(view, position, capacity)
@@ -48,16 +51,16 @@ export class Batch implements Disposable {
     this.#output = new Int8Array(view, output, capacity)
     const address = new BigUint64Array(view, pointers, capacity)
     for (let row = 0; row < capacity; row++) {
-      address[row] = this.#memory + BigInt(sequence + 4 * row * this.sequencesPerRow)
+      address[row] = memory + BigInt(sequence + 4 * row * this.sequencesPerRow)
     }
     this.#struct = {
       n_tokens: 0,
-      token: tokenBytes > 0 ? this.#memory + BigInt(token) : 0n,
-      embd: stateBytes > 0 ? this.#memory + BigInt(state) : 0n,
-      pos: this.#memory + BigInt(position),
-      n_seq_id: this.#memory + BigInt(count),
-      seq_id: this.#memory + BigInt(pointers),
-      logits: this.#memory + BigInt(output),
+      token: tokenBytes > 0 ? memory + BigInt(token) : 0n,
+      embd: stateBytes > 0 ? memory + BigInt(state) : 0n,
+      pos: memory + BigInt(position),
+      n_seq_id: memory + BigInt(count),
+      seq_id: memory + BigInt(pointers),
+      logits: memory + BigInt(output),
     }
   }
 
@@ -71,6 +74,7 @@ export class Batch implements Disposable {
   }
 
   clear(): void {
+    this.#writable()
     this.#rows = 0
     this.#outputs = 0
   }
@@ -78,7 +82,7 @@ export class Batch implements Disposable {
   /** Adds one row: a token, or in a batch of states the state that enters the stage's first layer. */
   add(input: number | Float32Array, position: number, sequences: readonly number[], output: boolean): void {
     const row = this.#rows
-    if (this.#memory === 0n) throw new IncipitError('disposed', 'the batch was disposed')
+    this.#writable()
     if (row >= this.capacity) {
       throw new IncipitError('batch_invalid', `a batch holds ${this.capacity} rows; one more was added`)
     }
@@ -110,14 +114,18 @@ export class Batch implements Disposable {
 
   /** The native struct. Only for use inside `llama/`. */
   get struct(): BatchStruct {
-    if (this.#memory === 0n) throw new IncipitError('disposed', 'the batch was disposed')
+    void this.handle.pointer
     this.#struct.n_tokens = this.#rows
     return this.#struct
   }
 
+  /** Rows that a decode is reading were checked when it began: nobody may change them under it. */
+  #writable(): void {
+    void this.handle.pointer
+    if (this.handle.held) throw new IncipitError('batch_invalid', 'the batch is being decoded')
+  }
+
   [Symbol.dispose](): void {
-    if (this.#memory === 0n) return
-    koffi.free(this.#memory)
-    this.#memory = 0n
+    this.handle[Symbol.dispose]()
   }
 }

@@ -1,6 +1,7 @@
 import koffi from 'koffi'
 import { IncipitError } from '../errors.ts'
 import type { Batch } from './batch.ts'
+import { Handle } from './handle.ts'
 import { library, type Pointer, takeNativeErrors } from './library.ts'
 import type { Model } from './model.ts'
 import type { Threadpool } from './threadpool.ts'
@@ -35,17 +36,20 @@ export class Context implements Disposable {
   readonly batchSize: number
   readonly layer: number | undefined
   readonly #outputs: number
-  #handle: Pointer
+  readonly #handle: Handle
   readonly #memory: Pointer
-  readonly #abortText: Pointer
   readonly #abortFlag: Uint8Array
   #busy = false
   #states = false
-  #disposing = false
+  /** Rows of the last decode, 0 when it was not done. */
+  #rows = 0
 
   /** @throws IncipitError `context_memory` when the cache does not fit into available memory. */
   constructor(model: Model, options: ContextOptions) {
     const lib = library()
+    const pool = options.threadpool.handle
+    // Asked before anything is made: a disposed one is an error.
+    void pool.pointer
     const needed = options.cells * model.cellBytes + scratchBytes
     const available = process.availableMemory()
     if (needed > available) {
@@ -56,9 +60,12 @@ export class Context implements Disposable {
           'ask for a smaller context',
       )
     }
+    if (options.layerInput !== undefined && !(options.layerInput >= 0 && options.layerInput < model.layers)) {
+      throw new IncipitError('batch_invalid', `${model.path} has no layer ${options.layerInput}`)
+    }
     takeNativeErrors()
     const microBatch = options.microBatch ?? Math.min(options.batch, 512)
-    const handle = lib.contextInit(model.handle, {
+    const pointer = lib.contextInit(model.handle.pointer, {
       ...lib.contextDefaultParams(),
       n_ctx: options.cells,
       n_batch: options.batch,
@@ -74,25 +81,30 @@ export class Context implements Disposable {
       swa_full: true,
       kv_unified: true,
     })
-    if (!handle) {
+    if (!pointer) {
       throw new IncipitError('context_memory', `llama.cpp cannot make the context: ${takeNativeErrors()}`)
     }
     this.model = model
-    this.#handle = handle
-    this.#memory = lib.contextMemory(handle)
-    this.cells = lib.contextCells(handle)
+    this.#memory = lib.contextMemory(pointer)
+    this.cells = lib.contextCells(pointer)
     this.sequences = options.sequences
     this.batchSize = options.batch
     this.layer = options.layerInput
     this.#outputs = options.outputs ?? options.batch
-    lib.attachThreadpool(handle, options.threadpool.handle, options.threadpool.handle)
-    if (this.layer !== undefined) lib.setLayerInput(handle, this.layer, true)
+    lib.attachThreadpool(pointer, pool.pointer, pool.pointer)
+    if (this.layer !== undefined) lib.setLayerInput(pointer, this.layer, true)
     // The abort callback is libc's strlen over two bytes of ours: it returns non-zero, "abort", as soon as the first byte
     // is set. No JavaScript runs on a compute thread.
-    this.#abortText = koffi.alloc('uint8_t', 2) as Pointer
-    this.#abortFlag = new Uint8Array(koffi.view(this.#abortText, 2))
+    const abortText = koffi.alloc('uint8_t', 2) as Pointer
+    this.#abortFlag = new Uint8Array(koffi.view(abortText, 2))
     this.#abortFlag.fill(0)
-    lib.setAbortCallback(handle, lib.strlen, this.#abortText)
+    lib.setAbortCallback(pointer, lib.strlen, abortText)
+    const releases = [model.handle.hold(), pool.hold()]
+    this.#handle = new Handle('the context', pointer, (context) => {
+      lib.contextFree(context)
+      koffi.free(abortText)
+      for (const release of releases) release()
+    })
   }
 
   /**
@@ -101,8 +113,7 @@ export class Context implements Disposable {
    * @throws IncipitError `batch_invalid`, `decode_failed`, `disposed`
    */
   async decode(batch: Batch): Promise<DecodeResult> {
-    const handle = this.#live()
-    if (this.#busy) throw new IncipitError('batch_invalid', 'a context runs one decode at a time')
+    const handle = this.#ready()
     if (batch.rows === 0) throw new IncipitError('batch_invalid', 'an empty batch')
     if (batch.rows > this.batchSize) {
       throw new IncipitError('batch_invalid', `${batch.rows} rows in a context whose batch size is ${this.batchSize}`)
@@ -112,7 +123,15 @@ export class Context implements Disposable {
     if (outputs > this.#outputs) {
       throw new IncipitError('batch_invalid', `${outputs} rows with output in a context for ${this.#outputs}`)
     }
+    if (batch.stateWidth !== 0 && batch.stateWidth !== this.model.embedding) {
+      throw new IncipitError(
+        'batch_invalid',
+        `states of ${batch.stateWidth} values for a model of width ${this.model.embedding}`,
+      )
+    }
+    const releases = [batch.handle.hold(), this.#handle.hold()]
     this.#busy = true
+    this.#rows = 0
     this.#abortFlag[0] = 0
     let code: number
     try {
@@ -121,9 +140,12 @@ export class Context implements Disposable {
       )
     } finally {
       this.#busy = false
-      if (this.#disposing) this.#free()
+      for (const release of releases) release()
     }
-    if (code === 0) return 'done'
+    if (code === 0) {
+      this.#rows = batch.rows
+      return 'done'
+    }
     if (code === 1) return 'full'
     if (code === 2) return 'aborted'
     throw new IncipitError('decode_failed', `llama_decode returned ${code}: ${takeNativeErrors()}`)
@@ -136,72 +158,92 @@ export class Context implements Disposable {
 
   /** Copies the logits of an output row of the last decode into `target` (vocabulary size). */
   logits(row: number, target: Float32Array): Float32Array {
-    return this.#copy(library().logits(this.#live(), row), target, row)
+    return this.#copy(library().logits, row, target, this.model.vocab.size)
   }
 
   /** From now on every row gives output, and its final normalised state can be read by `state()`. */
   keepStates(value: boolean): void {
-    library().setEmbeddings(this.#live(), value)
+    library().setEmbeddings(this.#ready(), value)
     this.#states = value
   }
 
   /** Copies the final normalised state of a row into `target` (n_embd). Needs `keepStates(true)`. */
   state(row: number, target: Float32Array): Float32Array {
-    return this.#copy(library().embeddings(this.#live(), row), target, row)
+    return this.#copy(library().embeddings, row, target, this.model.embedding)
   }
 
   /** Copies the states that entered layer `options.layerInput`, rows `from..from+count-1` of the last decode. */
   layerInput(from: number, count: number, target: Float32Array): Float32Array {
     if (this.layer === undefined) throw new IncipitError('batch_invalid', 'this context does not keep a layer input')
     const width = this.model.embedding
-    const pointer = library().layerInput(this.#live(), this.layer)
+    const handle = this.#ready()
+    if (!(from >= 0 && count >= 0 && from + count <= this.#rows)) {
+      throw new IncipitError('batch_invalid', `rows ${from}..${from + count} of a decode of ${this.#rows}`)
+    }
+    if (target.length < count * width) {
+      throw new IncipitError('batch_invalid', `${count} states of ${width} values do not fit into ${target.length}`)
+    }
+    const pointer = library().layerInput(handle, this.layer)
     library().copyFrom(target, pointer + BigInt(4 * width * from), 4 * width * count)
     return target
   }
 
   /** Removes positions [from, to) of a sequence; `to` = -1 means to the end. */
   sequenceRemove(sequence: number, from: number, to = -1): boolean {
-    this.#live()
+    this.#check(sequence)
     return library().sequenceRemove(this.#memory, sequence, from, to)
   }
 
   /** Lets `target` share the cells of `source` in positions [from, to). */
   sequenceCopy(source: number, target: number, from: number, to: number): void {
-    this.#live()
+    this.#check(source, target)
     library().sequenceCopy(this.#memory, source, target, from, to)
   }
 
   /** First and last position a sequence holds in the cache, or undefined when it holds none. */
   positions(sequence: number): { first: number; last: number } | undefined {
-    this.#live()
+    this.#check(sequence)
     const first = library().sequenceMin(this.#memory, sequence)
     if (first < 0) return undefined
     return { first, last: library().sequenceMax(this.#memory, sequence) }
   }
 
-  #copy(pointer: Pointer, target: Float32Array, row: number): Float32Array {
+  #copy(
+    source: (context: Pointer, row: number) => Pointer,
+    row: number,
+    target: Float32Array,
+    width: number,
+  ): Float32Array {
+    const handle = this.#ready()
+    if (target.length !== width) {
+      throw new IncipitError('batch_invalid', `an output row has ${width} values, not ${target.length}`)
+    }
+    const pointer = row >= 0 && row < this.#rows ? source(handle, row) : 0n
     if (!pointer) throw new IncipitError('batch_invalid', `row ${row} of the last decode has no output`)
     library().copyFrom(target, pointer, target.byteLength)
     return target
   }
 
-  #live(): Pointer {
-    if (this.#handle === 0n || this.#disposing) throw new IncipitError('disposed', 'the context was disposed')
-    return this.#handle
+  /** The cache and the outputs belong to the compute threads while a decode runs. */
+  #ready(): Pointer {
+    const pointer = this.#handle.pointer
+    if (this.#busy) throw new IncipitError('batch_invalid', 'a decode is running in this context')
+    return pointer
   }
 
-  #free(): void {
-    library().contextFree(this.#handle)
-    koffi.free(this.#abortText)
-    this.#handle = 0n
+  #check(...sequences: number[]): void {
+    this.#ready()
+    for (const sequence of sequences) {
+      // llama.cpp ends the process for an id it has no room for.
+      if (!Number.isInteger(sequence) || sequence < 0 || sequence >= this.sequences) {
+        throw new IncipitError('batch_invalid', `sequence ${sequence} in a context of ${this.sequences} sequences`)
+      }
+    }
   }
 
   /** Frees the context; a decode that is running is aborted and the memory freed when it returns. */
   [Symbol.dispose](): void {
-    if (this.#handle === 0n || this.#disposing) return
-    if (this.#busy) {
-      this.abort()
-      this.#disposing = true
-    } else this.#free()
+    this.abort()
+    this.#handle[Symbol.dispose]()
   }
 }

@@ -1,12 +1,13 @@
 import { IncipitError } from '../errors.ts'
 import { architectureOf, type Metadata, readGguf } from '../gguf/index.ts'
+import { Handle } from './handle.ts'
 import { library, type Pointer, takeNativeErrors } from './library.ts'
 import { Vocab } from './vocab.ts'
 
 // llama.h: LLAMA_LOAD_MODE_MMAP. Weights are shared between processes and between a model and its stage files' page cache.
 const loadModeMmap = 1
 
-/** A model's weights in memory. Owns its handle; contexts made from it must be disposed first. */
+/** A model's weights in memory. Contexts made from it keep the weights until they are disposed, too. */
 export class Model implements Disposable {
   readonly path: string
   readonly vocab: Vocab
@@ -22,22 +23,23 @@ export class Model implements Disposable {
   readonly cellBytes: number
   /** A recurrent or hybrid memory can not be rolled back to an arbitrary position. */
   readonly rollsBack: boolean
-  #handle: Pointer
+  /** Only for use inside `llama/`. */
+  readonly handle: Handle
 
-  private constructor(path: string, handle: Pointer, architecture: string, cellBytes: number) {
+  private constructor(path: string, pointer: Pointer, architecture: string, cellBytes: number) {
     const lib = library()
     this.path = path
-    this.#handle = handle
+    this.handle = new Handle(`the model ${path}`, pointer, lib.modelFree)
     this.architecture = architecture
     this.cellBytes = cellBytes
-    const type = lib.fileTypeName(lib.modelFileType(handle))
-    this.description = `${architecture}, ${short(Number(lib.modelParameters(handle)))} parameters, ${type}`
-    this.layers = lib.modelLayers(handle)
-    this.embedding = lib.modelEmbedding(handle)
-    this.trainingContext = lib.modelTrainingContext(handle)
-    this.chatTemplate = lib.modelChatTemplate(handle, null) ?? undefined
-    this.rollsBack = !lib.modelIsRecurrent(handle) && !lib.modelIsHybrid(handle)
-    this.vocab = new Vocab(lib.modelVocab(handle))
+    const type = lib.fileTypeName(lib.modelFileType(pointer))
+    this.description = `${architecture}, ${short(Number(lib.modelParameters(pointer)))} parameters, ${type}`
+    this.layers = lib.modelLayers(pointer)
+    this.embedding = lib.modelEmbedding(pointer)
+    this.trainingContext = lib.modelTrainingContext(pointer)
+    this.chatTemplate = lib.modelChatTemplate(pointer, null) ?? undefined
+    this.rollsBack = !lib.modelIsRecurrent(pointer) && !lib.modelIsHybrid(pointer)
+    this.vocab = new Vocab(lib.modelVocab(pointer))
   }
 
   /**
@@ -70,16 +72,8 @@ export class Model implements Disposable {
     return new Model(path, handle, architecture, cellBytes(gguf.metadata, architecture))
   }
 
-  /** The native handle. Only for use inside `llama/`. */
-  get handle(): Pointer {
-    if (this.#handle === 0n) throw new IncipitError('disposed', `the model ${this.path} was disposed`)
-    return this.#handle
-  }
-
   [Symbol.dispose](): void {
-    if (this.#handle === 0n) return
-    library().modelFree(this.#handle)
-    this.#handle = 0n
+    this.handle[Symbol.dispose]()
     this.vocab[Symbol.dispose]()
   }
 }

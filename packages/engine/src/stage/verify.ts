@@ -31,8 +31,10 @@ export async function verifyCut(
     const tokens = whole.vocab.tokenize(sample)
     // Uncut first, on a device of its own; the model itself stays with the caller.
     const expected = await lastLogits([{ model: whole, from: 0, to: whole.layers, last: true }], tokens, false)
+    // Of stage files that cannot all be loaded none may stay in memory; those on the device are freed with it.
+    using loaded = new DisposableStack()
     const models: { model: Model; from: number; to: number; last: boolean }[] = []
-    for (const file of files) models.push({ ...file, model: await Model.load(file.path) })
+    for (const file of files) models.push({ ...file, model: loaded.use(await Model.load(file.path)) })
     const staged = await lastLogits(models, tokens, true)
     difference = 0
     for (let i = 0; i < expected.length; i++) {

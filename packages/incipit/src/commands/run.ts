@@ -2,7 +2,7 @@ import type { DoneEvent, Engine, GenerateRequest, Policy } from '@incipit/engine
 import { type Command, Option } from 'commander'
 import { interruptible } from '../interrupt.ts'
 import { collect, cut, decimal, defined, type EngineFlags, engineOptions, integer } from '../options.ts'
-import { type ReplyOutput, replyOutput } from '../reply/output.ts'
+import { replyOutput } from '../reply/output.ts'
 import { promptOf, readPrompt } from '../reply/prompt.ts'
 import { summary } from '../reply/summary.ts'
 
@@ -53,13 +53,12 @@ export function addRun(program: Command): void {
 
 async function run(argument: string | undefined, flags: RunFlags): Promise<void> {
   const prompt = await readPrompt(argument, process.stdin)
-  let output: ReplyOutput | undefined
-  using interrupt = interruptible(process.stdout, () => output?.close())
-
   const { resolveModel } = await import('../models/resolve.ts')
   const { Engine } = await import('@incipit/engine')
   const { path } = await resolveModel(flags.model)
   await using engine = await Engine.load(path, { parallel: 1, ...engineOptions(flags) })
+  const output = replyOutput(process.stdout, flags.json === true)
+  using interrupt = interruptible(process.stdout, () => output.close())
   const raw = flags.raw === true || !engine.info.hasChatTemplate
   for (const note of notes(engine, flags)) process.stderr.write(`incipit: ${note}\n`)
 
@@ -79,7 +78,6 @@ async function run(argument: string | undefined, flags: RunFlags): Promise<void>
     }),
     signal: interrupt.signal,
   }
-  output = replyOutput(process.stdout, flags.json === true)
   let done: DoneEvent | undefined
   try {
     for await (const event of engine.generate(request)) {
@@ -95,7 +93,10 @@ async function run(argument: string | undefined, flags: RunFlags): Promise<void>
   }
   const newline = process.stderr.isTTY && output.midLine() ? '\n' : ''
   if (done !== undefined && interrupt.exitCode !== 0) process.stderr.write(`${newline}${summary(done)}\n`)
-  if (interrupt.exitCode !== undefined) process.exitCode = interrupt.exitCode
+  if (interrupt.exitCode === undefined) return
+  // The decode that was aborted has to leave native code first; freeing the model is left to the system.
+  await engine.idle()
+  process.exit(interrupt.exitCode)
 }
 
 /** What the user asked for and will not get. */

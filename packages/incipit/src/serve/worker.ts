@@ -6,34 +6,29 @@ import type { AddressInfo } from 'node:net'
 import { Engine } from '@incipit/engine'
 import { createServer } from '@incipit/server'
 import { reportFailure } from '../failure.ts'
-import { engineOptions } from '../options.ts'
+import { defined, engineOptions } from '../options.ts'
 import { banner } from './banner.ts'
 import type { ServeConfig } from './config.ts'
 import { openGate } from './gate.ts'
 import type { SupervisorMessage, WorkerMessage } from './supervise.ts'
 
-// Nobody restarts or stops a worker without its supervisor.
-process.on('disconnect', () => process.exit(1))
+process.on('disconnect', endNow)
 
 process.once('message', (config: ServeConfig) => {
   serve(config).catch((error: unknown) => {
     reportFailure(error)
-    tell({ type: 'hopeless' })
-    process.exitCode = 1
-    process.disconnect()
+    tell({ type: 'hopeless' }, () => process.exit(1))
   })
 })
 
 async function serve(config: ServeConfig): Promise<void> {
+  const close = toldToClose()
   // The port is taken first: that it is in use should not be learned after loading gigabytes.
   const gate = await openGate(config.host, config.port)
   const { port } = gate.address() as AddressInfo
   const options = engineOptions(config)
-  const engine = await Engine.load(config.model, options)
-  const app = createServer(engine, {
-    ...(config.apiKey && { apiKey: config.apiKey }),
-    ...(options.log && { log: options.log }),
-  })
+  const engine = await Promise.race([Engine.load(config.model, options), close.then(endNow)])
+  const app = createServer(engine, defined({ apiKey: config.apiKey, log: options.log }))
   await app.ready()
   await takeOver(gate, app.server)
   tell({ type: 'listening', port })
@@ -42,7 +37,7 @@ async function serve(config: ServeConfig): Promise<void> {
   if (config.restarted) process.stderr.write(`incipit: serving again on ${address}\n`)
   else process.stdout.write(banner(engine.info, address, config, process.stdout.isTTY === true))
 
-  await toldToClose()
+  await close
   // No new connections; running replies end first. The supervisor's patience is the limit.
   const closed = once(app.server, 'close')
   app.server.close()
@@ -51,6 +46,15 @@ async function serve(config: ServeConfig): Promise<void> {
   await app.close()
   await engine.close()
   process.exit(0)
+}
+
+/**
+ * For a worker without a supervisor, or with nothing to finish: nobody waits for native code that is still running, as
+ * `process.exit` would.
+ */
+function endNow(): never {
+  process.kill(process.pid, 'SIGKILL')
+  throw new Error('unreachable')
 }
 
 /** The gate's listening socket goes to the real server: no moment without anybody at the port. */
@@ -71,8 +75,8 @@ function toldToClose(): Promise<void> {
   })
 }
 
-function tell(message: WorkerMessage): void {
-  process.send?.(message)
+function tell(message: WorkerMessage, sent?: () => void): void {
+  process.send?.(message, undefined, undefined, sent)
 }
 
 function addressOf(host: string, port: number): string {
