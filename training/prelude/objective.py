@@ -28,43 +28,46 @@ class Metrics(NamedTuple):
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
 def loss_of_logits(final: jax.Array, exit: jax.Array, targets: jax.Array, o: Objective) -> tuple[jax.Array, Metrics]:
     """Sum over tokens of the objective. final, exit: [tokens, vocabulary]; targets: [tokens]."""
-    return _forward(final, exit, targets, o)[0]
+    return _loss_and_gradient(final, exit, targets, o)[0]
 
 
-def _forward(final: jax.Array, exit: jax.Array, targets: jax.Array, o: Objective):
+def _log_softmax(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """(log probabilities, probabilities, which entries are the largest), with one exponential per entry."""
+    shifted = x - x.max(axis=-1, keepdims=True)
+    e = jnp.exp(shifted)
+    total = e.sum(axis=-1, keepdims=True)
+    return shifted - jnp.log(total), e / total, shifted == 0
+
+
+def _loss_and_gradient(final: jax.Array, exit: jax.Array, targets: jax.Array, o: Objective):
     if o.average:
         final = 0.5 * (final + exit)
-    log_f = final - jax.nn.logsumexp(final, axis=-1, keepdims=True)
-    log_e = exit - jax.nn.logsumexp(exit, axis=-1, keepdims=True)
-    loss_f = -jnp.take_along_axis(log_f, targets[:, None], axis=-1).sum()
-    loss_e = -jnp.take_along_axis(log_e, targets[:, None], axis=-1).sum()
-    total = loss_f + o.exit_weight * (1 - o.distil) * loss_e
-    if o.exit_weight * o.distil:
-        total += o.exit_weight * o.distil * (jnp.exp(log_f) * (log_f - log_e)).sum()
-    if o.back:
-        total += o.back * (jnp.exp(log_e) * (log_e - log_f)).sum()
-    top_f = final >= final.max(axis=-1, keepdims=True)
-    top_e = exit >= exit.max(axis=-1, keepdims=True)
+    log_f, p_f, top_f = _log_softmax(final)
     is_target = jnp.arange(final.shape[-1]) == targets[:, None]
-    metrics = Metrics(loss_f, loss_e, (top_f & top_e).any(-1).sum(), (top_f & is_target).any(-1).sum())
-    return (total, metrics), (log_f, log_e, targets)
-
-
-def _backward(o: Objective, residuals, cotangents):
-    log_f, log_e, targets = residuals
-    p_f, p_e = jnp.exp(log_f), jnp.exp(log_e)
-    y = (jnp.arange(log_f.shape[-1]) == targets[:, None]).astype(log_f.dtype)
+    y = is_target.astype(final.dtype)
+    loss_f = -jnp.where(is_target, log_f, 0).sum()
     d_final = p_f - y
+    right = (top_f & is_target).any(-1).sum()
+    if not o.exit_weight:
+        metrics = Metrics(loss_f, loss_f, jnp.int32(targets.size), right)
+        return (loss_f, metrics), (d_final, jnp.zeros_like(exit))
+    log_e, p_e, top_e = _log_softmax(exit)
+    loss_e = -jnp.where(is_target, log_e, 0).sum()
+    apart = log_f - log_e
+    total = loss_f + o.exit_weight * ((1 - o.distil) * loss_e + o.distil * (p_f * apart).sum()) - o.back * (p_e * apart).sum()
     d_exit = o.exit_weight * (p_e - (1 - o.distil) * y - o.distil * p_f)
-    if o.back:
-        d_final = d_final + o.back * (p_f - p_e)
+    d_final = d_final + o.back * (p_f - p_e)
     if o.average:
         d_final, d_exit = 0.5 * d_final, d_exit + 0.5 * d_final
-    scale = cotangents[0]
-    return scale * d_final, scale * d_exit, None
+    return (total, Metrics(loss_f, loss_e, (top_f & top_e).any(-1).sum(), right)), (d_final, d_exit)
 
 
-loss_of_logits.defvjp(lambda final, exit, targets, o: _forward(final, exit, targets, o), _backward)
+def _backward(o: Objective, gradient: tuple[jax.Array, jax.Array], cotangents):
+    d_final, d_exit = gradient
+    return cotangents[0] * d_final, cotangents[0] * d_exit, None
+
+
+loss_of_logits.defvjp(_loss_and_gradient, _backward)
 
 
 def skip_schedule(layers: int, rate: float) -> jax.Array:
@@ -80,5 +83,5 @@ def loss(params: Params, rows: jax.Array, key: jax.Array, c: ModelConfig, o: Obj
         keep = (jax.random.uniform(key, (c.layers, rows.shape[0])) >= drop).astype(jnp.float32)
     states = forward(params, rows[:, :-1], c, keep)
     final = logits(params, states.final, c).reshape(-1, c.vocabulary)
-    exit = logits(params, states.exit, c).reshape(-1, c.vocabulary) if o.exit_weight else jax.lax.stop_gradient(final)
+    exit = logits(params, states.exit, c).reshape(-1, c.vocabulary) if o.exit_weight else jnp.zeros((1, 1))
     return loss_of_logits(final, exit, rows[:, 1:].reshape(-1), o)

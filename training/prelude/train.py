@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import pickle
+import signal
 import time
 from pathlib import Path
 
@@ -107,6 +108,9 @@ def train(c: Config, work: Path, run: str, steps_asked: int | None = None, stop_
     begun = saved_at = mark = time.monotonic()
     marked = tokens
     step = first
+    interrupted: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: interrupted.append(received))
     while step < steps:
         if steps - step > c.train.decay and (folder / "finish").exists():
             steps = step + c.train.decay
@@ -132,12 +136,12 @@ def train(c: Config, work: Path, run: str, steps_asked: int | None = None, stop_
                   f"top1 {m.correct:.3f}  norm {float(norm):.2f}  rate {factor:.2f}  {speed:6.0f} tok/s", flush=True)
         if steps - step == c.train.decay and c.train.decay:  # the last constant-rate state: longer runs continue from it
             save(folder / "before-decay.pkl", c, step, tokens, steps, params, state)
-        out_of_time = stop_after is not None and time.monotonic() - begun > stop_after * 60
-        if step == steps or out_of_time or time.monotonic() - saved_at > save_minutes * 60:
+        stop = bool(interrupted) or stop_after is not None and time.monotonic() - begun > stop_after * 60
+        if step == steps or stop or time.monotonic() - saved_at > save_minutes * 60:
             save(folder / "checkpoint.pkl", c, step, tokens, steps, params, state)
             saved_at = time.monotonic()
-        if out_of_time:
-            print("out of time: checkpoint saved", flush=True)
+        if stop:
+            print(f"stopped after step {step}: checkpoint saved", flush=True)
             break
     return folder / "checkpoint.pkl"
 

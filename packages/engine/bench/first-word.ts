@@ -182,7 +182,7 @@ async function survival(proposer: ProposerName): Promise<void> {
       minStability: 0,
       proposers: [proposer],
     })
-    if (timings.draftedN === 0 || timings.committedMs === null || timings.provisionalMs === null) {
+    if (first === '' || timings.committedMs === null || timings.provisionalMs === null) {
       short++
       continue
     }

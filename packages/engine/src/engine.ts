@@ -16,6 +16,7 @@ import type {
   ProposerName,
 } from './request.ts'
 import type { EngineStats } from './stats.ts'
+import { promptTokens } from './text/prompt.ts'
 import { normalise } from './validate.ts'
 
 /** A reply that is being made: read its events, or cancel it. Leaving the loop early cancels too. */
@@ -134,10 +135,7 @@ export class Engine implements AsyncDisposable {
 
   /** The prompt text of a conversation, as the model's chat template renders it. */
   renderChat(messages: readonly ChatMessage[]): string {
-    if (this.#loaded.template === undefined) {
-      throw new IncipitError('chat_template', `${this.info.name} carries no chat template; use a raw prompt`)
-    }
-    return this.#loaded.template.render(messages)
+    return this.#template.render(messages)
   }
 
   /** Counters since the model was loaded, and the load now. */
@@ -172,7 +170,7 @@ export class Engine implements AsyncDisposable {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    this.#loop.cancelAll()
+    this.#loop.failAll(new IncipitError('closed', 'the engine was closed'))
     await this.idle()
     this.#loaded.device[Symbol.dispose]()
   }
@@ -187,11 +185,16 @@ export class Engine implements AsyncDisposable {
     return stage.model.vocab
   }
 
+  get #template() {
+    if (this.#loaded.template === undefined) {
+      throw new IncipitError('chat_template', `${this.info.name} carries no chat template; use a raw prompt`)
+    }
+    return this.#loaded.template
+  }
+
   #tokens(request: GenerateRequest): readonly number[] {
     const vocab = this.#vocab
-    if (request.messages !== undefined) {
-      return vocab.tokenize(this.renderChat(request.messages), { special: true, addBos: vocab.addsBos })
-    }
+    if (request.messages !== undefined) return promptTokens(this.#template, vocab, request.messages)
     const { prompt } = request
     if (typeof prompt === 'string') return vocab.tokenize(prompt, { addBos: vocab.addsBos })
     for (const token of prompt!) vocab.pieceOf(token)

@@ -39,6 +39,7 @@ export interface Loaded {
  */
 export async function load(path: string, options: EngineOptions): Promise<Loaded> {
   const log = options.log ?? (() => {})
+  checkOptions(options)
   setNativeLog(options.log)
   const gguf = await readGguf(path)
   const cacheDir = options.cacheDir ?? defaultCacheDir()
@@ -115,6 +116,20 @@ export async function load(path: string, options: EngineOptions): Promise<Loaded
     cleanup[Symbol.dispose]()
     throw error
   }
+}
+
+function checkOptions(options: EngineOptions): void {
+  const check = (param: 'parallel' | 'contextLength' | 'cells' | 'threads', most: number) => {
+    const value = options[param]
+    if (value === undefined || (Number.isInteger(value) && value >= 1 && value <= most)) return
+    throw new IncipitError('invalid_request', `${param} must be a whole number from 1 to ${most}, not ${value}`, {
+      param,
+    })
+  }
+  check('parallel', 64)
+  check('contextLength', 2 ** 24)
+  check('cells', 2 ** 30)
+  check('threads', 512)
 }
 
 /** INCIPIT_THREADS, else all cores. On a machine whose cores are busy fewer are faster: compute threads wait by spinning. */

@@ -72,8 +72,10 @@ export class Loop {
     this.#start()
   }
 
-  cancelAll(): void {
-    for (const flight of [...this.#waiting, ...this.#running]) this.cancel(flight)
+  /** Ends all requests with an error. */
+  failAll(error: IncipitError): void {
+    for (const flight of [...this.#waiting.splice(0), ...this.#running]) this.#fail(flight, error)
+    this.#loaded.device.abort()
   }
 
   /** Resolves when no request is left. */

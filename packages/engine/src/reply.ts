@@ -91,11 +91,14 @@ export class Reply {
   /** Emits the text committed since the last call. */
   say(): void {
     if (this.#text === '') return
-    this.timings.committedMs ??= this.elapsed()
+    const ms = this.elapsed()
+    this.timings.provisionalMs ??= ms
+    this.timings.committedMs ??= ms
     this.#options.emit({ type: 'delta', text: this.#text, tokens: this.#pendingTokens })
     this.#length += this.#text.length
     // What the delta confirms leaves the tail; a tail that disagrees is dropped. The reader does the same by itself.
     if (this.#shown.startsWith(this.#text)) this.#shown = this.#shown.slice(this.#text.length)
+    else if (this.#text.startsWith(this.#shown)) this.#shown = ''
     else this.#withdrawn()
     this.#text = ''
     this.#pendingTokens = 0
@@ -117,7 +120,8 @@ export class Reply {
     const taken = !text.startsWith(this.#shown)
     this.timings.provisionalMs ??= this.elapsed()
     if (this.timings.predictedN === 0) {
-      const token = visible[0]
+      // A token whose text is held back is not shown.
+      const token = text === '' ? undefined : visible[0]
       if (token === undefined) this.#first = undefined
       else if (this.#first?.token !== token) this.#first = { token, ms: this.elapsed() }
     }

@@ -32,8 +32,7 @@ export function interruptible(stdout: NodeJS.WriteStream, restore: () => void): 
   const terminate = () => stop(143, () => dieOf('SIGTERM'))
   // The reader of our output ended (`| head`): there is nobody left to tell, so it is no failure.
   const pipe = (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
-    stop(0, () => process.exit(0))
+    if (error.code === 'EPIPE') stop(0, () => process.exit(0))
   }
   const leave = () => process.off('SIGINT', interrupt).off('SIGTERM', terminate)
   const dieOf = (signal: NodeJS.Signals) => {

@@ -83,7 +83,8 @@ async function collectChoice(events: Events): Promise<Choice & Account> {
   return unfinished()
 }
 
-// Of two things can cancel a reply, only one leaves somebody to tell: the engine's owner did it, not the client.
+// A client that cancels is gone, and its signal has ended the loop before. If somebody is still there to be told, the
+// engine's owner did it.
 function cancelled(): never {
   throw new IncipitError('cancelled', 'the reply was cancelled before it was complete')
 }

@@ -44,10 +44,12 @@ test('a reader of provisional text ends with exactly the committed text', { skip
   const property = fc.asyncProperty(prompts, sampling, async (prompt, parameters) => {
     const body = { prompt, ...parameters }
     const expected = (await whole(server, body)).choices[0]!
-    const all = await stream(server, body, { include_provisional: true, min_stability: 0 })
+    const all = await stream(server, body, { include_provisional: true, min_stability: 0, include_usage: true })
     const reader = new Reader()
     for (const chunk of all) reader.read(chunk)
     assert.equal(reader.committed, expected.text)
+    const { timings } = all.pop()!
+    assert.equal(reader.withdrawn, timings!.retracted_n, 'the engine counts what a client sees')
     assert.equal(committed(all), expected.text, 'a client that knows nothing of provisional text reads the same')
     assert.equal(reader.tail, '', 'nothing uncertain is left')
     assert.equal(all.at(-1)!.choices[0]!.finish_reason, expected.finish_reason)

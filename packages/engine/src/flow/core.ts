@@ -12,6 +12,13 @@ export interface Caches {
 /** What became of a decided token. */
 export type Verdict = 'confirmed' | 'replaced' | 'extended'
 
+export interface StartOptions {
+  /** See `Sequence`. Default: all false. */
+  exits?: boolean
+  open?: boolean
+  background?: boolean
+}
+
 /**
  * The pure core: owns all sequences and every change of their state. It says which rows run next (`next`) and is told
  * what came out (`ran`, `aborted`, `decide`). It imports nothing native and nothing from Node.
@@ -45,8 +52,38 @@ export class Core {
   }
 
   /** Starts a sequence over a prompt, or returns undefined when all slots are taken. */
-  add(prompt: readonly number[], options: { exits?: boolean } = {}): Sequence | undefined {
-    return this.#start('reply', [...prompt], options.exits ?? false)
+  add(prompt: readonly number[], options: StartOptions = {}): Sequence | undefined {
+    return this.#start('reply', [...prompt], options)
+  }
+
+  /** Starts a sequence over a text that is still being written: background work, without output. */
+  open(): Sequence | undefined {
+    return this.#start('reply', [], { open: true, background: true })
+  }
+
+  /** The open text now is this: what agrees stays computed, the rest is rolled back. */
+  revise(sequence: Sequence, tokens: readonly number[]): void {
+    const base = commonPrefix(sequence.tokens, tokens)
+    this.replace(sequence, base, tokens.slice(base))
+  }
+
+  /**
+   * Starts a sequence over a prompt that shares what another one has computed of it, as far as the tokens agree. The last
+   * row is always left to run: its logits are wanted. Later changes of one are not seen by the other.
+   */
+  branch(source: Sequence, prompt: readonly number[], options: StartOptions = {}): Sequence | undefined {
+    const branch = this.#start('reply', [...prompt], options)
+    if (branch === undefined) return undefined
+    const agreed = Math.min(commonPrefix(source.tokens, prompt), source.computed.at(-1)!, prompt.length - 1)
+    this.#share(source, branch, agreed)
+    return branch
+  }
+
+  #share(from: Sequence, to: Sequence, end: number): void {
+    for (let stage = 0; stage < this.stages && end > 0; stage++) {
+      this.#caches.share(stage, from.slot, to.slot, end)
+      to.computed[stage] = end
+    }
   }
 
   /**
@@ -56,18 +93,15 @@ export class Core {
   fork(parent: Sequence, at: number, rest: readonly number[]): Sequence | undefined {
     if (at > parent.computed.at(-1)! || at > parent.committed)
       throw new RangeError('a fork point must be computed and committed')
-    const fork = this.#start('fork', [...parent.tokens.slice(0, at), ...rest], false, parent)
-    if (fork === undefined) return undefined
-    for (let stage = 0; stage < this.stages; stage++) {
-      this.#caches.share(stage, parent.slot, fork.slot, at)
-      fork.computed[stage] = at
-    }
+    const fork = this.#start('fork', [...parent.tokens.slice(0, at), ...rest], {}, parent)
+    if (fork !== undefined) this.#share(parent, fork, at)
     return fork
   }
 
-  #start(kind: Sequence['kind'], tokens: number[], exits: boolean, parent?: Sequence): Sequence | undefined {
+  #start(kind: Sequence['kind'], tokens: number[], options: StartOptions, parent?: Sequence): Sequence | undefined {
     const slot = this.#free.pop()
     if (slot === undefined) return undefined
+    const open = options.open ?? false
     const sequence: Sequence = {
       slot,
       order: this.#order++,
@@ -78,7 +112,9 @@ export class Core {
       committed: tokens.length,
       computed: new Array<number>(this.stages).fill(0),
       limit: Number.POSITIVE_INFINITY,
-      exits,
+      exits: options.exits ?? false,
+      open,
+      background: options.background ?? false,
     }
     this.#sequences.add(sequence)
     return sequence
@@ -159,4 +195,11 @@ export class Core {
     sequence.committed++
     return guess === undefined ? 'extended' : guess === token ? 'confirmed' : 'replaced'
   }
+}
+
+function commonPrefix(a: readonly number[], b: readonly number[]): number {
+  const end = Math.min(a.length, b.length)
+  let i = 0
+  while (i < end && a[i] === b[i]) i++
+  return i
 }

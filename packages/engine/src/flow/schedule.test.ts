@@ -33,6 +33,8 @@ function sequence({ prompt, tokens = prompt, committed = prompt, computed, ...re
     computed,
     limit: Number.POSITIVE_INFINITY,
     exits: false,
+    open: false,
+    background: false,
     ...rest,
   }
 }

@@ -5,6 +5,8 @@ export interface Limits {
   batch: number
   /** Most prompt rows of a step that also carries rows of running replies: bounds their wait. */
   mixedPrompt: number
+  /** Most rows of a step of background work: what new work has to wait for at worst. Default: `mixedPrompt`. */
+  background?: number
   /** Stages whose last row asks for a guess (they have an exit head). */
   exitStage?: number
 }
@@ -14,7 +16,7 @@ export interface Limits {
  *
  * Order: forks (a guess that comes late is worth nothing), then rows of running replies, then prompts by arrival. The
  * most urgent sequence chooses the stage; everything else that waits for this stage rides along as far as the row budget
- * goes, but bulk prompt rows never ride with a fork.
+ * goes, but bulk prompt rows never ride with a fork. Background work runs when nothing else can, and alone.
  */
 export function schedule(sequences: Iterable<Sequence>, limits: Limits): Step | undefined {
   const waiting: { sequence: Sequence; stage: number; urgency: number }[] = []
@@ -27,10 +29,10 @@ export function schedule(sequences: Iterable<Sequence>, limits: Limits): Step | 
   if (first === undefined) return undefined
 
   const rows: Rows[] = []
-  let budget = limits.batch
+  let budget = first.urgency === background ? (limits.background ?? limits.mixedPrompt) : limits.batch
   let promptBudget = first.urgency === 0 ? 0 : first.urgency === 1 ? limits.mixedPrompt : limits.batch
   for (const { sequence, stage, urgency } of waiting) {
-    if (stage !== first.stage) continue
+    if (stage !== first.stage || (urgency === background && first.urgency !== background)) continue
     let count = Math.min(available(sequence, stage), budget)
     if (urgency === 2) {
       count = Math.min(count, promptBudget)
@@ -44,8 +46,11 @@ export function schedule(sequences: Iterable<Sequence>, limits: Limits): Step | 
   return { stage: first.stage, rows }
 }
 
-/** 0 for forks, 1 for rows of a running reply, 2 for prompt rows. */
+const background = 3
+
+/** 0 for forks, 1 for rows of a running reply, 2 for prompt rows, 3 for background work. */
 function urgency(sequence: Sequence, stage: number): number {
+  if (sequence.background) return background
   if (sequence.kind === 'fork') return 0
   return inPrompt(sequence) && sequence.computed[stage]! < sequence.prompt ? 2 : 1
 }
@@ -55,6 +60,7 @@ function urgency(sequence: Sequence, stage: number): number {
  * only after the last token.
  */
 function firstOutput(sequence: Sequence, stage: number, from: number, to: number, limits: Limits): number {
+  if (sequence.open) return to
   if (stage === sequence.computed.length - 1) return Math.min(to, Math.max(from, sequence.committed - 1))
   const atEnd = to === sequence.tokens.length && to >= sequence.committed
   return stage === limits.exitStage && sequence.exits && atEnd ? to - 1 : to

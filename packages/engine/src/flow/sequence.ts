@@ -11,7 +11,7 @@ export interface Sequence {
   /** `fork`: a look ahead on behalf of `parent`; dropped before its parent. */
   readonly kind: 'reply' | 'fork'
   readonly parent?: Sequence
-  /** Number of prompt tokens. */
+  /** Number of prompt tokens; 0 while they are open. */
   readonly prompt: number
   /** Prompt, committed reply, then the tail: guesses that may be replaced. */
   readonly tokens: number[]
@@ -23,6 +23,10 @@ export interface Sequence {
   limit: number
   /** Ask stage 0's exit head for a guess when the last token leaves it. */
   exits: boolean
+  /** A text that is still being written: it is computed ahead, any of it may change, and no row of it has output. */
+  readonly open: boolean
+  /** Revocable work: runs only when nothing else can. */
+  background: boolean
 }
 
 /** Rows [from, to) of one sequence in a step. */

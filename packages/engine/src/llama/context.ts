@@ -1,8 +1,8 @@
-import koffi from 'koffi'
 import { IncipitError } from '../errors.ts'
 import type { Batch } from './batch.ts'
+import { Flag } from './flag.ts'
 import { Handle } from './handle.ts'
-import { library, type Pointer, takeNativeErrors } from './library.ts'
+import { library, type Pointer, withLog } from './library.ts'
 import type { Model } from './model.ts'
 import type { Threadpool } from './threadpool.ts'
 
@@ -38,7 +38,7 @@ export class Context implements Disposable {
   readonly #outputs: number
   readonly #handle: Handle
   readonly #memory: Pointer
-  readonly #abortFlag: Uint8Array
+  readonly #abort: Flag
   #busy = false
   #states = false
   /** Rows of the last decode, 0 when it was not done. */
@@ -63,15 +63,17 @@ export class Context implements Disposable {
     if (options.layerInput !== undefined && !(options.layerInput >= 0 && options.layerInput < model.layers)) {
       throw new IncipitError('batch_invalid', `${model.path} has no layer ${options.layerInput}`)
     }
-    takeNativeErrors()
+    // llama.cpp reserves an output per sequence in any case, and ends the process when that is more than it may.
+    const outputs = Math.max(options.outputs ?? options.batch, options.sequences)
     const microBatch = options.microBatch ?? Math.min(options.batch, 512)
-    const pointer = lib.contextInit(model.handle.pointer, {
+    const weights = model.handle.pointer
+    const params = {
       ...lib.contextDefaultParams(),
       n_ctx: options.cells,
       n_batch: options.batch,
       n_ubatch: microBatch,
       n_seq_max: options.sequences,
-      n_outputs_max: options.outputs ?? options.batch,
+      n_outputs_max: outputs,
       n_outputs_max_per_seq: 0,
       n_threads: options.threadpool.threads,
       n_threads_batch: options.threadpool.threads,
@@ -80,9 +82,10 @@ export class Context implements Disposable {
       // Forks and rollbacks need every position of the window, and one unified cache lets forks share cells.
       swa_full: true,
       kv_unified: true,
-    })
+    }
+    const { result: pointer, errors } = withLog(() => lib.contextInit(weights, params))
     if (!pointer) {
-      throw new IncipitError('context_memory', `llama.cpp cannot make the context: ${takeNativeErrors()}`)
+      throw new IncipitError('context_memory', `llama.cpp cannot make the context: ${errors}`)
     }
     this.model = model
     this.#memory = lib.contextMemory(pointer)
@@ -90,19 +93,16 @@ export class Context implements Disposable {
     this.sequences = options.sequences
     this.batchSize = options.batch
     this.layer = options.layerInput
-    this.#outputs = options.outputs ?? options.batch
+    this.#outputs = outputs
     lib.attachThreadpool(pointer, pool.pointer, pool.pointer)
     if (this.layer !== undefined) lib.setLayerInput(pointer, this.layer, true)
-    // The abort callback is libc's strlen over two bytes of ours: it returns non-zero, "abort", as soon as the first byte
-    // is set. No JavaScript runs on a compute thread.
-    const abortText = koffi.alloc('uint8_t', 2) as Pointer
-    this.#abortFlag = new Uint8Array(koffi.view(abortText, 2))
-    this.#abortFlag.fill(0)
-    lib.setAbortCallback(pointer, lib.strlen, abortText)
+    const abort = new Flag(false)
+    this.#abort = abort
+    lib.setAbortCallback(pointer, abort.callback, abort.data)
     const releases = [model.handle.hold(), pool.hold()]
     this.#handle = new Handle('the context', pointer, (context) => {
       lib.contextFree(context)
-      koffi.free(abortText)
+      abort.free()
       for (const release of releases) release()
     })
   }
@@ -132,12 +132,19 @@ export class Context implements Disposable {
     const releases = [batch.handle.hold(), this.#handle.hold()]
     this.#busy = true
     this.#rows = 0
-    this.#abortFlag[0] = 0
+    this.#abort.set(false)
     let code: number
+    let reason = ''
     try {
-      code = await new Promise<number>((resolve, reject) =>
-        library().decode.async(handle, batch.struct, (error, result) => (error ? reject(error) : resolve(result))),
+      code = await this.#abort.stopping(
+        true,
+        () =>
+          new Promise<number>((resolve, reject) =>
+            library().decode.async(handle, batch.struct, (error, result) => (error ? reject(error) : resolve(result))),
+          ),
       )
+      // Invalid rows: found at once, before anything is computed.
+      if (code === -1) ({ result: code, errors: reason } = withLog(() => library().decode(handle, batch.struct)))
     } finally {
       this.#busy = false
       for (const release of releases) release()
@@ -148,12 +155,12 @@ export class Context implements Disposable {
     }
     if (code === 1) return 'full'
     if (code === 2) return 'aborted'
-    throw new IncipitError('decode_failed', `llama_decode returned ${code}: ${takeNativeErrors()}`)
+    throw new IncipitError('decode_failed', `llama_decode returned ${code}${reason && `: ${reason}`}`)
   }
 
   /** Stops the decode that is running, within milliseconds on a CPU. Without one it does nothing. */
   abort(): void {
-    if (this.#busy) this.#abortFlag[0] = 1
+    if (this.#busy) this.#abort.set(true)
   }
 
   /** Copies the logits of an output row of the last decode into `target` (vocabulary size). */

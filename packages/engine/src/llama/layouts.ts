@@ -30,6 +30,8 @@ export const ModelParams = koffi.struct('llama_model_params', {
 export interface ModelParams {
   n_gpu_layers: number
   load_mode: number
+  progress_callback: bigint
+  progress_callback_user_data: bigint
   vocab_only: boolean
   check_tensors: boolean
 }

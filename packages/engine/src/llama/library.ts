@@ -81,7 +81,7 @@ export interface Library {
   >
   /** memcpy from native memory into an array of ours. */
   copyFrom: NativeFunction<[target: ArrayBufferView, source: Pointer, bytes: number], Pointer>
-  /** Address of libc's strlen: an abort callback without JavaScript, see `context.ts`. */
+  /** Address of libc's strlen: a callback without JavaScript, see `flag.ts`. */
   strlen: Pointer
 }
 
@@ -89,17 +89,45 @@ let loaded: Library | undefined
 
 /** Where log lines of llama.cpp go; one library, so one sink for the process. */
 let sink: Log | undefined
-const recent: string[] = []
+let recent: string[] = []
+/** Switches llama.cpp's log between our callback and nothing. */
+let setLogging: ((on: boolean) => void) | undefined
+// A native thread that logs waits for the event loop, slowly under load and for ever when the process exits. For
+// looking into llama.cpp that is worth it.
+const logThreads = process.env.INCIPIT_TRACE === '1'
 const levels = ['debug', 'debug', 'info', 'warn', 'error', 'debug'] as const
 
-/** Sends llama.cpp's own log to `log`; without one it is silent. */
+/**
+ * Sends llama.cpp's own log to `log`; without one it is silent. Of native threads (loading weights, decoding) only with
+ * INCIPIT_TRACE=1.
+ */
 export function setNativeLog(log: Log | undefined): void {
   sink = log
 }
 
-/** The last warnings and errors llama.cpp printed since the former call: the reason why a load failed. */
-export function takeNativeErrors(): string {
-  return recent.splice(0).join(' ').trim()
+/**
+ * Makes a native call on this thread with llama.cpp's log on. `errors` are the last warnings and errors it printed.
+ * What failed on a native thread is tried again this way to learn the reason.
+ */
+export function withLog<T>(call: () => T): { result: T; errors: string } {
+  recent = []
+  setLogging?.(true)
+  try {
+    return { result: call(), errors: recent.join(' ').trim() }
+  } finally {
+    setLogging?.(logThreads)
+  }
+}
+
+const stops = new Set<() => void>()
+
+/**
+ * Registers what stops a call that runs on a native thread. Node waits for these threads when it exits: an exit would
+ * take as long as the call. The returned function forgets it.
+ */
+export function stopAtExit(stop: () => void): () => void {
+  stops.add(stop)
+  return () => stops.delete(stop)
 }
 
 function onNativeLog(level: number, text: string): void {
@@ -172,11 +200,19 @@ export function library(): Library {
 
   const LogCallback = koffi.proto('void incipit_log(int level, const char *text, void *user_data)')
   const callback = koffi.register(onNativeLog, koffi.pointer(LogCallback))
-  llama.func('void llama_log_set(void *callback, void *user_data)')(callback, 0n)
+  const libc = koffi.load(process.platform === 'darwin' ? '/usr/lib/libSystem.B.dylib' : 'libc.so.6')
+  const logSet = llama.func('void llama_log_set(void *callback, void *user_data)')
+  // NULL would mean stderr. getpid ignores its arguments and does nothing.
+  const silence = libc.symbol('getpid')
+  setLogging = (on) => logSet(on ? callback : silence, 0n)
+  setLogging(logThreads)
+  process.once('exit', () => {
+    setLogging?.(false)
+    for (const stop of stops) stop()
+  })
   ggml.func('void ggml_backend_load_all_from_path(const char *directory)')(directory)
   llama.func('void llama_backend_init()')()
 
-  const libc = koffi.load(process.platform === 'darwin' ? '/usr/lib/libSystem.B.dylib' : 'libc.so.6')
   const f = <F>(definition: string, from = llama): F => from.func(definition) as unknown as F
   const threadpool = cpuThreadpool(base, ggml)
 

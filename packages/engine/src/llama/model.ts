@@ -1,7 +1,8 @@
 import { IncipitError } from '../errors.ts'
 import { architectureOf, type Metadata, readGguf } from '../gguf/index.ts'
+import { Flag } from './flag.ts'
 import { Handle } from './handle.ts'
-import { library, type Pointer, takeNativeErrors } from './library.ts'
+import { library, type Pointer, withLog } from './library.ts'
 import { Vocab } from './vocab.ts'
 
 // llama.h: LLAMA_LOAD_MODE_MMAP. Weights are shared between processes and between a model and its stage files' page cache.
@@ -50,17 +51,36 @@ export class Model implements Disposable {
     const gguf = await readGguf(path)
     const lib = library()
     const architecture = architectureOf(gguf)
-    takeNativeErrors()
-    const params = { ...lib.modelDefaultParams(), n_gpu_layers: -1, load_mode: loadModeMmap }
-    const handle = await new Promise<Pointer>((resolve, reject) =>
-      lib.modelLoad.async(path, params, (error, result) => (error ? reject(error) : resolve(result))),
-    )
-    const reason = takeNativeErrors()
-    if (!handle) {
-      throw new IncipitError(
-        'model_unsupported',
-        `llama.cpp cannot load ${path} (architecture '${architecture}'): ${reason}`,
+    // The progress callback: loading goes on while it says true.
+    const go = new Flag(true)
+    const params = {
+      ...lib.modelDefaultParams(),
+      n_gpu_layers: -1,
+      load_mode: loadModeMmap,
+      progress_callback: go.callback,
+      progress_callback_user_data: go.data,
+    }
+    let handle: Pointer
+    try {
+      handle = await go.stopping(
+        false,
+        () =>
+          new Promise((resolve, reject) =>
+            lib.modelLoad.async(path, params, (error, result) => (error ? reject(error) : resolve(result))),
+          ),
       )
+      if (!handle) {
+        const again = withLog(() => lib.modelLoad(path, params))
+        handle = again.result
+        if (!handle) {
+          throw new IncipitError(
+            'model_unsupported',
+            `llama.cpp cannot load ${path} (architecture '${architecture}'): ${again.errors}`,
+          )
+        }
+      }
+    } finally {
+      go.free()
     }
     if (lib.modelHasEncoder(handle)) {
       lib.modelFree(handle)

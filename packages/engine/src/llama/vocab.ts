@@ -11,6 +11,7 @@ export class Vocab implements Disposable {
   #handle: Pointer
   #pieces: (Uint8Array | undefined)[] = []
   #ends: Set<number>
+  #specialTexts: readonly string[] | undefined
 
   constructor(handle: Pointer) {
     const lib = library()
@@ -23,6 +24,18 @@ export class Vocab implements Disposable {
     for (let token = 0; token < this.size; token++) {
       if (lib.vocabIsEndOfGeneration(handle, token)) this.#ends.add(token)
     }
+  }
+
+  /** Text of all control tokens, longest first: what `special` tokenising would find in a text. */
+  get specialTexts(): readonly string[] {
+    if (this.#specialTexts === undefined) {
+      const texts: string[] = []
+      for (let token = 0; token < this.size; token++) {
+        if (library().vocabIsControl(this.#live(), token)) texts.push(this.specialText(token))
+      }
+      this.#specialTexts = texts.filter((text) => text !== '').sort((a, b) => b.length - a.length)
+    }
+    return this.#specialTexts
   }
 
   /** True for tokens that end a reply (end of sequence, end of turn). */

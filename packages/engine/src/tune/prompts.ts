@@ -1,6 +1,7 @@
 import { IncipitError } from '../errors.ts'
 import type { Model } from '../llama/model.ts'
 import type { ChatMessage } from '../request.ts'
+import { promptTokens } from '../text/prompt.ts'
 import { templateOf } from '../text/template-of.ts'
 
 /** A prompt to tune on. `split` keeps what is fitted apart from what is judged; without it every second is held out. */
@@ -50,8 +51,7 @@ export function tokenisePrompts(model: Model, prompts: readonly TunePrompt[], lo
     .map((prompt, index) => {
       const heldOut = prompt.split === undefined ? index % 2 === 1 : prompt.split === 'calibrate'
       if (prompt.messages !== undefined && template !== undefined) {
-        const text = template.render(prompt.messages)
-        return { tokens: vocab.tokenize(text, { special: true, addBos: vocab.addsBos }), suffix, heldOut }
+        return { tokens: promptTokens(template, vocab, prompt.messages), suffix, heldOut }
       }
       const text = prompt.prompt ?? prompt.messages?.map(({ content }) => content).join('\n') ?? ''
       return { tokens: vocab.tokenize(text, { addBos: vocab.addsBos }), suffix: 0, heldOut }

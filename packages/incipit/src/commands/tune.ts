@@ -1,3 +1,72 @@
+import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
+import { UsageError } from '../failure.ts'
+import { integer } from '../options.ts'
 
-export function addTune(_program: Command): void {}
+interface TuneFlags {
+  exit?: true
+  skim?: true
+  model?: string
+  at?: number
+  prompts?: string
+  tokens?: number
+  threads?: number
+}
+
+/** `incipit tune`: fits and calibrates what guesses ahead, from the model's own replies. */
+export function addTune(program: Command): void {
+  program
+    .command('tune')
+    .description('Fit an early exit, or calibrate the look ahead, from the replies of a model. Takes minutes.')
+    .option('--exit', 'fit an exit head, so that the first layers can propose tokens')
+    .option('--skim', 'calibrate the look ahead on long prompts')
+    .option('-m, --model <model>', 'path, name in the store, or hf:owner/repo/file.gguf')
+    .option('--at <layer>', 'layers before the exit (default: a quarter of them)', integer(1))
+    .option('--prompts <file>', 'one JSON object per line with prompt, turns or messages (default: our own)')
+    .option('-n, --tokens <n>', 'tokens of each reply to learn from (default: 24)', integer(1))
+    .option('--threads <n>', 'compute threads (default: all cores)', integer(1))
+    .action(tune)
+}
+
+async function tune(flags: TuneFlags): Promise<void> {
+  if (flags.exit === undefined && flags.skim === undefined) {
+    throw new UsageError('say what to tune: --exit, --skim, or both')
+  }
+  const { resolveModel } = await import('../models/resolve.ts')
+  const { defaultPrompts, parsePrompts, tuneExit, tuneSkim } = await import('@incipit/engine')
+  const { path } = await resolveModel(flags.model)
+  const prompts = flags.prompts === undefined ? await defaultPrompts() : parsePrompts(await promptFile(flags.prompts))
+  const options = {
+    model: path,
+    prompts,
+    onProgress: (line: string) => process.stderr.write(`${line}\n`),
+    ...(flags.tokens === undefined ? {} : { tokens: flags.tokens }),
+    ...(flags.threads === undefined ? {} : { threads: flags.threads }),
+  }
+  const percent = (share: number) => `${(100 * share).toFixed(1)}%`
+  if (flags.skim) {
+    const { agreement, prompts: count } = await tuneSkim(options)
+    process.stdout.write(
+      `skim: calibrated on ${count} long prompts, its first token is right in ${percent(agreement)}\n`,
+    )
+  }
+  if (flags.exit) {
+    const { at, rows, agreement, shown } = await tuneExit({
+      ...options,
+      ...(flags.at === undefined ? {} : { at: flags.at }),
+    })
+    process.stdout.write(
+      `exit after ${at} layers: right in ${percent(agreement.first)} of ${rows.first} first and ` +
+        `${percent(agreement.later)} of ${rows.later} later tokens (held out)\n` +
+        `may be shown at 0.9: ${percent(shown.first)} of first and ${percent(shown.later)} of later tokens\n`,
+    )
+  }
+}
+
+async function promptFile(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8')
+  } catch (cause) {
+    throw new UsageError(`the prompt file cannot be read: ${(cause as Error).message}`)
+  }
+}

@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { incipit, missing, printed, smol, start, stories } from './helpers/command.ts'
+
+const tale = ['run', '--model', stories, 'Once upon a time']
+
+function events(stdout: string): { type: string; [key: string]: unknown }[] {
+  return stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+}
+
+function committed(stdout: string): string {
+  return events(stdout)
+    .filter(({ type }) => type === 'delta')
+    .map(({ text }) => text)
+    .join('')
+}
+
+function usageOf(stdout: string): { prompt_tokens: number; completion_tokens: number } {
+  const done = events(stdout).at(-1)
+  assert.equal(done?.type, 'done')
+  return done.usage as { prompt_tokens: number; completion_tokens: number }
+}
+
+describe('incipit run', { skip: missing(stories, smol) }, () => {
+  it('prints the reply and nothing else on stdout, and a summary as the last line on stderr', async () => {
+    const { code, stdout, stderr } = await incipit([...tale, '-n', '20'])
+    assert.equal(code, 0)
+    const json = await incipit([...tale, '-n', '20', '--json'])
+    assert.equal(stdout, committed(json.stdout))
+    assert.notEqual(stdout, '')
+    const last = stderr.trimEnd().split('\n').at(-1)
+    const moment = '(-|[\\d.]+ ms)'
+    const line = `^first word: provisional ${moment}, stable ${moment}, committed [\\d.]+ ms \\| 20 tokens at [\\d.]+ tokens/s \\| drafts: `
+    assert.match(last ?? '', new RegExp(line))
+  })
+
+  it('says once that a model without a chat template runs raw, unless asked to', async () => {
+    const told = await incipit([...tale, '-n', '2'])
+    assert.equal(told.stderr.match(/no chat template/g)?.length, 1)
+    const asked = await incipit([...tale, '-n', '2', '--raw'])
+    assert.doesNotMatch(asked.stderr, /chat template/)
+    assert.equal(asked.stdout, told.stdout)
+  })
+
+  it('prints one event per line with --json, in the words of the wire protocol', async () => {
+    const { stdout } = await incipit([...tale, '-n', '8', '--json'])
+    const done = events(stdout).at(-1)
+    assert.equal(done?.type, 'done')
+    assert.equal(done?.finish_reason, 'length')
+    assert.equal(usageOf(stdout).completion_tokens, 8)
+    assert.match(stdout, /"timings":\{"queue_ms":[\d.]+,.*"committed_ms":[\d.]+,/)
+  })
+
+  it('takes the prompt from a pipe, without its last newline', async () => {
+    const args = ['run', '--model', stories, '-n', '12', '--raw']
+    const expected = (await incipit([...args, 'Once upon a time'])).stdout
+    assert.equal((await incipit(args, { input: 'Once upon a time\n' })).stdout, expected)
+    assert.equal((await incipit([...args, '-'], { input: 'Once upon a time' })).stdout, expected)
+  })
+
+  it('gives the same text for the same seed, and another for another', async () => {
+    const sample = async (seed: string) =>
+      (await incipit([...tale, '--raw', '-n', '30', '-t', '1', '--top-k', '40', '--seed', seed])).stdout
+    const first = await sample('7')
+    assert.equal(await sample('7'), first)
+    assert.notEqual(await sample('8'), first)
+  })
+
+  it('ends before a stop string', async () => {
+    const whole = (await incipit([...tale, '-n', '30'])).stdout
+    const stop = whole.slice(10, 14)
+    const { stdout } = await incipit([...tale, '-n', '30', '--stop', 'never said', '--stop', stop])
+    assert.equal(stdout, whole.slice(0, whole.indexOf(stop)))
+  })
+
+  it('renders a conversation with the system message', async () => {
+    const args = ['run', '--model', smol, '-n', '1', '--json', 'Hello']
+    const count = async (...more: string[]) => usageOf((await incipit([...args, ...more])).stdout).prompt_tokens
+    const plain = await count()
+    assert((await count('--raw')) < plain)
+    assert.notEqual(await count('--system', 'You are a very terse pirate who answers in rhymes.'), plain)
+  })
+
+  it('says that there is no early exit when provisional text is wanted', async () => {
+    const { stderr } = await incipit([...tale, '-n', '2', '--policy', 'provisional'])
+    assert.equal(stderr.match(/no provisional text from an early exit: /g)?.length, 1)
+    const silent = await incipit([...tale, '-n', '2', '--policy', 'provisional', '--no-speculation'])
+    assert.doesNotMatch(silent.stderr, /early exit/)
+  })
+
+  it('shows provisional events only under the policy, with the same committed text', async () => {
+    const prompt = `${'The old man sat by the river and watched the boats go by. '.repeat(20)}What did he watch?`
+    const args = ['run', '--model', smol, '-n', '4', '--json', prompt]
+    const plain = await incipit(args)
+    const early = await incipit([...args, '--policy', 'provisional', '--min-stability', '0'])
+    const provisional = (stdout: string) => events(stdout).filter(({ type }) => type === 'provisional')
+    assert.deepEqual(provisional(plain.stdout), [])
+    const shown = provisional(early.stdout)
+    assert(shown.length > 0)
+    for (const event of shown) {
+      for (const key of ['rev', 'base', 'tokens', 'stability']) assert.equal(typeof event[key], 'number')
+    }
+    assert.equal(committed(early.stdout), committed(plain.stdout))
+    const silent = await incipit([...args, '--policy', 'provisional', '--min-stability', '0', '--no-speculation'])
+    assert.deepEqual(provisional(silent.stdout), [])
+    assert.equal(committed(silent.stdout), committed(plain.stdout))
+  })
+
+  it('answers the same when the model is cut', async () => {
+    const args = ['run', '--model', stories, '--raw', '-n', '25', 'Once upon a time']
+    assert.equal((await incipit([...args, '--cut', '2'])).stdout, (await incipit(args)).stdout)
+  })
+
+  it('stops within 100 ms on Ctrl-C with exit code 130', async () => {
+    for (const args of [['Tell me a long story.'], ['Tell me a long story.', '--json'], ['word '.repeat(3000)]]) {
+      const command = start(['run', '--model', smol, '-n', '2000', '--policy', 'provisional', ...args])
+      // The note comes when the model is loaded; the long prompt takes seconds from there.
+      await printed(command, args[0]!.length > 100 ? /early exit/ : /story|delta|[a-z]{3}\n/)
+      const begun = performance.now()
+      command.child.kill('SIGINT')
+      const { code, signal, stderr } = await command.ended
+      const took = performance.now() - begun
+      // On a machine too busy to stop in order within the time it dies of the signal, which shells report as 130 too.
+      assert(code === 130 || signal === 'SIGINT', `ended with ${code} ${signal}`)
+      // Twice the promise: this machine also runs other tests.
+      assert(took < 200, `took ${took} ms`)
+      assert.doesNotMatch(stderr, /\(\w+_error\)|at file:/)
+    }
+  })
+
+  it('ends quietly when the reader goes away', async () => {
+    const command = start(['run', '--model', stories, '--raw', '-n', '400', 'Once upon a time'])
+    await new Promise((resolve) => command.child.stdout.once('data', resolve))
+    command.child.stdout.destroy()
+    const { code, stderr } = await command.ended
+    assert.equal(code, 0)
+    assert.equal(stderr, '')
+  })
+
+  it('says when the prompt does not fit', async () => {
+    const { code, stderr } = await incipit(['run', '--model', stories, '--raw', 'once '.repeat(3000)])
+    assert.equal(code, 1)
+    assert.match(stderr, /^incipit: .* tokens.* \(context_overflow\)\n$/)
+  })
+})

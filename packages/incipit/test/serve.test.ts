@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { describe, it, type TestContext } from 'node:test'
+import { setTimeout as wait } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { missing, printed, smol, start, stories } from './helpers/command.ts'
+
+/** Starts a server on a free port and waits until it serves. */
+async function serve(test: TestContext, ...args: string[]) {
+  const command = start(['serve', '--model', stories, '--port', '0', ...args])
+  test.after(() => command.child.kill('SIGKILL'))
+  const [, address = ''] = await printed(command, /serves on (http:\S+)[\s\S]*\ncurl .*\n/)
+  return { ...command, address }
+}
+
+/** The process ids of a process's children (Linux). */
+function childrenOf(pid: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((candidate) => {
+      try {
+        const stat = readFileSync(`/proc/${candidate}/stat`, 'utf8')
+        // pid (comm) state ppid: the name may hold anything, so count from its closing parenthesis.
+        return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === pid
+      } catch {
+        return false
+      }
+    })
+}
+
+function alive(pid: number): boolean {
+  try {
+    return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+  } catch {
+    return false
+  }
+}
+
+async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  for (const end = performance.now() + 20_000; performance.now() < end; await wait(20)) {
+    if (await condition()) return
+  }
+  throw new Error(`${what} did not happen in 20 s`)
+}
+
+const linuxOnly = process.platform === 'linux' ? false : 'needs /proc to find the worker process'
+
+describe('incipit serve', { skip: missing(stories, smol) }, () => {
+  it('prints the address, the model, its stages and proposers', async (test) => {
+    const { output } = await serve(test, '--cut', 'none')
+    assert.match(output(), /model +stories260K \(.*context \d+ tokens\)/)
+    assert.match(output(), /stages +1, layers 0-4 \(not cut: --cut none\)/)
+    assert.match(output(), /proposers +.*lookup.*exit off: /)
+  })
+
+  it('prints the stages of a cut model', async (test) => {
+    const { output } = await serve(test, '--cut', '2')
+    assert.match(output(), /stages +2, layers 0-1 and 2-4/)
+  })
+
+  it('prints a curl line that works when pasted', async (test) => {
+    for (const args of [[], ['--model', smol], ['--api-key', "it's secret"]]) {
+      const { output } = await serve(test, ...args)
+      const line = /^curl .*$/m.exec(output())?.[0].replace('Bearer KEY', `Bearer it'\\''s secret`) ?? ''
+      const { stdout } = await promisify(execFile)('sh', ['-c', line])
+      assert.match(stdout, /^data: \{.*"choices":\[\{/)
+      assert.match(stdout, /data: \[DONE\]\s*$/)
+    }
+  })
+
+  it('does not print the API key into a log, and asks clients for it', async (test) => {
+    const { output, address } = await serve(test, '--api-key', 'secret-key')
+    assert.doesNotMatch(output(), /secret-key/)
+    assert.equal((await fetch(`${address}/v1/models`)).status, 401)
+    const headers = { authorization: 'Bearer secret-key' }
+    assert.equal((await fetch(`${address}/v1/models`, { headers })).status, 200)
+  })
+
+  it('says that a port is in use, with exit code 1 and without trying again', async (test) => {
+    const other = createServer().listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    test.after(() => other.close())
+    const { port } = other.address() as AddressInfo
+    const { code, stderr } = await start(['serve', '--model', stories, '--port', String(port)]).ended
+    assert.equal(code, 1)
+    assert.match(stderr, /^incipit: cannot listen on 127\.0\.0\.1:\d+: the port is in use.*\n$/)
+  })
+
+  it('says that a model cannot be loaded, with exit code 1 and without trying again', async () => {
+    const { code, stderr } = await start(['serve', '--model', import.meta.filename, '--port', '0']).ended
+    assert.equal(code, 1)
+    assert.match(stderr, /^incipit: .* \(model_invalid\)\n$/)
+  })
+
+  it('answers 503 while the model loads', async (test) => {
+    const probe = createServer().listen(0, '127.0.0.1')
+    await once(probe, 'listening')
+    const { port } = probe.address() as AddressInfo
+    probe.close()
+    const command = start(['serve', '--model', smol, '--port', String(port)])
+    test.after(() => command.child.kill('SIGKILL'))
+    const statuses = new Set<number>()
+    await until(async () => {
+      const status = await fetch(`http://127.0.0.1:${port}/health`).then(
+        (answer) => answer.status,
+        () => 0,
+      )
+      statuses.add(status)
+      return status === 200
+    }, 'serving')
+    assert.deepEqual(
+      [...statuses].filter((status) => status !== 0),
+      [503, 200],
+    )
+  })
+
+  it('is there again, at the same port, after a crash', { skip: linuxOnly }, async (test) => {
+    const { child, address, output } = await serve(test)
+    const [worker] = childrenOf(child.pid!)
+    process.kill(worker!, 'SIGSEGV')
+    await until(() => /serving again on/.test(output()), 'the restart')
+    assert.match(output(), /incipit: the server was ended by SIGSEGV; starting it again in 0\.25 s\n/)
+    assert.equal((await fetch(`${address}/health`)).status, 200)
+  })
+
+  it('lets running replies end on SIGTERM, and ends with 0', async (test) => {
+    const { child, address, ended } = await serve(test)
+    const body = JSON.stringify({ prompt: 'Once upon a time', max_tokens: 200, stream: true, temperature: 0 })
+    const answer = await fetch(`${address}/v1/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body,
+    })
+    const reader = answer.body!.pipeThrough(new TextDecoderStream()).getReader()
+    let text = (await reader.read()).value ?? ''
+    child.kill('SIGTERM')
+    for (let part = await reader.read(); !part.done; part = await reader.read()) text += part.value
+    assert.match(text, /\[DONE\]/)
+    assert.equal((await ended).code, 0)
+  })
+
+  it('leaves no worker behind when the parent is killed, also while the model loads', {
+    skip: linuxOnly,
+  }, async (test) => {
+    const serving = await serve(test)
+    const loading = start(['serve', '--model', smol, '--port', '0'])
+    for (const { child, ended } of [serving, loading]) {
+      await until(() => childrenOf(child.pid!).length > 0, 'the worker')
+      const [worker] = childrenOf(child.pid!)
+      child.kill('SIGKILL')
+      await ended
+      await until(() => !alive(worker!), 'the end of the worker')
+    }
+  })
+})

@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { incipit, missing, smol, stories } from './helpers/command.ts'
+import { closedPort } from './helpers/fake-hub.ts'
+
+describe('the command line', () => {
+  it('prints its version', async () => {
+    const { code, stdout } = await incipit(['--version'])
+    assert.equal(code, 0)
+    assert.match(stdout, /^\d+\.\d+\.\d+\n$/)
+  })
+
+  it('prints help with every command', async () => {
+    const { code, stdout, stderr } = await incipit(['--help'])
+    assert.equal(code, 0)
+    assert.equal(stderr, '')
+    for (const command of ['run', 'serve', 'pull', 'inspect', 'tune'])
+      assert.match(stdout, new RegExp(`^  ${command} `, 'm'))
+  })
+
+  const wrong: [string, string[], RegExp][] = [
+    ['no command', [], /Usage: incipit/],
+    ['an unknown command', ['fly'], /incipit: unknown command 'fly'/],
+    ['an unknown option', ['run', '--fast', 'x'], /incipit: unknown option '--fast'/],
+    ['a number that is none', ['run', '-n', 'many', 'x'], /whole number/],
+    ['a probability above one', ['run', '--top-p', '2', 'x'], /from 0 to 1/],
+    ['an unknown policy', ['run', '--policy', 'bold', 'x'], /committed, provisional/],
+    ['a cut that does not ascend', ['run', '--cut', '9,8', 'x'], /ascending/],
+    ['two prompts', ['run', 'one', 'two'], /too many arguments/],
+    ['an empty prompt', ['run', ''], /the prompt is empty/],
+    ['no prompt in an empty pipe', ['run', '-'], /standard input is empty/],
+    ['a port out of range', ['serve', '--port', '70000'], /from 0 to 65535/],
+    ['a pull of something else', ['pull', 'model.gguf'], /hf:owner\/repo/],
+    ['tune without saying what', ['tune'], /--exit.*--skim/],
+  ]
+  for (const [name, args, message] of wrong) {
+    it(`ends with 2 for ${name}, and says why on stderr`, async () => {
+      const { code, stdout, stderr } = await incipit(args)
+      assert.equal(code, 2)
+      assert.equal(stdout, '')
+      assert.match(stderr, message)
+      assert.doesNotMatch(stderr, /\n\s+at /)
+    })
+  }
+
+  it('ends with 1 and one line for a failure, with the stack only when INCIPIT_DEBUG=1', async () => {
+    const plain = await incipit(['run', '--model', '/nowhere/model.gguf', 'x'])
+    assert.equal(plain.code, 1)
+    assert.match(plain.stderr, /^incipit: .*\/nowhere\/model\.gguf.* \(model_not_found\)\n$/)
+    const debug = await incipit(['run', '--model', '/nowhere/model.gguf', 'x'], { env: { INCIPIT_DEBUG: '1' } })
+    assert.match(debug.stderr, /\n {4}at /)
+  })
+
+  it('names the error of a file that is no model', async () => {
+    const { code, stderr } = await incipit(['run', '--model', import.meta.filename, 'x'])
+    assert.equal(code, 1)
+    assert.match(stderr, /^incipit: .*not a GGUF.* \(model_invalid\)\n$/)
+  })
+
+  it('says how to go on without a network', async () => {
+    const env = { HF_ENDPOINT: `http://127.0.0.1:${await closedPort()}` }
+    const { code, stdout, stderr } = await incipit(['pull', 'hf:owner/repo/model.gguf'], { env })
+    assert.equal(code, 1)
+    assert.equal(stdout, '')
+    assert.match(stderr, /^incipit: .*cannot be reached.*model store.*--model PATH \(model_download\)\n$/)
+  })
+
+  it('inspects a chat model', { skip: missing(smol) }, async () => {
+    const { code, stdout } = await incipit(['inspect', smol])
+    assert.equal(code, 0)
+    assert.match(stdout, /architecture +llama, 30 layers, embedding 576/)
+    assert.match(stdout, /tensor types +q4_1 \(210, /)
+    assert.match(stdout, /chat template +yes/)
+    assert.match(stdout, /cut +possible/)
+    assert.match(stdout, /proposers +skim, lookup; exit off/)
+  })
+
+  it('inspects a model without a chat template', { skip: missing(stories) }, async () => {
+    const { stdout } = await incipit(['inspect', stories])
+    assert.match(stdout, /llama, 5 layers/)
+    assert.match(stdout, /chat template +no/)
+  })
+})
