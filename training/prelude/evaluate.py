@@ -1,6 +1,6 @@
 """Held-out measures of a checkpoint: quality, exit agreement, calibration of the exit.
 
-    python -m prelude.evaluate --work DIR --run NAME [--ngram] [--kilobytes 300]
+    python -m prelude.evaluate --work DIR --run NAME [--ngram] [--kilobytes 150]
 
 Writes RUN/evaluation.json and RUN/calibration.json (see calibrate.py). Bounds come from the calibration
 repositories, everything else is measured on the test repositories.
@@ -165,7 +165,7 @@ def ngram_baselines(work: Path, seen_tokens: int, c: Config, documents: list[dic
     return out
 
 
-def evaluate(work: Path, checkpoint: Path, kilobytes: int = 300, with_ngram: bool = False, cases: int = 1500) -> dict:
+def evaluate(work: Path, checkpoint: Path, kilobytes: int = 150, with_ngram: bool = False, cases: int = 1500) -> dict:
     c, params, saved = load_params(checkpoint)
     average, tokenizer = c.objective.average, load(work)
     test_all, calibration_all = (corpus.documents(work, split) for split in ("test", "calibration"))
@@ -208,7 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--work", type=Path, default=paths.default_work())
     parser.add_argument("--run", default="nano")
-    parser.add_argument("--kilobytes", type=int, default=300, help="test text per language")
+    parser.add_argument("--kilobytes", type=int, default=150, help="test text per language")
     parser.add_argument("--ngram", action="store_true", help="also the unigram and 5-gram baselines (some minutes, 4 GB)")
     args = parser.parse_args()
     report = evaluate(args.work, args.work / "runs" / args.run / "checkpoint.pkl", args.kilobytes, args.ngram)

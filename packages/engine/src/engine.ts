@@ -1,8 +1,10 @@
 import { Channel } from './channel.ts'
 import { IncipitError } from './errors.ts'
 import type { Flight } from './flight.ts'
+import { type InputHost, type InputOptions, InputSession } from './input.ts'
 import { type Loaded, load, slackCells } from './load.ts'
 import { Loop } from './loop.ts'
+import { type OpenText, openText } from './open-text.ts'
 import { LookupIndex } from './propose/lookup.ts'
 import { planSkim } from './propose/skim.ts'
 import { Reply } from './reply.ts'
@@ -69,26 +71,76 @@ export class Engine implements AsyncDisposable {
    */
   generate(request: GenerateRequest): Generation {
     const channel = new Channel<GenerateEvent>()
-    const flight = this.#flight(request, channel)
+    const flight = this.#flight(request, (event) => channel.push(event))
+    const generation = this.#reading(flight, channel, request.signal)
+    this.#loop.submit(flight)
+    if (request.signal?.aborted) generation.cancel()
+    return generation
+  }
+
+  /** Opens a conversation whose next message is still being written. Close it when it is no longer needed. */
+  open(options: InputOptions = {}): InputSession {
+    this.#live()
+    return new InputSession(this.#inputHost, options)
+  }
+
+  /**
+   * Computes a prompt and keeps its rows for requests that begin the same way: revocable work, kept as long as nobody
+   * needs the place. Resolves when the prompt is computed, or was evicted.
+   * @returns tokens of the prompt, and how many of them were there already
+   * @throws as `generate`
+   */
+  async prefill(
+    request: Pick<GenerateRequest, 'prompt' | 'messages' | 'cacheSalt' | 'signal'>,
+  ): Promise<{ promptTokens: number; cachedTokens: number }> {
+    const text = openText(request.cacheSalt ?? '', { transient: true })
+    // A reply of one token that nobody reads: the prompt's rows stay with the text when it is done.
+    const flight = this.#flight({ ...request, maxTokens: 1, proposers: [] }, () => {}, text)
+    const ended = new Promise<void>((resolve, reject) => {
+      flight.close = (error) => (error === undefined ? resolve() : reject(error))
+    })
     const cancel = () => this.#loop.cancel(flight)
     request.signal?.addEventListener('abort', cancel, { once: true })
     this.#loop.submit(flight)
     if (request.signal?.aborted) cancel()
+    await ended.finally(() => request.signal?.removeEventListener('abort', cancel))
+    return { promptTokens: flight.prompt.length, cachedTokens: flight.cached }
+  }
+
+  #reading(flight: Flight, channel: Channel<GenerateEvent>, signal: AbortSignal | undefined): Generation {
+    const cancel = () => this.#loop.cancel(flight)
+    flight.close = (error) => channel.close(error)
+    signal?.addEventListener('abort', cancel, { once: true })
     return {
       cancel,
       async *[Symbol.asyncIterator]() {
         try {
           yield* channel.read()
         } finally {
-          request.signal?.removeEventListener('abort', cancel)
+          signal?.removeEventListener('abort', cancel)
           cancel()
         }
       },
     }
   }
 
-  #flight(request: GenerateRequest, channel: Channel<GenerateEvent>): Flight {
-    if (this.#closed) throw new IncipitError('closed', 'the engine was closed')
+  readonly #inputHost: InputHost = {
+    openTokens: (messages, text, raw) => this.#openTokens(messages, text, raw),
+    prepare: (request, text, emit) => this.#flight(request, emit, text),
+    start: (flight) => this.#loop.submit(flight),
+    adopt: (flight) => this.#loop.adopt(flight),
+    cancel: (flight) => this.#loop.cancel(flight),
+    follow: (text) => this.#loop.follow(text),
+    forget: (text) => this.#loop.forget(text),
+    generation: (flight, signal) => {
+      const channel = new Channel<GenerateEvent>()
+      const generation = this.#reading(flight, channel, signal)
+      return { generation, push: (event) => channel.push(event) }
+    },
+  }
+
+  #flight(request: GenerateRequest, emit: (event: GenerateEvent) => void, text?: OpenText): Flight {
+    this.#live()
     const checked = normalise(request)
     const prompt = this.#tokens(request)
     if (prompt.length === 0) throw new IncipitError('invalid_request', 'the prompt is empty', { param: 'prompt' })
@@ -110,16 +162,21 @@ export class Engine implements AsyncDisposable {
         stop: checked.stop,
         provisional: checked.policy === 'provisional',
         minStability: checked.minStability,
-        emit: (event) => channel.push(event),
+        emit,
       }),
       lookup: proposers.has('lookup') ? new LookupIndex() : undefined,
       skim: proposers.has('skim') ? planSkim(prompt.length, request.messages ? this.#suffix : 0) : undefined,
       look: undefined,
+      salt: request.cacheSalt ?? '',
+      cached: 0,
+      text,
+      ahead: undefined,
       sequence: undefined,
       cells: 0,
       guesses: [],
       draft: undefined,
-      close: (error) => channel.close(error),
+      ended: undefined,
+      close: () => {},
     }
   }
 
@@ -177,6 +234,24 @@ export class Engine implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  #live(): void {
+    if (this.#closed) throw new IncipitError('closed', 'the engine was closed')
+  }
+
+  /**
+   * Tokens of a prompt whose last message is still open, up to its last token but one: the last one is likely to become
+   * another when the text goes on.
+   */
+  #openTokens(messages: readonly ChatMessage[], text: string, raw: boolean): readonly number[] {
+    const vocab = this.#vocab
+    const addBos = vocab.addsBos
+    if (raw) return vocab.tokenize(text, { addBos }).slice(0, -1)
+    const tail = this.#template.openTail([...messages, { role: 'user', content: text || 'x' }])
+    // A template that rewrites content cannot be computed ahead.
+    if (tail === undefined) return []
+    return vocab.tokenize(tail.before + (text === '' ? '' : tail.content), { special: true, addBos }).slice(0, -1)
   }
 
   get #vocab() {

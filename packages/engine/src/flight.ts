@@ -1,4 +1,5 @@
 import type { Sequence } from './flow/sequence.ts'
+import type { OpenText } from './open-text.ts'
 import type { LookupIndex } from './propose/lookup.ts'
 import type { Draft } from './propose/proposer.ts'
 import type { SkimPlan } from './propose/skim.ts'
@@ -20,6 +21,8 @@ export interface Flight {
   readonly proposers: ReadonlySet<ProposerName>
   /** Guesses are shown. */
   readonly provisional: boolean
+  /** Namespace for reuse. */
+  readonly salt: string
   readonly reply: Reply
   readonly lookup: LookupIndex | undefined
   /** Where to skim; cleared when the look was taken or given up. */
@@ -29,10 +32,21 @@ export interface Flight {
   sequence: Sequence | undefined
   /** KV cells reserved for it. */
   cells: number
+  /** Prompt rows it found computed. */
+  cached: number
+  /** The text it answers: its rows are taken over, and given back with the reply. */
+  readonly text: OpenText | undefined
+  /**
+   * A reply to a text that is not final: revocable work of at most `budget` tokens, dropped when anybody else needs the
+   * place. Undefined once the text is final.
+   */
+  ahead: { readonly budget: number; readonly dropped: () => void } | undefined
   /** The tail's tokens with their stability, for showing. */
   guesses: Guess[]
   /** Who proposed the tail, and how many of it were confirmed so far. */
   draft: { source: ProposerName; match: number; offered: number; right: number } | undefined
+  /** Set when the last event was emitted. */
+  ended: { readonly error: unknown } | undefined
   /** Ends the reading side, with an error if there was one. */
   close(error?: unknown): void
 }

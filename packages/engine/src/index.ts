@@ -1,6 +1,7 @@
 export { Engine, type Generation } from './engine.ts'
 export { type ErrorCode, errorCodes, IncipitError } from './errors.ts'
 export * from './gguf/index.ts'
+export { type InputOptions, InputSession, type Speculate } from './input.ts'
 export type { ExitReport, FittedExit } from './propose/exit.ts'
 export type * from './request.ts'
 export type { EngineStats } from './stats.ts'

@@ -18,6 +18,8 @@ export const mostDrafts = 8
 const leastShown = 0.1
 /** KV cells a request may use beside its prompt and reply: the drafts of a step and the tail of a look. */
 export const slackCells = 64
+/** Slots for texts that are computed ahead: open inputs, warmed prompts, conversations between two turns. */
+const openTexts = 16
 /** Rows of one decode, and of one pass inside it: an abort or a new arrival waits for at most one pass. */
 export const batchRows = 512
 
@@ -30,6 +32,7 @@ export interface Loaded {
   skim: SkimCalibration
   cells: number
   slots: number
+  parallel: number
   log: Log
 }
 
@@ -50,7 +53,8 @@ export async function load(path: string, options: EngineOptions): Promise<Loaded
   try {
     const contextLength = Math.max(1, Math.min(options.contextLength ?? 8192, whole.trainingContext || 8192))
     const parallel = options.parallel ?? 8
-    const slots = 2 * parallel
+    // Every request may want a second slot for a look; the rest is for texts that are computed ahead.
+    const slots = 2 * parallel + openTexts
     const cells = (options.cells ?? defaultCells(whole, contextLength, parallel)) + parallel * slackCells
     const known = (await findExit(cacheDir, hash, at(options.cut))) ?? carriedExit(gguf.metadata)
     const wanted = wantedCut(options.cut ?? 'auto', known, log)
@@ -111,7 +115,7 @@ export async function load(path: string, options: EngineOptions): Promise<Loaded
     // With one stage the whole model is that stage and leaves with the device; otherwise it has served its purpose.
     if (files.length > 1) whole[Symbol.dispose]()
     cleanup.move()
-    return { info, device, template, exit, skim, cells, slots, log }
+    return { info, device, template, exit, skim, cells, slots, parallel, log }
   } catch (error) {
     cleanup[Symbol.dispose]()
     throw error

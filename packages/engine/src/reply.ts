@@ -43,7 +43,7 @@ export class Reply {
   readonly #detokenizer: Detokenizer
   readonly #stops: StopScanner
   readonly #now: () => number
-  readonly #start: number
+  #start: number
   /** Committed text that the stop scanner still holds is not counted. */
   #length = 0
   #rev = 0
@@ -65,6 +65,24 @@ export class Reply {
   /** Milliseconds since the request was accepted. */
   elapsed(): number {
     return this.#now() - this.#start
+  }
+
+  /** Its first row runs now. */
+  started(): void {
+    if (this.timings.queueMs === 0) this.timings.queueMs = this.elapsed()
+  }
+
+  /** The request begins now: what was done before, for a text that was not final, took none of its time. */
+  restart(): void {
+    const passed = this.elapsed()
+    const { timings } = this
+    for (const name of ['promptMs', 'provisionalMs', 'stableMs', 'committedMs'] as const) {
+      const ms = timings[name]
+      if (ms !== null) timings[name] = Math.max(0, ms - passed)
+    }
+    timings.queueMs = 0
+    this.#firstTokenMs = Math.max(0, this.#firstTokenMs - passed)
+    this.#start += passed
   }
 
   /** A token was committed. Returns why the reply ends with it, if it does. `say()` then emits the text. */

@@ -46,6 +46,8 @@ export interface GenerateRequest extends Partial<Sampling> {
   minStability?: number
   /** Proposers that may run. Default: all that this model has. An empty list switches speculation off. */
   proposers?: readonly ProposerName[]
+  /** Only requests with the same salt share computed rows: one tenant cannot time another's prompts. Default ''. */
+  cacheSalt?: string
   signal?: AbortSignal
 }
 
@@ -62,8 +64,9 @@ export interface ProvisionalEvent {
   tokens: number
   /** Calibrated probability that the whole tail survives. */
   stability: number
-  source: ProposerName
-  reason?: 'mismatch'
+  /** Who guessed it; `input`: a reply begun before the input was final. */
+  source: ProposerName | 'input'
+  reason?: 'mismatch' | 'input_changed'
 }
 
 /** Committed text: never taken back. `text` is never empty and never ends inside a character. */

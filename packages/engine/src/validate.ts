@@ -48,7 +48,7 @@ function number(
   whole = false,
 ): number {
   const value = request[param] ?? fallback
-  if (!(value >= least && value <= most) || (whole && !Number.isInteger(value))) {
+  if (typeof value !== 'number' || !(value >= least && value <= most) || (whole && !Number.isInteger(value))) {
     const kind = whole ? 'a whole number' : 'a number'
     const range =
       most >= Number.MAX_SAFE_INTEGER ? (least > -1 ? ` of at least ${least}` : '') : ` from ${least} to ${most}`

@@ -24,6 +24,11 @@ export interface Arrival {
   cancel?: { after: number; during: boolean }
   /** What is guessed, in turn, whenever there is an opportunity. */
   guesses: Guesses[]
+  /** The prompt while it is typed, one state per step until it arrives: its first tokens, then others. */
+  typed?: { right: number; wrong: number }[]
+  /** The typed text stays open beside the reply. */
+  keep: boolean
+  background: boolean
   /** At every n-th step, replace a part of the tail by other guesses; 0: never. */
   revise: number
 }
@@ -41,6 +46,7 @@ interface Request extends Arrival {
   /** Prompt and reply by sequential decoding. */
   readonly expected: readonly number[]
   sequence?: Sequence
+  text?: Sequence
   fork?: Sequence
   forkTokens: number[]
   looked: boolean
@@ -88,6 +94,7 @@ class Run {
     // The clock also ticks when nothing can run, so that late arrivals come.
     for (let clock = 0; this.#requests.some(({ over }) => over === 'no'); clock++) {
       assert.ok(this.#steps <= bound, `not finished after ${bound} steps`)
+      this.#type(clock)
       this.#arrive(clock)
       this.#cancel(clock, false)
       for (const request of this.#active()) this.#speculate(request)
@@ -95,7 +102,7 @@ class Run {
       const step = this.#core.next()
       assert.deepEqual(shape(step), shape(planned), 'the same state gave two different steps')
       if (step === undefined) {
-        assert.equal(this.#core.sequences.size, 0, 'sequences are left and none of them can run')
+        assert.equal(this.#active().length, 0, 'requests are left and none of them can run')
         this.#cancel(clock, true)
         continue
       }
@@ -103,6 +110,7 @@ class Run {
       this.#run(step, clock)
       this.#checkState()
     }
+    for (const { text } of this.#requests) if (text) this.#core.remove(text)
     assert.equal(this.#core.sequences.size, 0)
     assert.equal(this.#core.freeSlots, this.#plan.slots, 'a slot is lost')
     for (let stage = 0; stage < this.#plan.stages; stage++) {
@@ -116,9 +124,10 @@ class Run {
   /** Every row that can be wanted, each in a step of its own, rolled back and aborted as often as the plan says. */
   #mostSteps(): number {
     let rows = 0
-    for (const { prompt, reply, look, guesses, revise } of this.#plan.arrivals) {
+    for (const { prompt, reply, look, guesses, revise, typed } of this.#plan.arrivals) {
       const tail = Math.max(4, ...guesses.map(({ length }) => length))
       rows += prompt.length + (reply + 1) * (tail + 1) * (revise > 0 ? 2 + tail : 1)
+      for (const { wrong } of typed ?? []) rows += prompt.length + wrong
       if (look) rows += look.rest.length + look.burst + tail
     }
     return this.#plan.stages * rows * (this.#plan.aborts.length + 1)
@@ -128,12 +137,31 @@ class Run {
     return this.#requests.filter(({ sequence, over }) => sequence !== undefined && over === 'no')
   }
 
+  /** A text that is being written is computed ahead. */
+  #type(clock: number): void {
+    for (const request of this.#requests) {
+      const state = request.typed?.[clock]
+      if (state === undefined || request.sequence !== undefined || request.over !== 'no' || clock >= request.at)
+        continue
+      request.text ??= this.#core.open()
+      if (request.text === undefined) continue
+      const right = request.prompt.slice(0, state.right)
+      this.#core.revise(request.text, [...right, ...new Array<number>(state.wrong).fill(clock % vocabulary)])
+    }
+  }
+
   #arrive(clock: number): void {
     for (const request of this.#requests) {
       if (request.sequence !== undefined || request.over !== 'no' || request.at > clock) continue
       const free = this.#core.freeSlots
-      const sequence = this.#core.add(request.prompt, { exits: request.exits })
+      const { exits, background, text } = request
+      const options = { exits, background }
+      const sequence = text ? this.#core.branch(text, request.prompt, options) : this.#core.add(request.prompt, options)
       assert.equal(sequence !== undefined, free > 0)
+      if (text && (sequence === undefined || !request.keep)) {
+        this.#core.remove(text)
+        delete request.text
+      }
       if (sequence === undefined) return
       request.sequence = sequence
       request.arrived = clock
@@ -260,15 +288,20 @@ class Run {
     const { batch, mixedPrompt } = this.#plan.limits
     let all = 0
     let bulk = 0
+    const ahead = rows.filter(({ sequence }) => sequence.background).length
+    assert.ok(ahead === 0 || ahead === rows.length, 'background work beside other work')
     for (const { sequence, from, to, output } of rows) {
       assert.ok(from < to && output >= from && output <= to, 'rows or output out of order')
       assert.ok(to <= sequence.tokens.length)
       if (stage > 0) assert.ok(to <= sequence.computed[stage - 1]!, 'the stage before has not computed these rows')
       all += to - from
+      if (sequence.open) assert.equal(output, to, 'a row of an open text has output')
       if (sequence.kind === 'reply' && from < sequence.prompt) bulk += to - from
     }
     assert.equal(new Set(rows.map(({ sequence }) => sequence)).size, rows.length)
-    assert.ok(all > 0 && all <= batch, `${all} rows in a batch of ${batch}`)
+    const most = ahead > 0 ? mixedPrompt : batch
+    assert.ok(all > 0 && all <= most, `${all} rows in a step of at most ${most}`)
+    if (ahead > 0) return
     if (rows.some(({ sequence }) => sequence.kind === 'fork')) assert.equal(bulk, 0, 'bulk rows beside a fork')
     else if (rows.some(({ sequence, from }) => from >= sequence.prompt)) assert.ok(bulk <= mixedPrompt)
   }

@@ -141,7 +141,10 @@ describe('incipit serve', { skip: missing(stories, smol) }, () => {
     child.kill('SIGTERM')
     for (let part = await reader.read(); !part.done; part = await reader.read()) text += part.value
     assert.match(text, /\[DONE\]/)
+    const done = performance.now()
     assert.equal((await ended).code, 0)
+    // Not after the supervisor's five seconds of patience.
+    assert(performance.now() - done < 3000)
   })
 
   it('leaves no worker behind when the parent is killed, also while the model loads', {

@@ -8,6 +8,8 @@ const sample = fc.record({ confidence: fc.double({ min: 0, max: 1, noNaN: true }
 const coarse = sample.map(({ confidence, survived }) => ({ confidence: Math.round(confidence * 4) / 4, survived }))
 const samples = fc.array(fc.oneof(sample, coarse), { maxLength: 200 })
 
+const many = fc.array(fc.oneof(coarse, sample), { minLength: 100, maxLength: 300 })
+
 test('survival rises with confidence, and is never certain', () => {
   fc.assert(
     fc.property(samples, (samples) => {
@@ -23,7 +25,7 @@ test('survival rises with confidence, and is never certain', () => {
 
 test('the order of the samples means nothing', () => {
   fc.assert(
-    fc.property(samples, (samples) => {
+    fc.property(fc.oneof(samples, many), (samples) => {
       assert.deepEqual(calibrate([...samples].reverse()), calibrate(samples))
     }),
   )
@@ -53,6 +55,23 @@ test('a few lucky samples at the top do not reach 0.9', () => {
   const low = Array.from({ length: 40 }, (_, i) => ({ confidence: 0.2, survived: i % 2 === 0 }))
   const lucky = [0.97, 0.98, 0.99].map((confidence) => ({ confidence, survived: true }))
   assert.ok(survivalOf(calibrate([...low, ...lucky]), 0.99) < 0.9)
+})
+
+test('samples of the same confidence survive alike, whichever came first', () => {
+  const samples = Array.from({ length: 100 }, (_, i) => ({ confidence: 0.9, survived: i >= 50 }))
+  assert.equal(survivalOf(calibrate(samples), 0.9), 0.5)
+})
+
+test('a small pool that is always right does not fall below a large one that nearly is', () => {
+  const large = Array.from({ length: 390 }, (_, i) => ({ confidence: 0.5 + i / 10_000, survived: i % 30 !== 29 }))
+  const small = Array.from({ length: 10 }, () => ({ confidence: 0.99, survived: true }))
+  const calibration = calibrate([...large, ...small])
+  assert.ok(survivalOf(calibration, 0.99) >= survivalOf(calibration, 0.53))
+})
+
+test('a rest of two samples has no pool of its own', () => {
+  const samples = Array.from({ length: 12 }, (_, i) => ({ confidence: i / 12, survived: i >= 10 }))
+  assert.equal(calibrate(samples).from.length, 1)
 })
 
 test('without samples, and below what was measured, nothing is known: 0', () => {

@@ -27,8 +27,11 @@ const arrival: fc.Arbitrary<Arrival> = fc.record(
     cancel: fc.record({ after: fc.nat(15), during: fc.boolean() }),
     guesses: fc.array(guesses, { maxLength: 4 }),
     revise: fc.constantFrom(0, 0, 1, 2, 3),
+    typed: fc.array(fc.record({ right: fc.nat(40), wrong: fc.nat(5) }), { maxLength: 12 }),
+    keep: fc.boolean(),
+    background: fc.boolean(),
   },
-  { requiredKeys: ['at', 'prompt', 'reply', 'exits', 'guesses', 'revise'] },
+  { requiredKeys: ['at', 'prompt', 'reply', 'exits', 'guesses', 'revise', 'keep', 'background'] },
 )
 
 const schedules: fc.Arbitrary<Schedule> = fc

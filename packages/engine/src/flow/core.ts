@@ -67,6 +67,18 @@ export class Core {
     this.replace(sequence, base, tokens.slice(base))
   }
 
+  /** A reply is over: its text becomes the beginning of an open one. */
+  reopen(sequence: Sequence): void {
+    sequence.open = true
+    sequence.background = true
+    sequence.exits = false
+    sequence.limit = Number.POSITIVE_INFINITY
+    sequence.prompt = 0
+    sequence.committed = 0
+    for (const other of this.#sequences) if (other.parent === sequence) this.remove(other)
+    this.replace(sequence, sequence.computed.at(-1)!)
+  }
+
   /**
    * Starts a sequence over a prompt that shares what another one has computed of it, as far as the tokens agree. The last
    * row is always left to run: its logits are wanted. Later changes of one are not seen by the other.
@@ -197,7 +209,8 @@ export class Core {
   }
 }
 
-function commonPrefix(a: readonly number[], b: readonly number[]): number {
+/** Length of the longest common prefix. */
+export function commonPrefix(a: readonly number[], b: readonly number[]): number {
   const end = Math.min(a.length, b.length)
   let i = 0
   while (i < end && a[i] === b[i]) i++

@@ -12,7 +12,7 @@ export interface Sequence {
   readonly kind: 'reply' | 'fork'
   readonly parent?: Sequence
   /** Number of prompt tokens; 0 while they are open. */
-  readonly prompt: number
+  prompt: number
   /** Prompt, committed reply, then the tail: guesses that may be replaced. */
   readonly tokens: number[]
   /** tokens[0, committed) never change. */
@@ -24,7 +24,7 @@ export interface Sequence {
   /** Ask stage 0's exit head for a guess when the last token leaves it. */
   exits: boolean
   /** A text that is still being written: it is computed ahead, any of it may change, and no row of it has output. */
-  readonly open: boolean
+  open: boolean
   /** Revocable work: runs only when nothing else can. */
   background: boolean
 }

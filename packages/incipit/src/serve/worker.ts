@@ -27,7 +27,11 @@ async function serve(config: ServeConfig): Promise<void> {
   const gate = await openGate(config.host, config.port)
   const { port } = gate.address() as AddressInfo
   const options = engineOptions(config)
-  const engine = await Promise.race([Engine.load(config.model, options), close.then(endNow)])
+  let loading = true
+  // Nothing is lost by not waiting for a model that nobody uses yet.
+  void close.then(() => loading && endNow())
+  const engine = await Engine.load(config.model, options)
+  loading = false
   const app = createServer(engine, defined({ apiKey: config.apiKey, log: options.log }))
   await app.ready()
   await takeOver(gate, app.server)
@@ -38,14 +42,20 @@ async function serve(config: ServeConfig): Promise<void> {
   else process.stdout.write(banner(engine.info, address, config, process.stdout.isTTY === true))
 
   await close
-  // No new connections; running replies end first. The supervisor's patience is the limit.
-  const closed = once(app.server, 'close')
-  app.server.close()
-  app.server.closeIdleConnections()
-  await closed
+  await finishReplies(app.server)
   await app.close()
   await engine.close()
   process.exit(0)
+}
+
+/** No new connections; running replies end first. The supervisor's patience is the limit. */
+async function finishReplies(server: Server): Promise<void> {
+  const closed = once(server, 'close')
+  server.close()
+  // A connection that clients keep for later becomes idle with the end of its reply, and closes only if it is told to.
+  const timer = setInterval(() => server.closeIdleConnections(), 20)
+  await closed
+  clearInterval(timer)
 }
 
 /**

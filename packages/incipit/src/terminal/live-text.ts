@@ -27,7 +27,8 @@ const index = `${esc}D`
  * draws differently). Each change is one write, so an interrupted process leaves no colours or modes behind.
  *
  * A tail that would not fit below the committed text is shown cut with an ellipsis; a line with characters on whose
- * width terminals disagree shows no tail. Both are shown in full once committed.
+ * width terminals disagree shows no tail. Both are shown in full once committed. What a resize scrolls out of the screen
+ * cannot be overwritten: if that happens to the end of the committed text, its tail stays there, dim.
  */
 export class LiveText {
   readonly #out: TerminalOutput

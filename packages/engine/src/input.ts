@@ -1,0 +1,325 @@
+import type { Generation } from './engine.ts'
+import { IncipitError } from './errors.ts'
+import type { Flight } from './flight.ts'
+import { computedRows, type OpenText, openText } from './open-text.ts'
+import type { ChatMessage, GenerateEvent, GenerateRequest, ProvisionalEvent } from './request.ts'
+import { Rhythm } from './rhythm.ts'
+
+/** How far the engine runs ahead of an input that is still open. */
+export type Speculate = 'off' | 'prefill' | 'reply'
+
+export interface InputOptions extends Omit<GenerateRequest, 'prompt' | 'messages' | 'signal'> {
+  /** The conversation before the open message. */
+  messages?: readonly ChatMessage[]
+  /** Raw completion: the open text itself is the prompt. */
+  raw?: boolean
+  /**
+   * `prefill` computes what is there while nothing else is to be done; `reply` also begins to answer when the writer
+   * pauses, as if the text were complete. Default `prefill`.
+   */
+  speculate?: Speculate
+  /** Tokens of a reply that is begun ahead. Default 24. */
+  replyBudget?: number
+  /** How far the prefill has come: tokens of the text so far, and how many are computed. */
+  onProgress?: (progress: { rev: number; tokens: number; computed: number }) => void
+  /** The reply that was begun ahead, as provisional text: shown while the input is open, taken back when it changes. */
+  onGhost?: (event: ProvisionalEvent) => void
+}
+
+const defaultReplyBudget = 24
+
+/** What a session needs of its engine. */
+export interface InputHost {
+  /** Tokens of the text so far, without what the template puts after it. */
+  openTokens(messages: readonly ChatMessage[], text: string, raw: boolean): readonly number[]
+  /** Builds a request without starting it. */
+  prepare(request: GenerateRequest, text: OpenText, emit: (event: GenerateEvent) => void): Flight
+  start(flight: Flight): void
+  adopt(flight: Flight): void
+  cancel(flight: Flight): void
+  follow(text: OpenText): void
+  forget(text: OpenText): void
+  /** The reading side of a flight whose events arrive in `push`. */
+  generation(flight: Flight, signal?: AbortSignal): { push: (event: GenerateEvent) => void; generation: Generation }
+}
+
+/** A reply that was begun before the text was final. */
+interface Ahead {
+  readonly flight: Flight
+  /** The request it answers; used only for exactly this one. */
+  readonly key: string
+  /** Its events until somebody reads them. */
+  readonly events: GenerateEvent[]
+  ghost: string
+  /** Set when the text became final: events go there. */
+  sink: ((event: GenerateEvent) => void) | undefined
+}
+
+/**
+ * A conversation whose next message is still being written: typed, spoken or retrieved. Prefill runs while it is open;
+ * the answer is exactly that of a request sent in one piece, because the final text is tokenised whole and what was
+ * computed is used only as far as the tokens agree.
+ */
+export class InputSession implements Disposable {
+  readonly #host: InputHost
+  readonly #open: OpenText
+  readonly #rhythm = new Rhythm()
+  #options: InputOptions
+  #messages: ChatMessage[]
+  #text = ''
+  #rev = 0
+  #ghostRev = 0
+  #ahead: Ahead | undefined
+  #timer: NodeJS.Timeout | undefined
+  #closed = false
+
+  constructor(host: InputHost, options: InputOptions) {
+    this.#host = host
+    this.#options = { ...options }
+    this.#messages = [...(options.messages ?? [])]
+    this.#open = openText(options.cacheSalt ?? '', { onProgress: () => this.#progress() })
+    this.#follow()
+  }
+
+  /** The open message. */
+  get text(): string {
+    return this.#text
+  }
+
+  /** Rises by one with every change of the text. */
+  get rev(): number {
+    return this.#rev
+  }
+
+  /** The conversation before the open message. */
+  get messages(): readonly ChatMessage[] {
+    return this.#messages
+  }
+
+  /** Changes options from now on. `messages` replaces the conversation. */
+  configure(options: Partial<InputOptions>): void {
+    this.#live()
+    this.#options = { ...this.#options, ...options }
+    if (options.messages) this.#messages = [...options.messages]
+    this.#changed()
+  }
+
+  append(text: string): void {
+    this.replace(this.#text.length, text)
+  }
+
+  /**
+   * Everything after the UTF-16 offset `base` becomes `text`.
+   * @throws IncipitError `invalid_request` for an offset outside the text
+   */
+  replace(base: number, text: string): void {
+    this.#live()
+    if (!Number.isInteger(base) || base < 0 || base > this.#text.length) {
+      throw new IncipitError('invalid_request', `base must be from 0 to ${this.#text.length}, not ${base}`, {
+        param: 'base',
+      })
+    }
+    const next = this.#text.slice(0, base) + text
+    if (next === this.#text) return
+    this.#text = next
+    this.#rhythm.changed(performance.now())
+    this.#changed()
+  }
+
+  clear(): void {
+    this.replace(0, '')
+  }
+
+  /** Puts a finished message into the conversation, such as an assistant's from elsewhere. */
+  add(message: ChatMessage): void {
+    this.#live()
+    this.#messages.push(message)
+    this.#changed()
+  }
+
+  /**
+   * The text is final: it becomes a user message of the conversation (in raw mode it stays the prompt).
+   * @throws IncipitError `invalid_request` when there is no text
+   */
+  commit(): ChatMessage {
+    this.#live()
+    if (this.#text === '') throw new IncipitError('invalid_request', 'there is no text to commit', { param: 'text' })
+    const message: ChatMessage = { role: 'user', content: this.#text }
+    if (this.#options.raw) return message
+    this.#messages.push(message)
+    this.#text = ''
+    this.#rev++
+    clearTimeout(this.#timer)
+    // A reply ahead stays: `respond` will find out whether it fits. The prefill stays as it is for it, too.
+    return message
+  }
+
+  /**
+   * Answers the conversation. The reply joins it when it is done. A reply that was begun ahead for exactly this request
+   * is released at once.
+   * @throws as `Engine.generate`
+   */
+  respond(request: Partial<GenerateRequest> = {}): Generation {
+    this.#live()
+    clearTimeout(this.#timer)
+    const whole = this.#request(request)
+    const ahead = this.#ahead
+    this.#ahead = undefined
+    if (ahead && ahead.key === keyOf(whole)) {
+      this.#rhythm.learnt(true)
+      const { push, generation } = this.#host.generation(ahead.flight, request.signal)
+      this.#host.adopt(ahead.flight)
+      const listen = this.#joining(push)
+      ahead.sink = listen
+      for (const event of ahead.events.splice(0)) listen(event)
+      if (ahead.flight.ended) ahead.flight.close(ahead.flight.ended.error)
+      return generation
+    }
+    if (ahead) this.#discard(ahead)
+    let push: (event: GenerateEvent) => void = () => {}
+    const flight = this.#host.prepare(whole, this.#open, (event) => push(event))
+    const reading = this.#host.generation(flight, request.signal)
+    push = this.#joining(reading.push)
+    this.#host.start(flight)
+    return reading.generation
+  }
+
+  /** Ends the session: nothing of it stays computed. A reply that is running goes on. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    clearTimeout(this.#timer)
+    if (this.#ahead) this.#discard(this.#ahead)
+    this.#ahead = undefined
+    this.#host.forget(this.#open)
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+
+  #live(): void {
+    if (this.#closed) throw new IncipitError('closed', 'the input session was closed')
+  }
+
+  #request(request: Partial<GenerateRequest>): GenerateRequest {
+    const {
+      messages: _messages,
+      raw,
+      speculate: _s,
+      replyBudget: _b,
+      onProgress: _p,
+      onGhost: _g,
+      ...options
+    } = this.#options
+    return { ...options, ...request, ...(raw ? { prompt: this.#text } : { messages: [...this.#messages] }) }
+  }
+
+  /** Passes events on and puts the finished reply into the conversation. */
+  #joining(push: (event: GenerateEvent) => void): (event: GenerateEvent) => void {
+    let reply = ''
+    return (event) => {
+      if (event.type === 'delta') reply += event.text
+      if (event.type === 'done' && !this.#closed && !this.#options.raw && event.finishReason !== 'cancelled') {
+        this.#messages.push({ role: 'assistant', content: reply })
+        this.#follow()
+      }
+      push(event)
+    }
+  }
+
+  #changed(): void {
+    this.#rev++
+    clearTimeout(this.#timer)
+    if (this.#ahead) {
+      this.#rhythm.learnt(false)
+      this.#discard(this.#ahead)
+      this.#ahead = undefined
+    }
+    this.#follow()
+    this.#expectPause()
+  }
+
+  #follow(): void {
+    if (this.#closed || (this.#options.speculate ?? 'prefill') === 'off') return
+    this.#open.tokens = this.#host.openTokens(this.#messages, this.#text, this.#options.raw ?? false)
+    this.#host.follow(this.#open)
+  }
+
+  #progress(): void {
+    this.#options.onProgress?.({
+      rev: this.#rev,
+      tokens: this.#open.tokens.length,
+      computed: Math.min(computedRows(this.#open), this.#open.tokens.length),
+    })
+  }
+
+  #expectPause(): void {
+    if (this.#options.speculate !== 'reply' || this.#text.trim() === '') return
+    this.#timer = setTimeout(() => this.#begin(), this.#rhythm.pauseMs(this.#text))
+    this.#timer.unref()
+  }
+
+  /** The writer paused: begin the reply as if the text were complete. */
+  #begin(): void {
+    const messages: ChatMessage[] = [...this.#messages, { role: 'user', content: this.#text }]
+    const request = { ...this.#request({}), ...(this.#options.raw ? {} : { messages }) }
+    const events: GenerateEvent[] = []
+    const ahead: Ahead = {
+      flight: this.#host.prepare(request, this.#open, (event) => this.#aheadEvent(ahead, event)),
+      key: keyOf(request),
+      events,
+      ghost: '',
+      sink: undefined,
+    }
+    // A look ahead is for somebody who waits.
+    ahead.flight.skim = undefined
+    ahead.flight.ahead = {
+      budget: this.#options.replyBudget ?? defaultReplyBudget,
+      dropped: () => {
+        if (this.#ahead !== ahead) return
+        this.#ahead = undefined
+        this.#ghost(ahead, '')
+      },
+    }
+    this.#ahead = ahead
+    this.#host.start(ahead.flight)
+  }
+
+  #aheadEvent(ahead: Ahead, event: GenerateEvent): void {
+    if (ahead.sink) {
+      ahead.sink(event)
+      return
+    }
+    ahead.events.push(event)
+    if (event.type === 'delta') this.#ghost(ahead, ahead.ghost + event.text)
+  }
+
+  #discard(ahead: Ahead): void {
+    this.#ghost(ahead, '')
+    ahead.sink = () => {}
+    this.#host.cancel(ahead.flight)
+  }
+
+  #ghost(ahead: Ahead, text: string): void {
+    if (text === ahead.ghost) return
+    ahead.ghost = text
+    this.#options.onGhost?.({
+      type: 'provisional',
+      rev: ++this.#ghostRev,
+      base: 0,
+      text,
+      tokens: ahead.flight.reply.timings.predictedN,
+      // The full model said it; only the input may still change.
+      stability: text === '' ? 0 : 1,
+      source: 'input',
+      ...(text === '' ? { reason: 'input_changed' as const } : {}),
+    })
+  }
+}
+
+/** What two requests must have in common to have the same reply. */
+function keyOf(request: GenerateRequest): string {
+  const { signal: _, ...rest } = request
+  return JSON.stringify(rest, Object.keys(rest).sort().concat('role', 'content', 'name'))
+}

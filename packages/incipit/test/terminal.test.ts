@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict'
+import { execFile, spawnSync } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, it, type TestContext } from 'node:test'
+import { setTimeout as wait } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { environment, incipit, main, missing, smol, stories } from './helpers/command.ts'
+import { temporary } from './helpers/temporary.ts'
+
+const run = promisify(execFile)
+const noTmux = spawnSync('tmux', ['-V']).status === 0 ? false : 'tmux is not installed'
+
+/** A real terminal (tmux) of this size that runs a shell command. */
+async function terminal(test: TestContext, columns: number, rows: number, command: string) {
+  const socket = `incipit-test-${process.pid}-${Math.random().toString(36).slice(2)}`
+  const tmux = async (...args: string[]) => {
+    const env = { ...environment, TERM: 'xterm-256color', LC_ALL: 'C.UTF-8' }
+    return (await run('tmux', ['-L', socket, '-f', '/dev/null', ...args], { env })).stdout
+  }
+  await tmux('new-session', '-d', '-x', String(columns), '-y', String(rows), `${command}; exec sleep 1000`)
+  test.after(() => tmux('kill-server').catch(() => {}))
+  /** Everything that was ever shown, rows that wrapped joined again. With `styles`, dim text stands in [2m ... */
+  const text = async (styles = false) => {
+    const screen = await tmux('capture-pane', '-p', '-J', '-S', '-', ...(styles ? ['-e'] : []))
+    return screen.replaceAll(/ +$/gm, '')
+  }
+  return {
+    text,
+    keys: (...keys: string[]) => tmux('send-keys', ...keys),
+    resize: (x: number, y: number) => tmux('resize-window', '-x', String(x), '-y', String(y)),
+    async shows(pattern: RegExp, styles = false): Promise<string> {
+      let seen = ''
+      for (const end = performance.now() + 30_000; performance.now() < end; await wait(30)) {
+        seen = await text(styles)
+        if (pattern.test(seen)) return seen
+      }
+      throw new Error(`the terminal never showed ${pattern}:\n${seen}`)
+    },
+  }
+}
+
+function shell(...args: string[]): string {
+  return args.map((arg) => `'${arg.replaceAll("'", "'\\''")}'`).join(' ')
+}
+
+/** A script that feeds LiveText, one update per line typed into the terminal. */
+async function liveScript(test: TestContext, updates: readonly (readonly [string, string])[]): Promise<string> {
+  const path = join(await temporary(test), 'live.ts')
+  const module = new URL('../src/terminal/live-text.ts', import.meta.url).href
+  await writeFile(
+    path,
+    `import { LiveText } from ${JSON.stringify(module)}
+     const live = new LiveText(process.stdout)
+     process.stdin.setRawMode(true)
+     process.stdout.on('resize', () => live.resize())
+     const keys = process.stdin.iterator()
+     let typed = 0
+     for (const [committed, tail] of ${JSON.stringify(updates)}) {
+       live.update(committed, tail)
+       while (typed === 0) typed += (await keys.next()).value.length
+       typed--
+     }
+     live.finish()
+     process.stdout.write('END')
+     process.exit()`,
+  )
+  return shell(process.execPath, path)
+}
+
+describe('a real terminal', { skip: noTmux }, () => {
+  it('shows a tail dim, replaces it in place, and keeps wide characters whole', async (test) => {
+    const script = await liveScript(test, [
+      ['First line.\nこんにちは世界。', '次の行は長いので折り返します、そして確認します。😀😀 tail'],
+      ['次の行', 'は違う文。'],
+      ['は\n', ''],
+    ])
+    const { keys, shows } = await terminal(test, 30, 8, script)
+    await shows(/世界。.\[2m次の行は[\s\S]*😀 tail/u, true)
+    await keys('x')
+    const second = await shows(/次の行.\[2mは違う文。/u, true)
+    assert.doesNotMatch(second, /tail/)
+    await keys('x', 'x')
+    assert.equal((await shows(/END/)).trimEnd(), 'First line.\nこんにちは世界。次の行は\nEND')
+  })
+
+  it('keeps a full last row when its tail goes', async (test) => {
+    const full = '0123456789'.repeat(3)
+    const { keys, shows } = await terminal(
+      test,
+      30,
+      8,
+      await liveScript(test, [
+        [full, 'tail'],
+        ['', 'other'],
+        ['!', ''],
+      ]),
+    )
+    await shows(/tail/)
+    await keys('x')
+    await shows(/other/)
+    await keys('x', 'x')
+    assert.equal((await shows(/END/)).trimEnd(), `${full}!\nEND`)
+  })
+
+  it('leaves nothing of a tail longer than the screen, also when the screen had to scroll', async (test) => {
+    const long = Array.from({ length: 50 }, (_, i) => `tail ${i}`).join('\n')
+    const before = Array.from({ length: 7 }, (_, i) => `line ${i}`).join('\n')
+    const { keys, shows } = await terminal(
+      test,
+      30,
+      6,
+      await liveScript(test, [
+        [before, `\n${long}`],
+        [' end', ''],
+      ]),
+    )
+    await shows(/…/)
+    await keys('x', 'x')
+    assert.equal((await shows(/END/)).trimEnd(), `${before} end\nEND`)
+  })
+
+  it('survives a resize while a tail is shown', async (test) => {
+    // Lines above, as in any session: what a resize scrolls out of the screen nobody can overwrite.
+    const above = Array.from({ length: 6 }, (_, i) => `line ${i}\n`).join('')
+    const committed = `${above}The committed text is about fifty characters long, `
+    const tail = 'and the tail that follows it wraps in a small window as well'
+    const { keys, shows, resize } = await terminal(
+      test,
+      70,
+      10,
+      await liveScript(test, [
+        [committed, tail],
+        ['done', ''],
+      ]),
+    )
+    await shows(/as well/)
+    await resize(24, 10)
+    await wait(300)
+    await resize(41, 9)
+    await wait(300)
+    await keys('x', 'x')
+    assert.equal((await shows(/END/)).trimEnd(), `${committed}done\nEND`)
+  })
+})
+
+describe('incipit run on a terminal', { skip: noTmux || missing(smol, stories) }, () => {
+  const command = (...args: string[]) =>
+    shell('env', ...Object.entries(environment).map(([k, v]) => `${k}=${v}`), process.execPath, main, ...args)
+
+  it('ends with the text that a pipe gets, and the summary on a line of its own', async (test) => {
+    const prompt = `${'The old man sat by the river and watched the boats go by. '.repeat(20)}What did he watch?`
+    const args = ['run', '--model', smol, '-n', '12', '--policy', 'provisional', '--min-stability', '0', prompt]
+    const { stdout } = await incipit(args)
+    const { shows } = await terminal(test, 60, 20, command(...args))
+    const screen = await shows(/first word: .*drafts: /)
+    const reply = screen.slice(0, screen.indexOf('first word: ')).replace(/^incipit: .*\n/, '')
+    assert.equal(reply, `${stdout.replace(/\n*$/, '')}\n`)
+    assert.doesNotMatch(await shows(/first word/, true), /\[2m/)
+  })
+
+  it('restores the terminal on Ctrl-C', async (test) => {
+    const args = command('run', '--model', stories, '--raw', '-n', '400', 'Once upon a time')
+    const script = `stty -a > before; ${args}; echo "code $?"; stty -a > after; cmp before after && echo same modes`
+    const folder = await temporary(test)
+    const { keys, shows } = await terminal(test, 60, 20, `cd ${shell(folder)}; trap : INT; ${script}`)
+    await shows(/[a-z]{3} [a-z]/)
+    await keys('C-c')
+    const screen = await shows(/same modes/, true)
+    assert.match(screen, /\ncode (130|0)\n/)
+    assert.doesNotMatch(screen, /\[2m/)
+  })
+})
