@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { basename } from 'node:path'
 import { IncipitError } from './errors.ts'
 import { defaultCacheDir, modelHash, readGguf, stageFiles } from './gguf/index.ts'
@@ -136,10 +137,10 @@ function checkOptions(options: EngineOptions): void {
   check('threads', 512)
 }
 
-/** INCIPIT_THREADS, else all cores. On a machine whose cores are busy fewer are faster: compute threads wait by spinning. */
+/** INCIPIT_THREADS, else all cores. */
 function defaultThreads(): number {
   const wanted = Number(process.env.INCIPIT_THREADS)
-  return Number.isInteger(wanted) && wanted > 0 ? wanted : 1 // TEMPORARY availableParallelism()
+  return Number.isInteger(wanted) && wanted > 0 ? wanted : availableParallelism()
 }
 
 function unavailable(note: string): { available: false; note: string } {

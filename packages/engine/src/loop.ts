@@ -3,7 +3,7 @@ import type { Flight } from './flight.ts'
 import { Core, commonPrefix } from './flow/core.ts'
 import { CostModel } from './flow/cost.ts'
 import { choose } from './flow/sample.ts'
-import { inPrompt, type Rows, type Sequence, type Step, tailLength } from './flow/sequence.ts'
+import { inPrompt, type Rows, rowsOf, type Sequence, type Step, tailLength } from './flow/sequence.ts'
 import { batchRows, type Loaded, slackCells } from './load.ts'
 import type { OpenText } from './open-text.ts'
 import type { FinishReason } from './request.ts'
@@ -408,19 +408,17 @@ export class Loop {
   /** Runs every stage at a few sizes: pages the weights in, and gives the cost model its first numbers. */
   async warmUp(): Promise<void> {
     const token = Math.max(0, this.#loaded.device.stages[0]!.model.vocab.bos)
-    for (const rows of [32, 1, 1, 4, 1, 8]) {
+    // One thread first: it pages the weights in, and it is what the governor compares with.
+    for (const [rows, threads] of [[32, 1], [1, 1], [8, 1], [1], [4], [1], [8]] as const) {
       const sequence = this.core.add(new Array<number>(rows).fill(token))!
       for (let step = this.core.next(); step !== undefined; step = this.core.next()) {
-        const { ms } = await this.#loaded.device.run(step)
-        this.core.ran(step)
-        // The first run pages the weights in: it says nothing about cost.
-        if (rows < 32) this.#cost.observe(step.stage, rows, ms)
+        const { result, ms } = await this.#loaded.device.run(step, threads)
+        if (result === 'done') {
+          this.core.ran(step)
+          if (threads === undefined) this.#cost.observe(step.stage, rows, ms)
+        } else this.core.aborted(step)
       }
       this.core.remove(sequence)
     }
   }
-}
-
-function rowsOf(step: Step): number {
-  return step.rows.reduce((sum, { from, to }) => sum + to - from, 0)
 }

@@ -18,6 +18,11 @@ export class CostModel {
     bucket.rows += (rows - bucket.rows) / bucket.runs
   }
 
+  /** True once a step of this stage was observed. */
+  knows(stage: number): boolean {
+    return this.#buckets[stage] !== undefined
+  }
+
   /** Estimated ms of a step with this many rows of a stage. */
   rows(stage: number, rows: number): number {
     const known = (this.#buckets[stage] ?? []).filter((bucket) => bucket !== undefined)

@@ -68,3 +68,8 @@ export function tailLength(sequence: Sequence): number {
 export function inPrompt(sequence: Sequence): boolean {
   return sequence.computed.at(-1)! < sequence.prompt
 }
+
+/** Number of rows of a step. */
+export function rowsOf(step: Step): number {
+  return step.rows.reduce((sum, { from, to }) => sum + to - from, 0)
+}

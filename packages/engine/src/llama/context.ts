@@ -41,6 +41,7 @@ export class Context implements Disposable {
   readonly #abort: Flag
   #busy = false
   #states = false
+  #threads: number
   /** Rows of the last decode, 0 when it was not done. */
   #rows = 0
 
@@ -94,6 +95,7 @@ export class Context implements Disposable {
     this.batchSize = options.batch
     this.layer = options.layerInput
     this.#outputs = outputs
+    this.#threads = options.threadpool.threads
     lib.attachThreadpool(pointer, pool.pointer, pool.pointer)
     if (this.layer !== undefined) lib.setLayerInput(pointer, this.layer, true)
     const abort = new Flag(false)
@@ -166,6 +168,13 @@ export class Context implements Disposable {
   /** Copies the logits of an output row of the last decode into `target` (vocabulary size). */
   logits(row: number, target: Float32Array): Float32Array {
     return this.#copy(library().logits, row, target, this.model.vocab.size)
+  }
+
+  /** Compute threads from the next decode on, at most those of the pool. */
+  setThreads(threads: number): void {
+    if (threads === this.#threads) return
+    library().setThreads(this.#ready(), threads, threads)
+    this.#threads = threads
   }
 
   /** From now on every row gives output, and its final normalised state can be read by `state()`. */

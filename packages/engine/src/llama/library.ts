@@ -40,6 +40,7 @@ export interface Library {
   decode: NativeFunction<[context: Pointer, batch: BatchStruct], number>
   synchronize: NativeFunction<[context: Pointer], void>
   setAbortCallback: NativeFunction<[context: Pointer, callback: Pointer, data: Pointer], void>
+  setThreads: NativeFunction<[context: Pointer, threads: number, batchThreads: number], void>
   setEmbeddings: NativeFunction<[context: Pointer, value: boolean], void>
   setLayerInput: NativeFunction<[context: Pointer, layer: number, value: boolean], void>
   layerInput: NativeFunction<[context: Pointer, layer: number], Pointer>
@@ -240,6 +241,7 @@ export function library(): Library {
     decode: f('int32_t llama_decode(void *context, llama_batch batch)'),
     synchronize: f('void llama_synchronize(void *context)'),
     setAbortCallback: f('void llama_set_abort_callback(void *context, void *callback, void *data)'),
+    setThreads: f('void llama_set_n_threads(void *context, int32_t threads, int32_t batch_threads)'),
     setEmbeddings: f('void llama_set_embeddings(void *context, bool value)'),
     setLayerInput: f(
       'void _Z30llama_set_embeddings_layer_inpP13llama_contextjb(void *context, uint32_t layer, bool v)',

@@ -1,6 +1,7 @@
-import type { Step } from '../flow/sequence.ts'
+import { rowsOf, type Step } from '../flow/sequence.ts'
 import type { DecodeResult } from '../llama/context.ts'
 import { Threadpool } from '../llama/threadpool.ts'
+import { Governor } from './governor.ts'
 import type { Stage } from './stage.ts'
 
 /**
@@ -10,26 +11,46 @@ import type { Stage } from './stage.ts'
 export class Device implements Disposable {
   readonly threadpool: Threadpool
   readonly stages: Stage[] = []
+  readonly governor: Governor
   #running: Stage | undefined
 
   constructor(threads: number) {
     this.threadpool = new Threadpool(threads)
+    this.governor = new Governor(threads)
   }
 
   get busy(): boolean {
     return this.#running !== undefined
   }
 
-  /** Runs a step and says how long the native decode took, in milliseconds. */
-  async run(step: Step): Promise<{ result: DecodeResult; ms: number }> {
+  /**
+   * Runs a step and says how long the native decode took, in milliseconds. `aborted` also when other programs keep the
+   * cores so busy that it is better run again on one thread, as the next run will.
+   * @param threads compute threads; by default as many as do good now
+   */
+  async run(step: Step, threads?: number): Promise<{ result: DecodeResult; ms: number }> {
     if (this.#running !== undefined) throw new Error('the device is busy')
     const stage = this.stages[step.stage]!
     this.#running = stage
     const start = performance.now()
+    const used = threads ?? this.governor.threads(start)
+    const rows = rowsOf(step)
+    const patience = this.governor.patienceMs(step.stage, rows, used)
+    const watchdog =
+      patience === undefined
+        ? undefined
+        : setTimeout(() => {
+            this.governor.yield(performance.now())
+            stage.context.abort()
+          }, patience)
     try {
+      stage.context.setThreads(used)
       const result = await stage.run(step, this.stages[step.stage - 1])
-      return { result, ms: performance.now() - start }
+      const end = performance.now()
+      if (result === 'done') this.governor.observe(step.stage, rows, end - start, used, end)
+      return { result, ms: end - start }
     } finally {
+      clearTimeout(watchdog)
       this.#running = undefined
     }
   }

@@ -141,13 +141,13 @@ export async function greedyReply(
   plain.reset()
   const reply: number[] = []
   let input = prompt
-  if (options.states && prompt.length > 1) {
+  plain.context.keepStates(false)
+  if (options.states) {
     // With states every row gives output: keep them for the last row only.
-    plain.context.keepStates(false)
-    await plain.run(prompt.slice(0, -1))
+    if (prompt.length > 1) await plain.run(prompt.slice(0, -1))
     input = prompt.slice(-1)
+    plain.context.keepStates(true)
   }
-  if (options.states) plain.context.keepStates(true)
   while (reply.length < count) {
     await plain.run(input)
     options.seen?.(reply.length)
