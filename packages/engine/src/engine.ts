@@ -6,7 +6,7 @@ import { type Loaded, load, slackCells } from './load.ts'
 import { Loop } from './loop.ts'
 import { type OpenText, openText } from './open-text.ts'
 import { LookupIndex } from './propose/lookup.ts'
-import { planSkim } from './propose/skim.ts'
+import { planLooks } from './propose/skim.ts'
 import { Reply } from './reply.ts'
 import type {
   ChatMessage,
@@ -156,6 +156,7 @@ export class Engine implements AsyncDisposable {
       maxTokens: checked.maxTokens,
       proposers,
       provisional: checked.policy === 'provisional',
+      minStability: checked.minStability,
       reply: new Reply({
         pieceOf: (token) => vocab.pieceOf(token),
         isEnd: (token) => vocab.isEndOfGeneration(token),
@@ -165,8 +166,9 @@ export class Engine implements AsyncDisposable {
         emit,
       }),
       lookup: proposers.has('lookup') ? new LookupIndex() : undefined,
-      skim: proposers.has('skim') ? planSkim(prompt.length, request.messages ? this.#suffix : 0) : undefined,
+      looks: proposers.has('skim') ? planLooks(prompt.length, request.messages ? this.#suffix : 0) : [],
       look: undefined,
+      seen: undefined,
       salt: request.cacheSalt ?? '',
       cached: 0,
       text,

@@ -2,7 +2,7 @@ import type { Sequence } from './flow/sequence.ts'
 import type { OpenText } from './open-text.ts'
 import type { LookupIndex } from './propose/lookup.ts'
 import type { Draft } from './propose/proposer.ts'
-import type { SkimPlan } from './propose/skim.ts'
+import type { LookPlan } from './propose/skim.ts'
 import type { Guess, Reply } from './reply.ts'
 import type { ProposerName, Sampling } from './request.ts'
 
@@ -19,15 +19,18 @@ export interface Flight {
   readonly sampling: Sampling
   readonly maxTokens: number
   readonly proposers: ReadonlySet<ProposerName>
-  /** Guesses are shown. */
+  /** Guesses are shown, from this stability on. */
   readonly provisional: boolean
+  readonly minStability: number
   /** Namespace for reuse. */
   readonly salt: string
   readonly reply: Reply
   readonly lookup: LookupIndex | undefined
-  /** Where to skim; cleared when the look was taken or given up. */
-  skim: SkimPlan | undefined
+  /** Looks that are still to be taken. */
+  looks: readonly LookPlan[]
   look: Look | undefined
+  /** The first token that the last look saw. */
+  seen: number | undefined
   /** Undefined while it waits for a place. */
   sequence: Sequence | undefined
   /** KV cells reserved for it. */

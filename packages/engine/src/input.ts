@@ -273,7 +273,7 @@ export class InputSession implements Disposable {
       sink: undefined,
     }
     // A look ahead is for somebody who waits.
-    ahead.flight.skim = undefined
+    ahead.flight.looks = []
     ahead.flight.ahead = {
       budget: this.#options.replyBudget ?? defaultReplyBudget,
       dropped: () => {

@@ -220,8 +220,8 @@ export class Loop {
     flight.cells = cells
     flight.cached = sequence.computed[0]!
     flight.reply.timings.promptN = flight.prompt.length - flight.cached
-    if (flight.skim && flight.cached < flight.skim.forkAt) sequence.limit = flight.skim.forkAt
-    else flight.skim = undefined
+    flight.looks = flight.looks.filter(({ forkAt }) => forkAt > flight.cached)
+    sequence.limit = flight.looks[0]?.forkAt ?? Number.POSITIVE_INFINITY
     this.#running.add(flight)
   }
 

@@ -1,5 +1,5 @@
 import { addGuess, type Flight, setDraft } from './flight.ts'
-import { survivalOf } from './flow/calibrate.ts'
+import { type Calibration, survivalOf } from './flow/calibrate.ts'
 import type { Core } from './flow/core.ts'
 import { bestDraftLength, type CostModel } from './flow/cost.ts'
 import { choose, probabilityOf, topProbability } from './flow/sample.ts'
@@ -32,13 +32,13 @@ export class Speculation {
   /** Starts a look when its prefix is there, and drafts by lookup when a reply waits for its next token. */
   prepare(flight: Flight): void {
     const sequence = flight.sequence!
-    if (flight.skim && sequence.computed.at(-1)! >= flight.skim.forkAt) {
-      const { forkAt, tailFrom } = flight.skim
-      flight.skim = undefined
-      const fork = this.#core.fork(sequence, forkAt, flight.prompt.slice(tailFrom))
+    const plan = flight.looks[0]
+    if (plan && sequence.computed.at(-1)! >= plan.forkAt) {
+      flight.looks = flight.looks.slice(1)
+      const fork = this.#core.fork(sequence, plan.forkAt, flight.prompt.slice(plan.tailFrom))
       if (fork) flight.look = { fork, tokens: [], stabilities: [] }
-      else sequence.limit = Number.POSITIVE_INFINITY
-      trace?.(fork ? `look seq${sequence.order} at ${forkAt}, rest from ${tailFrom}` : 'no slot for a look')
+      else this.#endLooks(flight)
+      trace?.(fork ? `look seq${sequence.order} at ${plan.forkAt}, rest from ${plan.tailFrom}` : 'no slot for a look')
     }
     const ready = sequence.computed.at(-1)! === sequence.tokens.length - 1 && tailLength(sequence) === 0
     if (!flight.lookup || !ready || inPrompt(sequence)) return
@@ -80,7 +80,19 @@ export class Speculation {
       reply.timings.rejectedN += tail
       flight.guesses = []
     }
-    if (flight.guesses.length > 0) return
+    if (flight.guesses.length === 0) this.#close(flight)
+  }
+
+  /** A draft is replaced before anybody verified it. */
+  #retire(flight: Flight): void {
+    if (flight.draft === undefined) return
+    flight.reply.timings.rejectedN += flight.guesses.length
+    flight.guesses = []
+    this.#close(flight)
+  }
+
+  #close(flight: Flight): void {
+    const draft = flight.draft!
     this.#stats.drafted += draft.offered
     this.#stats.accepted += draft.right
     this.#stats.rejected += draft.offered - draft.right
@@ -132,34 +144,44 @@ export class Speculation {
     return stability * (above - more) > (1 - stability) * (this.#cost.rows(0, 1) + more)
   }
 
-  /** A look ahead has its next token; when it has seen enough, its tokens become the parent's tail. */
+  /**
+   * A look ahead has its next token. The first guess is shown at once; when the look has seen enough, its tokens become
+   * the parent's tail. A look that is not sure enough is followed by the next one.
+   */
   look(flight: Flight, logits: Float32Array): void {
     const look = flight.look!
     const parent = flight.sequence!
-    const { fork } = look
     const token = choose(logits, flight.sampling, parent.prompt + look.tokens.length)
     const top = topProbability(logits)
     const raw = top.token === token ? top.probability : probabilityOf(logits, token)
-    const { first, later } = this.#loaded.skim
-    look.stabilities.push(survivalOf(look.tokens.length === 0 ? first : later, raw))
+    look.stabilities.push(survivalOf(this.#calibrationOf(flight, token), raw))
     look.tokens.push(token)
-    this.#core.decide(fork, token)
-    const room = Math.min(burst, this.#room(flight))
-    const done = look.tokens.length >= room || this.#isEnd(token)
-    // The first guess is shown at once; the rest of the burst follows it.
+    this.#core.decide(look.fork, token)
+    const enough = Math.min(burst, flight.maxTokens, this.#loaded.info.contextLength - 1 - parent.prompt)
+    const guesses = look.tokens.map((guess, i) => ({ token: guess, stability: look.stabilities[i]! }))
+    flight.reply.show(guesses, 'skim')
+    if (look.tokens.length < enough && !this.#isEnd(token)) return
+    this.#core.remove(look.fork)
+    flight.look = undefined
+    flight.seen = look.tokens[0]
+    this.#retire(flight)
     const draft = { source: 'skim' as const, tokens: look.tokens, confidences: look.stabilities }
-    if (done) {
-      this.#core.remove(fork)
-      flight.look = undefined
-      this.#core.draft(parent, setDraft(flight, draft, room))
-      parent.limit = Number.POSITIVE_INFINITY
-      flight.reply.show(flight.guesses, 'skim')
-    } else {
-      flight.reply.show(
-        look.tokens.map((t, i) => ({ token: t, stability: look.stabilities[i]! })),
-        'skim',
-      )
-    }
+    this.#core.replace(parent, parent.prompt, setDraft(flight, draft, look.tokens.length))
+    const next = flight.looks[0]
+    if (next && look.stabilities[0]! < flight.minStability) parent.limit = next.forkAt
+    else this.#endLooks(flight)
+  }
+
+  #calibrationOf(flight: Flight, token: number): Calibration {
+    const { first, agreeing, differing, later } = this.#loaded.skim
+    if (flight.look!.tokens.length > 0) return later
+    if (flight.seen === undefined) return first
+    return flight.seen === token ? agreeing : differing
+  }
+
+  #endLooks(flight: Flight): void {
+    flight.looks = []
+    flight.sequence!.limit = Number.POSITIVE_INFINITY
   }
 
   readonly #isEnd = (token: number): boolean => this.#loaded.device.stages[0]!.model.vocab.isEndOfGeneration(token)

@@ -37,16 +37,24 @@ export function planChat(body: ChatBody): Plan {
  */
 export function planCompletion(body: CompletionBody, model: Pick<ModelInfo, 'vocabulary'>): Plan {
   const maxTokens = body.max_tokens ?? DEFAULT_COMPLETION_TOKENS
-  for (const prompt of body.prompt) {
+  checkTokens(body.prompt, model)
+  return plan(
+    body,
+    body.prompt.map((prompt) => ({ prompt, maxTokens })),
+  )
+}
+
+/** @throws IncipitError `invalid_request` for a token id that is not of this model */
+export function checkTokens(
+  prompts: readonly (string | readonly number[])[],
+  model: Pick<ModelInfo, 'vocabulary'>,
+): void {
+  for (const prompt of prompts) {
     const stranger = typeof prompt === 'string' ? undefined : prompt.find((token) => token >= model.vocabulary)
     if (stranger === undefined) continue
     const message = `prompt: token ${stranger} is outside the vocabulary of ${model.vocabulary}`
     throw new IncipitError('invalid_request', message, { param: 'prompt' })
   }
-  return plan(
-    body,
-    body.prompt.map((prompt) => ({ prompt, maxTokens })),
-  )
 }
 
 function plan(body: SharedParameters, inputs: readonly GenerateRequest[]): Plan {

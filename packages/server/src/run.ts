@@ -1,16 +1,24 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { GenerateEvent, GenerateRequest, ModelInfo } from '@incipit/engine'
+import type { Engine, GenerateEvent, GenerateRequest, InputOptions, InputSession, ModelInfo } from '@incipit/engine'
 import { IncipitError } from '@incipit/engine'
 import type { Choice, Format } from './format.ts'
 import type { Plan } from './plan.ts'
 import type { EventStream } from './sse.ts'
 import { type Account, finishReason, provisional, timingsOf, usageOf } from './wire.ts'
 
-/** What the server needs of an `Engine`. */
+/** What the server needs of an `Engine`. One without `open` or `prefill` has no streaming input. */
 export interface ServedEngine {
   readonly info: ModelInfo
   generate(request: GenerateRequest): AsyncIterable<GenerateEvent>
+  open?(options: InputOptions): ServedInput
+  prefill?(request: Parameters<Engine['prefill']>[0]): ReturnType<Engine['prefill']>
 }
+
+/** What the server needs of an `InputSession`. */
+export type ServedInput = Pick<
+  InputSession,
+  'text' | 'messages' | 'configure' | 'append' | 'replace' | 'clear' | 'commit' | 'add' | 'respond' | 'close'
+>
 
 type Events = AsyncIterable<GenerateEvent>
 

@@ -4,9 +4,14 @@ import { derivedDir } from '../gguf/index.ts'
 import { readJson } from '../json.ts'
 import { defaultSkimCalibration } from './skim-default.ts'
 
-/** Survival of a skim's tokens by the look's own top probability: the first token of a reply, and later ones. */
+/** Survival of what a look sees, by its own top probability. */
 export interface SkimCalibration {
+  /** The first token of a reply, seen by the first look. */
   readonly first: Calibration
+  /** The same, seen by a later look that agrees with the one before it, or does not. */
+  readonly agreeing: Calibration
+  readonly differing: Calibration
+  /** Tokens after a right one. */
   readonly later: Calibration
   /** Where it comes from, for people. */
   readonly note: string

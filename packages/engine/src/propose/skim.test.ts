@@ -1,27 +1,28 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { planSkim, shortestPrompt } from './skim.ts'
+import { planLooks, shortestPrompt } from './skim.ts'
 
 test('short prompts are not skimmed', () => {
-  assert.equal(planSkim(shortestPrompt - 1, 0), undefined)
-  assert.notEqual(planSkim(shortestPrompt, 0), undefined)
+  assert.deepEqual(planLooks(shortestPrompt - 1, 0), [])
+  assert.notDeepEqual(planLooks(shortestPrompt, 0), [])
 })
 
-test('a look reads a true beginning and the true end, without overlap', () => {
+test('a look reads a true beginning and the true end, without overlap, and a later look reads more', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 10_000 }), fc.nat(40), (prompt, suffix) => {
-      const plan = planSkim(prompt, suffix)
-      if (plan === undefined) return
-      const { forkAt, tailFrom } = plan
-      assert.ok(forkAt >= 1 && forkAt < tailFrom && tailFrom < prompt - suffix, `${forkAt} ${tailFrom} ${prompt}`)
-      // It is worth it only when it reads far less than the prompt.
-      assert.ok(forkAt + prompt - tailFrom < prompt / 2 + suffix)
+      let before = 0
+      for (const { forkAt, tailFrom } of planLooks(prompt, suffix)) {
+        assert.ok(forkAt > before && forkAt < tailFrom && tailFrom < prompt - suffix, `${forkAt} ${tailFrom} ${prompt}`)
+        // It is worth it only when it reads far less than the prompt.
+        assert.ok(forkAt + prompt - tailFrom < 0.6 * prompt + suffix)
+        before = forkAt
+      }
     }),
     { numRuns: 1000 },
   )
 })
 
 test('a suffix that fills the prompt leaves nothing to skim', () => {
-  assert.equal(planSkim(300, 290), undefined)
+  assert.deepEqual(planLooks(300, 290), [])
 })

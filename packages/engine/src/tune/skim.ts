@@ -5,7 +5,7 @@ import { topProbability } from '../flow/sample.ts'
 import { defaultCacheDir, derivedDir, modelHash } from '../gguf/index.ts'
 import { writeJson } from '../json.ts'
 import { Model } from '../llama/model.ts'
-import { burst, planSkim } from '../propose/skim.ts'
+import { burst, planLooks } from '../propose/skim.ts'
 import { type SkimCalibration, skimPath } from '../propose/skim-calibration.ts'
 import { greedyReply, type TuneOptions } from './exit.ts'
 import { Plain } from './plain.ts'
@@ -13,7 +13,7 @@ import { tokenisePrompts } from './prompts.ts'
 
 export interface SkimReport extends SkimCalibration {
   prompts: number
-  /** Share of first tokens of a look that the full prompt confirmed. */
+  /** Share of prompts whose first look saw the right first token. */
   agreement: number
 }
 
@@ -21,7 +21,7 @@ export interface SkimReport extends SkimCalibration {
 const longestPrompt = 2048
 
 /**
- * Calibrates the look ahead of `propose/skim.ts` for one model: what a look's own top probability says about its tokens'
+ * Calibrates the looks of `propose/skim.ts` for one model: what a look's own top probability says about its tokens'
  * survival, on prompts long enough to be skimmed. All of them are used, whatever their split.
  * @throws IncipitError `tune_failed` when there are too few long prompts
  */
@@ -31,36 +31,46 @@ export async function tuneSkim(options: TuneOptions): Promise<SkimReport> {
   const hash = await modelHash(options.model, cacheDir)
   using model = await Model.load(options.model)
   const long = tokenisePrompts(model, options.prompts, longestPrompt).flatMap(({ tokens, suffix }) => {
-    const plan = planSkim(tokens.length, suffix)
-    return plan === undefined ? [] : [{ tokens, plan }]
+    const looks = planLooks(tokens.length, suffix)
+    return looks.length === 0 ? [] : [{ tokens, looks }]
   })
   if (long.length < 40) throw new IncipitError('tune_failed', `${long.length} prompts are long enough to skim: too few`)
   say(`looking ahead in ${long.length} prompts`)
   using plain = new Plain(model, { cells: longestPrompt + 2 * burst, threads: options.threads ?? 2 })
-  const first: { confidence: number; survived: boolean }[] = []
-  const later: { confidence: number; survived: boolean }[] = []
-  for (const [index, { tokens, plan }] of long.entries()) {
+  const samples: Record<'first' | 'agreeing' | 'differing' | 'later', { confidence: number; survived: boolean }[]> = {
+    first: [],
+    agreeing: [],
+    differing: [],
+    later: [],
+  }
+  for (const [index, { tokens, looks }] of long.entries()) {
     const reply = await greedyReply(plain, tokens, burst)
-    const confidences: number[] = []
-    // On a fork the look's rows have consecutive positions: the same computation as this shortened prompt.
-    const shortened = [...tokens.slice(0, plan.forkAt), ...tokens.slice(plan.tailFrom)]
-    const look = await greedyReply(plain, shortened, burst, {
-      seen: () => confidences.push(topProbability(plain.logits()).probability),
-    })
-    for (const [i, token] of look.entries()) {
-      const survived = token === reply[i]
-      ;(i === 0 ? first : later).push({ confidence: confidences[i]!, survived })
-      // Tokens after a wrong one are gone with it.
-      if (!survived) break
+    let before: number | undefined
+    for (const { forkAt, tailFrom } of looks) {
+      const confidences: number[] = []
+      // On a fork a look's rows have consecutive positions: the same computation as this shortened prompt.
+      const look = await greedyReply(plain, [...tokens.slice(0, forkAt), ...tokens.slice(tailFrom)], burst, {
+        seen: () => confidences.push(topProbability(plain.logits()).probability),
+      })
+      const kind = before === undefined ? 'first' : before === look[0] ? 'agreeing' : 'differing'
+      for (const [i, token] of look.entries()) {
+        const survived = token === reply[i]
+        samples[i === 0 ? kind : 'later'].push({ confidence: confidences[i]!, survived })
+        // Tokens after a wrong one are gone with it.
+        if (!survived) break
+      }
+      before = look[0]
     }
     if ((index + 1) % 20 === 0) say(`${index + 1} of ${long.length} prompts`)
   }
   const report: SkimReport = {
-    first: calibrate(first),
-    later: calibrate(later),
+    first: calibrate(samples.first),
+    agreeing: calibrate(samples.agreeing),
+    differing: calibrate(samples.differing),
+    later: calibrate(samples.later),
     note: `calibrated on ${long.length} prompts`,
     prompts: long.length,
-    agreement: first.filter(({ survived }) => survived).length / first.length,
+    agreement: samples.first.filter(({ survived }) => survived).length / long.length,
   }
   await mkdir(derivedDir(cacheDir, hash), { recursive: true })
   await writeJson(skimPath(cacheDir, hash), report)

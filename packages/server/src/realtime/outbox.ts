@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { WebSocket } from 'ws'
+import type { WebSocket } from '@fastify/websocket'
 
 export interface OutboxOptions {
   /** Bytes that may wait for the client before its events and its reply are held up. */
@@ -45,7 +45,10 @@ export class Outbox {
   async drained(): Promise<void> {
     if (!this.full) return
     this.#waiting ??= Promise.withResolvers()
-    this.#stuck ??= setTimeout(this.#options.onStuck, this.#options.patience)
+    this.#stuck ??= setTimeout(() => {
+      this.#options.onStuck()
+      this.#release()
+    }, this.#options.patience)
     await this.#waiting.promise
   }
 

@@ -1,0 +1,63 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { watchClient } from './disconnect.ts'
+import { ServerError } from './errors.ts'
+import { checkTokens } from './plan.ts'
+import { type Prompt, promptOf } from './prefill-body.ts'
+import type { ServedEngine } from './run.ts'
+
+interface PrefillOptions {
+  engine: ServedEngine
+  /** The name of the loaded model. */
+  model: string
+  /** Only requests with the same salt share computed rows. */
+  cacheSalt?: string
+}
+
+/**
+ * Answers `POST /v1/prefill`: the prompt is computed and kept for requests that begin the same way. A client that goes
+ * away cancels it.
+ *
+ * @throws as `/v1/chat/completions`, and ServerError `unsupported` where the engine cannot
+ */
+export async function prefill(
+  { engine, model, cacheSalt }: PrefillOptions,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  if (engine.prefill === undefined) throw new ServerError('unsupported', 'this server cannot prefill')
+  const prompts = promptsOf(promptOf(request.body))
+  checkTokens(
+    prompts.map(({ prompt }) => prompt ?? ''),
+    engine.info,
+  )
+  const client = watchClient(request)
+  const shared = { signal: client.signal, ...(cacheSalt === undefined ? {} : { cacheSalt }) }
+  try {
+    let promptTokens = 0
+    let cachedTokens = 0
+    // One after the other: prompts of one request often begin the same way.
+    for (const prompt of prompts) {
+      const done = await engine.prefill({ ...prompt, ...shared })
+      client.signal.throwIfAborted()
+      promptTokens += done.promptTokens
+      cachedTokens += done.cachedTokens
+    }
+    return await reply.send({
+      object: 'prefill',
+      model,
+      usage: { prompt_tokens: promptTokens, prompt_tokens_details: { cached_tokens: cachedTokens } },
+    })
+  } catch (error) {
+    // Nobody is there to read an answer, and the error is our own abort.
+    if (client.signal.aborted) return reply.hijack()
+    throw error
+  } finally {
+    client.end()
+  }
+}
+
+type PromptRequest = Omit<Parameters<NonNullable<ServedEngine['prefill']>>[0], 'signal' | 'cacheSalt'>
+
+function promptsOf(input: Prompt): PromptRequest[] {
+  return 'messages' in input ? [{ messages: input.messages }] : input.prompt.map((prompt) => ({ prompt }))
+}

@@ -1,0 +1,212 @@
+import { randomInt } from 'node:crypto'
+import type { ChatMessage, ProvisionalEvent } from '@incipit/engine'
+import { IncipitError } from '@incipit/engine'
+import { errorAnswer } from '../errors.ts'
+import type { ServedEngine, ServedInput } from '../run.ts'
+import type { ClientEvent } from './client-events.ts'
+import { newId, type Outbox } from './outbox.ts'
+import { Reply } from './reply.ts'
+import { defaultSettings, forResponse, inputOptions, requestOptions, type Settings, updated } from './settings.ts'
+
+export interface ConversationOptions {
+  engine: Required<Pick<ServedEngine, 'info' | 'open'>>
+  outbox: Outbox
+  /** What the API calls the model. */
+  model: string
+  /** Only conversations with the same salt share computed rows. */
+  cacheSalt?: string
+  /** Most text of the conversation and its open message together, in UTF-16 units. */
+  textLimit: number
+  /** A response could not be made; the client was told. */
+  report: (error: unknown) => void
+}
+
+/** Seeds that the client leaves to the server come from 0 .. 2^31 - 1. */
+const SEEDS = 2 ** 31
+
+/** The conversation of one connection: its client's events become calls of an open input, and its replies events. */
+export class Conversation {
+  readonly #engine: ConversationOptions['engine']
+  readonly #outbox: Outbox
+  readonly #options: ConversationOptions
+  readonly #input: ServedInput
+  readonly #defaults: Settings
+  #settings: Settings
+  /** Of the next response, which may have begun before it is asked for. */
+  #seed = randomInt(SEEDS)
+  #next: Reply
+  #running: { id: string; cancel(): void } | undefined
+  /** The last progress while the client could not take more. */
+  #progress: object | undefined
+  #closed = false
+
+  /** @throws IncipitError `closed` */
+  constructor(options: ConversationOptions) {
+    const { engine, outbox, cacheSalt } = options
+    this.#options = options
+    this.#engine = engine
+    this.#outbox = outbox
+    this.#next = new Reply(outbox)
+    this.#defaults = { ...defaultSettings, raw: !engine.info.hasChatTemplate }
+    this.#settings = this.#defaults
+    this.#input = engine.open({
+      ...inputOptions(this.#settings, this.#seed),
+      ...(cacheSalt === undefined ? {} : { cacheSalt }),
+      onProgress: (progress) => this.#tellProgress(progress),
+      onGhost: (event) => this.#tellGhost(event),
+    })
+    outbox.send('session.created', { session: this.#card })
+  }
+
+  readonly #id = newId('sess')
+
+  /** Whether a response is being made. */
+  get responding(): boolean {
+    return this.#running !== undefined
+  }
+
+  /** @throws IncipitError and ServerError, to be told to the client; the conversation goes on */
+  handle(event: ClientEvent): void {
+    switch (event.type) {
+      case 'session.update':
+        this.#update(updated(this.#settings, event.session, this.#defaults))
+        this.#outbox.send('session.updated', { session: this.#card })
+        return
+      case 'input_text.append':
+        this.#bound(this.#input.text.length + event.text.length, 'text')
+        this.#input.append(event.text)
+        return
+      case 'input_text.replace':
+        this.#bound(event.base + event.text.length, 'text')
+        this.#input.replace(event.base, event.text)
+        return
+      case 'input_text.clear':
+        this.#input.clear()
+        return
+      case 'input_text.commit':
+        if (this.#running) throw invalid('type', 'a response is being made: wait for response.done, or cancel it')
+        this.#input.commit()
+        return
+      case 'response.create':
+        this.#respond(event)
+        return
+      case 'response.cancel':
+        if (this.#running === undefined || (event.response_id ?? this.#running.id) !== this.#running.id) {
+          throw invalid('response_id', 'there is no such response to cancel: it is done, or was never created')
+        }
+        this.#running.cancel()
+        return
+    }
+  }
+
+  /** Ends everything; nothing is sent any more. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#running?.cancel()
+    this.#input.close()
+  }
+
+  #update(settings: Settings): void {
+    if (!settings.raw && !this.#engine.info.hasChatTemplate) {
+      throw new IncipitError('chat_template', `${this.#engine.info.name} carries no chat template`, { param: 'raw' })
+    }
+    const former = this.#settings
+    const { instructions } = settings
+    if (instructions === former.instructions) {
+      this.#input.configure(inputOptions(settings, this.#seed))
+    } else {
+      const before = this.#input.messages
+      const turns = before.slice(former.instructions === null ? 0 : 1)
+      const messages = instructions === null ? turns : [{ role: 'system', content: instructions }, ...turns]
+      this.#bound(lengthOf(messages) - lengthOf(before) + this.#input.text.length, 'session.instructions')
+      try {
+        this.#input.configure({ ...inputOptions(settings, this.#seed), messages })
+      } catch (error) {
+        // The template takes no such conversation: everything stays as it was.
+        this.#input.configure({ ...inputOptions(former, this.#seed), messages: before })
+        throw error
+      }
+    }
+    this.#settings = settings
+  }
+
+  #respond(event: ClientEvent & { type: 'response.create' }): void {
+    if (this.#running) throw invalid('type', `the response ${this.#running.id} is not done: one at a time`)
+    const { raw } = this.#settings
+    if (raw ? this.#input.text === '' : this.#input.messages.length === 0) {
+      const missing = raw ? 'the text is empty' : 'the conversation is empty: commit a text first'
+      throw invalid('type', `there is nothing to answer: ${missing}`)
+    }
+    const reply = this.#next
+    const generation = this.#input.respond(
+      event.response ? requestOptions(forResponse(this.#settings, event.response), this.#seed) : {},
+    )
+    this.#next = new Reply(this.#outbox)
+    this.#running = { id: reply.id, cancel: () => generation.cancel() }
+    reply.created()
+    void this.#tell(reply, generation, event.event_id ?? null)
+  }
+
+  async #tell(reply: Reply, generation: ReturnType<ServedInput['respond']>, eventId: string | null): Promise<void> {
+    try {
+      await reply.tell(generation, (status) => {
+        this.#turnOver()
+        // What was said before it was interrupted is part of the conversation; of a finished reply the engine sees to it.
+        if (status === 'cancelled' && reply.text !== '' && !this.#closed && !this.#settings.raw) {
+          this.#input.add({ role: 'assistant', content: reply.text })
+        }
+      })
+    } catch (error) {
+      this.#turnOver()
+      if (this.#closed) return
+      this.#options.report(error)
+      this.#outbox.send('error', { error: { ...errorAnswer(error).body.error, event_id: eventId } })
+      reply.done('failed', null)
+    }
+  }
+
+  /** The response is over: the next one has a seed of its own. */
+  #turnOver(): void {
+    this.#running = undefined
+    this.#seed = randomInt(SEEDS)
+    if (this.#closed || this.#settings.seed !== null) return
+    this.#input.configure({ seed: this.#seed })
+  }
+
+  /** @throws IncipitError `invalid_request` when the open text may not become this long */
+  #bound(length: number, param: string): void {
+    const { textLimit } = this.#options
+    if (lengthOf(this.#input.messages) + length <= textLimit) return
+    throw invalid(param, `the conversation would be longer than ${textLimit} UTF-16 units`)
+  }
+
+  #tellProgress(progress: object): void {
+    if (this.#progress === undefined && this.#outbox.full) {
+      void this.#outbox.drained().then(() => {
+        const last = this.#progress
+        this.#progress = undefined
+        if (last) this.#outbox.send('input_text.progress', last)
+      })
+    }
+    if (this.#outbox.full) this.#progress = progress
+    else this.#outbox.send('input_text.progress', progress)
+  }
+
+  #tellGhost(event: ProvisionalEvent): void {
+    if (this.#settings.provisional) this.#next.ghost(event)
+  }
+
+  get #card(): object {
+    return { id: this.#id, object: 'realtime.session', model: this.#options.model, ...this.#settings }
+  }
+}
+
+function invalid(param: string, message: string): IncipitError {
+  return new IncipitError('invalid_request', message, { param })
+}
+
+function lengthOf(messages: readonly ChatMessage[]): number {
+  return messages.reduce((sum, { content }) => sum + content.length, 0)
+}
+

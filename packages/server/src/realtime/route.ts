@@ -1,0 +1,92 @@
+import websocket from '@fastify/websocket'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { errorAnswer, ServerError } from '../errors.ts'
+import type { ServedEngine } from '../run.ts'
+import { Connection, closeCodes, defaultOptions, type RealtimeOptions } from './connection.ts'
+import { chooseProtocol, isSameOrigin, REALTIME_PATH } from './handshake.ts'
+
+export interface RealtimeRoute extends RealtimeOptions {
+  engine: ServedEngine
+  /** What the API calls the model. */
+  model: string
+  /** Pages of any origin may connect. */
+  cors: boolean
+  /** Most text of a conversation, in UTF-16 units. */
+  textLimit: number
+  /** Only conversations with the same salt share computed rows. */
+  cacheSalt?: string
+  report: (request: FastifyRequest, error: unknown) => void
+}
+
+/** Largest client event, in bytes. Longer texts come in several. */
+const MAX_FRAME = 1024 * 1024
+
+/** Adds `/v1/realtime`; see `docs/realtime.md`. Closing the app ends its connections. */
+export function mountRealtime(app: FastifyInstance, options: RealtimeRoute): void {
+  const { engine, model, cors, textLimit, cacheSalt, report } = options
+  const connections = new Set<Connection>()
+
+  app.register(websocket, {
+    options: { maxPayload: MAX_FRAME, handleProtocols: chooseProtocol },
+    // What is malformed below the events (frames, UTF-8, size), the library answers with a close code.
+    errorHandler: (error, _socket, request) => report(request, new ServerError('bad_request', error.message)),
+    preClose(done) {
+      for (const connection of connections) connection.close(closeCodes.goingAway, 'the server is closing')
+      this.websocketServer.close()
+      done()
+    },
+  })
+
+  app.register(async (scope) => {
+    scope.route({
+      method: 'GET',
+      url: REALTIME_PATH,
+      // Before the upgrade, while there still is a status to answer with.
+      onRequest: async (request, reply) => {
+        if (!request.ws) {
+          reply.header('upgrade', 'websocket')
+          throw new ServerError('bad_request', 'this is a WebSocket: connect to it with ws:// or wss://')
+        }
+        if (engine.open === undefined) throw new ServerError('unsupported', 'this server cannot stream input')
+        if (cors || isSameOrigin(request.headers)) return
+        const message = `pages of ${request.headers.origin} may not connect; the server's option "cors" allows it`
+        throw new ServerError('unsupported', message, { param: 'origin' })
+      },
+      handler: () => {},
+      wsHandler: (socket, request) => {
+        const tell = (error: unknown) => report(request, error)
+        const { info } = engine
+        const open = engine.open!.bind(engine)
+        try {
+          const connection = new Connection(
+            socket,
+            {
+              engine: { info, open },
+              model,
+              textLimit,
+              report: tell,
+              ...(cacheSalt === undefined ? {} : { cacheSalt }),
+            },
+            { ...defaultOptions, ...boundsOf(options) },
+          )
+          connections.add(connection)
+          socket.once('close', () => connections.delete(connection))
+        } catch (error) {
+          tell(error)
+          socket.close(closeCodes.internal, errorAnswer(error).body.error.message.slice(0, MAX_REASON))
+        }
+      },
+    })
+  })
+}
+
+/** A close frame holds 125 bytes, two of them the code; this is safe for any text of ours. */
+const MAX_REASON = 100
+
+function boundsOf({ idleTimeout, pingInterval, drainTimeout }: RealtimeOptions): RealtimeOptions {
+  return {
+    ...(idleTimeout === undefined ? {} : { idleTimeout }),
+    ...(pingInterval === undefined ? {} : { pingInterval }),
+    ...(drainTimeout === undefined ? {} : { drainTimeout }),
+  }
+}
