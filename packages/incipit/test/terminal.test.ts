@@ -150,7 +150,20 @@ describe('incipit run on a terminal', { skip: noTmux || missing(smol) }, () => {
 
   it('ends with the text that a pipe gets, and the summary on a line of its own', async (test) => {
     const prompt = `${'The old man sat by the river and watched the boats go by. '.repeat(20)}What did he watch?`
-    const args = ['run', '--model', smol, '-n', '12', '--policy', 'provisional', '--min-stability', '0', prompt]
+    const args = [
+      'run',
+      '--model',
+      smol,
+      '--threads',
+      '1',
+      '-n',
+      '8',
+      '--policy',
+      'provisional',
+      '--min-stability',
+      '0',
+      prompt,
+    ]
     const { stdout } = await incipit(args)
     const { shows } = await terminal(test, 60, 20, command(...args))
     const screen = await shows(/first word: .*drafts: /)
@@ -160,7 +173,7 @@ describe('incipit run on a terminal', { skip: noTmux || missing(smol) }, () => {
   })
 
   it('restores the terminal on Ctrl-C', async (test) => {
-    const args = command('run', '--model', smol, '-n', '2000', 'Tell me a long story about a dragon.')
+    const args = command('run', '--model', smol, '--threads', '1', '-n', '2000', 'Tell me a long story about a dragon.')
     const script = `stty -a > before; ${args}; echo "code $?"; stty -a > after; cmp before after && echo same modes`
     const folder = await temporary(test)
     const { keys, shows } = await terminal(test, 60, 20, `cd ${shell(folder)}; trap : INT; ${script}`)

@@ -22,7 +22,7 @@ export async function loadSkimCalibration(cacheDir: string, hash: string): Promi
   return (await readJson<SkimCalibration>(skimPath(cacheDir, hash))) ?? defaultSkimCalibration
 }
 
-/** Where `incipit tune --skim` writes. */
+/** Where `incipit tune --skim` writes. Another version of looks has another name. */
 export function skimPath(cacheDir: string, hash: string): string {
-  return join(derivedDir(cacheDir, hash), 'skim.json')
+  return join(derivedDir(cacheDir, hash), 'skim-v2.json')
 }

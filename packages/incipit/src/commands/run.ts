@@ -47,6 +47,7 @@ export function addRun(program: Command): void {
     .option('--raw', 'continue the prompt as it is, without the chat template')
     .option('--json', 'print one event per line')
     .option('--cut <layers>', 'auto, none, or layers to cut before, such as 8 or 8,16 (default: auto)', cut)
+    .option('--threads <n>', 'compute threads (default: all cores)', integer(1))
     .option('--no-speculation', 'let nobody guess ahead')
     .action(run)
 }
