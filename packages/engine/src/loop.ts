@@ -160,6 +160,7 @@ export class Loop {
       this.stats.steps++
       this.stats.decodeMs += ms
       if (result === 'done') {
+        this.stats.rows += rowsOf(step)
         this.#cost.observe(step.stage, rowsOf(step), ms)
         this.core.ran(step)
         return true

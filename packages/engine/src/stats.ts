@@ -12,6 +12,8 @@ export interface EngineStats {
   rejected: number
   retracted: number
   steps: number
+  /** Rows that were run, in all stages: what was kept and what was rolled back. */
+  rows: number
   /** Milliseconds inside native decodes, and in our own code between two of them while there was work. */
   decodeMs: number
   overheadMs: number
@@ -30,6 +32,7 @@ export function emptyStats(): EngineStats {
     rejected: 0,
     retracted: 0,
     steps: 0,
+    rows: 0,
     decodeMs: 0,
     overheadMs: 0,
   }

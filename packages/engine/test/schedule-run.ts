@@ -46,7 +46,7 @@ interface Request extends Arrival {
   /** Prompt and reply by sequential decoding. */
   readonly expected: readonly number[]
   sequence?: Sequence
-  text?: Sequence
+  text?: Sequence | undefined
   fork?: Sequence
   forkTokens: number[]
   looked: boolean
@@ -94,6 +94,7 @@ class Run {
     // The clock also ticks when nothing can run, so that late arrivals come.
     for (let clock = 0; this.#requests.some(({ over }) => over === 'no'); clock++) {
       assert.ok(this.#steps <= bound, `not finished after ${bound} steps`)
+      assert.ok(clock <= bound + 100, 'somebody waits for ever')
       this.#type(clock)
       this.#arrive(clock)
       this.#cancel(clock, false)
@@ -160,7 +161,7 @@ class Run {
       assert.equal(sequence !== undefined, free > 0)
       if (text && (sequence === undefined || !request.keep)) {
         this.#core.remove(text)
-        delete request.text
+        request.text = undefined
       }
       if (sequence === undefined) return
       request.sequence = sequence
@@ -174,12 +175,17 @@ class Run {
     for (const request of this.#active()) {
       const { cancel } = request
       if (cancel === undefined || cancel.during !== during || request.arrived! + cancel.after > clock) continue
-      request.over = 'cancelled'
-      this.#core.remove(request.sequence!)
+      this.#over(request, 'cancelled')
       // A second time, as an engine does that is told twice.
       this.#core.remove(request.sequence!)
       assert.equal(this.#core.has(request.sequence!), false)
     }
+  }
+
+  #over(request: Request, how: 'finished' | 'cancelled'): void {
+    request.over = how
+    this.#core.remove(request.sequence!)
+    if (request.text) this.#core.remove(request.text)
   }
 
   #speculate(request: Request): void {
@@ -254,8 +260,7 @@ class Run {
       assert.equal(verdict, guess === undefined ? 'extended' : guess === token ? 'confirmed' : 'replaced')
       if (sequence.committed - sequence.prompt < request.reply) continue
       assert.deepEqual(sequence.tokens.slice(0, sequence.committed), request.expected)
-      request.over = 'finished'
-      this.#core.remove(sequence)
+      this.#over(request, 'finished')
       return
     }
   }

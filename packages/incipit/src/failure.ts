@@ -26,7 +26,7 @@ export function reportFailure(error: unknown): void {
   for (let cause = error; cause instanceof Error; cause = cause.cause) process.stderr.write(`${cause.stack}\n`)
 }
 
-export function failureLine(error: unknown): string {
+function failureLine(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   // By shape and not by class: importing the engine here would make `--help` wait for its native library.
   const code = 'code' in error && typeof error.code === 'string' ? error.code : 'internal_error'

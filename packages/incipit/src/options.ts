@@ -56,7 +56,7 @@ export function engineOptions({ cut, context, parallel, threads }: EngineFlags):
 }
 
 /** INCIPIT_DEBUG=1 shows stacks and the engine's log. */
-export function debugging(): boolean {
+function debugging(): boolean {
   return process.env.INCIPIT_DEBUG === '1'
 }
 

@@ -7,7 +7,7 @@ import { addServe } from './commands/serve.ts'
 import { addTune } from './commands/tune.ts'
 
 /** The version of this package, e.g. `0.1.0`. */
-export function version(): string {
+function version(): string {
   const path = new URL('../package.json', import.meta.url)
   return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version
 }

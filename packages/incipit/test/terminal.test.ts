@@ -149,7 +149,7 @@ describe('incipit run on a terminal', { skip: noTmux || missing(smol) }, () => {
     shell('env', ...Object.entries(environment).map(([k, v]) => `${k}=${v}`), process.execPath, main, ...args)
 
   it('ends with the text that a pipe gets, and the summary on a line of its own', async (test) => {
-    const prompt = `${'The old man sat by the river and watched the boats go by. '.repeat(20)}What did he watch?`
+    const prompt = `${'The old man sat by the river and watched the boats go by. '.repeat(16)}What did he watch?`
     const args = [
       'run',
       '--model',

@@ -4,5 +4,6 @@
  * @module
  */
 export { type ServerErrorCode, serverErrorCodes } from './errors.ts'
-export type { ServedEngine } from './run.ts'
+export type { RealtimeOptions } from './realtime/connection.ts'
+export type { ServedEngine, ServedInput } from './run.ts'
 export { createServer, type ServerOptions } from './server.ts'

@@ -9,8 +9,6 @@ interface PrefillOptions {
   engine: ServedEngine
   /** The name of the loaded model. */
   model: string
-  /** Only requests with the same salt share computed rows. */
-  cacheSalt?: string
 }
 
 /**
@@ -20,7 +18,7 @@ interface PrefillOptions {
  * @throws as `/v1/chat/completions`, and ServerError `unsupported` where the engine cannot
  */
 export async function prefill(
-  { engine, model, cacheSalt }: PrefillOptions,
+  { engine, model }: PrefillOptions,
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
@@ -31,13 +29,12 @@ export async function prefill(
     engine.info,
   )
   const client = watchClient(request)
-  const shared = { signal: client.signal, ...(cacheSalt === undefined ? {} : { cacheSalt }) }
   try {
     let promptTokens = 0
     let cachedTokens = 0
     // One after the other: prompts of one request often begin the same way.
     for (const prompt of prompts) {
-      const done = await engine.prefill({ ...prompt, ...shared })
+      const done = await engine.prefill({ ...prompt, signal: client.signal })
       client.signal.throwIfAborted()
       promptTokens += done.promptTokens
       cachedTokens += done.cachedTokens

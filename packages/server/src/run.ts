@@ -20,6 +20,17 @@ export type ServedInput = Pick<
   'text' | 'messages' | 'configure' | 'append' | 'replace' | 'clear' | 'commit' | 'add' | 'respond' | 'close'
 >
 
+/** The same engine, whose rows are shared only between requests with this salt. */
+export function salted(engine: ServedEngine, cacheSalt: string): ServedEngine {
+  const { open, prefill } = engine
+  return {
+    info: engine.info,
+    generate: (request) => engine.generate({ ...request, cacheSalt }),
+    ...(open && { open: (options) => open.call(engine, { ...options, cacheSalt }) }),
+    ...(prefill && { prefill: (request) => prefill.call(engine, { ...request, cacheSalt }) }),
+  }
+}
+
 type Events = AsyncIterable<GenerateEvent>
 
 /**

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Log } from '@incipit/engine'
@@ -18,7 +18,12 @@ import { allowAnyOrigin } from './cors.ts'
 import { errorAnswer, ServerError } from './errors.ts'
 import { chatFormat, completionFormat } from './format.ts'
 import { planChat, planCompletion } from './plan.ts'
-import type { ServedEngine } from './run.ts'
+import { prefill } from './prefill.ts'
+import type { RealtimeOptions } from './realtime/connection.ts'
+import { authorizationOf, isWebSocketUpgrade, REALTIME_PATH } from './realtime/handshake.ts'
+import { mountRealtime } from './realtime/route.ts'
+import { type ServedEngine, salted } from './run.ts'
+import { type StreamedBodies, streamedBodies } from './upload-route.ts'
 import { validate } from './validate.ts'
 
 export interface ServerOptions {
@@ -30,6 +35,8 @@ export interface ServerOptions {
   bodyLimit?: number
   /** Let pages of any origin call the API. Default false: then a browser keeps foreign pages out. */
   cors?: boolean
+  /** Bounds of `/v1/realtime` connections. */
+  realtime?: RealtimeOptions
   log?: Log
 }
 
@@ -47,16 +54,20 @@ const REQUEST_TIMEOUT = 120_000
  * const server = createServer(await Engine.load('model.gguf'))
  * await server.listen({ host: '127.0.0.1', port: 8080 })
  */
-export function createServer(engine: ServedEngine, options: ServerOptions = {}): FastifyInstance {
+export function createServer(loaded: ServedEngine, options: ServerOptions = {}): FastifyInstance {
+  // Who has no key must not learn from an answer's speed what those with one have asked: the key is the namespace.
+  const engine = options.apiKey === undefined ? loaded : salted(loaded, hash(options.apiKey))
   const model = options.modelName ?? engine.info.name
+  const bodyLimit = options.bodyLimit ?? DEFAULT_BODY_LIMIT
   const log: Log = options.log ?? (() => {})
   const started = Math.floor(Date.now() / 1000)
 
   const app = Fastify({
-    bodyLimit: options.bodyLimit ?? DEFAULT_BODY_LIMIT,
+    bodyLimit,
     requestTimeout: REQUEST_TIMEOUT,
     // A stream may go on for minutes; who closes the server does not mean to wait for it.
     forceCloseConnections: true,
+    http: { shouldUpgradeCallback: isWebSocketUpgrade },
     genReqId: () => `req_${randomUUID().replaceAll('-', '')}`,
     clientErrorHandler: answerSocket,
     frameworkErrors: (error, request, reply) => answerError(error, request, reply),
@@ -72,7 +83,10 @@ export function createServer(engine: ServedEngine, options: ServerOptions = {}):
   if (options.apiKey !== undefined) {
     const check = bearer(options.apiKey)
     app.addHook('onRequest', async (request) => {
-      if (request.routeOptions.url !== '/health') check(request)
+      const { headers, routeOptions } = request
+      const authorization = routeOptions.url === REALTIME_PATH ? authorizationOf(headers) : headers.authorization
+      if (authorization !== undefined) headers.authorization = authorization
+      if (routeOptions.url !== '/health') check(request)
     })
   }
 
@@ -105,25 +119,47 @@ export function createServer(engine: ServedEngine, options: ServerOptions = {}):
     throw new IncipitError('model_not_found', `the model ${JSON.stringify(id)} is not served here`, { param: 'model' })
   })
 
-  route(app, 'POST', '/v1/chat/completions', (request, reply) => {
+  const bodies = streamedBodies(engine)
+  const chat: RouteHandlerMethod = (request, reply) => {
     const plan = planChat(validate(chatBody, request.body))
     const format = chatFormat({ model, includeUsage: plan.includeUsage })
-    return complete(engine, plan, format, request, reply, (error) => report(request, error))
-  })
+    return complete(bodies.engineFor(request), plan, format, request, reply, (error) => report(request, error))
+  }
+  route(app, 'POST', '/v1/chat/completions', chat, bodies.hooks)
   route(app, 'POST', '/v1/completions', (request, reply) => {
     const plan = planCompletion(validate(completionBody, request.body), engine.info)
     const format = completionFormat({ model, includeUsage: plan.includeUsage })
     return complete(engine, plan, format, request, reply, (error) => report(request, error))
   })
 
+  route(app, 'POST', '/v1/prefill', (request, reply) => prefill({ engine, model }, request, reply))
+
+  mountRealtime(app, { engine, model, cors: options.cors ?? false, textLimit: bodyLimit, report, ...options.realtime })
+  refuseOthers(app, 'GET', REALTIME_PATH)
+
   return app
+}
+
+function hash(text: string): string {
+  return createHash('sha256').update(text).digest('base64url')
 }
 
 const methods: HTTPMethods[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 
 /** Registers a route, and for its other methods an answer that says which one it has. */
-function route(app: FastifyInstance, method: 'GET' | 'POST', url: string, handler: RouteHandlerMethod): void {
-  app.route({ method, url, handler })
+function route(
+  app: FastifyInstance,
+  method: 'GET' | 'POST',
+  url: string,
+  handler: RouteHandlerMethod,
+  hooks: StreamedBodies['hooks'] = {},
+): void {
+  app.route({ method, url, handler, ...hooks })
+  refuseOthers(app, method, url)
+}
+
+/** Answers the other methods of a route with the one it has. */
+function refuseOthers(app: FastifyInstance, method: 'GET' | 'POST', url: string): void {
   const allowed = method === 'GET' ? 'GET, HEAD' : method
   app.route({
     method: methods.filter((other) => other !== method),

@@ -50,15 +50,14 @@ export class ArrivingMessages {
     if (!isObject(message)) return undefined
     // Most clients send the role first. A text whose role is not known yet is most likely the user's; if not, the work
     // ahead was in vain.
-    const candidate = { role: 'user', ...message }
+    const candidate: Record<string, unknown> = { role: 'user', ...message }
     const partial = this.#partial
     if (partial?.depth === CONTENT_DEPTH) candidate.content = partial.text
-    else if (partial && Array.isArray(candidate.content)) {
-      const last: unknown = candidate.content.at(-1)
-      candidate.content = [
-        ...candidate.content.slice(0, -1),
-        { type: 'text', ...(isObject(last) ? last : {}), text: partial.text },
-      ]
+    else if (Array.isArray(candidate.content)) {
+      const parts: unknown[] = candidate.content
+      const last = parts.at(-1)
+      const text = partial === undefined ? {} : { text: partial.text }
+      candidate.content = [...parts.slice(0, -1), { type: 'text', ...(isObject(last) ? last : {}), ...text }]
     }
     return checked([candidate])?.[0]
   }

@@ -20,14 +20,14 @@ function stages(info: ModelInfo, cut: ServeConfig['cut']): string {
   return `1, layers ${ranges[0]} (${whyWhole(info, cut)})`
 }
 
-/** Why a model runs as one stage. */
-export function whyWhole(info: ModelInfo, cut: ServeConfig['cut']): string {
+// Why a model runs as one stage.
+function whyWhole(info: ModelInfo, cut: ServeConfig['cut']): string {
   if (info.cutRefused !== undefined) return `not cut: ${info.cutRefused}`
   if (cut === 'none') return 'not cut: --cut none'
   return 'not cut: no fitted exit of this model pays; see `incipit tune --exit`'
 }
 
-export function proposers(info: ModelInfo): string {
+function proposers(info: ModelInfo): string {
   const names = Object.keys(info.proposers) as ProposerName[]
   const on = names.filter((name) => info.proposers[name].available)
   const off = names.filter((name) => !info.proposers[name].available)
@@ -36,7 +36,7 @@ export function proposers(info: ModelInfo): string {
 }
 
 /** A request that works when pasted: a conversation, or for a model without a chat template the beginning of a text. */
-export function curl(info: ModelInfo, address: string, apiKey: string | undefined, showKey: boolean): string {
+function curl(info: ModelInfo, address: string, apiKey: string | undefined, showKey: boolean): string {
   const [route, body] = info.hasChatTemplate
     ? [
         'chat/completions',

@@ -9,8 +9,7 @@ import { fileURLToPath } from 'node:url'
 export const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
 /** The folder of models for the tests: INCIPIT_MODELS, else `../shared/models` beside the repository root. */
-export const store =
-  process.env.INCIPIT_MODELS ?? fileURLToPath(new URL('../../../../../shared/models', import.meta.url))
+const store = process.env.INCIPIT_MODELS ?? fileURLToPath(new URL('../../../../../shared/models', import.meta.url))
 
 /** A model of 260 thousand parameters without a chat template: loads in milliseconds. */
 export const stories = 'stories260K'

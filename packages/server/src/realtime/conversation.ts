@@ -13,8 +13,6 @@ export interface ConversationOptions {
   outbox: Outbox
   /** What the API calls the model. */
   model: string
-  /** Only conversations with the same salt share computed rows. */
-  cacheSalt?: string
   /** Most text of the conversation and its open message together, in UTF-16 units. */
   textLimit: number
   /** A response could not be made; the client was told. */
@@ -42,7 +40,7 @@ export class Conversation {
 
   /** @throws IncipitError `closed` */
   constructor(options: ConversationOptions) {
-    const { engine, outbox, cacheSalt } = options
+    const { engine, outbox } = options
     this.#options = options
     this.#engine = engine
     this.#outbox = outbox
@@ -51,7 +49,6 @@ export class Conversation {
     this.#settings = this.#defaults
     this.#input = engine.open({
       ...inputOptions(this.#settings, this.#seed),
-      ...(cacheSalt === undefined ? {} : { cacheSalt }),
       onProgress: (progress) => this.#tellProgress(progress),
       onGhost: (event) => this.#tellGhost(event),
     })
@@ -209,4 +206,3 @@ function invalid(param: string, message: string): IncipitError {
 function lengthOf(messages: readonly ChatMessage[]): number {
   return messages.reduce((sum, { content }) => sum + content.length, 0)
 }
-

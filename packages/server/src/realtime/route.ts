@@ -13,8 +13,6 @@ export interface RealtimeRoute extends RealtimeOptions {
   cors: boolean
   /** Most text of a conversation, in UTF-16 units. */
   textLimit: number
-  /** Only conversations with the same salt share computed rows. */
-  cacheSalt?: string
   report: (request: FastifyRequest, error: unknown) => void
 }
 
@@ -23,7 +21,7 @@ const MAX_FRAME = 1024 * 1024
 
 /** Adds `/v1/realtime`; see `docs/realtime.md`. Closing the app ends its connections. */
 export function mountRealtime(app: FastifyInstance, options: RealtimeRoute): void {
-  const { engine, model, cors, textLimit, cacheSalt, report } = options
+  const { engine, model, cors, textLimit, report } = options
   const connections = new Set<Connection>()
 
   app.register(websocket, {
@@ -60,13 +58,7 @@ export function mountRealtime(app: FastifyInstance, options: RealtimeRoute): voi
         try {
           const connection = new Connection(
             socket,
-            {
-              engine: { info, open },
-              model,
-              textLimit,
-              report: tell,
-              ...(cacheSalt === undefined ? {} : { cacheSalt }),
-            },
+            { engine: { info, open }, model, textLimit, report: tell },
             { ...defaultOptions, ...boundsOf(options) },
           )
           connections.add(connection)
