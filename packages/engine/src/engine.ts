@@ -26,6 +26,9 @@ export interface Generation extends AsyncIterable<GenerateEvent> {
   cancel(): void
 }
 
+// More than any vocabulary needs on average.
+const charactersPerToken = 16
+
 /**
  * Runs one model for any number of requests at once.
  *
@@ -125,6 +128,9 @@ export class Engine implements AsyncDisposable {
   }
 
   readonly #inputHost: InputHost = {
+    check: (raw) => {
+      if (!raw) void this.#template
+    },
     openTokens: (messages, text, raw) => this.#openTokens(messages, text, raw),
     prepare: (request, text, emit) => this.#flight(request, emit, text),
     start: (flight) => this.#loop.submit(flight),
@@ -249,11 +255,14 @@ export class Engine implements AsyncDisposable {
   #openTokens(messages: readonly ChatMessage[], text: string, raw: boolean): readonly number[] {
     const vocab = this.#vocab
     const addBos = vocab.addsBos
-    if (raw) return vocab.tokenize(text, { addBos }).slice(0, -1)
+    // What lies beyond the context is not computed, so it need not be tokenised at every keystroke.
+    const most = this.info.contextLength * charactersPerToken
+    if (raw) return vocab.tokenize(text.slice(0, most), { addBos }).slice(0, -1)
     const tail = this.#template.openTail([...messages, { role: 'user', content: text || 'x' }])
     // A template that rewrites content cannot be computed ahead.
     if (tail === undefined) return []
-    return vocab.tokenize(tail.before + (text === '' ? '' : tail.content), { special: true, addBos }).slice(0, -1)
+    const whole = tail.before + (text === '' ? '' : tail.content)
+    return vocab.tokenize(whole.slice(0, most), { special: true, addBos }).slice(0, -1)
   }
 
   get #vocab() {

@@ -30,6 +30,8 @@ const defaultReplyBudget = 24
 
 /** What a session needs of its engine. */
 export interface InputHost {
+  /** Throws where such a session is impossible: a conversation needs a chat template. */
+  check(raw: boolean): void
   /** Tokens of the text so far, without what the template puts after it. */
   openTokens(messages: readonly ChatMessage[], text: string, raw: boolean): readonly number[]
   /** Builds a request without starting it. */
@@ -77,7 +79,11 @@ export class InputSession implements Disposable {
     this.#host = host
     this.#options = { ...options }
     this.#messages = [...(options.messages ?? [])]
-    this.#open = openText(options.cacheSalt ?? '', { onProgress: () => this.#progress() })
+    this.#open = openText(options.cacheSalt ?? '', {
+      wanted: () => this.#host.openTokens(this.#messages, this.#text, this.#options.raw ?? false),
+      onProgress: () => this.#progress(),
+    })
+    this.#host.check(this.#options.raw ?? false)
     this.#follow()
   }
 
@@ -218,10 +224,12 @@ export class InputSession implements Disposable {
   /** Passes events on and puts the finished reply into the conversation. */
   #joining(push: (event: GenerateEvent) => void): (event: GenerateEvent) => void {
     let reply = ''
+    // Messages that are added while it is made come after it.
+    const place = this.#messages.length
     return (event) => {
       if (event.type === 'delta') reply += event.text
       if (event.type === 'done' && !this.#closed && !this.#options.raw && event.finishReason !== 'cancelled') {
-        this.#messages.push({ role: 'assistant', content: reply })
+        this.#messages.splice(place, 0, { role: 'assistant', content: reply })
         this.#follow()
       }
       push(event)
@@ -242,7 +250,6 @@ export class InputSession implements Disposable {
 
   #follow(): void {
     if (this.#closed || (this.#options.speculate ?? 'prefill') === 'off') return
-    this.#open.tokens = this.#host.openTokens(this.#messages, this.#text, this.#options.raw ?? false)
     this.#host.follow(this.#open)
   }
 
@@ -264,17 +271,19 @@ export class InputSession implements Disposable {
   #begin(): void {
     const messages: ChatMessage[] = [...this.#messages, { role: 'user', content: this.#text }]
     const request = { ...this.#request({}), ...(this.#options.raw ? {} : { messages }) }
-    const events: GenerateEvent[] = []
-    const ahead: Ahead = {
-      flight: this.#host.prepare(request, this.#open, (event) => this.#aheadEvent(ahead, event)),
-      key: keyOf(request),
-      events,
-      ghost: '',
-      sink: undefined,
+    const emit = (event: GenerateEvent) => this.#aheadEvent(ahead, event)
+    let flight: Flight
+    try {
+      flight = this.#host.prepare(request, this.#open, emit)
+    } catch (error) {
+      // Too long, or refused by the template: `respond` will say so, if it comes to that.
+      if (error instanceof IncipitError) return
+      throw error
     }
+    const ahead: Ahead = { flight, key: keyOf(request), events: [], ghost: '', sink: undefined }
     // A look ahead is for somebody who waits.
-    ahead.flight.looks = []
-    ahead.flight.ahead = {
+    flight.looks = []
+    flight.ahead = {
       budget: this.#options.replyBudget ?? defaultReplyBudget,
       dropped: () => {
         if (this.#ahead !== ahead) return
@@ -283,7 +292,7 @@ export class InputSession implements Disposable {
       },
     }
     this.#ahead = ahead
-    this.#host.start(ahead.flight)
+    this.#host.start(flight)
   }
 
   #aheadEvent(ahead: Ahead, event: GenerateEvent): void {
@@ -309,7 +318,7 @@ export class InputSession implements Disposable {
       rev: ++this.#ghostRev,
       base: 0,
       text,
-      tokens: ahead.flight.reply.timings.predictedN,
+      tokens: text === '' ? 0 : ahead.flight.reply.timings.predictedN,
       // The full model said it; only the input may still change.
       stability: text === '' ? 0 : 1,
       source: 'input',

@@ -69,7 +69,7 @@ export class Loop {
   /** Queues a request. */
   submit(flight: Flight): void {
     this.#waiting.push(flight)
-    if (flight.ahead === undefined) this.#interruptBackground()
+    if (flight.ahead === undefined) this.#interruptBackground(flight)
     this.#start()
   }
 
@@ -77,7 +77,7 @@ export class Loop {
   adopt(flight: Flight): void {
     flight.ahead = undefined
     flight.reply.restart()
-    this.#interruptBackground()
+    this.#interruptBackground(flight)
     if (flight.sequence) {
       if (flight.text) this.#evict(flight.text)
       flight.sequence.background = false
@@ -246,6 +246,7 @@ export class Loop {
   #revise(): void {
     for (const text of this.#texts) {
       if (!text.changed) continue
+      text.tokens = wantedTokens(text)
       const room = this.#loaded.cells - this.#cellsUsed() + (text.sequence?.tokens.length ?? 0)
       if (text.sequence === undefined && (this.core.freeSlots <= 2 || room < leastShared)) continue
       text.sequence ??= this.core.open()
@@ -272,9 +273,15 @@ export class Loop {
     return used
   }
 
-  /** New work must not wait for a step that is only background work. */
-  #interruptBackground(): void {
-    if (this.#step?.rows.every(({ sequence }) => sequence.background)) this.#loaded.device.abort()
+  /** New work must not wait for a step that is only background work, unless that is the beginning of the new work. */
+  #interruptBackground(flight: Flight): void {
+    const useful = ({ sequence, to }: Rows) =>
+      (sequence === flight.sequence || sequence === flight.text?.sequence) &&
+      commonPrefix(sequence.tokens, flight.prompt) >= to
+    const rows = this.#step?.rows ?? []
+    if (rows.length > 0 && rows.every(({ sequence }) => sequence.background) && !rows.some(useful)) {
+      this.#loaded.device.abort()
+    }
   }
 
   // --- after a step -----------------------------------------------------------------------------------------------
@@ -421,5 +428,14 @@ export class Loop {
       }
       this.core.remove(sequence)
     }
+  }
+}
+
+/** A text that cannot be tokenised (its template refuses it) is not computed ahead; the request itself will say why. */
+function wantedTokens(text: OpenText): readonly number[] {
+  try {
+    return text.wanted()
+  } catch {
+    return []
   }
 }

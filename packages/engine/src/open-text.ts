@@ -7,9 +7,11 @@ import type { Sequence } from './flow/sequence.ts'
 export interface OpenText {
   /** Only requests of the same namespace share its rows. */
   readonly salt: string
-  /** What shall be computed. */
+  /** What shall be computed. Asked once before a step, however often the text changed since the last one. */
+  readonly wanted: () => readonly number[]
+  /** What was wanted when it was last asked. */
   tokens: readonly number[]
-  /** The sequence has to follow `tokens` before the next step. */
+  /** The sequence has to follow before the next step. */
   changed: boolean
   /** Undefined until there is a place for it, and after an eviction. */
   sequence: Sequence | undefined
@@ -21,9 +23,13 @@ export interface OpenText {
   readonly onProgress?: () => void
 }
 
-export function openText(salt: string, options: Partial<Pick<OpenText, 'transient' | 'onProgress'>> = {}): OpenText {
+export function openText(
+  salt: string,
+  options: Partial<Pick<OpenText, 'wanted' | 'transient' | 'onProgress'>> = {},
+): OpenText {
   return {
     salt,
+    wanted: () => [],
     tokens: [],
     changed: false,
     sequence: undefined,

@@ -14,10 +14,12 @@ import { Plain } from '../src/tune/plain.ts'
 
 /*
  * The promise of the engine on real weights: whatever speculates, the committed text is that of plain decoding, one
- * stage and one row at a time. Batches of other sizes run other kernels, whose logits differ in the last bits, so a text
- * may part where two tokens are nearly equal: there, and only there, another token must have been within `epsilon`.
+ * stage and one row at a time. Batches of other sizes run other kernels: between prompts run in one batch and in parts,
+ * the margins among this 4-bit model's five best tokens change by 0.16 in the median, 0.44 in the 95th percentile and
+ * 0.72 at most (120 rows against single ones). So a text may part where two tokens are nearly equal: there, and only
+ * there, another token must have been within `epsilon`.
  */
-const epsilon = 0.25
+const epsilon = 0.75
 const replyTokens = 24
 const prompts = 40
 const longestPrompt = 400

@@ -159,11 +159,12 @@ class Run {
       const options = { exits, background }
       const sequence = text ? this.#core.branch(text, request.prompt, options) : this.#core.add(request.prompt, options)
       assert.equal(sequence !== undefined, free > 0)
-      if (text && (sequence === undefined || !request.keep)) {
-        this.#core.remove(text)
-        request.text = undefined
+      if (text && sequence && !request.keep) this.#forget(request)
+      if (sequence === undefined) {
+        // Requests go before texts that are still being written.
+        for (const other of this.#requests) this.#forget(other)
+        return
       }
-      if (sequence === undefined) return
       request.sequence = sequence
       request.arrived = clock
       if (request.look) sequence.limit = Math.floor(request.look.at * request.prompt.length)
@@ -185,7 +186,12 @@ class Run {
   #over(request: Request, how: 'finished' | 'cancelled'): void {
     request.over = how
     this.#core.remove(request.sequence!)
+    this.#forget(request)
+  }
+
+  #forget(request: Request): void {
     if (request.text) this.#core.remove(request.text)
+    request.text = undefined
   }
 
   #speculate(request: Request): void {
@@ -293,7 +299,7 @@ class Run {
     const { batch, mixedPrompt } = this.#plan.limits
     let all = 0
     let bulk = 0
-    const ahead = rows.filter(({ sequence }) => sequence.background).length
+    const ahead = rows.filter(({ sequence: { background, parent } }) => background || parent?.background).length
     assert.ok(ahead === 0 || ahead === rows.length, 'background work beside other work')
     for (const { sequence, from, to, output } of rows) {
       assert.ok(from < to && output >= from && output <= to, 'rows or output out of order')
@@ -340,7 +346,7 @@ class Run {
 }
 
 /** A step as plain values, for comparison. */
-export function shape(step: Step | undefined) {
+function shape(step: Step | undefined) {
   return (
     step && { stage: step.stage, rows: step.rows.map(({ sequence, ...rows }) => ({ slot: sequence.slot, ...rows })) }
   )

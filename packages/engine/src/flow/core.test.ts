@@ -58,7 +58,7 @@ test('any schedule: committed tokens are those of sequential decoding, and no ro
       seen.steps += serve(schedule)
       seen.finished++
     }),
-    { numRuns: 6000, ...replay },
+    { numRuns: 5000, ...replay },
   )
   assert.ok(seen.steps > 10 * seen.finished, 'the schedules are too short to mean anything')
 })
@@ -190,4 +190,30 @@ test('without work there is no step, and a sequence can be removed at once', () 
   assert.equal(core.next(), undefined)
   core.remove(sequence)
   assert.deepEqual(calls, [`remove 0 ${sequence.slot} 0`])
+})
+
+test('a text that is revised keeps what agrees, and a reply branches off it without its last row', () => {
+  const { core, calls } = recorded({ stages: 2, slots: 2 })
+  const text = core.open()!
+  core.revise(text, [1, 2, 3, 4])
+  runAll(core)
+  core.revise(text, [1, 2, 9])
+  assert.deepEqual(text.computed, [2, 2])
+  assert.deepEqual(calls.splice(0), [`remove 0 ${text.slot} 2`, `remove 1 ${text.slot} 2`])
+  runAll(core)
+  const reply = core.branch(text, [1, 2, 9])!
+  assert.deepEqual(reply.computed, [2, 2], 'the last row has to run: its logits are wanted')
+  assert.equal(core.branch(text, [1]), undefined, 'no slot is left')
+  core.revise(text, [7])
+  assert.deepEqual(reply.tokens, [1, 2, 9])
+  assert.deepEqual(reply.computed, [2, 2])
+})
+
+test('a reply that shares nothing with the text starts from nothing', () => {
+  const { core, calls } = recorded()
+  const text = core.open()!
+  core.revise(text, [1, 2])
+  runAll(core)
+  assert.deepEqual(core.branch(text, [3, 4])!.computed, [0])
+  assert.deepEqual(calls, [])
 })

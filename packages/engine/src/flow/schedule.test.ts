@@ -16,6 +16,8 @@ interface State {
   computed: number[]
   limit?: number
   exits?: boolean
+  open?: boolean
+  background?: boolean
 }
 
 let orders = 0
@@ -132,4 +134,27 @@ test('an exit is asked after the last token only, where the sequence wants it an
 test('the rows of a tail that is longer than the batch come in order', () => {
   const tail = sequence({ prompt: 4, tokens: 12, committed: 5, computed: [4] })
   assert.equal(next([tail], { ...limits, batch: 3 }), '0: 0[4..7)+3')
+})
+
+test('background work waits for everything else, and then runs alone in small steps', () => {
+  const ahead = sequence({ order: 0, prompt: 50, computed: [0], background: true })
+  const prompt = sequence({ order: 1, prompt: 20, computed: [0] })
+  assert.equal(next([ahead, prompt]), '0: 1[0..20)+1')
+  assert.equal(next([ahead]), '0: 0[0..10)')
+  assert.equal(next([ahead], { ...limits, background: 30 }), '0: 0[0..30)')
+})
+
+test('a look of background work waits, too', () => {
+  const ahead = sequence({ prompt: 50, computed: [10], background: true, limit: 10 })
+  const fork = sequence({ kind: 'fork', parent: ahead, prompt: 13, computed: [10] })
+  const reply = sequence({ prompt: 4, tokens: 5, committed: 5, computed: [4] })
+  assert.equal(next([ahead, fork, reply]), '0: 2[4..5)+1')
+  ahead.background = false
+  assert.equal(next([ahead, fork, reply]), '0: 1[10..13)+1 2[4..5)+1')
+})
+
+test('no row of a text that is still being written has output', () => {
+  const text = { prompt: 0, tokens: 6, committed: 0, open: true, background: true }
+  assert.equal(next([sequence({ ...text, computed: [0] })]), '0: 0[0..6)')
+  assert.equal(next([sequence({ ...text, exits: true, computed: [0, 0] })], { ...limits, exitStage: 0 }), '0: 0[0..6)')
 })

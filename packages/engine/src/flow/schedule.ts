@@ -50,7 +50,8 @@ const background = 3
 
 /** 0 for forks, 1 for rows of a running reply, 2 for prompt rows, 3 for background work. */
 function urgency(sequence: Sequence, stage: number): number {
-  if (sequence.background) return background
+  // A look of background work is no more urgent than the work itself.
+  if (sequence.background || sequence.parent?.background) return background
   if (sequence.kind === 'fork') return 0
   return inPrompt(sequence) && sequence.computed[stage]! < sequence.prompt ? 2 : 1
 }

@@ -84,7 +84,8 @@ export class Reply {
     })
   }
 
-  #show(event: ProvisionalEvent): void {
+  #show({ ...event }: ProvisionalEvent): void {
+    if (event.text === '') event.tokens = 0
     this.#outbox.send('response.output_text.provisional', {
       response_id: this.id,
       provisional: { ...provisional(0, event), rev: ++this.#rev },

@@ -1,0 +1,365 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Engine } from '@incipit/engine'
+import fc from 'fast-check'
+import { loaded, missing, settled, smol, stories } from './models.ts'
+import { RealtimeClient } from './realtime-client.ts'
+import { type Chunk, type Served, serve } from './serve.ts'
+
+const chat = loaded(smol, { contextLength: 1024 })
+const tiny = loaded(stories, { contextLength: 256 })
+const chatOptions = { skip: missing(smol), timeout: 30_000 }
+const tinyOptions = { skip: missing(stories), timeout: 30_000 }
+
+const greedy = { temperature: 0, max_output_tokens: 12 }
+
+type Message = { role: string; content: string }
+
+/** What a request in one piece answers. */
+async function posted(server: Served, messages: Message[], maxTokens = 12): Promise<string> {
+  const answer = await server.post('/v1/chat/completions', { messages, temperature: 0, max_tokens: maxTokens })
+  assert.equal(answer.status, 200)
+  return ((await answer.json()) as Chunk).choices[0]!.message!.content
+}
+
+async function completed(server: Served, prompt: string, maxTokens: number): Promise<string> {
+  const answer = await server.post('/v1/completions', { prompt, temperature: 0, max_tokens: maxTokens })
+  assert.equal(answer.status, 200)
+  return ((await answer.json()) as Chunk).choices[0]!.text!
+}
+
+/** Sends a text in pieces of a few characters with pauses. */
+async function type(client: RealtimeClient, text: string, { size = 4, ms = 25 } = {}): Promise<void> {
+  for (let i = 0; i < text.length; i += size) {
+    client.send('input_text.append', { text: text.slice(i, i + size) })
+    await sleep(ms)
+  }
+}
+
+/** Nothing runs, nothing waits, no row is held, and the caches agree. */
+async function assertFree(engine: Engine): Promise<void> {
+  await settled(engine)
+  await engine.idle()
+  assert.equal(engine.stats().cellsUsed, 0)
+  assert.deepEqual(engine.audit(), [])
+}
+
+test('a typed conversation is answered like the same conversation in one piece', chatOptions, async (t) => {
+  const server = await serve(t, chat())
+  const client = await RealtimeClient.open(server)
+  await client.configure({ ...greedy, instructions: 'You are a sailor.' })
+  const messages: Message[] = [{ role: 'system', content: 'You are a sailor.' }]
+  for (const content of ['Which animal says meow?', 'List the months of the year.', 'Thank you 🦜!']) {
+    messages.push({ role: 'user', content })
+    await type(client, content)
+    client.send('input_text.commit')
+    client.send('response.create')
+    const { text, usage } = await client.reply()
+    assert.equal(text, await posted(server, messages))
+    console.log(usage, client.events.filter(e => e.type==='input_text.progress'))
+    assert.ok(usage!.prompt_tokens_details.cached_tokens > 0, 'the prompt was warm')
+    messages.push({ role: 'assistant', content: text })
+  }
+  await client.close()
+  await assertFree(chat())
+})
+
+test('instructions may change in the middle and apply to the whole conversation', chatOptions, async (t) => {
+  const server = await serve(t, chat())
+  const client = await RealtimeClient.open(server)
+  await client.configure({ ...greedy, instructions: 'You are a sailor.' })
+  const first = (await client.ask('Name a colour.')).text
+  const messages = [
+    { role: 'user', content: 'Name a colour.' },
+    { role: 'assistant', content: first },
+    { role: 'user', content: 'Another one.' },
+  ]
+  await client.configure({ instructions: 'You are a cook.' })
+  const second = (await client.ask('Another one.')).text
+  assert.equal(second, await posted(server, [{ role: 'system', content: 'You are a cook.' }, ...messages]))
+  await client.configure({ instructions: null })
+  messages.push({ role: 'assistant', content: second }, { role: 'user', content: 'And one more.' })
+  assert.equal((await client.ask('And one more.')).text, await posted(server, messages))
+  await client.close()
+})
+
+test('the conversation belongs to its connection', chatOptions, async (t) => {
+  const server = await serve(t, chat())
+  const [first, second] = await Promise.all([RealtimeClient.open(server), RealtimeClient.open(server)])
+  await Promise.all([first.configure(greedy), second.configure(greedy)])
+  const [cat, sea] = await Promise.all([first.ask('Describe a cat.'), second.ask('Describe the sea.')])
+  assert.equal(cat.text, await posted(server, [{ role: 'user', content: 'Describe a cat.' }]))
+  assert.equal(sea.text, await posted(server, [{ role: 'user', content: 'Describe the sea.' }]))
+  await Promise.all([first.close(), second.close()])
+})
+
+test('progress tells how far the open text is computed', chatOptions, async (t) => {
+  const server = await serve(t, chat())
+  const client = await RealtimeClient.open(server)
+  client.send('input_text.append', { text: 'The boats went by, and the old man watched them. '.repeat(8) })
+  let last = await client.next('input_text.progress')
+  while (last.computed! < last.tokens!) {
+    const next = await client.next('input_text.progress')
+    assert.ok(next.rev! >= last.rev!)
+    last = next
+  }
+  assert.ok(last.tokens! > 80)
+  await client.close()
+  await assertFree(chat())
+})
+
+test('with speculate off nothing is computed before the text is final', chatOptions, async (t) => {
+  const server = await serve(t, chat())
+  const client = await RealtimeClient.open(server)
+  await client.configure({ ...greedy, speculate: 'off' })
+  await chat().idle()
+  const { steps } = chat().stats()
+  client.send('input_text.append', { text: 'List the days of the week.' })
+  await sleep(300)
+  assert.equal(chat().stats().steps, steps)
+  client.send('input_text.commit')
+  client.send('response.create')
+  assert.equal(
+    (await client.reply()).text,
+    await posted(server, [{ role: 'user', content: 'List the days of the week.' }]),
+  )
+  await client.close()
+})
+
+test('a reply begun in a pause is shown, and becomes the reply', chatOptions, async (t) => {
+  const server = await serve(t, chat())
+  const client = await RealtimeClient.open(server)
+  await client.configure({ ...greedy, provisional: true, speculate: 'reply' })
+  client.send('input_text.append', { text: 'What is the opposite of hot?' })
+  const ghost = await client.next('response.output_text.provisional')
+  assert.equal(ghost.provisional!.base, 0)
+  assert.equal(ghost.provisional!.source, 'input')
+  assert.notEqual(ghost.provisional!.text, '')
+  assert.equal(
+    client.events.some(({ type }) => type === 'response.created'),
+    false,
+  )
+  client.send('input_text.commit')
+  client.send('response.create')
+  const { text, response_id: id } = await client.reply()
+  assert.equal(id, ghost.response_id, 'the ghost carries the id of the response it becomes')
+  assert.equal(text, await posted(server, [{ role: 'user', content: 'What is the opposite of hot?' }]))
+  const view = client.views.get(id!)!
+  assert.equal(view.withdrawn, 0)
+  assert.equal(view.committed, text)
+  await client.close()
+  await assertFree(chat())
+})
+
+test('a ghost is taken back when the input changes, and its response shows the right text', chatOptions, async (t) => {
+  const server = await serve(t, chat())
+  const client = await RealtimeClient.open(server)
+  await client.configure({ ...greedy, provisional: true, speculate: 'reply' })
+  client.send('input_text.append', { text: 'What is the opposite of hot?' })
+  const { response_id: id } = await client.next('response.output_text.provisional')
+  client.send('input_text.replace', { base: 'What is the opposite of '.length, text: 'big?' })
+  for (;;) {
+    const { provisional } = await client.next('response.output_text.provisional')
+    if (provisional!.text !== '') continue
+    assert.equal(provisional!.reason, 'input_changed')
+    break
+  }
+  assert.equal(client.views.get(id!)!.tail, '')
+  client.send('input_text.commit')
+  client.send('response.create')
+  const reply = await client.reply()
+  assert.equal(reply.response_id, id)
+  assert.equal(reply.text, await posted(server, [{ role: 'user', content: 'What is the opposite of big?' }]))
+  await client.close()
+})
+
+test('without provisional nothing but committed text is sent', chatOptions, async (t) => {
+  const server = await serve(t, chat())
+  const client = await RealtimeClient.open(server)
+  await client.configure({ ...greedy, min_stability: 0, speculate: 'reply' })
+  client.send('input_text.append', { text: 'What is the opposite of hot?' })
+  await sleep(1000)
+  client.send('input_text.commit')
+  client.send('response.create')
+  await client.reply()
+  assert.equal(
+    client.events.some(({ provisional }) => provisional !== undefined),
+    false,
+  )
+  await client.close()
+})
+
+test('a cancelled response ends, and what it said stays in the conversation', chatOptions, async (t) => {
+  const server = await serve(t, chat())
+  const client = await RealtimeClient.open(server)
+  await client.configure({ temperature: 0 })
+  client.send('input_text.append', { text: 'Write a long story about a ship.' })
+  client.send('input_text.commit')
+  client.send('response.create')
+  const { response_id: id } = await client.next('response.created')
+  for (let i = 0; i < 3; i++) await client.next('response.output_text.delta')
+  client.send('response.cancel', { response_id: id })
+  const first = await client.reply()
+  assert.equal(first.response!.status, 'cancelled')
+  assert.equal(first.response!.finish_reason, null)
+  assert.equal(first.response_id, id)
+  assert.ok(first.text.length > 0)
+  await settled(chat(), 1000)
+  await client.configure({ max_output_tokens: 12 })
+  const second = await client.ask('What was her name?')
+  assert.equal(
+    second.text,
+    await posted(server, [
+      { role: 'user', content: 'Write a long story about a ship.' },
+      { role: 'assistant', content: first.text },
+      { role: 'user', content: 'What was her name?' },
+    ]),
+  )
+  await client.close()
+  await assertFree(chat())
+})
+
+test('a client that disconnects at any stage leaves nothing behind', chatOptions, async (t) => {
+  const server = await serve(t, chat())
+  const stages: ((client: RealtimeClient) => Promise<unknown>)[] = [
+    async (client) => client.send('input_text.append', { text: 'The boats went by. '.repeat(40) }),
+    async (client) => {
+      client.send('input_text.append', { text: 'The boats went by. '.repeat(40) })
+      await client.next('input_text.progress')
+    },
+    async (client) => {
+      await client.configure({ provisional: true, speculate: 'reply' })
+      client.send('input_text.append', { text: 'What is the opposite of hot?' })
+      await client.next('response.output_text.provisional')
+    },
+    async (client) => {
+      client.send('input_text.append', { text: 'Write a long story about a ship.' })
+      client.send('input_text.commit')
+      client.send('response.create')
+      await client.next('response.output_text.delta')
+    },
+  ]
+  for (const stage of stages) {
+    const client = await RealtimeClient.open(server)
+    await stage(client)
+    client.socket.terminate()
+    while (chat().stats().cellsUsed > 0) await sleep(5)
+    await assertFree(chat())
+  }
+})
+
+// Pieces that a tokenizer merges across, characters of several UTF-16 units, and right-to-left text.
+const piece = fc.oneof(
+  fc.constantFrom('Once', ' upon', ' a', ' time', ' there', ' was', 's', '\n', '😀', 'שלום', 'é', ' '),
+  fc.string({ unit: 'grapheme', maxLength: 4 }),
+)
+const edit = fc.oneof(
+  { weight: 6, arbitrary: piece.map((text) => ({ type: 'append' as const, text })) },
+  { weight: 2, arbitrary: fc.tuple(fc.nat(1000), piece).map(([at, text]) => ({ type: 'replace' as const, at, text })) },
+  { weight: 1, arbitrary: fc.constant({ type: 'clear' as const }) },
+)
+
+test('any history of edits gives the reply of the final text', tinyOptions, async (t) => {
+  const server = await serve(t, tiny())
+  const client = await RealtimeClient.open(server)
+  const { session } = await client.configure({ temperature: 0, max_output_tokens: 4, speculate: 'prefill' })
+  assert.equal(session!.raw, true, 'a model without a chat template completes')
+  let compared = 0
+  const property = fc.asyncProperty(fc.array(edit, { minLength: 1, maxLength: 12 }), async (edits) => {
+    let text = ''
+    client.send('input_text.clear')
+    for (const [i, change] of edits.entries()) {
+      if (change.type === 'append') text += change.text
+      if (change.type === 'replace') {
+        const base = change.at % (text.length + 1)
+        text = text.slice(0, base) + change.text
+        client.send('input_text.replace', { base, text: change.text })
+      } else if (change.type === 'append') client.send('input_text.append', { text: change.text })
+      else {
+        text = ''
+        client.send('input_text.clear')
+      }
+      if (i % 4 === 3) await sleep(2)
+    }
+    if (text === '') return
+    client.send('input_text.commit')
+    client.send('response.create')
+    assert.equal((await client.reply()).text, await completed(server, text, 4))
+    compared++
+  })
+  await fc.assert(property, { numRuns: 60 })
+  assert.ok(compared > 40)
+  await client.close()
+  await assertFree(tiny())
+})
+
+test('raw: a reply can be asked for again, with other bounds', tinyOptions, async (t) => {
+  const server = await serve(t, tiny())
+  const client = await RealtimeClient.open(server)
+  await client.configure({ temperature: 0, max_output_tokens: 6 })
+  const short = await client.ask('Once upon a time')
+  assert.equal(short.text, await completed(server, 'Once upon a time', 6))
+  assert.deepEqual(short.response, {
+    id: short.response_id,
+    object: 'realtime.response',
+    status: 'incomplete',
+    finish_reason: 'length',
+  })
+  client.send('response.create', { response: { max_output_tokens: 10 } })
+  assert.equal((await client.reply()).text, await completed(server, 'Once upon a time', 10))
+  client.send('response.create', { response: { stop: [' a'], max_output_tokens: 'inf' } })
+  const stopped = await client.reply()
+  assert.equal(stopped.response!.status, 'completed')
+  assert.equal(stopped.response!.finish_reason, 'stop')
+  await client.close()
+})
+
+test('a seed makes sampled replies repeatable; without one they differ', tinyOptions, async (t) => {
+  const server = await serve(t, tiny())
+  const client = await RealtimeClient.open(server)
+  await client.configure({ max_output_tokens: 24, seed: 7 })
+  client.send('input_text.append', { text: 'Once upon a time' })
+  const ask = async () => {
+    client.send('response.create')
+    return (await client.reply()).text
+  }
+  assert.equal(await ask(), await ask())
+  await client.configure({ seed: null })
+  assert.notEqual(await ask(), await ask())
+  await client.close()
+})
+
+test('settings are told back; null is the default', tinyOptions, async (t) => {
+  const server = await serve(t, tiny(), { modelName: 'little' })
+  const client = await RealtimeClient.open(server)
+  const created = client.events[0]!.session!
+  assert.deepEqual(
+    { ...created, id: 'x' },
+    {
+      id: 'x',
+      object: 'realtime.session',
+      model: 'little',
+      instructions: null,
+      temperature: 1,
+      top_p: 1,
+      top_k: 0,
+      min_p: 0,
+      seed: null,
+      stop: [],
+      max_output_tokens: null,
+      provisional: false,
+      min_stability: 0.9,
+      speculate: 'prefill',
+      raw: true,
+    },
+  )
+  const changes = { temperature: 0.5, top_k: -1, stop: 'x', max_output_tokens: 5, min_stability: 0, speculate: 'off' }
+  const changed = (await client.configure({ ...changes, model: 'whatever' })).session
+  assert.deepEqual(changed, { ...created, ...changes, top_k: 0, stop: ['x'] })
+  const names = Object.keys(changes)
+  const reset = await client.configure(Object.fromEntries(names.map((name) => [name, null])))
+  assert.deepEqual(reset.session, created)
+  assert.deepEqual((await client.configure({ max_output_tokens: 'inf' })).session, created)
+  await client.close()
+})
