@@ -33,18 +33,30 @@ ROWS = 4
 TOLERANCE = 0.5  # policy `tolerant`: kept if the full model gives the exit's token this share of its best one's probability
 
 
-@partial(jax.jit, static_argnums=(3, 4))
-def _score_rows(params: Params, tokens: jax.Array, targets: jax.Array, c: ModelConfig, average: bool):
-    states = forward(params, tokens, c)
-    final, exit = logits(params, states.final, c), logits(params, states.exit, c)
+def _scores(final: jax.Array, exit: jax.Array, targets: jax.Array, average: bool) -> Scores:
+    """final, exit: [..., vocabulary] logits; targets: [...]."""
     if average:
         final = 0.5 * (final + exit)
-    p_final, p_exit = jax.nn.softmax(final), jax.nn.softmax(exit)
+    log_final, log_exit = jax.nn.log_softmax(final), jax.nn.log_softmax(exit)
     best, guess = final.argmax(-1), exit.argmax(-1)
-    at = lambda p, index: jnp.take_along_axis(p, index[..., None], axis=-1)[..., 0]
-    top, p_guess = p_final.max(-1), at(p_final, guess)
-    return Scores(jnp.log(at(p_final, targets)), best == targets, top, jnp.log(at(p_exit, targets)), p_exit.max(-1),
-                  best == guess, p_guess >= TOLERANCE * top)
+    at = lambda values, index: jnp.take_along_axis(values, index[..., None], axis=-1)[..., 0]
+    top = at(log_final, best)
+    return Scores(at(log_final, targets), best == targets, jnp.exp(top), at(log_exit, targets), jnp.exp(at(log_exit, guess)),
+                  best == guess, at(log_final, guess) >= top + np.log(TOLERANCE))
+
+
+@partial(jax.jit, static_argnums=(3, 4))
+def _score_rows(params: Params, tokens: jax.Array, targets: jax.Array, c: ModelConfig, average: bool) -> Scores:
+    states = forward(params, tokens, c)
+    return _scores(logits(params, states.final, c), logits(params, states.exit, c), targets, average)
+
+
+@partial(jax.jit, static_argnums=(4, 5))
+def _score_ends(params: Params, tokens: jax.Array, ends: jax.Array, targets: jax.Array, c: ModelConfig, average: bool) -> Scores:
+    """Scores after the token at `ends` of each row only."""
+    states = forward(params, tokens, c)
+    last = lambda state: jnp.take_along_axis(state, ends[:, None, None], axis=1)[:, 0]
+    return _scores(logits(params, last(states.final), c), logits(params, last(states.exit), c), targets, average)
 
 
 def _score_batches(params: Params, c: ModelConfig, rows: list[np.ndarray], average: bool) -> Scores:
@@ -101,7 +113,8 @@ def fim_cases(documents: list[dict[str, str]], count: int, seed: int) -> list[Ca
     return cases
 
 
-PREFIX_CHARS, SUFFIX_CHARS = 1000, 400  # what an editor would send to so small a model; fits CONTEXT in nearly all cases
+PREFIX_CHARS, SUFFIX_CHARS = 600, 250  # what an editor would send to so small a model
+FIRST_CONTEXT, FIRST_ROWS = 320, 8  # nearly every such prompt is shorter
 
 
 def fim_prompt(tokenizer: Tokenizer, case: Case) -> list[int]:
@@ -117,14 +130,16 @@ def fim_prompt(tokenizer: Tokenizer, case: Case) -> list[int]:
 
 def score_first_tokens(params: Params, c: ModelConfig, tokenizer: Tokenizer, cases: list[Case], average: bool = False) -> Scores:
     """Scores of the first token of each completion."""
-    rows, at = [], []
-    for case in cases:
-        prompt = fim_prompt(tokenizer, case)[-CONTEXT:]
-        target = tokenizer.encode(case.text[case.start:case.end]).ids[0]
-        rows.append(np.array([*prompt, target]))
-        at.append(len(prompt) - 1)
-    scores = _score_batches(params, c, rows, average)
-    return Scores(*(values[np.arange(len(rows)), at] for values in scores))
+    parts = []
+    for start in range(0, len(cases), FIRST_ROWS):
+        tokens = np.zeros((FIRST_ROWS, FIRST_CONTEXT), dtype=np.int32)
+        ends, targets = np.zeros(FIRST_ROWS, dtype=np.int32), np.zeros(FIRST_ROWS, dtype=np.int32)
+        for i, case in enumerate(cases[start:start + FIRST_ROWS]):
+            prompt = fim_prompt(tokenizer, case)[-FIRST_CONTEXT:]
+            tokens[i, :len(prompt)] = prompt
+            ends[i], targets[i] = len(prompt) - 1, tokenizer.encode(case.text[case.start:case.end]).ids[0]
+        parts.append(jax.tree.map(np.asarray, _score_ends(params, tokens, ends, targets, c, average)))
+    return Scores(*(np.concatenate(values)[:len(cases)] for values in zip(*parts)))
 
 
 def sample(documents: list[dict[str, str]], kilobytes: int, seed: int = 0) -> list[dict[str, str]]:
@@ -165,7 +180,7 @@ def ngram_baselines(work: Path, seen_tokens: int, c: Config, documents: list[dic
     return out
 
 
-def evaluate(work: Path, checkpoint: Path, kilobytes: int = 150, with_ngram: bool = False, cases: int = 1500) -> dict:
+def evaluate(work: Path, checkpoint: Path, kilobytes: int = 150, with_ngram: bool = False, cases: int = 800) -> dict:
     c, params, saved = load_params(checkpoint)
     average, tokenizer = c.objective.average, load(work)
     test_all, calibration_all = (corpus.documents(work, split) for split in ("test", "calibration"))

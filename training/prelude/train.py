@@ -10,6 +10,7 @@ schedule), so a constant-rate checkpoint can be continued for longer (raise --st
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import pickle
@@ -152,10 +153,13 @@ def main() -> None:
     parser.add_argument("--config", default="nano")
     parser.add_argument("--run", help="folder name under WORK/runs (default: the configuration's name)")
     parser.add_argument("--steps", type=int, help="total steps, instead of the configuration's")
+    parser.add_argument("--decay", type=int, help="steps of the final decay, instead of the configuration's")
     parser.add_argument("--stop-after", type=float, metavar="MINUTES", help="save and stop after this long")
     parser.add_argument("--from", dest="from_run", type=Path, metavar="CHECKPOINT", help="start a new run from another run's checkpoint")
     args = parser.parse_args()
     c = config.load(args.config)
+    if args.decay is not None:
+        c = dataclasses.replace(c, train=dataclasses.replace(c.train, decay=args.decay))
     train(c, args.work, args.run or c.name, args.steps, args.stop_after, from_run=args.from_run)
 
 

@@ -1,6 +1,7 @@
 import { Channel } from './channel.ts'
 import { IncipitError } from './errors.ts'
 import type { Flight } from './flight.ts'
+import { commonPrefix } from './flow/core.ts'
 import { type InputHost, type InputOptions, InputSession } from './input.ts'
 import { type Loaded, load, slackCells } from './load.ts'
 import { Loop } from './loop.ts'
@@ -132,6 +133,12 @@ export class Engine implements AsyncDisposable {
       if (!raw) void this.#template
     },
     openTokens: (messages, text, raw) => this.#openTokens(messages, text, raw),
+    repliedTokens: (flight, prompt) => {
+      const tokens = this.#tokens({ prompt })
+      const { sequence } = flight
+      if (!sequence || tokens.length > sequence.committed) return undefined
+      return commonPrefix(sequence.tokens, tokens) === tokens.length ? tokens.length - flight.prompt.length : undefined
+    },
     prepare: (request, text, emit) => this.#flight(request, emit, text),
     start: (flight) => this.#loop.submit(flight),
     adopt: (flight) => this.#loop.adopt(flight),

@@ -7,7 +7,7 @@ import type { Guess, Reply } from './reply.ts'
 import type { ProposerName, Sampling } from './request.ts'
 
 /** A look ahead that is running on a fork. */
-export interface Look {
+interface Look {
   readonly fork: Sequence
   readonly tokens: number[]
   readonly stabilities: number[]
@@ -17,7 +17,7 @@ export interface Look {
 export interface Flight {
   readonly prompt: readonly number[]
   readonly sampling: Sampling
-  readonly maxTokens: number
+  maxTokens: number
   readonly proposers: ReadonlySet<ProposerName>
   /** Guesses are shown, from this stability on. */
   readonly provisional: boolean

@@ -123,6 +123,55 @@ test('a change takes the ghost back, and the reply is that of the new text', { s
   assert.equal((await textOf(input.respond())).text, await plain('Once upon a time there was a cat', 12))
 })
 
+test('typing what the ghost says keeps it, and the reply is that of the longer text', { skip }, async () => {
+  const ghosts: ProvisionalEvent[] = []
+  using input = engine.open({
+    raw: true,
+    speculate: 'reply',
+    replyBudget: 16,
+    maxTokens: 20,
+    onGhost: (event) => ghosts.push(event),
+  })
+  input.append('Once upon a time')
+  const deadline = Date.now() + 10_000
+  while ((ghosts.at(-1)?.tokens ?? 0) < 16 && Date.now() < deadline) await sleep(5)
+  const said = ghosts.at(-1)!.text
+  const words = said.slice(0, said.indexOf(' ', 12))
+  for (const letter of words) {
+    input.append(letter)
+    assert.equal(ghosts.at(-1)!.text, said.slice(input.text.length - 'Once upon a time'.length))
+  }
+  assert.ok(
+    ghosts.every(({ reason }) => reason === undefined),
+    'nothing was taken back',
+  )
+  input.commit()
+  const { text } = await textOf(input.respond())
+  assert.equal(text, await plain(`Once upon a time${words}`, 20))
+})
+
+test('typing something else takes the ghost back', { skip }, async () => {
+  const ghosts: ProvisionalEvent[] = []
+  using input = engine.open({ raw: true, speculate: 'reply', maxTokens: 12, onGhost: (event) => ghosts.push(event) })
+  input.append('Once upon a time')
+  const deadline = Date.now() + 10_000
+  while ((ghosts.at(-1)?.text.length ?? 0) < 8 && Date.now() < deadline) await sleep(5)
+  input.append(ghosts.at(-1)!.text.slice(0, 3))
+  input.append('zebra')
+  assert.equal(ghosts.at(-1)!.text, '')
+  const text = input.text
+  input.commit()
+  assert.equal((await textOf(input.respond())).text, await plain(text, 12))
+})
+
+test('revise keeps what agrees', { skip }, () => {
+  using input = engine.open({ raw: true })
+  for (const text of ['the cat', 'the cats ran', 'the 🙂', 'the 🙃 cat', '', 'new']) {
+    input.revise(text)
+    assert.equal(input.text, text)
+  }
+})
+
 test('requests go before open inputs, and many inputs share a bounded place', { skip }, async () => {
   const inputs = Array.from({ length: 30 }, (_, i) => {
     const input = engine.open({ raw: true, maxTokens: 4 })

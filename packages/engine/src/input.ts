@@ -34,6 +34,8 @@ export interface InputHost {
   check(raw: boolean): void
   /** Tokens of the text so far, without what the template puts after it. */
   openTokens(messages: readonly ChatMessage[], text: string, raw: boolean): readonly number[]
+  /** Tokens of a raw reply that this longer prompt repeats, or undefined where its tokens are not exactly those. */
+  repliedTokens(flight: Flight, prompt: string): number | undefined
   /** Builds a request without starting it. */
   prepare(request: GenerateRequest, text: OpenText, emit: (event: GenerateEvent) => void): Flight
   start(flight: Flight): void
@@ -50,8 +52,13 @@ interface Ahead {
   readonly flight: Flight
   /** The request it answers; used only for exactly this one. */
   readonly key: string
+  /** The open text it continues. */
+  readonly text: string
   /** Its events until somebody reads them. */
   readonly events: GenerateEvent[]
+  /** All text of it so far. */
+  said: string
+  /** What of it is shown: in raw mode without what was typed since. */
   ghost: string
   /** Set when the text became final: events go there. */
   sink: ((event: GenerateEvent) => void) | undefined
@@ -127,9 +134,24 @@ export class InputSession implements Disposable {
     }
     const next = this.#text.slice(0, base) + text
     if (next === this.#text) return
-    this.#text = next
     this.#rhythm.changed(performance.now())
-    this.#changed()
+    const typedThrough = this.#typesThrough(next)
+    this.#text = next
+    if (!typedThrough) this.#changed()
+    else {
+      this.#rev++
+      this.#follow()
+      this.#ghost(typedThrough)
+    }
+  }
+
+  /** The whole text now reads this: what is new from the first difference on replaces the rest. */
+  revise(text: string): void {
+    let same = 0
+    while (same < text.length && text[same] === this.#text[same]) same++
+    // Not between the two halves of a surrogate pair.
+    if (same > 0 && /[\uD800-\uDBFF]/.test(text[same - 1]!)) same--
+    this.replace(same, text.slice(same))
   }
 
   clear(): void {
@@ -171,11 +193,13 @@ export class InputSession implements Disposable {
     const whole = this.#request(request)
     const ahead = this.#ahead
     this.#ahead = undefined
-    if (ahead && ahead.key === keyOf(whole)) {
+    const typed = ahead && this.#fits(ahead, whole)
+    if (ahead && typed) {
       this.#rhythm.learnt(true)
+      ahead.flight.maxTokens += typed.tokens
       const { push, generation } = this.#host.generation(ahead.flight, request.signal)
       this.#host.adopt(ahead.flight)
-      const listen = this.#joining(push)
+      const listen = afterTyped(typed, this.#joining(push))
       ahead.sink = listen
       for (const event of ahead.events.splice(0)) listen(event)
       if (ahead.flight.ended) ahead.flight.close(ahead.flight.ended.error)
@@ -267,6 +291,30 @@ export class InputSession implements Disposable {
     this.#timer.unref()
   }
 
+  /**
+   * In raw mode, what is typed may be what the reply said anyway: then the reply goes on, and an editor shows no flicker.
+   */
+  #typesThrough(next: string): Ahead | undefined {
+    const ahead = this.#ahead
+    if (!ahead || !this.#options.raw || (this.#options.stop?.length ?? 0) > 0) return undefined
+    if (!next.startsWith(ahead.text)) return undefined
+    return ahead.said.startsWith(next.slice(ahead.text.length)) ? ahead : undefined
+  }
+
+  /**
+   * Whether the reply begun ahead is the reply to this request, and how much of it was typed meanwhile. Typed text counts
+   * only where its tokens are the reply's own: then the model would go on from exactly the same state.
+   */
+  #fits(ahead: Ahead, request: GenerateRequest): { characters: number; tokens: number } | undefined {
+    const characters = this.#options.raw ? this.#text.length - ahead.text.length : 0
+    if (ahead.key !== keyOf(characters > 0 ? { ...request, prompt: ahead.text } : request)) return undefined
+    if (characters === 0) return { characters, tokens: 0 }
+    const tokens = this.#host.repliedTokens(ahead.flight, this.#text)
+    const done = ahead.events.at(-1)
+    const cutShort = done?.type === 'done' && done.finishReason !== 'stop'
+    return tokens === undefined || cutShort ? undefined : { characters, tokens }
+  }
+
   /** The writer paused: begin the reply as if the text were complete. */
   #begin(): void {
     const messages: ChatMessage[] = [...this.#messages, { role: 'user', content: this.#text }]
@@ -280,7 +328,15 @@ export class InputSession implements Disposable {
       if (error instanceof IncipitError) return
       throw error
     }
-    const ahead: Ahead = { flight, key: keyOf(request), events: [], ghost: '', sink: undefined }
+    const ahead: Ahead = {
+      flight,
+      key: keyOf(request),
+      text: this.#text,
+      events: [],
+      said: '',
+      ghost: '',
+      sink: undefined,
+    }
     // A look ahead is for somebody who waits.
     flight.looks = []
     flight.ahead = {
@@ -288,7 +344,7 @@ export class InputSession implements Disposable {
       dropped: () => {
         if (this.#ahead !== ahead) return
         this.#ahead = undefined
-        this.#ghost(ahead, '')
+        this.#withdraw(ahead)
       },
     }
     this.#ahead = ahead
@@ -301,17 +357,28 @@ export class InputSession implements Disposable {
       return
     }
     ahead.events.push(event)
-    if (event.type === 'delta') this.#ghost(ahead, ahead.ghost + event.text)
+    if (event.type !== 'delta') return
+    ahead.said += event.text
+    this.#ghost(ahead)
   }
 
   #discard(ahead: Ahead): void {
-    this.#ghost(ahead, '')
+    this.#withdraw(ahead)
     ahead.sink = () => {}
     this.#host.cancel(ahead.flight)
   }
 
-  #ghost(ahead: Ahead, text: string): void {
-    if (text === ahead.ghost) return
+  /** Shows what the reply says beyond the open text. */
+  #ghost(ahead: Ahead): void {
+    const text = ahead.said.slice(this.#options.raw ? this.#text.length - ahead.text.length : 0)
+    if (text !== ahead.ghost) this.#showGhost(ahead, text)
+  }
+
+  #withdraw(ahead: Ahead): void {
+    if (ahead.ghost !== '') this.#showGhost(ahead, '')
+  }
+
+  #showGhost(ahead: Ahead, text: string): void {
     ahead.ghost = text
     this.#options.onGhost?.({
       type: 'provisional',
@@ -324,6 +391,34 @@ export class InputSession implements Disposable {
       source: 'input',
       ...(text === '' ? { reason: 'input_changed' as const } : {}),
     })
+  }
+}
+
+/** Leaves out of a reply what was typed since it began. */
+function afterTyped(
+  typed: { characters: number; tokens: number },
+  push: (event: GenerateEvent) => void,
+): (event: GenerateEvent) => void {
+  let characters = typed.characters
+  let tokens = typed.tokens
+  return (event) => {
+    if (event.type === 'delta' && characters > 0) {
+      const text = event.text.slice(characters)
+      characters -= Math.min(characters, event.text.length)
+      const fewer = Math.min(tokens, event.tokens)
+      tokens -= fewer
+      if (text !== '') push({ ...event, text, tokens: event.tokens - fewer })
+    } else if (event.type === 'done' && typed.tokens > 0) {
+      const { usage } = event
+      push({
+        ...event,
+        usage: {
+          ...usage,
+          promptTokens: usage.promptTokens + typed.tokens,
+          completionTokens: usage.completionTokens - typed.tokens,
+        },
+      })
+    } else push(event)
   }
 }
 

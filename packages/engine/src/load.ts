@@ -110,7 +110,7 @@ export async function load(path: string, options: EngineOptions): Promise<Loaded
       proposers: {
         skim: whole.rollsBack ? { available: true, note: skim.note } : unavailable('its memory cannot be forked'),
         lookup: whole.rollsBack ? { available: true } : unavailable('its memory cannot be rolled back'),
-        exit: exit ? { available: true, note: exit.note } : unavailable(exitNote(wanted, cutRefused)),
+        exit: exit ? { available: true, note: exit.note } : unavailable(exitNote(wanted, known, cutRefused)),
       },
     }
     // With one stage the whole model is that stage and leaves with the device; otherwise it has served its purpose.
@@ -147,11 +147,13 @@ function unavailable(note: string): { available: false; note: string } {
   return { available: false, note }
 }
 
-function exitNote(wanted: readonly number[], refused: string | undefined): string {
+function exitNote(wanted: readonly number[], known: Exit | undefined, refused: string | undefined): string {
   if (refused !== undefined) return `the cut was refused: ${refused}`
-  return wanted.length === 0
-    ? 'the model runs as one stage; fit an exit with `incipit tune --exit`, or cut it with --cut'
-    : `no exit is fitted at layer ${wanted[0]}; fit one with \`incipit tune --exit --at ${wanted[0]}\``
+  if (wanted.length > 0)
+    return `no exit is fitted at layer ${wanted[0]}; fit one with \`incipit tune --exit --at ${wanted[0]}\``
+  if (known === undefined)
+    return 'the model runs as one stage; fit an exit with `incipit tune --exit`, or cut it with --cut'
+  return `the one ${known.note} is rarely sure enough to be shown; try it with --cut ${known.at} --min-stability 0`
 }
 
 /** Two full contexts, or what all requests could use, but at most an eighth of the memory; one full context at least. */

@@ -53,11 +53,11 @@ test('a typed conversation is answered like the same conversation in one piece',
   for (const content of ['Which animal says meow?', 'List the months of the year.', 'Thank you 🦜!']) {
     messages.push({ role: 'user', content })
     await type(client, content)
+    await chat().idle()
     client.send('input_text.commit')
     client.send('response.create')
     const { text, usage } = await client.reply()
     assert.equal(text, await posted(server, messages))
-    console.log(usage, client.events.filter(e => e.type==='input_text.progress'))
     assert.ok(usage!.prompt_tokens_details.cached_tokens > 0, 'the prompt was warm')
     messages.push({ role: 'assistant', content: text })
   }

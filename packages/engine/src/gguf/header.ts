@@ -5,7 +5,7 @@ import { IncipitError } from '../errors.ts'
  * No header of a real model comes near this (a vocabulary of 256k with merges takes 20 MB). It bounds what a file with
  * made-up lengths can make us read.
  */
-export const maxHeaderBytes = 256 * 1024 * 1024
+const maxHeaderBytes = 256 * 1024 * 1024
 
 // Holds the header of a model with a small vocabulary at once; larger ones double it a few times.
 const firstWindow = 256 * 1024
