@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import fc from 'fast-check'
+import { model } from '../src/gguf/fixtures.ts'
+import { copyOf, readGguf, writeGguf } from '../src/gguf/index.ts'
+import { Engine, type GenerateEvent } from '../src/index.ts'
+
+/*
+ * The promise of open inputs under several shapes of chat templates: whatever was typed, pasted and taken back, the reply
+ * is that of the final conversation sent in one piece.
+ */
+const stories = model('stories260K.gguf')
+const each = `{% for m in messages %}`
+const templates: Record<string, string> = {
+  chatml: `${each}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}`,
+  'inst, trimmed': `{{ bos_token }}${each}{% if m.role == 'user' %}[INST] {{ m.content | trim }} [/INST]{% else %} {{ m.content }}{{ eos_token }}{% endif %}{% endfor %}`,
+  'headers, trimmed': `{{ bos_token }}${each}<|start|>{{ m.role }}<|end|>\n\n{{ m.content | trim }}<|eot|>{% endfor %}{% if add_generation_prompt %}<|start|>assistant<|end|>\n\n{% endif %}`,
+  'upper case, cannot be computed ahead': `${each}{{ m.role }}: {{ m.content | upper }}\n{% endfor %}`,
+}
+
+const edit = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({ text: fc.constantFrom(' the', ' dog', 's', '. ', 'Lily ', '🙂', 'é', 'שלום ', '\n', '  ') }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      share: fc.double({ min: 0, max: 1, noNaN: true }),
+      text: fc.constantFrom('', 'a', ' cat ran'),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ ms: fc.integer({ min: 0, max: 8 }) }) },
+)
+
+async function textOf(events: AsyncIterable<GenerateEvent>): Promise<string> {
+  let text = ''
+  for await (const event of events) if (event.type === 'delta') text += event.text
+  return text
+}
+
+for (const [name, template] of Object.entries(templates)) {
+  test(`typed conversations with the template '${name}'`, { skip: stories.skip }, async (t) => {
+    const directory = await mkdtemp(join(tmpdir(), 'incipit-template-'))
+    t.after(() => rm(directory, { recursive: true, force: true }))
+    const path = join(directory, 'model.gguf')
+    const gguf = await readGguf(stories.path)
+    const metadata = new Map(gguf.metadata).set('tokenizer.chat_template', { type: 'string', value: template })
+    await writeGguf(
+      path,
+      metadata,
+      gguf.tensors.map((tensor) => copyOf(gguf, tensor)),
+    )
+    await using engine = await Engine.load(path, { threads: 1, cacheDir: directory })
+
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.array(edit, { maxLength: 8 }), { minLength: 1, maxLength: 3 }),
+        fc.constantFrom('prefill' as const, 'reply' as const),
+        async (turns, speculate) => {
+          using input = engine.open({ speculate, maxTokens: 6 })
+          for (const edits of turns) {
+            for (const step of edits) {
+              if ('ms' in step) await sleep(step.ms)
+              else if ('share' in step) input.replace(Math.floor(step.share * input.text.length), step.text)
+              else input.append(step.text)
+            }
+            input.append('Once')
+            input.commit()
+            const messages = [...input.messages]
+            const typed = await textOf(input.respond())
+            assert.equal(typed, await textOf(engine.generate({ messages, maxTokens: 6, proposers: [] })))
+            assert.deepEqual(input.messages, [...messages, { role: 'assistant', content: typed }])
+          }
+        },
+      ),
+      { numRuns: 50 },
+    )
+    await engine.idle()
+    assert.deepEqual(engine.audit(), [])
+  })
+}
