@@ -6,6 +6,7 @@ import { choose } from './flow/sample.ts'
 import { inPrompt, type Rows, rowsOf, type Sequence, type Step, tailLength } from './flow/sequence.ts'
 import { batchRows, type Loaded, slackCells } from './load.ts'
 import type { OpenText } from './open-text.ts'
+import { OpenTexts } from './open-texts.ts'
 import type { FinishReason } from './request.ts'
 import { Speculation } from './speculate.ts'
 import { type EngineStats, emptyStats } from './stats.ts'
@@ -17,8 +18,6 @@ const reservedReply = 256
 const mixedPromptRows = 128
 // Rows of a step of background work: it can be aborted, but not everywhere at once.
 const backgroundRows = 128
-// Sharing fewer rows than this with another text is not worth a copy.
-const leastShared = 8
 
 /**
  * The engine's loop over all requests in flight. `step()` is the whole of it: schedule, run, accept, emit. Every change
@@ -32,9 +31,8 @@ export class Loop {
   readonly #speculation: Speculation
   readonly #waiting: Flight[] = []
   readonly #running = new Set<Flight>()
-  readonly #texts = new Set<OpenText>()
+  readonly #texts: OpenTexts
   readonly #logits: Float32Array
-  #uses = 0
   #step: Step | undefined
   #pump: Promise<void> | undefined
 
@@ -56,6 +54,7 @@ export class Loop {
       },
     })
     this.#speculation = new Speculation(loaded, this.core, this.#cost, this.stats)
+    this.#texts = new OpenTexts(this.core)
     this.#logits = new Float32Array(loaded.info.vocabulary)
     this.stats.cells = loaded.cells
   }
@@ -79,7 +78,7 @@ export class Loop {
     flight.reply.restart()
     this.#interruptBackground(flight)
     if (flight.sequence) {
-      if (flight.text) this.#evict(flight.text)
+      if (flight.text) this.#texts.evict(flight.text)
       flight.sequence.background = false
       flight.sequence.limit = Number.POSITIVE_INFINITY
     }
@@ -88,16 +87,13 @@ export class Loop {
 
   /** Computes a text ahead, from now on, whenever nothing else is to be done. Called again after every change. */
   follow(text: OpenText): void {
-    this.#texts.add(text)
-    text.used = ++this.#uses
-    text.changed = true
+    this.#texts.follow(text)
     this.#start()
   }
 
   /** Lets a text's rows go. */
   forget(text: OpenText): void {
-    this.#texts.delete(text)
-    this.#evict(text)
+    this.#texts.forget(text)
   }
 
   /** Resolves when nothing is left to be done. */
@@ -108,7 +104,7 @@ export class Loop {
   /** Ends all requests with an error. */
   failAll(error: unknown): void {
     for (const flight of [...this.#waiting.splice(0), ...this.#running]) this.#fail(flight, error)
-    for (const text of [...this.#texts]) this.forget(text)
+    this.#texts.clear()
     this.#loaded.device.abort()
   }
 
@@ -139,7 +135,8 @@ export class Loop {
   /** Schedule, run, accept, emit. False when there is nothing to do. */
   async step(): Promise<boolean> {
     this.#admit()
-    this.#revise()
+    const { cells, info } = this.#loaded
+    this.#texts.revise(cells - this.#cellsUsed() + this.#texts.cells, info.contextLength)
     for (const flight of this.#running) this.#speculation.prepare(flight)
     const step = this.core.next()
     if (step === undefined) return false
@@ -174,7 +171,8 @@ export class Loop {
       for (const { sequence } of step.rows) {
         const flight = this.#flightOf(sequence)
         if (flight) this.#fail(flight, failure)
-        for (const text of this.#texts) if (text.sequence === sequence) this.#evict(text)
+        const text = this.#texts.of(sequence)
+        if (text) this.#texts.evict(text)
       }
     }
     return false
@@ -204,19 +202,15 @@ export class Loop {
       this.#drop(ahead)
       return true
     }
-    const oldest = [...this.#texts]
-      .filter((text) => text.sequence !== undefined && text !== flight.text)
-      .sort((a, b) => a.used - b.used)[0]
-    if (oldest) this.#evict(oldest)
-    return oldest !== undefined
+    return this.#texts.evictOldest(flight.text)
   }
 
   #begin(flight: Flight, cells: number): void {
-    const source = this.#longestShared(flight)
+    const source = this.#texts.shared(flight)
     const options = { exits: flight.proposers.has('exit'), background: flight.ahead !== undefined }
     const sequence = source ? this.core.branch(source, flight.prompt, options)! : this.core.add(flight.prompt, options)!
     // The rows a text holds live on in the reply that answers it.
-    if (flight.ahead === undefined && flight.text) this.#evict(flight.text)
+    if (flight.ahead === undefined && flight.text) this.#texts.evict(flight.text)
     flight.sequence = sequence
     flight.cells = cells
     flight.cached = sequence.computed[0]!
@@ -226,51 +220,10 @@ export class Loop {
     this.#running.add(flight)
   }
 
-  /** The open text of the same namespace that has most of this prompt computed. */
-  #longestShared(flight: Flight): Sequence | undefined {
-    let best: Sequence | undefined
-    let most = leastShared - 1
-    for (const text of this.#texts) {
-      const { sequence } = text
-      if (sequence === undefined || text.salt !== flight.salt) continue
-      const shared = Math.min(commonPrefix(sequence.tokens, flight.prompt), sequence.computed.at(-1)!)
-      if (shared <= most) continue
-      most = shared
-      best = sequence
-      text.used = ++this.#uses
-    }
-    return best
-  }
-
-  /** Lets the sequences of open texts follow them. */
-  #revise(): void {
-    for (const text of this.#texts) {
-      if (!text.changed) continue
-      text.tokens = wantedTokens(text)
-      const room = this.#loaded.cells - this.#cellsUsed() + (text.sequence?.tokens.length ?? 0)
-      if (text.sequence === undefined && (this.core.freeSlots <= 2 || room < leastShared)) continue
-      text.sequence ??= this.core.open()
-      if (text.sequence === undefined) continue
-      text.changed = false
-      this.core.revise(
-        text.sequence,
-        text.tokens.slice(0, Math.max(0, Math.min(room, this.#loaded.info.contextLength))),
-      )
-    }
-  }
-
-  /** Frees a text's rows; it is computed again when it changes next. */
-  #evict(text: OpenText): void {
-    if (text.transient) this.#texts.delete(text)
-    if (text.sequence) this.core.remove(text.sequence)
-    text.sequence = undefined
-  }
-
   #cellsUsed(): number {
     let used = 0
     for (const flight of this.#running) used += flight.cells
-    for (const text of this.#texts) used += text.sequence?.tokens.length ?? 0
-    return used
+    return used + this.#texts.cells
   }
 
   /** New work must not wait for a step that is only background work, unless that is the beginning of the new work. */
@@ -293,7 +246,7 @@ export class Loop {
       const { sequence } = rows
       const flight = this.#flightOf(sequence)
       if (flight === undefined) {
-        for (const text of this.#texts) if (text.sequence === sequence) text.onProgress?.()
+        this.#texts.of(sequence)?.onProgress?.()
       } else if (sequence.kind === 'fork') {
         if (last && rows.output < rows.to)
           this.#speculation.look(flight, this.#read(step, row + rows.to - 1 - rows.from))
@@ -377,14 +330,10 @@ export class Loop {
   #finish(flight: Flight, reason: FinishReason): void {
     const { reply, sequence, text } = flight
     // The conversation goes on from here: its rows stay with its text, as long as there is room.
-    const wanted = text && flight.ahead === undefined && (text.transient || this.#texts.has(text))
-    if (wanted && sequence && this.#step === undefined) {
+    const kept =
+      text && sequence && flight.ahead === undefined && this.#step === undefined && this.#texts.takeOver(text, sequence)
+    if (kept) {
       this.#running.delete(flight)
-      this.#evict(text)
-      this.#texts.add(text)
-      this.core.reopen(sequence)
-      text.sequence = sequence
-      text.used = ++this.#uses
       flight.cells = 0
     } else this.#leave(flight)
     reply.finish(reason, { promptTokens: flight.prompt.length, cachedTokens: flight.cached })
@@ -428,14 +377,5 @@ export class Loop {
       }
       this.core.remove(sequence)
     }
-  }
-}
-
-/** A text that cannot be tokenised (its template refuses it) is not computed ahead; the request itself will say why. */
-function wantedTokens(text: OpenText): readonly number[] {
-  try {
-    return text.wanted()
-  } catch {
-    return []
   }
 }
