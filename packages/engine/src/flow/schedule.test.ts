@@ -144,6 +144,13 @@ test('background work waits for everything else, and then runs alone in small st
   assert.equal(next([ahead], { ...limits, background: 30 }), '0: 0[0..30)')
 })
 
+test('a keystroke goes before a pasted document, whoever came first', () => {
+  const text = { prompt: 0, committed: 0, open: true, background: true }
+  const pasted = sequence({ ...text, order: 0, tokens: 90, computed: [0] })
+  const typed = sequence({ ...text, order: 1, tokens: 22, computed: [20] })
+  assert.equal(next([pasted, typed]), '0: 1[20..22) 0[0..8)')
+})
+
 test('a look of background work waits, too', () => {
   const ahead = sequence({ prompt: 50, computed: [10], background: true, limit: 10 })
   const fork = sequence({ kind: 'fork', parent: ahead, prompt: 13, computed: [10] })

@@ -16,15 +16,18 @@ export interface Limits {
  *
  * Order: forks (a guess that comes late is worth nothing), then rows of running replies, then prompts by arrival. The
  * most urgent sequence chooses the stage; everything else that waits for this stage rides along as far as the row budget
- * goes, but bulk prompt rows never ride with a fork. Background work runs when nothing else can, and alone.
+ * goes, but bulk prompt rows never ride with a fork. Background work runs when nothing else can, and alone; there the
+ * few rows of a keystroke go before the many of a pasted document.
  */
 export function schedule(sequences: Iterable<Sequence>, limits: Limits): Step | undefined {
-  const waiting: { sequence: Sequence; stage: number; urgency: number }[] = []
+  const waiting: { sequence: Sequence; stage: number; urgency: number; size: number }[] = []
   for (const sequence of sequences) {
     const stage = runnableStage(sequence)
-    if (stage !== undefined) waiting.push({ sequence, stage, urgency: urgency(sequence, stage) })
+    if (stage === undefined) continue
+    const level = urgency(sequence, stage)
+    waiting.push({ sequence, stage, urgency: level, size: level === background ? available(sequence, stage) : 0 })
   }
-  waiting.sort((a, b) => a.urgency - b.urgency || a.sequence.order - b.sequence.order)
+  waiting.sort((a, b) => a.urgency - b.urgency || a.size - b.size || a.sequence.order - b.sequence.order)
   const first = waiting[0]
   if (first === undefined) return undefined
 
