@@ -17,6 +17,14 @@ test('a quiet machine uses all threads', () => {
   }
 })
 
+test('a step that is a little slow is noise', () => {
+  const governor = measured()
+  for (let now = 0; now < 5_000; now += 20) {
+    assert.equal(governor.threads(now), 4)
+    governor.observe(0, 1, 20, 4, now)
+  }
+})
+
 test('one slow step is chance, two in a row are a busy machine', () => {
   const governor = measured()
   governor.observe(0, 1, 500, 4, 100)

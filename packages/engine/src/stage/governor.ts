@@ -1,7 +1,9 @@
 import { CostModel } from '../flow/cost.ts'
 
-// A step on all threads is disturbed when it takes longer than it would on one thread, by a margin.
-const margin = 1.2
+// A step on all threads is disturbed when it takes far longer than it would on one. A little longer is noise, and one
+// thread would cost more than it saves: what this is about takes ten or a hundred times as long.
+const margin = 2.5
+const marginMs = 5
 // One slow step is chance, unless the machine was busy lately.
 const strikesToYield = 2
 // A step that takes this many times as long as on one thread, and this much longer, is not worth waiting for.
@@ -38,7 +40,7 @@ export class Governor {
       return
     }
     if (!this.#alone.knows(stage)) return
-    if (ms <= margin * this.#alone.rows(stage, rows)) {
+    if (ms <= margin * this.#alone.rows(stage, rows) + marginMs) {
       this.#strikes = 0
       // A good step after a penalty: the machine is quiet again.
       if (now - this.#aloneUntil > 2 * this.#penaltyMs) this.#penaltyMs = firstPenaltyMs
