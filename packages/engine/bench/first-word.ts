@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { choose } from '../src/flow/sample.ts'
 import { Engine, type GenerateRequest, type ProposerName, type Timings } from '../src/index.ts'
 import { Model } from '../src/llama/model.ts'
+import { shortestPrompt } from '../src/propose/skim.ts'
 import { Plain } from '../src/tune/plain.ts'
 
 // First words: how soon, against the same prompt through one plain llama.cpp context in the same run, and how often the
@@ -57,17 +58,13 @@ const table = (header: string[], rows: (string | number)[][]): void => {
 async function timingsOf(
   engine: Engine,
   request: GenerateRequest,
-): Promise<{ timings: Timings; first: string; text: string; stability: number }> {
+): Promise<{ timings: Timings; first: string; text: string }> {
   let first = ''
   let text = ''
-  let stability = 0
   for await (const event of engine.generate(request)) {
     if (event.type === 'delta') text += event.text
-    if (event.type === 'provisional' && first === '') {
-      first = event.text
-      stability = event.stability
-    }
-    if (event.type === 'done') return { timings: event.timings, first, text, stability }
+    if (event.type === 'provisional' && first === '') first = event.text
+    if (event.type === 'done') return { timings: event.timings, first, text }
   }
   throw new Error('the reply ended without `done`')
 }
@@ -152,9 +149,11 @@ async function speed(): Promise<void> {
 
 interface Case {
   family: string
+  /** With every guess shown: when the first one came, as a share of the committed TTFT, and whether it survived. */
   r: number
   survived: boolean
-  stability: number
+  /** The same with guesses shown from stability 0.9 on; undefined when none was. */
+  gated: { r: number; survived: boolean } | undefined
 }
 
 async function survival(proposer: ProposerName): Promise<void> {
@@ -172,44 +171,54 @@ async function survival(proposer: ProposerName): Promise<void> {
     ...code.map(({ prompt }) => ({ family: 'code (raw)', request: { prompt } })),
   ]
   const cases: Case[] = []
-  let short = 0
+  let without = 0
   for (const [index, { family, request }] of requests.entries()) {
     if (index % Number(values.every) !== 0) continue
-    const { timings, first, text, stability } = await timingsOf(engine, {
-      ...request,
-      maxTokens: 1,
-      policy: 'provisional',
-      minStability: 0,
-      proposers: [proposer],
+    const tokens = engine.tokenize(request.messages ? engine.renderChat(request.messages) : String(request.prompt), {
+      special: request.messages !== undefined,
     })
-    if (first === '' || timings.committedMs === null || timings.provisionalMs === null) {
-      short++
+    if (proposer === 'skim' && tokens.length < shortestPrompt) {
+      without++
       continue
     }
-    cases.push({ family, r: timings.provisionalMs / timings.committedMs, survived: first === text, stability })
+    const shown = async (minStability: number) => {
+      const { timings, first, text } = await timingsOf(engine, {
+        ...request,
+        maxTokens: 1,
+        policy: 'provisional',
+        minStability,
+        proposers: [proposer],
+      })
+      if (first === '' || timings.committedMs === null || timings.provisionalMs === null) return undefined
+      return { r: timings.provisionalMs / timings.committedMs, survived: first === text }
+    }
+    const all = await shown(0)
+    if (all) cases.push({ family, ...all, gated: await shown(0.9) })
+    else without++
   }
   console.log(
-    `## Survival of the first guess: ${proposer} (${cases.length} prompts; ${short} too short for it or without text)\n`,
+    `## Survival of the first guess: ${proposer} (${cases.length} prompts; ${without} too short for it or without text)\n`,
   )
   const families = [...new Set(cases.map((c) => c.family)), 'all']
+  const mean = (list: readonly number[]) =>
+    list.length === 0 ? Number.NaN : list.reduce((sum, value) => sum + value, 0) / list.length
+  const text = (value: number) => (Number.isNaN(value) ? '' : value.toFixed(2))
+  const gain = (c: { r: number; survived: boolean } | undefined) => (c?.survived ? 1 - c.r : 0)
   table(
-    ['family', 'prompts', 'r', 'p ungated', 'p(1-r)', 'shown at 0.9', 'precision', 'share x p(1-r)'],
+    ['family', 'prompts', 'r', 'p', 'p(1-r)', 'shown at 0.9', 'r there', 'precision', 'stable TTFT reduction'],
     families.map((name) => {
       const part = name === 'all' ? cases : cases.filter((c) => c.family === name)
-      const shown = part.filter((c) => c.stability >= 0.9)
-      const mean = (list: Case[], value: (c: Case) => number) =>
-        list.length === 0 ? Number.NaN : list.reduce((sum, c) => sum + value(c), 0) / list.length
-      const gain = (c: Case) => (c.survived ? 1 - c.r : 0)
-      const text = (value: number) => (Number.isNaN(value) ? '' : value.toFixed(2))
+      const gated = part.flatMap((c) => (c.gated ? [c.gated] : []))
       return [
         name,
         part.length,
         text(median(part.map((c) => c.r))),
-        text(mean(part, (c) => Number(c.survived))),
-        text(mean(part, gain)),
-        text(shown.length / part.length),
-        text(mean(shown, (c) => Number(c.survived))),
-        text(shown.length === 0 ? 0 : (mean(shown, gain) * shown.length) / part.length),
+        text(mean(part.map((c) => Number(c.survived)))),
+        text(mean(part.map(gain))),
+        text(gated.length / part.length),
+        text(gated.length === 0 ? Number.NaN : median(gated.map((c) => c.r))),
+        text(mean(gated.map((c) => Number(c.survived)))),
+        text(mean(part.map((c) => gain(c.gated)))),
       ]
     }),
   )
@@ -221,8 +230,8 @@ function family(category: string): string {
   return own.has(category) ? category : 'chat'
 }
 
-if (values.only !== 'survival') await speed()
-if (values.only !== 'speed') {
-  await survival('skim')
-  await survival('exit')
+// `--only speed`, `--only skim` or `--only exit` runs one part.
+if (values.only === undefined || values.only === 'speed') await speed()
+for (const proposer of ['skim', 'exit'] as const) {
+  if (values.only === undefined || values.only === proposer) await survival(proposer)
 }
