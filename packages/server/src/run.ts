@@ -17,7 +17,7 @@ export interface ServedEngine {
 /** What the server needs of an `InputSession`. */
 export type ServedInput = Pick<
   InputSession,
-  'text' | 'messages' | 'configure' | 'append' | 'replace' | 'clear' | 'commit' | 'add' | 'respond' | 'close'
+  'text' | 'messages' | 'configure' | 'append' | 'replace' | 'revise' | 'clear' | 'commit' | 'respond' | 'close'
 >
 
 /** The same engine, whose rows are shared only between requests with this salt. */

@@ -29,6 +29,8 @@ export class Upload {
   #received = 0
   #arriving: ArrivingMessages | undefined
   #input: ServedInput | undefined
+  /** Complete messages at the last look. */
+  #complete = 0
   #timer: NodeJS.Timeout | undefined
   #nextLook = 0
 
@@ -87,7 +89,7 @@ export class Upload {
       return
     }
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => this.#look(), this.#nextLook - performance.now())
+    this.#timer = setTimeout(() => this.#look(), Math.max(0, this.#nextLook - performance.now()))
   }
 
   #look(): void {
@@ -108,13 +110,13 @@ export class Upload {
   }
 
   #follow(arrived: Arrived): void {
+    // Nothing yet, or the next message has no text yet: what there was stays as it is.
+    if (arrived.open === undefined && arrived.messages.length === this.#complete) return
+    this.#complete = arrived.messages.length
     const { messages, text } = asInput(arrived)
-    if (messages.length === 0 && text === '') return
     this.#input ??= this.#open({ messages })
-    const input = this.#input
-    if (differ(input.messages, messages)) input.configure({ messages })
-    if (text.startsWith(input.text)) input.append(text.slice(input.text.length))
-    else input.replace(0, text)
+    if (differ(this.#input.messages, messages)) this.#input.configure({ messages })
+    this.#input.revise(text)
   }
 }
 

@@ -9,7 +9,7 @@ import { fakeRealtimeEngine } from './realtime-fake.ts'
 import { serve } from './serve.ts'
 
 const tiny = loaded(stories, { contextLength: 128 })
-const timeout = 30_000
+const timeout = 10_000
 
 /** Reads events, errors too, up to the next of this type. */
 async function until(client: RealtimeClient, from: number, type: string): Promise<ServerEvent[]> {
@@ -87,7 +87,7 @@ test('binary frames are refused by name', { timeout }, async (t) => {
   await client.close()
 })
 
-test('one response at a time, and no commit under it; typing goes on', { timeout }, async (t) => {
+test('one response at a time; typing goes on, but its place in the conversation is fixed', { timeout }, async (t) => {
   const go = Promise.withResolvers<void>()
   const engine = fakeRealtimeEngine(async function* () {
     yield delta('Hel')
@@ -105,7 +105,8 @@ test('one response at a time, and no commit under it; typing goes on', { timeout
   const [busy] = await until(client, from, 'error')
   assert.equal(busy!.error!.event_id, 'second')
   client.send('input_text.append', { text: 'and' })
-  client.send('input_text.commit', { event_id: 'early' })
+  client.send('input_text.commit')
+  client.send('session.update', { session: { instructions: 'Be brief.' }, event_id: 'early' })
   const events = await until(client, from + 1, 'error')
   assert.equal(events.at(-1)!.error!.event_id, 'early')
   client.send('response.cancel', { response_id: 'resp_other', event_id: 'wrong' })
@@ -175,7 +176,9 @@ const settings = fc.dictionary(
 const soundEvent = fc.oneof(
   fc.record({ type: fc.constant('input_text.append'), text: fc.string({ unit: 'binary', maxLength: 20 }) }),
   fc.record({ type: fc.constant('input_text.replace'), base: fc.nat(20), text: fc.string({ maxLength: 10 }) }),
-  fc.constantFrom<object>({ type: 'input_text.commit' }, { type: 'response.create' }, { type: 'response.cancel' }),
+  fc
+    .constantFrom('input_text.commit', 'response.create', 'response.create', 'response.cancel')
+    .map((type) => ({ type })),
   fc.record({ type: fc.constant('session.update'), session: settings }),
 )
 const event = fc.oneof(
@@ -199,6 +202,7 @@ test('whatever a client sends, the socket lives and nothing is left behind', {
   const property = fc.asyncProperty(fc.array(event, { maxLength: 25 }), async (events) => {
     const client = await RealtimeClient.open(server)
     client.send('session.update', { session: { max_output_tokens: 8, speculate: 'reply', provisional: true } })
+    client.send('input_text.append', { text: 'Once upon' })
     for (const value of events) client.socket.send(JSON.stringify(value) ?? '')
     // The last word is understood, and so was everything before it.
     client.send('session.update', { event_id: 'last', session: { top_p: 0.123 } })
@@ -214,7 +218,7 @@ test('whatever a client sends, the socket lives and nothing is left behind', {
   })
   await fc.assert(property, { numRuns: 150 })
   // A test of nothing but refusals would show little.
-  assert.ok(answered > 50 && refused > 50, `${answered} answered, ${refused} refused`)
+  assert.ok(answered > 15 && refused > 50, `${answered} answered, ${refused} refused`)
   assert.deepEqual(defects, [])
   await settled(tiny())
   await tiny().idle()

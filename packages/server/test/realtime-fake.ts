@@ -66,8 +66,8 @@ function fakeInput(engine: FakeEngine, record: FakeRealtimeEngine['inputs'][numb
       text = ''
       return message
     },
-    add(message) {
-      messages.push(message)
+    revise(next) {
+      text = next
     },
     respond(request: Partial<GenerateRequest> = {}): ReturnType<InputSession['respond']> {
       const events = engine.generate({ ...request, messages })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { request } from 'node:http'
+import type { Socket } from 'node:net'
 import { test } from 'node:test'
 import { WebSocket } from 'ws'
 import { delta, done, fakeEngine, says } from './fake-engine.ts'
@@ -8,7 +9,7 @@ import { RealtimeClient } from './realtime-client.ts'
 import { fakeRealtimeEngine } from './realtime-fake.ts'
 import { type Chunk, type Served, serve } from './serve.ts'
 
-const timeout = 30_000
+const timeout = 10_000
 const hi = says(delta('Hello'), done())
 
 /** How the server refuses to open a socket. */
@@ -21,8 +22,11 @@ async function refused(
   const socket = new WebSocket(url, protocols, headers ? { headers } : {})
   socket.on('error', () => {})
   const [, response] = await once(socket, 'unexpected-response')
+  const wire: Socket = response.socket
   let body = ''
   for await (const chunk of response) body += chunk
+  // Not left open: nobody would ever close it.
+  if (!wire.destroyed) await once(wire, 'close')
   return { status: response.statusCode, code: (JSON.parse(body) as Chunk).error!.code }
 }
 

@@ -1,21 +1,24 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { IncipitError } from '@incipit/engine'
 import { delta, done, guess, says } from './fake-engine.ts'
 import { RealtimeClient } from './realtime-client.ts'
 import { type FakeRealtimeEngine, fakeRealtimeEngine } from './realtime-fake.ts'
 import { serve } from './serve.ts'
 
-const timeout = 30_000
+const timeout = 20_000
 const EVENT = 64 * 1024
 // What the kernel's socket buffers of both ends may take on a loopback connection, with room to spare.
-const KERNEL = 32 * 1024 * 1024
+const KERNEL = 24 * 1024 * 1024
 
 const hi = says(delta('Hello'), done())
 
 /** Waits for a condition. */
 async function when(condition: () => boolean): Promise<void> {
-  while (!condition()) await sleep(2)
+  for (const begin = performance.now(); !condition(); await sleep(5)) {
+    if (performance.now() - begin > timeout / 2) assert.fail(`not within ${timeout / 2} ms: ${condition}`)
+  }
 }
 
 /** The value once it has stood still for a while. */
@@ -49,7 +52,7 @@ function talkative(total: number): { engine: FakeRealtimeEngine; produced: () =>
 }
 
 test('a client that does not read holds up its response, and reading resumes it', { timeout }, async (t) => {
-  const total = (3 * KERNEL) / EVENT
+  const total = (1.5 * KERNEL) / EVENT
   const { engine, produced } = talkative(total)
   const client = await RealtimeClient.open(await serve(t, engine))
   client.socket.pause()
@@ -76,14 +79,14 @@ test('events of a client that does not read wait, so that answers to them do not
   const engine = fakeRealtimeEngine(hi)
   const client = await RealtimeClient.open(await serve(t, engine))
   client.socket.pause()
-  // Each is answered with as much text again: 200 MB in all.
+  // Each is answered with as much text again: 50 MB in all.
   client.send('session.update', { session: { instructions: 'x'.repeat(1_000_000) } })
-  for (let i = 0; i < 200; i++) client.send('session.update', { session: { top_k: i } })
+  for (let i = 1; i <= 50; i++) client.send('session.update', { session: { top_k: i } })
   await when(() => engine.inputs[0]!.options.topK !== 0)
   const reached = await stalled(() => engine.inputs[0]!.options.topK!)
-  assert.ok(reached < 100, `${reached} of 200 events were handled`)
+  assert.ok(reached < 40, `${reached} of 50 events were handled`)
   client.socket.resume()
-  await when(() => client.events.findLast(({ type }) => type === 'session.updated')?.session?.top_k === 199)
+  await when(() => client.events.findLast(({ type }) => type === 'session.updated')?.session?.top_k === 50)
   await client.close()
   await assertFreed(engine)
 })
@@ -95,7 +98,7 @@ test('of ghosts and progress a slow reader gets the last, in order', { timeout }
   client.socket.pause()
   // Something that fills the way to the client.
   client.send('session.update', { session: { instructions: 'x'.repeat(1_000_000) } })
-  for (let i = 1; i <= 60; i++) client.send('session.update', { session: { top_k: i } })
+  for (let i = 1; i <= 40; i++) client.send('session.update', { session: { top_k: i } })
   await stalled(() => engine.inputs[0]!.options.topK!)
   const { onGhost, onProgress } = engine.inputs[0]!.options
   for (let i = 1; i <= 1000; i++) {
@@ -132,7 +135,10 @@ test('a fast typist stays below the bound', { timeout }, async (t) => {
 
 test('a flood of pings counts as events', { timeout }, async (t) => {
   const client = await RealtimeClient.open(await serve(t, fakeRealtimeEngine(hi)))
-  for (let i = 0; i < 1000; i++) client.socket.ping()
+  for (let i = 0; client.closed === undefined && i < 1000; i++) {
+    client.socket.ping()
+    if (i % 20 === 0) await sleep(2)
+  }
   assert.equal((await client.whenClosed()).code, 1008)
 })
 
@@ -195,4 +201,13 @@ test('closing the server says goodbye and frees everything', { timeout }, async 
   await server.close()
   assert.equal((await client.whenClosed()).code, 1001)
   await assertFreed(engine)
+})
+
+test('where no conversation can be opened the socket closes with the reason', { timeout }, async (t) => {
+  const engine = fakeRealtimeEngine(hi)
+  engine.open = () => {
+    throw new IncipitError('closed', 'the engine was closed')
+  }
+  const client = new RealtimeClient(await serve(t, engine))
+  assert.deepEqual(await client.whenClosed(), { code: 1011, reason: 'the engine was closed' })
 })

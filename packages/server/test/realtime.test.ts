@@ -12,12 +12,12 @@ const tiny = loaded(stories, { contextLength: 256 })
 const chatOptions = { skip: missing(smol), timeout: 30_000 }
 const tinyOptions = { skip: missing(stories), timeout: 30_000 }
 
-const greedy = { temperature: 0, max_output_tokens: 12 }
+const greedy = { temperature: 0, max_output_tokens: 6 }
 
 type Message = { role: string; content: string }
 
 /** What a request in one piece answers. */
-async function posted(server: Served, messages: Message[], maxTokens = 12): Promise<string> {
+async function posted(server: Served, messages: Message[], maxTokens = 6): Promise<string> {
   const answer = await server.post('/v1/chat/completions', { messages, temperature: 0, max_tokens: maxTokens })
   assert.equal(answer.status, 200)
   return ((await answer.json()) as Chunk).choices[0]!.message!.content
@@ -174,6 +174,27 @@ test('a ghost is taken back when the input changes, and its response shows the r
   await client.close()
 })
 
+test('a message committed while a response is made comes after it', chatOptions, async (t) => {
+  const server = await serve(t, chat())
+  const client = await RealtimeClient.open(server)
+  await client.configure(greedy)
+  client.send('input_text.append', { text: 'Which animal says meow?' })
+  client.send('input_text.commit')
+  client.send('response.create')
+  client.send('input_text.append', { text: 'List the months of the year.' })
+  client.send('input_text.commit')
+  const first = await client.reply()
+  client.send('response.create')
+  const second = await client.reply()
+  const messages = [
+    { role: 'user', content: 'Which animal says meow?' },
+    { role: 'assistant', content: first.text },
+    { role: 'user', content: 'List the months of the year.' },
+  ]
+  assert.equal(second.text, await posted(server, messages))
+  await client.close()
+})
+
 test('without provisional nothing but committed text is sent', chatOptions, async (t) => {
   const server = await serve(t, chat())
   const client = await RealtimeClient.open(server)
@@ -199,6 +220,9 @@ test('a cancelled response ends, and what it said stays in the conversation', ch
   client.send('response.create')
   const { response_id: id } = await client.next('response.created')
   for (let i = 0; i < 3; i++) await client.next('response.output_text.delta')
+  // The next message may be there before the answer to the last one is over.
+  client.send('input_text.append', { text: 'What was her name?' })
+  client.send('input_text.commit')
   client.send('response.cancel', { response_id: id })
   const first = await client.reply()
   assert.equal(first.response!.status, 'cancelled')
@@ -206,8 +230,8 @@ test('a cancelled response ends, and what it said stays in the conversation', ch
   assert.equal(first.response_id, id)
   assert.ok(first.text.length > 0)
   await settled(chat(), 1000)
-  await client.configure({ max_output_tokens: 12 })
-  const second = await client.ask('What was her name?')
+  client.send('response.create', { response: { max_output_tokens: 6 } })
+  const second = await client.reply()
   assert.equal(
     second.text,
     await posted(server, [
@@ -262,13 +286,13 @@ const edit = fc.oneof(
 
 test('any history of edits gives the reply of the final text', tinyOptions, async (t) => {
   const server = await serve(t, tiny())
-  const client = await RealtimeClient.open(server)
-  const { session } = await client.configure({ temperature: 0, max_output_tokens: 4, speculate: 'prefill' })
-  assert.equal(session!.raw, true, 'a model without a chat template completes')
   let compared = 0
   const property = fc.asyncProperty(fc.array(edit, { minLength: 1, maxLength: 12 }), async (edits) => {
+    // Of its own, because the bound on events per second would hold a longer history up.
+    const client = await RealtimeClient.open(server)
+    const { session } = await client.configure({ temperature: 0, max_output_tokens: 4 })
+    assert.equal(session!.raw, true, 'a model without a chat template completes')
     let text = ''
-    client.send('input_text.clear')
     for (const [i, change] of edits.entries()) {
       if (change.type === 'append') text += change.text
       if (change.type === 'replace') {
@@ -282,14 +306,42 @@ test('any history of edits gives the reply of the final text', tinyOptions, asyn
       }
       if (i % 4 === 3) await sleep(2)
     }
-    if (text === '') return
-    client.send('input_text.commit')
-    client.send('response.create')
-    assert.equal((await client.reply()).text, await completed(server, text, 4))
-    compared++
+    if (text !== '') {
+      client.send('input_text.commit')
+      client.send('response.create')
+      assert.equal((await client.reply()).text, await completed(server, text, 4))
+      compared++
+    }
+    await client.close()
   })
   await fc.assert(property, { numRuns: 60 })
   assert.ok(compared > 40)
+  await assertFree(tiny())
+})
+
+test('raw: a ghost survives typing what it says, and its response goes on behind it', tinyOptions, async (t) => {
+  const server = await serve(t, tiny())
+  const client = await RealtimeClient.open(server)
+  await client.configure({
+    temperature: 0,
+    max_output_tokens: 30,
+    speculate: 'reply',
+    provisional: true,
+    min_stability: 0,
+  })
+  client.send('input_text.append', { text: 'Once upon a time' })
+  let ghost = ''
+  while (ghost.length < 40) ghost = (await client.next('response.output_text.provisional')).provisional!.text
+  const typed = ghost.slice(0, 20)
+  for (const key of typed) client.send('input_text.append', { text: key })
+  client.send('input_text.commit')
+  client.send('response.create')
+  const { text, response_id: id } = await client.reply()
+  assert.equal(text, await completed(server, `Once upon a time${typed}`, 30))
+  const shown = client.events.flatMap(({ provisional }) => (provisional?.source === 'input' ? [provisional.text] : []))
+  assert.ok(shown.length > typed.length, 'every key moves the ghost')
+  // Never taken back, never anything but what is typed and said in the end.
+  for (const text of shown) assert.ok(text !== '' && `${typed}${client.views.get(id!)!.committed}`.includes(text), text)
   await client.close()
   await assertFree(tiny())
 })

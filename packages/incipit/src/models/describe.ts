@@ -103,10 +103,11 @@ function planned(gguf: Gguf, layer: number): boolean {
 function proposers(gguf: Gguf, cache: readonly { name: string }[]): string {
   // A recurrent state cannot be rolled back; such models carry the keys of their state.
   if (gguf.metadata.has(`${architectureOf(gguf)}.ssm.state_size`)) return 'none: its memory cannot be rolled back'
-  const exits = cache.flatMap(({ name }) => /^exit-(\d+)\.json$/.exec(name)?.[1] ?? [])
-  const exit =
-    exits.length > 0 ? `exit (fitted at layer ${exits.join(', ')})` : 'exit off: not fitted (incipit tune --exit)'
-  return `skim, lookup${exits.length > 0 ? ', ' : '; '}${exit}`
+  const fitted = cache.flatMap(({ name }) => /^exit-(\d+)\.json$/.exec(name)?.[1] ?? [])
+  const carried = metadataNumber(gguf.metadata, 'incipit.exit.layer')
+  if (fitted.length > 0) return `skim, lookup, exit (fitted at layer ${fitted.join(', ')})`
+  if (carried !== undefined) return `skim, lookup, exit (trained at layer ${carried})`
+  return 'skim, lookup; exit off: not fitted (incipit tune --exit)'
 }
 
 async function filesIn(directory: string): Promise<{ name: string; size: number }[]> {

@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto'
-import type { ChatMessage, ProvisionalEvent } from '@incipit/engine'
+import type { ChatMessage, Generation, ProvisionalEvent } from '@incipit/engine'
 import { IncipitError } from '@incipit/engine'
 import { errorAnswer } from '../errors.ts'
 import type { ServedEngine, ServedInput } from '../run.ts'
@@ -81,7 +81,6 @@ export class Conversation {
         this.#input.clear()
         return
       case 'input_text.commit':
-        if (this.#running) throw invalid('type', 'a response is being made: wait for response.done, or cancel it')
         this.#input.commit()
         return
       case 'response.create':
@@ -113,17 +112,13 @@ export class Conversation {
     if (instructions === former.instructions) {
       this.#input.configure(inputOptions(settings, this.#seed))
     } else {
+      // The running reply has its place in the conversation as it is now.
+      if (this.#running) throw invalid('session.instructions', 'cannot change while a response is made')
       const before = this.#input.messages
       const turns = before.slice(former.instructions === null ? 0 : 1)
       const messages = instructions === null ? turns : [{ role: 'system', content: instructions }, ...turns]
       this.#bound(lengthOf(messages) - lengthOf(before) + this.#input.text.length, 'session.instructions')
-      try {
-        this.#input.configure({ ...inputOptions(settings, this.#seed), messages })
-      } catch (error) {
-        // The template takes no such conversation: everything stays as it was.
-        this.#input.configure({ ...inputOptions(former, this.#seed), messages: before })
-        throw error
-      }
+      this.#input.configure({ ...inputOptions(settings, this.#seed), messages })
     }
     this.#settings = settings
   }
@@ -136,22 +131,25 @@ export class Conversation {
       throw invalid('type', `there is nothing to answer: ${missing}`)
     }
     const reply = this.#next
+    // Messages that are committed while the reply is made come after it.
+    const place = this.#input.messages.length
     const generation = this.#input.respond(
       event.response ? requestOptions(forResponse(this.#settings, event.response), this.#seed) : {},
     )
     this.#next = new Reply(this.#outbox)
     this.#running = { id: reply.id, cancel: () => generation.cancel() }
     reply.created()
-    void this.#tell(reply, generation, event.event_id ?? null)
+    void this.#tell(reply, generation, place, event.event_id ?? null)
   }
 
-  async #tell(reply: Reply, generation: ReturnType<ServedInput['respond']>, eventId: string | null): Promise<void> {
+  async #tell(reply: Reply, generation: Generation, place: number, eventId: string | null): Promise<void> {
     try {
       await reply.tell(generation, (status) => {
         this.#turnOver()
         // What was said before it was interrupted is part of the conversation; of a finished reply the engine sees to it.
         if (status === 'cancelled' && reply.text !== '' && !this.#closed && !this.#settings.raw) {
-          this.#input.add({ role: 'assistant', content: reply.text })
+          const said = { role: 'assistant', content: reply.text }
+          this.#input.configure({ messages: this.#input.messages.toSpliced(place, 0, said) })
         }
       })
     } catch (error) {
@@ -166,8 +164,9 @@ export class Conversation {
   /** The response is over: the next one has a seed of its own. */
   #turnOver(): void {
     this.#running = undefined
+    // Greedy replies do not read it, and what was begun for the next one may stand.
+    if (this.#closed || this.#settings.seed !== null || this.#settings.temperature === 0) return
     this.#seed = randomInt(SEEDS)
-    if (this.#closed || this.#settings.seed !== null) return
     this.#input.configure({ seed: this.#seed })
   }
 

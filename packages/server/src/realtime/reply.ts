@@ -84,8 +84,7 @@ export class Reply {
     })
   }
 
-  #show({ ...event }: ProvisionalEvent): void {
-    if (event.text === '') event.tokens = 0
+  #show(event: ProvisionalEvent): void {
     this.#outbox.send('response.output_text.provisional', {
       response_id: this.id,
       provisional: { ...provisional(0, event), rev: ++this.#rev },

@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errorAnswer, ServerError } from '../errors.ts'
 import type { ServedEngine } from '../run.ts'
 import { Connection, closeCodes, defaultOptions, type RealtimeOptions } from './connection.ts'
-import { chooseProtocol, isSameOrigin, REALTIME_PATH } from './handshake.ts'
+import { chooseProtocol, isSameOrigin, isWebSocketUpgrade, REALTIME_PATH } from './handshake.ts'
 
 export interface RealtimeRoute extends RealtimeOptions {
   engine: ServedEngine
@@ -33,6 +33,11 @@ export function mountRealtime(app: FastifyInstance, options: RealtimeRoute): voi
       this.websocketServer.close()
       done()
     },
+  })
+
+  // A refused upgrade has left the HTTP server, which no longer closes its connection.
+  app.addHook('onResponse', async (request) => {
+    if (isWebSocketUpgrade(request.raw)) request.raw.socket.destroySoon()
   })
 
   app.register(async (scope) => {

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { delta, done, fakeEngine, says } from './fake-engine.ts'
+import { loaded, missing, settled, smol, stories } from './models.ts'
+import { type Chunk, serve } from './serve.ts'
+
+const timeout = 20_000
+const chat = loaded(smol, { contextLength: 1024 })
+const tiny = loaded(stories, { contextLength: 256 })
+
+interface Prefilled {
+  object: string
+  model: string
+  usage: { prompt_tokens: number; prompt_tokens_details: { cached_tokens: number } }
+}
+
+const cached = ({ usage }: Chunk) => (usage!.prompt_tokens_details as { cached_tokens: number }).cached_tokens
+
+test('a prompt that was prefilled is warm, and its answer is the same', { skip: missing(smol), timeout }, async (t) => {
+  const server = await serve(t, chat())
+  const document = 'The old man sat by the river and watched the boats go by. '.repeat(6)
+  const ask = async (content: string) => {
+    const messages = [
+      { role: 'system', content: document },
+      { role: 'user', content },
+    ]
+    const body = { messages, temperature: 0, max_tokens: 8 }
+    return (await (await server.post('/v1/chat/completions', body)).json()) as Chunk
+  }
+  const cold = await ask('Which animal says meow?')
+  assert.equal(cached(cold), 0)
+
+  const body = { model: 'any', messages: [{ role: 'system', content: document }], stream: true, temperature: 'ignored' }
+  const answer = await server.post('/v1/prefill', body)
+  assert.equal(answer.status, 200)
+  const { usage, ...rest } = (await answer.json()) as Prefilled
+  assert.deepEqual(rest, { object: 'prefill', model: chat().info.name })
+  assert.ok(usage.prompt_tokens > 70)
+  assert.deepEqual(usage.prompt_tokens_details, { cached_tokens: 0 })
+
+  const warm = await ask('Which animal says meow?')
+  assert.equal(warm.choices[0]!.message!.content, cold.choices[0]!.message!.content)
+  assert.ok(cached(warm) > 70)
+  const again = (await (await server.post('/v1/prefill', body)).json()) as Prefilled
+  assert.equal(again.usage.prompt_tokens, usage.prompt_tokens)
+  assert.ok(again.usage.prompt_tokens_details.cached_tokens > 70)
+})
+
+test('prompts of completions, one or several', { skip: missing(stories), timeout }, async (t) => {
+  const server = await serve(t, tiny())
+  const prompt = 'Once upon a time, there was a little girl who lived in a house.'
+  const one = (await (await server.post('/v1/prefill', { prompt })).json()) as Prefilled
+  const completion = { prompt: `${prompt} She`, max_tokens: 2 }
+  assert.ok(cached((await (await server.post('/v1/completions', completion)).json()) as Chunk) > 10)
+  const both = (await (await server.post('/v1/prefill', { prompt: [prompt, [1, 2, 3]] })).json()) as Prefilled
+  assert.equal(both.usage.prompt_tokens, one.usage.prompt_tokens + 3)
+})
+
+test('what is no prompt gets the errors of the endpoints it belongs to', {
+  skip: missing(stories),
+  timeout,
+}, async (t) => {
+  const server = await serve(t, tiny())
+  const cases: [object, string, string | null][] = [
+    [{}, 'invalid_request', 'messages'],
+    [{ messages: [] }, 'invalid_request', 'messages'],
+    [{ messages: null }, 'invalid_request', 'messages'],
+    [{ messages: [{ role: 'tool', content: 'x' }] }, 'unsupported', 'messages[0].role'],
+    [{ prompt: 7 }, 'invalid_request', 'prompt'],
+    [{ prompt: [512] }, 'invalid_request', 'prompt'],
+    [{ prompt: 'x', messages: [{ role: 'user', content: 'x' }] }, 'invalid_request', 'prompt'],
+    [{ prompt: 'word '.repeat(300) }, 'context_overflow', null],
+    [{ messages: [{ role: 'user', content: 'x' }] }, 'chat_template', null],
+  ]
+  for (const [body, code, param] of cases) {
+    const answer = await server.post('/v1/prefill', body)
+    const { error } = (await answer.json()) as Chunk
+    assert.deepEqual([answer.status, error?.code, error?.param], [400, code, param], JSON.stringify(body).slice(0, 80))
+  }
+  assert.equal((await server.get('/v1/prefill')).status, 405)
+})
+
+test('an engine that cannot prefill says so', { timeout }, async (t) => {
+  const server = await serve(t, fakeEngine(says(delta('x'), done())))
+  const answer = await server.post('/v1/prefill', { prompt: 'x' })
+  assert.equal(((await answer.json()) as Chunk).error!.code, 'unsupported')
+})
+
+test('a client that leaves cancels its prefill', { skip: missing(smol), timeout }, async (t) => {
+  const server = await serve(t, chat())
+  const controller = new AbortController()
+  const { generatedTokens } = chat().stats()
+  const answer = server.post(
+    '/v1/prefill',
+    { prompt: 'The river runs to the sea and the sea is wide. '.repeat(80) },
+    { headers: { 'content-type': 'application/json' }, signal: controller.signal },
+  )
+  answer.catch(() => {})
+  while (chat().stats().running === 0) await new Promise((resolve) => setTimeout(resolve, 2))
+  controller.abort()
+  await settled(chat(), 1500)
+  assert.equal(chat().stats().generatedTokens, generatedTokens)
+})
+
+test('a prefill is only warm for those with the same key', { skip: missing(stories), timeout }, async (t) => {
+  const body = { prompt: 'Once there was a dragon that lived upon a hill, far away.' }
+  const usage = async (key: string) => {
+    const server = await serve(t, tiny(), { apiKey: key })
+    const headers = { 'content-type': 'application/json', authorization: `Bearer ${key}` }
+    const answer = (await (await server.post('/v1/prefill', body, { headers })).json()) as Prefilled
+    return answer.usage.prompt_tokens_details.cached_tokens
+  }
+  assert.equal(await usage('one'), 0)
+  assert.equal(await usage('two'), 0)
+  assert.ok((await usage('one')) > 5)
+})
