@@ -1,6 +1,6 @@
 """Held-out measures of a checkpoint: quality, exit agreement, calibration of the exit.
 
-    python -m prelude.evaluate --work DIR --run NAME [--ngram] [--kilobytes 150]
+    python -m prelude.evaluate --work DIR --run NAME [--kilobytes 150]
 
 Writes RUN/evaluation.json and RUN/calibration.json (see calibrate.py). Bounds come from the calibration
 repositories, everything else is measured on the test repositories.
@@ -20,10 +20,9 @@ import jax.numpy as jnp
 import numpy as np
 from tokenizers import Tokenizer
 
-from . import corpus, ngram, paths
+from . import corpus, paths
 from .calibrate import Scores, calibration_data, exit_summary
-from .config import Config, ModelConfig
-from .data import batches
+from .config import ModelConfig
 from .model import Params, forward, logits
 from .tokenizer import END, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX, load
 from .train import load_params
@@ -165,22 +164,7 @@ def bits_per_byte(log_probabilities: np.ndarray, documents: list[dict[str, str]]
     return float(-log_probabilities.sum() / np.log(2) / sum(len(d["text"].encode()) for d in documents))
 
 
-def ngram_baselines(work: Path, seen_tokens: int, c: Config, documents: list[dict[str, str]],
-                    encoded: list[np.ndarray]) -> dict:
-    """Unigram and 5-gram on exactly the tokens the model was trained on, and the 5-gram on the whole corpus."""
-    seen = batches(work, c.train.seed).rows(0, seen_tokens, c.train.sequence)[:, :-1].reshape(-1)
-    everything = np.fromfile(work / "train.u16", dtype=np.uint16)
-    out = {}
-    for name, ids, n in (("unigram", seen, 1), ("5-gram", seen, 5), ("5-gram, whole corpus", everything, 5)):
-        model = ngram.NGram(ids.astype(np.int64), n, c.model.vocabulary)
-        scored = [model.score(ids) for ids in encoded]
-        right = np.concatenate([guess == ids[1:] for (_, guess), ids in zip(scored, encoded)])
-        out[name] = {"tokens": int(ids.size), "top1": float(right.mean()),
-                     "bits_per_byte": bits_per_byte(np.concatenate([np.log(p) for p, _ in scored]), documents)}
-    return out
-
-
-def evaluate(work: Path, checkpoint: Path, kilobytes: int = 150, with_ngram: bool = False, cases: int = 800) -> dict:
+def evaluate(work: Path, checkpoint: Path, kilobytes: int = 150, cases: int = 800) -> dict:
     c, params, saved = load_params(checkpoint)
     average, tokenizer = c.objective.average, load(work)
     test_all, calibration_all = (corpus.documents(work, split) for split in ("test", "calibration"))
@@ -209,8 +193,6 @@ def evaluate(work: Path, checkpoint: Path, kilobytes: int = 150, with_ngram: boo
         "all": exit_summary(scores, calibration_scores),
         "first": exit_summary(first, first_calibration),
     }
-    if with_ngram:
-        report["baselines"] = ngram_baselines(work, saved["tokens"], c, test, encoded)
     calibrated = calibration_data(later=(scores, calibration_scores), first=(first, first_calibration),
                                   fitted_on=sorted({d["repository"] for d in calibration_all}))
     for name, content in (("evaluation.json", report), ("calibration.json", calibrated)):
@@ -224,9 +206,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=paths.default_work())
     parser.add_argument("--run", default="nano")
     parser.add_argument("--kilobytes", type=int, default=150, help="test text per language")
-    parser.add_argument("--ngram", action="store_true", help="also the unigram and 5-gram baselines (some minutes, 4 GB)")
     args = parser.parse_args()
-    report = evaluate(args.work, args.work / "runs" / args.run / "checkpoint.pkl", args.kilobytes, args.ngram)
+    report = evaluate(args.work, args.work / "runs" / args.run / "checkpoint.pkl", args.kilobytes)
     print(json.dumps(report, indent=1))
 
 

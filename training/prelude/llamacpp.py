@@ -89,9 +89,9 @@ def open_library(folder: Path) -> ctypes.CDLL:
 
 
 class LlamaModel:
-    """One GGUF in one context, sequence 0; a context manager."""
+    """One GGUF in one context, sequence 0; a context manager. One thread: for so small a model a second one mostly waits."""
 
-    def __init__(self, library: ctypes.CDLL, path: Path, context: int = 1024, threads: int = 2) -> None:
+    def __init__(self, library: ctypes.CDLL, path: Path, context: int = 1024, threads: int = 1) -> None:
         self._l, self.context = library, context
         model_params = library.llama_model_default_params()
         model_params.n_gpu_layers = 0

@@ -1,5 +1,10 @@
 """The baseline every language model must beat: interpolated n-gram counts (Witten and Bell), on the same tokens.
 
+    python -m prelude.ngram --work DIR --run NAME [--whole]
+
+Writes RUN/baselines.json. --whole adds the 5-gram on the whole corpus, not only on what the run has seen (minutes,
+some GB).
+
 p_n(w | c) = (count(c, w) + kinds(c) * p_(n-1)(w | shorter c)) / (count(c) + kinds(c)), where kinds(c) is the
 number of different continuations of c; p_0 is uniform. Unigram is n = 1. Counts live in sorted arrays of
 64-bit hashes, so 50 M tokens fit in memory.
@@ -7,9 +12,18 @@ number of different continuations of c; p_0 is uniform. Unigram is n = 1. Counts
 
 from __future__ import annotations
 
+import argparse
+import json
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from . import corpus, evaluate, paths
+from .config import Config
+from .data import batches
+from .tokenizer import load
+from .train import load_params
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
@@ -75,3 +89,40 @@ class NGram:
             probability[skip:] = np.where(known, (count + kinds * lower) / np.maximum(total + kinds, 1), lower)
             guess[skip:] = np.where(known, order.best[at], guess[skip:])
         return probability, guess
+
+
+def baselines(work: Path, c: Config, seen_tokens: int, kilobytes: int = 150, whole: bool = False) -> dict:
+    """Unigram and 5-gram on exactly the rows that the run was trained on, on the test text of prelude.evaluate."""
+    documents = evaluate.sample(corpus.documents(work, "test"), kilobytes)
+    encoded = evaluate.encode(load(work), documents)
+    seen = batches(work, c.train.seed).rows(0, seen_tokens, c.train.sequence)[:, :-1].reshape(-1)
+    models = [("unigram", seen, 1), ("5-gram", seen, 5)]
+    if whole:
+        models.append(("5-gram, whole corpus", np.fromfile(work / "train.u16", dtype=np.uint16), 5))
+    out = {}
+    for name, ids, n in models:
+        model = NGram(ids.astype(np.int64), n, c.model.vocabulary)
+        scored = [model.score(document) for document in encoded]
+        right = np.concatenate([guess == document[1:] for (_, guess), document in zip(scored, encoded)])
+        out[name] = {"tokens": int(ids.size), "top1": float(right.mean()),
+                     "bits_per_byte": evaluate.bits_per_byte(np.concatenate([np.log(p) for p, _ in scored]), documents)}
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--work", type=Path, default=paths.default_work())
+    parser.add_argument("--run", default="nano")
+    parser.add_argument("--kilobytes", type=int, default=150, help="test text per language, as for prelude.evaluate")
+    parser.add_argument("--whole", action="store_true")
+    args = parser.parse_args()
+    run = args.work / "runs" / args.run
+    c, _, saved = load_params(run / "checkpoint.pkl")
+    report = baselines(args.work, c, saved["tokens"], args.kilobytes, args.whole)
+    with paths.atomic(run / "baselines.json") as out:
+        out.write(json.dumps(report, indent=1) + "\n")
+    print(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -20,7 +20,7 @@ os.environ.setdefault("PRELUDE_DEVICES", "2")
 
 import numpy as np
 
-from . import clean, config, corpus, data, evaluate, export, paths, tokenizer, train
+from . import clean, config, corpus, data, evaluate, export, ngram, paths, tokenizer, train
 
 HERE = Path(__file__).resolve().parent.parent
 
@@ -52,7 +52,8 @@ def run(source: Path, work: Path, llama: Path | None, steps: int | None = None) 
     trained.save(str(work / "tokenizer.json"))
     data.encode_documents(trained, [d["text"] for d in documents], c.train.fim_rate, 0).tofile(work / "train.u16")
     checkpoint = train.train(c, work, "smoke", steps)
-    report = evaluate.evaluate(work, checkpoint, kilobytes=20, with_ngram=True, cases=40)
+    report = evaluate.evaluate(work, checkpoint, kilobytes=20, cases=40)
+    report["baselines"] = ngram.baselines(work, c, c.train.batch_tokens * (steps or c.train.steps), kilobytes=20)
     entries = [json.loads(line) for line in open(checkpoint.parent / "log.jsonl")]
     report["first_loss"], report["last_loss"] = entries[0]["loss"], entries[-1]["loss"]
     if not entries[-1]["loss"] < entries[0]["loss"]:

@@ -21,7 +21,10 @@ from pathlib import Path
 DEVICES = int(os.environ.get("PRELUDE_DEVICES", os.cpu_count() or 1))
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     # On a CPU, one XLA device per core and data parallelism beat one device with threads inside each operation.
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={DEVICES}"
+    # The long time-outs let a run survive being stopped (SIGSTOP) or starved for hours.
+    os.environ["XLA_FLAGS"] = (f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={DEVICES}"
+                               " --xla_cpu_collective_call_warn_stuck_timeout_seconds=600"
+                               " --xla_cpu_collective_call_terminate_timeout_seconds=86400")
 
 import jax
 import jax.numpy as jnp

@@ -408,6 +408,9 @@ function afterTyped(
       const fewer = Math.min(tokens, event.tokens)
       tokens -= fewer
       if (text !== '') push({ ...event, text, tokens: event.tokens - fewer })
+    } else if (event.type === 'provisional' && typed.characters > 0) {
+      const before = Math.max(0, typed.characters - event.base)
+      push({ ...event, base: Math.max(0, event.base - typed.characters), text: event.text.slice(before) })
     } else if (event.type === 'done' && typed.tokens > 0) {
       const { usage } = event
       push({

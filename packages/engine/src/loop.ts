@@ -232,7 +232,11 @@ export class Loop {
       (sequence === flight.sequence || sequence === flight.text?.sequence) &&
       commonPrefix(sequence.tokens, flight.prompt) >= to
     const rows = this.#step?.rows ?? []
-    if (rows.length > 0 && rows.every(({ sequence }) => (sequence.parent ?? sequence).background) && !rows.some(useful)) {
+    if (
+      rows.length > 0 &&
+      rows.every(({ sequence }) => (sequence.parent ?? sequence).background) &&
+      !rows.some(useful)
+    ) {
       this.#loaded.device.abort()
     }
   }

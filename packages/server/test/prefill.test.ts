@@ -4,7 +4,7 @@ import { delta, done, fakeEngine, says } from './fake-engine.ts'
 import { loaded, missing, settled, smol, stories } from './models.ts'
 import { type Chunk, serve } from './serve.ts'
 
-const timeout = 20_000
+const timeout = 60_000
 const chat = loaded(smol, { contextLength: 1024 })
 const tiny = loaded(stories, { contextLength: 256 })
 

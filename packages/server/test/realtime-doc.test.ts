@@ -30,7 +30,7 @@ test('every setting can be set', () => {
   )
 })
 
-test('the script of docs/realtime.md runs as it is printed', { skip: missing(smol), timeout: 20_000 }, async (t) => {
+test('the script of docs/realtime.md runs as it is printed', { skip: missing(smol), timeout: 120_000 }, async (t) => {
   const { url } = await serve(t, engine())
   const [, script] = /```js\n(\/\/ node typing[\s\S]*?)```/.exec(page)!
   const printed: string[] = []

@@ -9,7 +9,7 @@ import { fakeRealtimeEngine } from './realtime-fake.ts'
 import { serve } from './serve.ts'
 
 const tiny = loaded(stories, { contextLength: 128 })
-const timeout = 10_000
+const timeout = 60_000
 
 /** Reads events, errors too, up to the next of this type. */
 async function until(client: RealtimeClient, from: number, type: string): Promise<ServerEvent[]> {

@@ -9,7 +9,7 @@ import { RealtimeClient } from './realtime-client.ts'
 import { fakeRealtimeEngine } from './realtime-fake.ts'
 import { type Chunk, type Served, serve } from './serve.ts'
 
-const timeout = 10_000
+const timeout = 60_000
 const hi = says(delta('Hello'), done())
 
 /** How the server refuses to open a socket. */

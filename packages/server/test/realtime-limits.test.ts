@@ -7,7 +7,7 @@ import { RealtimeClient } from './realtime-client.ts'
 import { type FakeRealtimeEngine, fakeRealtimeEngine } from './realtime-fake.ts'
 import { serve } from './serve.ts'
 
-const timeout = 20_000
+const timeout = 60_000
 const EVENT = 64 * 1024
 // What the kernel's socket buffers of both ends may take on a loopback connection, with room to spare.
 const KERNEL = 24 * 1024 * 1024

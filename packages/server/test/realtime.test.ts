@@ -9,8 +9,8 @@ import { type Chunk, type Served, serve } from './serve.ts'
 
 const chat = loaded(smol, { contextLength: 1024 })
 const tiny = loaded(stories, { contextLength: 256 })
-const chatOptions = { skip: missing(smol), timeout: 30_000 }
-const tinyOptions = { skip: missing(stories), timeout: 30_000 }
+const chatOptions = { skip: missing(smol), timeout: 120_000 }
+const tinyOptions = { skip: missing(stories), timeout: 120_000 }
 
 const greedy = { temperature: 0, max_output_tokens: 6 }
 

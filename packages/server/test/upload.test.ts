@@ -10,9 +10,10 @@ import { loaded, missing, settled, smol } from './models.ts'
 import { fakeRealtimeEngine } from './realtime-fake.ts'
 import { type Chunk, type Served, serve } from './serve.ts'
 
-const timeout = 20_000
+const timeout = 60_000
 const engine = loaded(smol, { contextLength: 2048 })
-const real = { skip: missing(smol), timeout }
+// Generous: on a machine that others keep busy a prompt may take many times its time.
+const real = { skip: missing(smol), timeout: 120_000 }
 const path = '/v1/chat/completions'
 
 const ms = (pause: number) => () => sleep(pause)
@@ -70,7 +71,7 @@ async function assertFree(): Promise<void> {
   assert.deepEqual(engine().audit(), [])
 }
 
-const story = 'The old man sat by the river and watched the boats go by. '.repeat(9)
+const story = 'The old man sat by the river and watched the boats go by. '.repeat(6)
 const question = 'Which animal says meow?'
 const parameters = { temperature: 0, max_tokens: 10 }
 
@@ -130,7 +131,7 @@ for (const [name, body] of Object.entries(bodies)) {
     assert.equal(slow.json.usage!.prompt_tokens, whole.usage!.prompt_tokens)
     const cached = (chunk: Chunk) => (chunk.usage!.prompt_tokens_details as { cached_tokens: number }).cached_tokens
     assert.equal(cached(whole), 0)
-    assert.ok(cached(slow.json) > 50, `${cached(slow.json)} of ${slow.json.usage!.prompt_tokens} were warm`)
+    assert.ok(cached(slow.json) > 40, `${cached(slow.json)} of ${slow.json.usage!.prompt_tokens} were warm`)
     await assertFree()
   })
 }
@@ -139,12 +140,12 @@ test('a slow upload without a length is worked on too', real, async (t) => {
   const server = await serve(t, engine())
   const text = JSON.stringify({ messages: [{ role: 'user', content: story }], ...parameters })
   const { json } = await upload(server, { pieces: pieces(text, 200), pause: digested })
-  assert.ok((json.usage!.prompt_tokens_details as { cached_tokens: number }).cached_tokens > 50)
+  assert.ok((json.usage!.prompt_tokens_details as { cached_tokens: number }).cached_tokens > 40)
   await assertFree()
 })
 
 test('an upload that ends badly leaves nothing behind', real, async (t) => {
-  const server = await serve(t, engine(), { bodyLimit: 2000 })
+  const server = await serve(t, engine(), { bodyLimit: 1500 })
   const text = JSON.stringify({ messages: [{ role: 'user', content: story }], user: 'ann' })
   const cases: [string, Partial<Upload>, number, string][] = [
     [text.replace('"user":"ann"', '"temperature":7'), {}, 400, 'invalid_request'],
