@@ -13,6 +13,8 @@ export const serverErrorCodes = {
   unsupported: 400,
   /** The server wants a bearer key, and the one that came is missing or wrong. */
   invalid_api_key: 401,
+  /** A web page of another origin may not open a socket here. */
+  origin_refused: 403,
   /** No such route. */
   not_found: 404,
   /** The route exists, but not for this method; the `allow` header lists the ones it has. */
@@ -23,6 +25,8 @@ export const serverErrorCodes = {
   body_too_large: 413,
   /** The body is not declared as `application/json`. */
   unsupported_media_type: 415,
+  /** More events in a second than a socket may send. */
+  rate_limited: 429,
   /** The request head is larger than the HTTP parser accepts. */
   headers_too_large: 431,
   /** A defect of the server; its log has the details. */

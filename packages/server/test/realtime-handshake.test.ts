@@ -68,7 +68,7 @@ test('pages of other origins are kept out unless cors lets them in', { timeout }
   const server = await serve(t, fakeRealtimeEngine(hi))
   for (const origin of ['https://example.com', 'null', `http://127.0.0.1:${server.port + 1}`, 'http://127.0.0.1']) {
     const headers = { origin }
-    assert.deepEqual(await refused(server, { headers }), { status: 400, code: 'unsupported' }, origin)
+    assert.deepEqual(await refused(server, { headers }), { status: 403, code: 'origin_refused' }, origin)
   }
   const own = await RealtimeClient.open(server, { headers: { origin: server.url } })
   await own.close()

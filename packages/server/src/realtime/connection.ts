@@ -1,5 +1,4 @@
 import type { WebSocket } from '@fastify/websocket'
-import { IncipitError } from '@incipit/engine'
 import { errorAnswer, ServerError } from '../errors.ts'
 import { Bucket } from './bucket.ts'
 import { checkEvent, eventIdOf, parseFrame } from './client-events.ts'
@@ -137,7 +136,7 @@ export class Connection {
   #allowed(): boolean {
     if (this.#bucket.take()) return true
     const reason = `more than ${EVENT_RATE} events per second`
-    this.#fail(new IncipitError('invalid_request', reason), null)
+    this.#fail(new ServerError('rate_limited', reason), null)
     this.close(closeCodes.policy, reason)
     return false
   }

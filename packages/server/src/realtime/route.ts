@@ -53,7 +53,7 @@ export function mountRealtime(app: FastifyInstance, options: RealtimeRoute): voi
         if (engine.open === undefined) throw new ServerError('unsupported', 'this server cannot stream input')
         if (cors || isSameOrigin(request.headers)) return
         const message = `pages of ${request.headers.origin} may not connect; the server's option "cors" allows it`
-        throw new ServerError('unsupported', message, { param: 'origin' })
+        throw new ServerError('origin_refused', message, { param: 'origin' })
       },
       handler: () => {},
       wsHandler: (socket, request) => {
