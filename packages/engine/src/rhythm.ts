@@ -1,7 +1,8 @@
 // A pause means something once it is clearly longer than the usual time between two changes.
 const pauseFactor = 2.5
 const shortestPauseMs = 60
-const longestPauseMs = 1500
+// A wrong guess costs idle time only, and a writer who is done waits: never be more patient than this.
+const longestPauseMs = 300
 // Before anything is known of a writer: a quick typist.
 const firstGapMs = 120
 const memory = 8
@@ -26,7 +27,7 @@ export class Rhythm {
 
   /** A reply that was begun ahead was used, or thrown away. */
   learnt(used: boolean): void {
-    this.#patience = used ? Math.max(0.5, this.#patience / 1.5) : Math.min(8, this.#patience * 1.5)
+    this.#patience = used ? Math.max(0.5, this.#patience / 1.5) : Math.min(2, this.#patience * 1.5)
   }
 
   /** How long after the last change the writer has stopped, in milliseconds. A finished sentence needs less. */
