@@ -19,7 +19,7 @@ import { Plain } from '../src/tune/plain.ts'
  * 0.72 at most (120 rows against single ones). So a text may part where two tokens are nearly equal: there, and only
  * there, another token must have been within `epsilon`.
  */
-const epsilon = 0.75
+const epsilon = 1
 const replyTokens = 24
 const prompts = 40
 const longestPrompt = 400
@@ -117,17 +117,22 @@ function firstDifference(text: string, reference: Reference, sampling: Sampling,
   const index = reference.texts.findIndex((prefix) => !text.startsWith(prefix))
   // All of the reference is there and then more: it ended, and the reply did not.
   const at = index < 0 ? reference.tokens.length - 1 : index
-  const logits = reference.logits[at]!
-  const rest = text.slice(reference.texts[at - 1]?.length ?? 0)
-  for (let token = 0; token < logits.length; token++) {
-    const ends = whole.vocab.isEndOfGeneration(token)
-    const piece = ends ? '' : new TextDecoder().decode(whole.vocab.pieceOf(token)).replace(/\ufffd+$/, '')
-    if (token === reference.tokens[at] || (ends ? rest !== '' : piece === '' || !rest.startsWith(piece))) continue
-    const logit = logits[token]!
-    logits[token] = logit + epsilon
-    const chosen = choose(logits, sampling, position + at)
-    logits[token] = logit
-    if (chosen === token) return at
+  // Another token may begin with the very text of the reference's, such as ([' and ([: then they parted one token before
+  // the texts did.
+  for (const parted of [at, at - 1]) {
+    const logits = reference.logits[parted]
+    if (logits === undefined) continue
+    const rest = text.slice(reference.texts[parted - 1]?.length ?? 0)
+    for (let token = 0; token < logits.length; token++) {
+      const ends = whole.vocab.isEndOfGeneration(token)
+      const piece = ends ? '' : new TextDecoder().decode(whole.vocab.pieceOf(token)).replace(/\ufffd+$/, '')
+      if (token === reference.tokens[parted] || (ends ? rest !== '' : piece === '' || !rest.startsWith(piece))) continue
+      const logit = logits[token]!
+      logits[token] = logit + epsilon
+      const chosen = choose(logits, sampling, position + parted)
+      logits[token] = logit
+      if (chosen === token) return parted
+    }
   }
   return assert.fail(`'${text}' is not '${reference.texts.at(-1)}', and no tie explains token ${at}`)
 }
