@@ -78,7 +78,6 @@ export class Engine implements AsyncDisposable {
     const flight = this.#flight(request, (event) => channel.push(event))
     const generation = this.#reading(flight, channel, request.signal)
     this.#loop.submit(flight)
-    if (request.signal?.aborted) generation.cancel()
     return generation
   }
 
@@ -89,8 +88,8 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Computes a prompt and keeps its rows for requests that begin the same way: revocable work, kept as long as nobody
-   * needs the place. Resolves when the prompt is computed, or was evicted.
+   * Computes a prompt, as an ordinary request, and keeps its rows for requests that begin the same way as long as nobody
+   * needs the place.
    * @returns tokens of the prompt, and how many of them were there already
    * @throws as `generate`
    */
@@ -103,25 +102,23 @@ export class Engine implements AsyncDisposable {
     const ended = new Promise<void>((resolve, reject) => {
       flight.close = (error) => (error === undefined ? resolve() : reject(error))
     })
-    const cancel = () => this.#loop.cancel(flight)
-    request.signal?.addEventListener('abort', cancel, { once: true })
+    const deaf = onAbort(request.signal, () => this.#loop.cancel(flight))
     this.#loop.submit(flight)
-    if (request.signal?.aborted) cancel()
-    await ended.finally(() => request.signal?.removeEventListener('abort', cancel))
+    await ended.finally(deaf)
     return { promptTokens: flight.prompt.length, cachedTokens: flight.cached }
   }
 
   #reading(flight: Flight, channel: Channel<GenerateEvent>, signal: AbortSignal | undefined): Generation {
     const cancel = () => this.#loop.cancel(flight)
     flight.close = (error) => channel.close(error)
-    signal?.addEventListener('abort', cancel, { once: true })
+    const deaf = onAbort(signal, cancel)
     return {
       cancel,
       async *[Symbol.asyncIterator]() {
         try {
           yield* channel.read()
         } finally {
-          signal?.removeEventListener('abort', cancel)
+          deaf()
           cancel()
         }
       },
@@ -300,4 +297,14 @@ export class Engine implements AsyncDisposable {
       wanted ?? (policy === 'provisional' ? ['skim', 'exit', 'lookup'] : ['exit', 'lookup'])
     return new Set(names.filter((name) => this.info.proposers[name].available))
   }
+}
+
+/**
+ * Calls `cancel` when the signal is aborted; when it is already, as soon as the caller has started what is to be cancelled.
+ * @returns stops listening
+ */
+function onAbort(signal: AbortSignal | undefined, cancel: () => void): () => void {
+  if (signal?.aborted) queueMicrotask(cancel)
+  else signal?.addEventListener('abort', cancel, { once: true })
+  return () => signal?.removeEventListener('abort', cancel)
 }

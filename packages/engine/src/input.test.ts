@@ -198,6 +198,15 @@ test('a prompt that was warmed is not computed again, but not across namespaces'
   assert.ok((await textOf(engine.generate({ ...request, cacheSalt: 'a' }))).cached >= warmed.promptTokens - 2)
 })
 
+test('a signal that was aborted before cancels every kind of request', { skip }, async () => {
+  const signal = AbortSignal.abort()
+  assert.equal((await textOf(engine.generate({ prompt: 'Once', maxTokens: 4, signal }))).reason, 'cancelled')
+  using input = engine.open({ raw: true, maxTokens: 4 })
+  input.append('Once upon a time')
+  input.commit()
+  assert.equal((await textOf(input.respond({ signal }))).reason, 'cancelled')
+})
+
 test('misuse is named', { skip }, () => {
   const input = engine.open({ raw: true })
   assert.throws(() => input.commit(), { code: 'invalid_request' })

@@ -3,7 +3,7 @@ import type { Flight } from './flight.ts'
 import { Core, commonPrefix } from './flow/core.ts'
 import { CostModel } from './flow/cost.ts'
 import { choose } from './flow/sample.ts'
-import { inPrompt, type Rows, rowsOf, type Sequence, type Step, tailLength } from './flow/sequence.ts'
+import { inBackground, inPrompt, type Rows, rowsOf, type Sequence, type Step, tailLength } from './flow/sequence.ts'
 import { batchRows, type Loaded, slackCells } from './load.ts'
 import type { OpenText } from './open-text.ts'
 import { OpenTexts } from './open-texts.ts'
@@ -232,11 +232,7 @@ export class Loop {
       (sequence === flight.sequence || sequence === flight.text?.sequence) &&
       commonPrefix(sequence.tokens, flight.prompt) >= to
     const rows = this.#step?.rows ?? []
-    if (
-      rows.length > 0 &&
-      rows.every(({ sequence }) => (sequence.parent ?? sequence).background) &&
-      !rows.some(useful)
-    ) {
+    if (rows.length > 0 && rows.every(({ sequence }) => inBackground(sequence)) && !rows.some(useful)) {
       this.#loaded.device.abort()
     }
   }

@@ -107,11 +107,9 @@ export class Speculation {
     const exit = this.#loaded.exit!
     // Guesses of someone else already stand there, or the answer came meanwhile.
     if (to !== sequence.tokens.length || (flight.draft && flight.draft.source !== 'exit')) return
-    const token = choose(logits, flight.sampling, to)
-    const confidence = topProbability(logits)
-    const raw = confidence.token === token ? confidence.probability : probabilityOf(logits, token)
+    const { token, probability } = guess(logits, flight, to)
     const first = to === sequence.prompt
-    const stability = survivalOf(first ? exit.calibration.first : exit.calibration.later, raw)
+    const stability = survivalOf(first ? exit.calibration.first : exit.calibration.later, probability)
     const tail = tailLength(sequence)
     const worth = inPrompt(sequence) ? this.#burstPays(flight, stability) : this.#exitPays(tail, stability)
     if (!worth || this.#room(flight) === 0) return
@@ -151,14 +149,12 @@ export class Speculation {
   look(flight: Flight, logits: Float32Array): void {
     const look = flight.look!
     const parent = flight.sequence!
-    const token = choose(logits, flight.sampling, parent.prompt + look.tokens.length)
-    const top = topProbability(logits)
-    const raw = top.token === token ? top.probability : probabilityOf(logits, token)
-    look.stabilities.push(survivalOf(this.#calibrationOf(flight, token), raw))
+    const { token, probability } = guess(logits, flight, parent.prompt + look.tokens.length)
+    look.stabilities.push(survivalOf(this.#calibrationOf(flight, token), probability))
     look.tokens.push(token)
     this.#core.decide(look.fork, token)
     const enough = Math.min(burst, flight.maxTokens, this.#loaded.info.contextLength - 1 - parent.prompt)
-    const guesses = look.tokens.map((guess, i) => ({ token: guess, stability: look.stabilities[i]! }))
+    const guesses = look.tokens.map((seen, i) => ({ token: seen, stability: look.stabilities[i]! }))
     flight.reply.show(guesses, 'skim')
     if (look.tokens.length < enough && !this.#isEnd(token)) return
     this.#core.remove(look.fork)
@@ -185,4 +181,11 @@ export class Speculation {
   }
 
   readonly #isEnd = (token: number): boolean => this.#loaded.device.stages[0]!.model.vocab.isEndOfGeneration(token)
+}
+
+/** The token these logits choose at a position, as the full model's would, and how probable they hold it. */
+function guess(logits: Float32Array, flight: Flight, position: number): { token: number; probability: number } {
+  const token = choose(logits, flight.sampling, position)
+  const top = topProbability(logits)
+  return top.token === token ? top : { token, probability: probabilityOf(logits, token) }
 }

@@ -1,4 +1,4 @@
-import { available, inPrompt, type Rows, runnableStage, type Sequence, type Step } from './sequence.ts'
+import { available, inBackground, inPrompt, type Rows, runnableStage, type Sequence, type Step } from './sequence.ts'
 
 export interface Limits {
   /** Most rows of one step. */
@@ -53,8 +53,7 @@ const background = 3
 
 /** 0 for forks, 1 for rows of a running reply, 2 for prompt rows, 3 for background work. */
 function urgency(sequence: Sequence, stage: number): number {
-  // A look of background work is no more urgent than the work itself.
-  if (sequence.background || sequence.parent?.background) return background
+  if (inBackground(sequence)) return background
   if (sequence.kind === 'fork') return 0
   return inPrompt(sequence) && sequence.computed[stage]! < sequence.prompt ? 2 : 1
 }

@@ -64,6 +64,11 @@ export function tailLength(sequence: Sequence): number {
   return sequence.tokens.length - sequence.committed
 }
 
+/** Revocable work, or a look of it, which is no more urgent than the work itself. */
+export function inBackground(sequence: Sequence): boolean {
+  return (sequence.parent ?? sequence).background
+}
+
 /** True while the prompt has not left the last stage. */
 export function inPrompt(sequence: Sequence): boolean {
   return sequence.computed.at(-1)! < sequence.prompt
