@@ -29,6 +29,10 @@ export const errorCodes = {
   chat_template: 400,
   /** Staged and uncut logits differ, or the architecture does not report its layer inputs. */
   cut_refused: 422,
+  /** The draft model has another vocabulary than the model, or a memory that cannot be rolled back. */
+  draft_mismatch: 422,
+  /** A saved prefix is damaged, belongs to another model, or cannot be written. */
+  prefix_invalid: 422,
   /** Fitting an exit or a calibration failed: too little data, or files of another model. */
   tune_failed: 422,
   /** The request was cancelled by its caller. */

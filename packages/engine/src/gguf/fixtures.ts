@@ -7,7 +7,7 @@ import type { GgufValue } from './metadata.ts'
 import type { Gguf, GgufTensor } from './read.ts'
 import { readGguf } from './read.ts'
 import { F32 } from './tensor-types.ts'
-import { type TensorToWrite, writeGguf } from './write.ts'
+import { copyOf, type TensorToWrite, writeGguf } from './write.ts'
 
 const models = process.env.INCIPIT_MODELS ?? join(import.meta.dirname, '../../../../../shared/models')
 
@@ -76,4 +76,79 @@ export async function tinyModel(path: string, options: TinyModel = {}): Promise<
   }
   await writeGguf(path, values, tensors)
   return readGguf(path)
+}
+
+/** Uniform numbers in [-1, 1) that are the same in every run. */
+export function randomNumbers(seed: number): () => number {
+  let state = seed
+  return () => {
+    // Mulberry32, public domain.
+    state = (state + 0x6d2b79f5) | 0
+    let x = Math.imul(state ^ (state >>> 15), state | 1)
+    x ^= x + Math.imul(x ^ (x >>> 7), x | 61)
+    return ((x ^ (x >>> 14)) >>> 0) * 2 ** -31 - 1
+  }
+}
+
+/**
+ * Makes a mixture-of-experts model of a dense one with F32 weights: the experts of a layer are its feed-forward block,
+ * each disturbed in its own way, and a random matrix routes. It says about what the dense model says.
+ */
+export async function mixtureOf(dense: Gguf, path: string, experts: number, used: number): Promise<void> {
+  const random = randomNumbers(1)
+  const metadata = new Map(dense.metadata)
+    .set('llama.expert_count', { type: 'u32', value: experts })
+    .set('llama.expert_used_count', { type: 'u32', value: used })
+  const tensors: TensorToWrite[] = []
+  for (const tensor of dense.tensors) {
+    const block = /^(blk\.\d+\.ffn_(?:gate|down|up))\.weight$/.exec(tensor.name)
+    if (block === null) {
+      tensors.push(copyOf(dense, tensor))
+      continue
+    }
+    const bytes = await tensorData(dense, tensor)
+    const values = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
+    const all = Float32Array.from({ length: experts * values.length }, (_, i) => values[i % values.length]! * disturb())
+    const data = new Uint8Array(all.buffer)
+    tensors.push({ name: `${block[1]}_exps.weight`, shape: [...tensor.shape, experts], type: F32, data })
+    if (!block[1]!.endsWith('gate')) continue
+    const width = tensor.shape[0]!
+    const router = Float32Array.from({ length: width * experts }, random)
+    const name = block[1]!.replace('ffn_gate', 'ffn_gate_inp.weight')
+    tensors.push({ name, shape: [width, experts], type: F32, data: new Uint8Array(router.buffer) })
+  }
+  await writeGguf(path, metadata, tensors)
+
+  function disturb(): number {
+    return 1 + 0.5 * random()
+  }
+}
+
+/** Makes a model of the architecture gemma3, every second layer with a sliding window, out of one of llama. */
+export async function slidingWindowOf(llama: Gguf, path: string, window: number): Promise<void> {
+  const metadata = new Map<string, GgufValue>()
+  for (const [key, value] of llama.metadata) metadata.set(key.replace(/^llama\./, 'gemma3.'), value)
+  metadata
+    .set('general.architecture', { type: 'string', value: 'gemma3' })
+    .set('gemma3.attention.sliding_window', { type: 'u32', value: window })
+    .set('gemma3.attention.sliding_window_pattern', { type: 'u32', value: 2 })
+  const tensors = llama.tensors.map((tensor) => copyOf(llama, tensor))
+  const [width, heads] = ['embedding_length', 'attention.head_count'].map((key) =>
+    Number(llama.metadata.get(`llama.${key}`)?.value),
+  )
+  const norms = {
+    post_attention_norm: width!,
+    post_ffw_norm: width!,
+    attn_q_norm: width! / heads!,
+    attn_k_norm: width! / heads!,
+  }
+  for (const { name } of llama.tensors) {
+    const layer = /^(blk\.\d+)\.attn_norm\.weight$/.exec(name)?.[1]
+    if (layer === undefined) continue
+    for (const [norm, size] of Object.entries(norms)) {
+      const data = new Uint8Array(new Float32Array(size).fill(1).buffer)
+      tensors.push({ name: `${layer}.${norm}.weight`, shape: [size], type: F32, data })
+    }
+  }
+  await writeGguf(path, metadata, tensors)
 }

@@ -10,8 +10,10 @@ import type { Pointer } from './library.ts'
  */
 export class Batch implements Disposable {
   readonly capacity: number
-  /** Width of the states that enter instead of tokens, 0 for a batch of tokens. */
+  /** Width of the states that enter, 0 for a batch of tokens. */
   readonly stateWidth: number
+  /** Rows are tokens with a state each, not one of both. */
+  readonly mtp: boolean
   /** Most sequences that one row may belong to. */
   readonly sequencesPerRow: number
   #rows = 0
@@ -26,12 +28,14 @@ export class Batch implements Disposable {
   readonly #sequence: Int32Array
   readonly #output: Int8Array
 
-  constructor(capacity: number, options: { stateWidth?: number; sequencesPerRow?: number } = {}) {
+  /** @param options `mtp`: for a context of that kind; it needs a `stateWidth` */
+  constructor(capacity: number, options: { stateWidth?: number; sequencesPerRow?: number; mtp?: boolean } = {}) {
     this.capacity = capacity
     this.stateWidth = options.stateWidth ?? 0
+    this.mtp = options.mtp ?? false
     this.sequencesPerRow = options.sequencesPerRow ?? 1
     const stateBytes = 4 * capacity * this.stateWidth
-    const tokenBytes = this.stateWidth === 0 ? 4 * capacity : 0
+    const tokenBytes = this.stateWidth === 0 || this.mtp ? 4 * capacity : 0
     // Order by alignment: pointers, 4-byte words, bytes.
     const pointers = 0
     const state = pointers + 8 * capacity
@@ -79,8 +83,17 @@ export class Batch implements Disposable {
     this.#outputs = 0
   }
 
-  /** Adds one row: a token, or in a batch of states the state that enters the stage's first layer. */
-  add(input: number | Float32Array, position: number, sequences: readonly number[], output: boolean): void {
+  /**
+   * Adds one row: a token, or in a batch of states the state that enters the stage's first layer.
+   * @param state with a token in an `mtp` batch: the state after the last layer at the position before
+   */
+  add(
+    input: number | Float32Array,
+    position: number,
+    sequences: readonly number[],
+    output: boolean,
+    state?: Float32Array,
+  ): void {
     const row = this.#rows
     this.#writable()
     if (row >= this.capacity) {
@@ -92,18 +105,18 @@ export class Batch implements Disposable {
         `a row belongs to 1..${this.sequencesPerRow} sequences, not ${sequences.length}`,
       )
     }
-    if (typeof input === 'number') {
-      if (this.stateWidth !== 0) throw new IncipitError('batch_invalid', 'a token in a batch of states')
-      this.#token[row] = input
-    } else {
-      if (input.length !== this.stateWidth) {
-        throw new IncipitError(
-          'batch_invalid',
-          `a state of ${input.length} values in a batch of width ${this.stateWidth}`,
-        )
-      }
-      this.#state.set(input, row * this.stateWidth)
+    const token = typeof input === 'number' ? input : undefined
+    const values = typeof input === 'number' ? state : input
+    if ((token !== undefined) !== this.#token.length > 0 || (values !== undefined) !== this.stateWidth > 0) {
+      const kind = this.mtp ? 'tokens with states' : this.stateWidth > 0 ? 'states' : 'tokens'
+      throw new IncipitError('batch_invalid', `a row of another kind in a batch of ${kind}`)
     }
+    if (values !== undefined && values.length !== this.stateWidth) {
+      const message = `a state of ${values.length} values in a batch of width ${this.stateWidth}`
+      throw new IncipitError('batch_invalid', message)
+    }
+    if (token !== undefined) this.#token[row] = token
+    if (values !== undefined) this.#state.set(values, row * this.stateWidth)
     this.#position[row] = position
     this.#sequenceCount[row] = sequences.length
     this.#sequence.set(sequences, row * this.sequencesPerRow)

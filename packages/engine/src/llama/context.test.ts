@@ -141,6 +141,18 @@ test('layer inputs are read within the rows of the last decode', { skip }, async
   assert.throws(() => context({ layerInput: 5 }), { code: 'batch_invalid', message: /no layer 5/ })
 })
 
+test('a context with separate caches gives no layer inputs: they would be those of other rows', { skip }, async () => {
+  assert.throws(() => context({ unified: false, layerInput: 2 }), { code: 'batch_invalid' })
+  using c = context({ unified: false, layerInput: 2, sequences: 1 })
+  using unified = context({ layerInput: 2 })
+  const states: Float32Array[] = []
+  for (const each of [c, unified]) {
+    await each.decode(rows(tokens(3)))
+    states.push(each.layerInput(0, 3, new Float32Array(64 * 3)))
+  }
+  assert.deepEqual(states[0], states[1])
+})
+
 test('sequence ids outside the context are refused', { skip }, () => {
   using c = context()
   for (const id of [-1, 2, 300, 0.5]) {

@@ -1,14 +1,22 @@
+import koffi from 'koffi'
 import { IncipitError } from '../errors.ts'
 import type { Batch } from './batch.ts'
 import { Flag } from './flag.ts'
 import { Handle } from './handle.ts'
 import { library, type Pointer, withLog } from './library.ts'
 import type { Model } from './model.ts'
+import { checkedTokens, seal } from './sequence-file.ts'
 import type { Threadpool } from './threadpool.ts'
 
 export interface ContextOptions {
-  /** KV cells, shared by all sequences. */
+  /** KV cells, of all sequences together. */
   cells: number
+  /**
+   * One cache for all sequences, whose cells several of them may share; or one of `cells / sequences` cells for each,
+   * where a row's attention never walks over the cells of others. Only the first gives states of rows (`layerInput`,
+   * `mtpStates`): with the other llama.cpp computes the rows in another order, and states stay in it. Default true.
+   */
+  unified?: boolean
   /** Most sequences, ids 0..sequences-1. */
   sequences: number
   /** Most rows of one decode. */
@@ -20,6 +28,13 @@ export interface ContextOptions {
   threadpool: Threadpool
   /** Keep the state of every row that enters this layer (`layerInput()`). */
   layerInput?: number
+  /** Keep the state of every row after the last layer (`mtpStates()`), which an `mtp` context starts from. */
+  mtpStates?: boolean
+  /**
+   * Run the model's prediction layer instead of all others: of a token and the state before it, it makes logits for the
+   * token after it. Rows come in `mtp` batches.
+   */
+  mtp?: boolean
 }
 
 /** `aborted`: stopped by `abort()`. `full`: no free cells; nothing was computed. */
@@ -27,14 +42,27 @@ export type DecodeResult = 'done' | 'aborted' | 'full'
 
 // Compute buffers of a context beside its KV cache: logits of a micro batch and scratch; a generous guess.
 const scratchBytes = 256 * 2 ** 20
+// llama.h: LLAMA_CONTEXT_TYPE_DEFAULT and LLAMA_CONTEXT_TYPE_MTP.
+const contextTypes = { default: 0, mtp: 1 } as const
+
+/**
+ * ggml places tensors at multiples of 32 bytes. The list of output rows (4 bytes each) is one of the first of a graph: unless
+ * its size is a multiple of 64, all that follow straddle cache lines, and prefill with AVX-512 takes 18% longer.
+ */
+function aligned(outputs: number): number {
+  return Math.ceil(outputs / 16) * 16
+}
 
 /** A KV cache with the buffers to run one model (one stage) over it. Decodes must not overlap. */
 export class Context implements Disposable {
   readonly model: Model
   readonly cells: number
   readonly sequences: number
+  readonly unified: boolean
   readonly batchSize: number
   readonly layer: number | undefined
+  readonly #mtp: boolean
+  readonly #mtpStates: boolean
   readonly #outputs: number
   readonly #handle: Handle
   readonly #memory: Pointer
@@ -51,7 +79,8 @@ export class Context implements Disposable {
     const pool = options.threadpool.handle
     // Asked before anything is made: a disposed one is an error.
     void pool.pointer
-    const needed = options.cells * model.cellBytes + scratchBytes
+    const mtp = options.mtp ?? false
+    const needed = (options.cells * model.cellBytes) / (mtp ? model.layers : 1) + scratchBytes
     const available = process.availableMemory()
     if (needed > available) {
       const gigabytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`
@@ -64,6 +93,10 @@ export class Context implements Disposable {
     if (options.layerInput !== undefined && !(options.layerInput >= 0 && options.layerInput < model.layers)) {
       throw new IncipitError('batch_invalid', `${model.path} has no layer ${options.layerInput}`)
     }
+    const states = options.layerInput !== undefined || options.mtpStates || options.mtp
+    if (options.unified === false && options.sequences > 1 && states) {
+      throw new IncipitError('batch_invalid', 'a context with a cache for every sequence gives no states of rows')
+    }
     // llama.cpp reserves an output per sequence in any case, and ends the process when that is more than it may.
     const outputs = Math.max(options.outputs ?? options.batch, options.sequences)
     const microBatch = options.microBatch ?? Math.min(options.batch, 512)
@@ -71,18 +104,19 @@ export class Context implements Disposable {
     const params = {
       ...lib.contextDefaultParams(),
       n_ctx: options.cells,
+      ctx_type: mtp ? contextTypes.mtp : contextTypes.default,
       n_batch: options.batch,
       n_ubatch: microBatch,
       n_seq_max: options.sequences,
-      n_outputs_max: outputs,
+      n_outputs_max: aligned(outputs),
       n_outputs_max_per_seq: 0,
       n_threads: options.threadpool.threads,
       n_threads_batch: options.threadpool.threads,
       embeddings: false,
       no_perf: true,
-      // Forks and rollbacks need every position of the window, and one unified cache lets forks share cells.
+      // Forks and rollbacks need every position of the window.
       swa_full: true,
-      kv_unified: true,
+      kv_unified: options.unified ?? true,
     }
     const { result: pointer, errors } = withLog(() => lib.contextInit(weights, params))
     if (!pointer) {
@@ -92,12 +126,17 @@ export class Context implements Disposable {
     this.#memory = lib.contextMemory(pointer)
     this.cells = lib.contextCells(pointer)
     this.sequences = options.sequences
+    this.unified = options.unified ?? true
     this.batchSize = options.batch
     this.layer = options.layerInput
     this.#outputs = outputs
     this.#threads = options.threadpool.threads
     lib.attachThreadpool(pointer, pool.pointer, pool.pointer)
     if (this.layer !== undefined) lib.setLayerInput(pointer, this.layer, true)
+    this.#mtp = mtp
+    this.#mtpStates = options.mtpStates ?? mtp
+    // Of all rows: llama.cpp mixes rows up where an mtp context keeps those with output only and others have none.
+    if (this.#mtpStates) lib.setMtpStates(pointer, true, false)
     const abort = new Flag(false)
     this.#abort = abort
     lib.setAbortCallback(pointer, abort.callback, abort.data)
@@ -125,31 +164,29 @@ export class Context implements Disposable {
     if (outputs > this.#outputs) {
       throw new IncipitError('batch_invalid', `${outputs} rows with output in a context for ${this.#outputs}`)
     }
+    // llama.cpp would read states that are not there.
+    if (batch.mtp !== this.#mtp) throw new IncipitError('batch_invalid', 'a batch for another kind of context')
     if (batch.stateWidth !== 0 && batch.stateWidth !== this.model.embedding) {
       throw new IncipitError(
         'batch_invalid',
         `states of ${batch.stateWidth} values for a model of width ${this.model.embedding}`,
       )
     }
-    const releases = [batch.handle.hold(), this.#handle.hold()]
-    this.#busy = true
+    const release = batch.handle.hold()
     this.#rows = 0
     this.#abort.set(false)
     let code: number
     let reason = ''
     try {
-      code = await this.#abort.stopping(
-        true,
-        () =>
-          new Promise<number>((resolve, reject) =>
-            library().decode.async(handle, batch.struct, (error, result) => (error ? reject(error) : resolve(result))),
-          ),
+      code = await this.#abort.stopping(true, () =>
+        this.#onThread<number>((done) => library().decode.async(handle, batch.struct, done)),
       )
       // Invalid rows: found at once, before anything is computed.
-      if (code === -1) ({ result: code, errors: reason } = withLog(() => library().decode(handle, batch.struct)))
+      if (code === -1 && !this.disposed) {
+        ;({ result: code, errors: reason } = withLog(() => library().decode(handle, batch.struct)))
+      }
     } finally {
-      this.#busy = false
-      for (const release of releases) release()
+      release()
     }
     if (code === 0) {
       this.#rows = batch.rows
@@ -158,6 +195,10 @@ export class Context implements Disposable {
     if (code === 1) return 'full'
     if (code === 2) return 'aborted'
     throw new IncipitError('decode_failed', `llama_decode returned ${code}${reason && `: ${reason}`}`)
+  }
+
+  get disposed(): boolean {
+    return this.#handle.disposed
   }
 
   /** Stops the decode that is running, within milliseconds on a CPU. Without one it does nothing. */
@@ -190,18 +231,18 @@ export class Context implements Disposable {
 
   /** Copies the states that entered layer `options.layerInput`, rows `from..from+count-1` of the last decode. */
   layerInput(from: number, count: number, target: Float32Array): Float32Array {
-    if (this.layer === undefined) throw new IncipitError('batch_invalid', 'this context does not keep a layer input')
-    const width = this.model.embedding
-    const handle = this.#ready()
-    if (!(from >= 0 && count >= 0 && from + count <= this.#rows)) {
-      throw new IncipitError('batch_invalid', `rows ${from}..${from + count} of a decode of ${this.#rows}`)
-    }
-    if (target.length < count * width) {
-      throw new IncipitError('batch_invalid', `${count} states of ${width} values do not fit into ${target.length}`)
-    }
-    const pointer = library().layerInput(handle, this.layer)
-    library().copyFrom(target, pointer + BigInt(4 * width * from), 4 * width * count)
-    return target
+    const { layer } = this
+    if (layer === undefined) throw new IncipitError('batch_invalid', 'this context does not keep a layer input')
+    return this.#copyRows((handle) => library().layerInput(handle, layer), from, count, target)
+  }
+
+  /**
+   * Copies the states after the last layer, rows `from..from+count-1` of the last decode. Needs `options.mtpStates`, or
+   * an `mtp` context, where the next row starts from them.
+   */
+  mtpStates(from: number, count: number, target: Float32Array): Float32Array {
+    if (!this.#mtpStates) throw new IncipitError('batch_invalid', 'this context does not keep states for mtp')
+    return this.#copyRows((handle) => library().mtpStates(handle), from, count, target)
   }
 
   /** Removes positions [from, to) of a sequence; `to` = -1 means to the end. */
@@ -210,10 +251,37 @@ export class Context implements Disposable {
     return library().sequenceRemove(this.#memory, sequence, from, to)
   }
 
-  /** Lets `target` share the cells of `source` in positions [from, to). */
+  /**
+   * Positions [from, to) of `source` become positions of `target`, too: the same cells in a unified cache, copies (from
+   * 0 on only) in separate ones.
+   */
   sequenceCopy(source: number, target: number, from: number, to: number): void {
     this.#check(source, target)
-    library().sequenceCopy(this.#memory, source, target, from, to)
+    if (this.unified) library().sequenceCopy(this.#memory, source, target, from, to)
+    else {
+      if (from !== 0) throw new RangeError('separate caches copy a sequence from its beginning on')
+      this.setSequenceState(target, this.sequenceState(source))
+      this.sequenceRemove(target, to)
+    }
+  }
+
+  /** A copy of all rows a sequence holds, to be given back to a context of the same model and shape. */
+  sequenceState(sequence: number): Uint8Array {
+    this.#check(sequence)
+    const handle = this.#ready()
+    const state = new Uint8Array(library().sequenceStateSize(handle, sequence))
+    library().sequenceState(handle, state, state.length, sequence)
+    return state
+  }
+
+  /**
+   * Puts rows that `sequenceState` gave into a sequence, in place of those it holds.
+   * @throws IncipitError `decode_failed` when they do not fit into the cache
+   */
+  setSequenceState(sequence: number, state: Uint8Array): void {
+    this.#check(sequence)
+    const read = library().setSequenceState(this.#ready(), state, state.length, sequence)
+    if (read !== state.length) throw new IncipitError('decode_failed', 'rows that were kept do not fit into the cache')
   }
 
   /** First and last position a sequence holds in the cache, or undefined when it holds none. */
@@ -222,6 +290,102 @@ export class Context implements Disposable {
     const first = library().sequenceMin(this.#memory, sequence)
     if (first < 0) return undefined
     return { first, last: library().sequenceMax(this.#memory, sequence) }
+  }
+
+  /**
+   * Writes the rows of a sequence to a file, which should be new, on a worker thread. As during a decode nothing else may
+   * use the context meanwhile.
+   * @param tokens what the sequence holds
+   * @throws IncipitError `prefix_invalid` when it cannot be written, or would not be whole: of layers with sliding-window
+   *   attention llama.cpp keeps one window
+   */
+  async saveSequence(sequence: number, path: string, tokens: readonly number[]): Promise<void> {
+    const held = this.positions(sequence)
+    if (held === undefined || held.first !== 0 || held.last !== tokens.length - 1) {
+      throw new IncipitError('batch_invalid', `sequence ${sequence} does not hold ${tokens.length} tokens`)
+    }
+    const { window } = this.model
+    if (window > 0 && tokens.length > window) {
+      const message = `${tokens.length} tokens of a model whose sliding window is ${window} cannot be saved whole`
+      throw new IncipitError('prefix_invalid', message)
+    }
+    const save = library().sequenceSave
+    const written = await this.#withTokens(tokens, (memory, handle) =>
+      this.#onThread<number | bigint>((done) => save.async(handle, path, sequence, memory, tokens.length, done)),
+    )
+    if (!written) throw new IncipitError('prefix_invalid', `${path} cannot be written`)
+    await seal(path)
+  }
+
+  /**
+   * Reads the rows of a sequence from a file that `saveSequence` wrote, on a worker thread; whatever the sequence held is
+   * gone. That the file belongs to this model is the caller's business, as far as its layers have the same shape.
+   * @returns its tokens, or undefined when the cache has no room for them
+   * @throws IncipitError `prefix_invalid` when the file is damaged, or of another kind of model; the sequence is empty then
+   */
+  async restoreSequence(sequence: number, path: string): Promise<number[] | undefined> {
+    this.sequenceRemove(sequence, 0)
+    const tokens = await checkedTokens(path)
+    const load = library().sequenceLoad
+    const failure = await this.#withTokens(tokens, async (memory, handle, count) => {
+      const read = await this.#onThread<number | bigint>((done) =>
+        load.async(handle, path, sequence, memory, tokens.length, count, done),
+      )
+      if (read || this.disposed) return undefined
+      // Again on this thread, to learn the reason.
+      const again = withLog(() => load(handle, path, sequence, memory, tokens.length, count))
+      return again.result ? undefined : again.errors
+    })
+    if (failure === undefined) {
+      const held = this.positions(sequence)
+      if (held?.first === 0 && held.last === tokens.length - 1) return tokens
+    }
+    this.sequenceRemove(sequence, 0)
+    if (failure?.includes('available cells')) return undefined
+    throw new IncipitError('prefix_invalid', `${path} does not fit this model: ${failure ?? 'rows are missing'}`)
+  }
+
+  /** Runs a call with native memory that holds tokens, and 8 bytes more. */
+  async #withTokens<T>(
+    tokens: readonly number[],
+    call: (memory: Pointer, handle: Pointer, extra: Pointer) => Promise<T>,
+  ): Promise<T> {
+    const handle = this.#ready()
+    const bytes = 8 + 4 * tokens.length
+    const extra = koffi.alloc('uint8_t', bytes) as Pointer
+    try {
+      new Int32Array(koffi.view(extra, bytes), 8).set(tokens)
+      return await call(extra + 8n, handle, extra)
+    } finally {
+      koffi.free(extra)
+    }
+  }
+
+  /** Runs a native call on a worker thread while nobody else may use the context. */
+  async #onThread<T>(call: (done: (error: Error | null, result: T) => void) => void): Promise<T> {
+    const release = this.#handle.hold()
+    this.#busy = true
+    try {
+      return await new Promise<T>((resolve, reject) =>
+        call((error, result) => (error ? reject(error) : resolve(result))),
+      )
+    } finally {
+      this.#busy = false
+      release()
+    }
+  }
+
+  #copyRows(source: (context: Pointer) => Pointer, from: number, count: number, target: Float32Array): Float32Array {
+    const width = this.model.embedding
+    const handle = this.#ready()
+    if (!(from >= 0 && count >= 0 && from + count <= this.#rows)) {
+      throw new IncipitError('batch_invalid', `rows ${from}..${from + count} of a decode of ${this.#rows}`)
+    }
+    if (target.length < count * width) {
+      throw new IncipitError('batch_invalid', `${count} states of ${width} values do not fit into ${target.length}`)
+    }
+    library().copyFrom(target, source(handle) + BigInt(4 * width * from), 4 * width * count)
+    return target
   }
 
   #copy(

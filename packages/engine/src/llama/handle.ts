@@ -26,6 +26,10 @@ export class Handle implements Disposable {
     return this.#pointer
   }
 
+  get disposed(): boolean {
+    return this.#disposed
+  }
+
   /** True while somebody holds it. */
   get held(): boolean {
     return this.#users > 0

@@ -32,9 +32,20 @@ export interface ModelParams {
   load_mode: number
   progress_callback: bigint
   progress_callback_user_data: bigint
+  /** Of `KvOverride`s, the last one with an empty key; null for none. */
+  kv_overrides: bigint | null
+  load_mtp: boolean
   vocab_only: boolean
   check_tensors: boolean
 }
+
+/** A metadata value to use instead of the file's. Its union is written out for whole numbers, the only kind we set. */
+export const KvOverride = koffi.struct('llama_model_kv_override', {
+  tag: 'int32_t',
+  key: koffi.array('char', 128),
+  val_i64: 'int64_t',
+  rest: koffi.array('uint8_t', 120),
+})
 
 export const ContextParams = koffi.struct('llama_context_params', {
   n_ctx: 'uint32_t',
@@ -78,6 +89,7 @@ export const ContextParams = koffi.struct('llama_context_params', {
 
 export interface ContextParams {
   n_ctx: number
+  ctx_type: number
   n_batch: number
   n_ubatch: number
   n_seq_max: number

@@ -28,6 +28,7 @@ export interface Library {
   modelEmbedding: NativeFunction<[model: Pointer], number>
   modelLayers: NativeFunction<[model: Pointer], number>
   modelTrainingContext: NativeFunction<[model: Pointer], number>
+  modelWindow: NativeFunction<[model: Pointer], number>
   modelHasEncoder: NativeFunction<[model: Pointer], boolean>
   modelIsRecurrent: NativeFunction<[model: Pointer], boolean>
   modelIsHybrid: NativeFunction<[model: Pointer], boolean>
@@ -44,6 +45,8 @@ export interface Library {
   setEmbeddings: NativeFunction<[context: Pointer, value: boolean], void>
   setLayerInput: NativeFunction<[context: Pointer, layer: number, value: boolean], void>
   layerInput: NativeFunction<[context: Pointer, layer: number], Pointer>
+  setMtpStates: NativeFunction<[context: Pointer, value: boolean, outputsOnly: boolean], void>
+  mtpStates: NativeFunction<[context: Pointer], Pointer>
   logits: NativeFunction<[context: Pointer, row: number], Pointer>
   embeddings: NativeFunction<[context: Pointer, row: number], Pointer>
   attachThreadpool: NativeFunction<[context: Pointer, pool: Pointer, poolBatch: Pointer], void>
@@ -51,8 +54,19 @@ export interface Library {
   threadpoolFree: (pool: Pointer) => void
   sequenceRemove: NativeFunction<[memory: Pointer, sequence: number, from: number, to: number], boolean>
   sequenceCopy: NativeFunction<[memory: Pointer, from: number, to: number, start: number, end: number], void>
+  sequenceStateSize: NativeFunction<[context: Pointer, sequence: number], number>
+  sequenceState: NativeFunction<[context: Pointer, target: Uint8Array, size: number, sequence: number], number>
+  setSequenceState: NativeFunction<[context: Pointer, source: Uint8Array, size: number, sequence: number], number>
   sequenceMin: NativeFunction<[memory: Pointer, sequence: number], number>
   sequenceMax: NativeFunction<[memory: Pointer, sequence: number], number>
+  sequenceSave: NativeFunction<
+    [context: Pointer, path: string, sequence: number, tokens: Pointer, count: number],
+    number | bigint
+  >
+  sequenceLoad: NativeFunction<
+    [context: Pointer, path: string, sequence: number, tokens: Pointer, capacity: number, count: Pointer],
+    number | bigint
+  >
   vocabTokens: NativeFunction<[vocab: Pointer], number>
   vocabIsEndOfGeneration: NativeFunction<[vocab: Pointer, token: number], boolean>
   vocabIsControl: NativeFunction<[vocab: Pointer, token: number], boolean>
@@ -229,6 +243,7 @@ export function library(): Library {
     modelEmbedding: f('int32_t llama_model_n_embd(void *model)'),
     modelLayers: f('int32_t llama_model_n_layer(void *model)'),
     modelTrainingContext: f('int32_t llama_model_n_ctx_train(void *model)'),
+    modelWindow: f('int32_t llama_model_n_swa(void *model)'),
     modelHasEncoder: f('bool llama_model_has_encoder(void *model)'),
     modelIsRecurrent: f('bool llama_model_is_recurrent(void *model)'),
     modelIsHybrid: f('bool llama_model_is_hybrid(void *model)'),
@@ -247,14 +262,25 @@ export function library(): Library {
       'void _Z30llama_set_embeddings_layer_inpP13llama_contextjb(void *context, uint32_t layer, bool v)',
     ),
     layerInput: f('void *_Z30llama_get_embeddings_layer_inpP13llama_contextj(void *context, uint32_t layer)'),
+    setMtpStates: f('void _Z26llama_set_embeddings_nextnP13llama_contextbb(void *context, bool value, bool masked)'),
+    mtpStates: f('void *_Z26llama_get_embeddings_nextnP13llama_context(void *context)'),
     logits: f('void *llama_get_logits_ith(void *context, int32_t row)'),
     embeddings: f('void *llama_get_embeddings_ith(void *context, int32_t row)'),
     attachThreadpool: f('void llama_attach_threadpool(void *context, void *pool, void *pool_batch)'),
     ...threadpool,
     sequenceRemove: f('bool llama_memory_seq_rm(void *memory, int32_t sequence, int32_t from, int32_t to)'),
     sequenceCopy: f('void llama_memory_seq_cp(void *memory, int32_t from, int32_t to, int32_t start, int32_t end)'),
+    sequenceStateSize: f('size_t llama_state_seq_get_size(void *context, int32_t sequence)'),
+    sequenceState: f('size_t llama_state_seq_get_data(void *context, void *target, size_t size, int32_t sequence)'),
+    setSequenceState: f('size_t llama_state_seq_set_data(void *context, const void *source, size_t size, int32_t to)'),
     sequenceMin: f('int32_t llama_memory_seq_pos_min(void *memory, int32_t sequence)'),
     sequenceMax: f('int32_t llama_memory_seq_pos_max(void *memory, int32_t sequence)'),
+    sequenceSave: f(
+      'size_t llama_state_seq_save_file(void *context, const char *path, int32_t seq, void *tokens, size_t count)',
+    ),
+    sequenceLoad: f(
+      'size_t llama_state_seq_load_file(void *c, const char *path, int32_t seq, void *tokens, size_t room, void *count)',
+    ),
     vocabTokens: f('int32_t llama_vocab_n_tokens(void *vocab)'),
     vocabIsEndOfGeneration: f('bool llama_vocab_is_eog(void *vocab, int32_t token)'),
     vocabIsControl: f('bool llama_vocab_is_control(void *vocab, int32_t token)'),

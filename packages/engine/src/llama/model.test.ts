@@ -2,10 +2,11 @@ import assert from 'node:assert/strict'
 import { mkdir, readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { model, temporaryDirectory } from '../gguf/fixtures.ts'
+import { mixtureOf, model, temporaryDirectory } from '../gguf/fixtures.ts'
 import { copyOf, readGguf, writeGguf } from '../gguf/index.ts'
+import { Batch } from './batch.ts'
 import { Context } from './context.ts'
-import { Model } from './model.ts'
+import { expertsOf, Model } from './model.ts'
 import { Threadpool } from './threadpool.ts'
 
 const { path, skip } = model('stories260K.gguf')
@@ -80,6 +81,38 @@ test('a model says what it is', { skip }, async () => {
   // F16 keys and values of 4 heads of 8 in 5 layers.
   assert.equal(stories.cellBytes, 5 * 4 * (8 + 8) * 2)
 })
+
+test('fewer experts than the file says: other logits, and the same as of a file that says so', { skip }, async (t) => {
+  const directory = await temporaryDirectory(t)
+  const dense = await readGguf(path)
+  const file = (used: number) => join(directory, `${used}-of-4.gguf`)
+  for (const used of [2, 3, 4]) await mixtureOf(dense, file(used), 4, used)
+  assert.deepEqual(expertsOf((await readGguf(file(3))).metadata, 'llama'), { used: 3, all: 4 })
+  assert.equal(expertsOf(dense.metadata, 'llama'), undefined)
+  const all = await lastLogits(file(4))
+  const two = await lastLogits(file(4), 2)
+  assert.notDeepEqual(two, all)
+  assert.deepEqual(two, await lastLogits(file(2)))
+  assert.deepEqual(await lastLogits(file(2), 4), all)
+  assert.notDeepEqual(await lastLogits(file(4), 3), two)
+  assert.deepEqual(await lastLogits(file(4), 3), await lastLogits(file(3)))
+  for (const experts of [0, -1, 1.5, 5, Number.NaN]) {
+    const refused = { code: 'invalid_request', param: 'experts', message: /from 1 to 4/ } as const
+    await assert.rejects(Model.load(file(4), { experts }), refused, `${experts}`)
+  }
+  await assert.rejects(Model.load(path, { experts: 1 }), { code: 'invalid_request', message: /no experts/ })
+})
+
+/** Logits after a few tokens. */
+async function lastLogits(path: string, experts?: number): Promise<Float32Array> {
+  using threadpool = new Threadpool(1)
+  using mixture = await Model.load(path, experts === undefined ? {} : { experts })
+  using context = new Context(mixture, { cells: 64, sequences: 1, batch: 8, threadpool })
+  using batch = new Batch(8)
+  for (const [i, token] of [1, 300, 310, 320].entries()) batch.add(token, i, [0], i === 3)
+  assert.equal(await context.decode(batch), 'done')
+  return context.logits(3, new Float32Array(mixture.vocab.size))
+}
 
 test('a disposed model has no vocabulary and makes no contexts; a second time does nothing', { skip }, async () => {
   using threadpool = new Threadpool(1)

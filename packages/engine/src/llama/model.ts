@@ -1,12 +1,20 @@
 import { IncipitError } from '../errors.ts'
-import { architectureOf, type Metadata, readGguf } from '../gguf/index.ts'
+import { architectureOf, type Metadata, metadataNumber, readGguf } from '../gguf/index.ts'
 import { Flag } from './flag.ts'
 import { Handle } from './handle.ts'
 import { library, type Pointer, withLog } from './library.ts'
+import { Overrides } from './overrides.ts'
 import { Vocab } from './vocab.ts'
 
 // llama.h: LLAMA_LOAD_MODE_MMAP. Weights are shared between processes and between a model and its stage files' page cache.
 const loadModeMmap = 1
+
+export interface ModelOptions {
+  /** Experts that each token uses in a mixture-of-experts model, instead of as many as the file says. */
+  experts?: number
+  /** Load the layer that predicts the token after the next one, too, where the file carries one. */
+  mtp?: boolean
+}
 
 /** A model's weights in memory. Contexts made from it keep the weights until they are disposed, too. */
 export class Model implements Disposable {
@@ -24,6 +32,8 @@ export class Model implements Disposable {
   readonly cellBytes: number
   /** A recurrent or hybrid memory can not be rolled back to an arbitrary position. */
   readonly rollsBack: boolean
+  /** Positions that layers with sliding-window attention look back; 0 for a model without such layers. */
+  readonly window: number
   /** Only for use inside `llama/`. */
   readonly handle: Handle
 
@@ -39,22 +49,32 @@ export class Model implements Disposable {
     this.embedding = lib.modelEmbedding(pointer)
     this.trainingContext = lib.modelTrainingContext(pointer)
     this.chatTemplate = lib.modelChatTemplate(pointer, null) ?? undefined
+    this.window = lib.modelWindow(pointer)
     this.rollsBack = !lib.modelIsRecurrent(pointer) && !lib.modelIsHybrid(pointer)
     this.vocab = new Vocab(lib.modelVocab(pointer))
   }
 
   /**
    * Reads the header ourselves first, so that a broken file is a named error and never reaches native code.
-   * @throws IncipitError `model_not_found`, `model_invalid`, `model_unsupported`, `native_library`
+   * @throws IncipitError `model_not_found`, `model_invalid`, `model_unsupported`, `native_library`, and
+   *   `invalid_request` for a number of experts that the model does not have
    */
-  static async load(path: string): Promise<Model> {
+  static async load(path: string, options: ModelOptions = {}): Promise<Model> {
     const gguf = await readGguf(path)
     const lib = library()
     const architecture = architectureOf(gguf)
+    const changes: [key: string, value: number][] = []
+    if (options.experts !== undefined) {
+      checkExperts(gguf.metadata, architecture, options.experts)
+      changes.push([`${architecture}.expert_used_count`, options.experts])
+    }
+    using overrides = new Overrides(changes)
     // The progress callback: loading goes on while it says true.
     const go = new Flag(true)
     const params = {
       ...lib.modelDefaultParams(),
+      kv_overrides: overrides.pointer,
+      load_mtp: options.mtp ?? false,
       n_gpu_layers: -1,
       load_mode: loadModeMmap,
       progress_callback: go.callback,
@@ -96,6 +116,25 @@ export class Model implements Disposable {
     this.handle[Symbol.dispose]()
     this.vocab[Symbol.dispose]()
   }
+}
+
+/** Experts of a mixture-of-experts model: how many each token uses, of how many. Undefined for other models. */
+export function expertsOf(
+  metadata: Metadata,
+  architecture: string,
+): { readonly used: number; readonly all: number } | undefined {
+  const all = metadataNumber(metadata, `${architecture}.expert_count`)
+  // An array (another number in every layer) can not be overridden.
+  const used = metadataNumber(metadata, `${architecture}.expert_used_count`)
+  return all && used ? { used, all } : undefined
+}
+
+/** llama.cpp ends the process for a number of experts that is not there. */
+function checkExperts(metadata: Metadata, architecture: string, experts: number): void {
+  const all = expertsOf(metadata, architecture)?.all ?? 0
+  if (Number.isInteger(experts) && experts >= 1 && experts <= all) return
+  const range = all > 0 ? `a whole number from 1 to ${all}` : 'left out: the model has no experts to choose from'
+  throw new IncipitError('invalid_request', `experts must be ${range}, not ${experts}`, { param: 'experts' })
 }
 
 function short(count: number): string {
