@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict'
 import { Core } from '../src/flow/core.ts'
-import { type Limits, schedule } from '../src/flow/schedule.ts'
-import { inPrompt, type Sequence, type Step, tailLength } from '../src/flow/sequence.ts'
-import { decodeAlone, nextToken, SimulatedDevice, vocabulary } from './simulation.ts'
+import type { Costs, Limits } from '../src/flow/schedule.ts'
+import { Scheduler } from '../src/flow/scheduler.ts'
+import { inPrompt, type Rows, rowsOf, type Sequence, type Step, tailLength } from '../src/flow/sequence.ts'
+import type { Tier } from '../src/flow/tier.ts'
+import { type OpenText, openText } from '../src/open-text.ts'
+import { OpenTexts } from '../src/open-texts.ts'
+import { checkState, checkStep } from './schedule-checks.ts'
+import { decodeAlone, nextToken, SimulatedStages, vocabulary } from './simulation.ts'
 
 /** Guesses: `length` tokens, of which the first `right` are what the model will say. */
 export interface Guesses {
@@ -12,342 +17,488 @@ export interface Guesses {
 
 /** One request of a random schedule. */
 export interface Arrival {
-  /** Step before which it arrives. */
+  /** Tick before which it arrives. */
   at: number
   prompt: number[]
+  salt: string
+  tier: Tier
   /** Tokens of the reply. */
   reply: number
   exits: boolean
-  /** A look ahead: where in the prompt (0..1), what it goes on with, and how many tokens it decodes. */
-  look?: { at: number; rest: number[]; burst: number }
-  /** Steps after its arrival until it is cancelled, and whether that happens while a step runs. */
-  cancel?: { after: number; during: boolean }
   /** What is guessed, in turn, whenever there is an opportunity. */
   guesses: Guesses[]
-  /** The prompt while it is typed, one state per step until it arrives: its first tokens, then others. */
-  typed?: { right: number; wrong: number }[]
-  /** The typed text stays open beside the reply. */
-  keep: boolean
-  background: boolean
+  /** Other continuations that start beside the tail, at every opportunity. */
+  branches: Guesses[]
   /** At every n-th step, replace a part of the tail by other guesses; 0: never. */
   revise: number
+  /** Share of its exits, of 4, whose guess is final at once (lossy). */
+  confident: number
+  /** A look ahead: where in the prompt (0..1), what it goes on with, and how many tokens it decodes. */
+  look?: { at: number; rest: number[]; burst: number }
+  /** Ticks after its arrival until it is cancelled. */
+  cancel: number | undefined
+  /** The prompt while it is typed, one state per tick until it arrives: its first tokens, then others. */
+  typed?: { right: number; wrong: number }[]
+  /** The typed text stays beside the reply, and is edited further. */
+  keep: boolean
+  /** A reply to a text that is not final: `budget` tokens, until it is adopted so many ticks after its arrival, if ever. */
+  ahead?: { budget: number; adopt?: number }
+}
+
+/** What becomes of a step: which of those that run ends next, and after how many rows it is aborted, if it is. */
+export interface Fate {
+  pick: number
+  aborted: number | undefined
 }
 
 export interface Schedule {
-  stages: number
+  /** Per stage the device it lives on. */
+  devices: readonly number[]
   slots: number
+  parallel: number
+  unified: boolean
+  /** Cells beside what the largest request needs. */
+  spareCells: number
+  keptBytes: number
   limits: Limits
+  /** Milliseconds of a step: `fixed`, and `row` for every row. */
+  cost: { fixed: number; row: number }
   arrivals: Arrival[]
-  /** Per step, in turn: rows after which it is aborted; negative: it is not. */
-  aborts: number[]
+  /** In turn. */
+  fates: Fate[]
+  /** Steps, by number, that fail: the requests in them end. */
+  fails: number[]
 }
 
-interface Request extends Arrival {
-  /** Prompt and reply by sequential decoding. */
+/** A request and what became of it. */
+export interface Request {
+  // What the scheduler knows.
+  readonly prompt: readonly number[]
+  readonly salt: string
+  readonly tier: Tier
+  readonly exits: boolean
+  readonly shares: boolean
+  arrival: number
+  maxTokens: number
+  revocable: boolean
+  sequence: Sequence | undefined
+  cached: number
+  resume: readonly number[] | undefined
+  // What the run knows.
+  readonly plan: Arrival
+  /** Prompt and reply by sequential decoding, and some tokens more. */
   readonly expected: readonly number[]
-  sequence?: Sequence
-  text?: Sequence | undefined
-  fork?: Sequence
+  over: 'no' | 'finished' | 'cancelled' | 'failed' | 'dropped'
+  submitted: number | undefined
+  text: OpenText | undefined
+  typed: readonly number[]
+  fork: Sequence | undefined
   forkTokens: number[]
   looked: boolean
+  /** Committed tokens of the reply, as a client was told. */
+  readonly said: number[]
   opportunity: number
-  arrived?: number
-  over: 'no' | 'finished' | 'cancelled'
-  /** Number of committed tokens when it was looked at last, and when its tail was last revised. */
-  committed: number
   revisedAt: number
 }
 
+/** Room for drafts and looks in a slot that has a cache of its own. */
+const slack = 40
+/** A step that is aborted over and over never ends. */
+const mostAborts = 30
+/** Most guesses an exit adds to the tail. */
+const exitBurst = 4
+
 /**
- * Serves all requests of a schedule on a simulated device, as the engine does on a real one, and checks after every
- * step what must hold at any time. Returns the number of steps.
+ * Serves all requests of a schedule on simulated stages, as the engine does on real ones, and checks after every step
+ * what must hold at any time. Returns the run, for statistics.
  */
-export function serve(plan: Schedule): number {
-  return new Run(plan).serve()
+export function serve(plan: Schedule): Run {
+  const run = new Run(plan)
+  run.serve()
+  return run
 }
 
-class Run {
-  readonly #plan: Schedule
-  readonly #device: SimulatedDevice
-  readonly #core: Core
-  readonly #requests: Request[]
-  #steps = 0
+export class Run {
+  readonly plan: Schedule
+  readonly stages: number
+  readonly costs: Costs
+  readonly device: SimulatedStages
+  readonly core: Core
+  readonly scheduler: Scheduler<Request>
+  readonly texts: OpenTexts
+  readonly requests: Request[]
+  /** Milliseconds. */
+  now = 0
+  steps = 0
+  /** What the schedules have led to. */
+  readonly seen = { resumed: 0, guessesDropped: 0, branchesWon: 0, looks: 0, cached: 0, overlapped: 0, confident: 0 }
+  readonly #running: Step[] = []
+  readonly #context: number
+  #tick = 0
+  #aborts = 0
 
   constructor(plan: Schedule) {
-    this.#plan = plan
-    this.#device = new SimulatedDevice(plan.stages, plan.slots)
-    this.#core = new Core({ stages: plan.stages, slots: plan.slots, caches: this.#device, limits: plan.limits })
-    this.#requests = plan.arrivals.map((arrival) => ({
-      ...arrival,
-      expected: decodeAlone(arrival.prompt, arrival.reply, plan.stages),
+    this.plan = plan
+    this.stages = plan.devices.length
+    const { fixed, row } = plan.cost
+    this.costs = {
+      rows: (_stage, rows) => fixed + row * rows,
+      within: (_stage, ms) => Math.max(1, Math.min(Number.MAX_SAFE_INTEGER, Math.floor((ms - fixed) / row))),
+    }
+    this.#context = Math.max(...plan.arrivals.map(({ prompt, reply }) => prompt.length + reply))
+    const { slots, unified } = plan
+    const cells = unified ? this.#context + plan.spareCells : slots * (this.#context + slack)
+    this.device = new SimulatedStages({ stages: this.stages, slots, cells, unified })
+    this.core = new Core({ ...plan, cells, caches: this.device, costs: this.costs })
+    this.scheduler = new Scheduler(this.core, {
+      ...plan,
+      costs: this.costs,
+      events: {
+        began: (request) => this.#began(request),
+        guessesDropped: (request) => {
+          this.seen.guessesDropped++
+          this.#forget(request)
+        },
+        preempted: (request) => {
+          if (request.said.length > 0) this.seen.resumed++
+          this.#forget(request)
+        },
+        dropped: (request) => this.#over(request, 'dropped'),
+      },
+    })
+    this.texts = new OpenTexts(this.core, this.scheduler.prefixes)
+    this.requests = plan.arrivals.map((arrival) => this.#request(arrival))
+  }
+
+  #request(plan: Arrival): Request {
+    return {
+      prompt: plan.prompt,
+      salt: plan.salt,
+      tier: plan.tier,
+      exits: plan.exits,
+      shares: plan.salt !== '',
+      arrival: 0,
+      maxTokens: plan.reply,
+      revocable: plan.ahead !== undefined,
+      sequence: undefined,
+      cached: 0,
+      resume: undefined,
+      plan,
+      expected: decodeAlone(plan.prompt, plan.reply + 12, this.stages),
+      over: 'no',
+      submitted: undefined,
+      text: undefined,
+      typed: [],
+      fork: undefined,
       forkTokens: [],
       looked: false,
+      said: [],
       opportunity: 0,
-      over: 'no',
-      committed: 0,
       revisedAt: -1,
-    }))
+    }
   }
 
-  serve(): number {
+  serve(): void {
     const bound = this.#mostSteps()
-    // The clock also ticks when nothing can run, so that late arrivals come.
-    for (let clock = 0; this.#requests.some(({ over }) => over === 'no'); clock++) {
-      assert.ok(this.#steps <= bound, `not finished after ${bound} steps`)
-      assert.ok(clock <= bound + 100, 'somebody waits for ever')
-      this.#type(clock)
-      this.#arrive(clock)
-      this.#cancel(clock, false)
-      for (const request of this.#active()) this.#speculate(request)
-      const planned = schedule(this.#core.sequences, this.#plan.limits)
-      const step = this.#core.next()
-      assert.deepEqual(shape(step), shape(planned), 'the same state gave two different steps')
-      if (step === undefined) {
-        assert.equal(this.#active().length, 0, 'requests are left and none of them can run')
-        this.#cancel(clock, true)
-        continue
+    const last = Math.max(...this.requests.map(({ plan }) => plan.at + (plan.ahead?.adopt ?? 0)))
+    for (;;) {
+      this.#arrive()
+      this.scheduler.admit(this.now)
+      this.texts.revise(Math.min(this.scheduler.roomForTexts, this.#context))
+      for (const request of this.scheduler.running) this.#speculate(request)
+      for (const device of new Set(this.plan.devices)) {
+        const step = this.scheduler.next(device, this.now)
+        if (step === undefined) continue
+        checkStep(this, step)
+        this.device.begin(step)
+        this.#running.push(step)
+        if (this.#running.length > 1) this.seen.overlapped++
       }
-      this.#checkStep(step)
-      this.#run(step, clock)
-      this.#checkState()
+      const busy = this.#running.length > 0
+      if (busy) this.#end()
+      checkState(this)
+      assert.ok(this.steps <= bound, `not finished after ${bound} steps`)
+      this.#tick++
+      if (!busy) this.now++
+      if (busy || this.#tick <= last) continue
+      const open = this.requests.filter(({ over, revocable }) => over === 'no' && !revocable)
+      if (open.length === 0) break
+      assert.fail(`${open.length} requests are left and none of them can run`)
     }
-    for (const { text } of this.#requests) if (text) this.#core.remove(text)
-    assert.equal(this.#core.sequences.size, 0)
-    assert.equal(this.#core.freeSlots, this.#plan.slots, 'a slot is lost')
-    for (let stage = 0; stage < this.#plan.stages; stage++) {
-      for (let slot = 0; slot < this.#plan.slots; slot++) {
-        assert.equal(this.#device.rows(stage, slot), 0, `rows are left in stage ${stage} slot ${slot}`)
-      }
-    }
-    return this.#steps
+    this.#finish()
   }
 
-  /** Every row that can be wanted, each in a step of its own, rolled back and aborted as often as the plan says. */
+  /** What is left when all are served is what is kept for others, and nothing at all when that goes. */
+  #finish(): void {
+    for (const request of this.requests) if (request.over === 'no') this.#over(request, 'cancelled')
+    this.texts.clear()
+    checkState(this)
+    const { prefixes } = this.scheduler
+    assert.equal(this.core.sequences.size, 0)
+    assert.equal(this.core.freeSlots, this.plan.slots, 'a slot is lost')
+    assert.equal(this.core.cells.used, 0, 'a cell is lost')
+    for (const { tokens, states, salt } of prefixes.kept) this.device.checkSaved(states, tokens, salt)
+    prefixes.clear()
+    assert.equal(prefixes.bytes, 0)
+    for (const { expected, salt } of this.requests) assert.equal(prefixes.find(salt, expected), undefined)
+  }
+
+  /** Far more than every row that can be wanted in a step of its own, rolled back and computed again. */
   #mostSteps(): number {
     let rows = 0
-    for (const { prompt, reply, look, guesses, revise, typed } of this.#plan.arrivals) {
-      const tail = Math.max(4, ...guesses.map(({ length }) => length))
+    for (const { prompt, reply, look, guesses, revise, typed } of this.plan.arrivals) {
+      const tail = Math.max(exitBurst, ...guesses.map(({ length }) => length))
       rows += prompt.length + (reply + 1) * (tail + 1) * (revise > 0 ? 2 + tail : 1)
       for (const { wrong } of typed ?? []) rows += prompt.length + wrong
       if (look) rows += look.rest.length + look.burst + tail
     }
-    return this.#plan.stages * rows * (this.#plan.aborts.length + 1)
+    return this.stages * rows * 4 + mostAborts
   }
 
-  #active(): Request[] {
-    return this.#requests.filter(({ sequence, over }) => sequence !== undefined && over === 'no')
+  // --- what comes from outside --------------------------------------------------------------------------------------
+
+  #arrive(): void {
+    for (const request of this.requests) {
+      const { plan } = request
+      if (request.over !== 'no') continue
+      if (request.submitted === undefined || (plan.keep && request.text)) this.#type(request)
+      if (request.submitted === undefined && plan.at <= this.#tick) {
+        request.submitted = this.#tick
+        request.arrival = this.now
+        this.scheduler.submit(request)
+      }
+      if (request.submitted === undefined) continue
+      const ticks = this.#tick - request.submitted
+      if (request.revocable && plan.ahead!.adopt !== undefined && ticks >= plan.ahead!.adopt) this.#adopt(request)
+      if (plan.cancel !== undefined && ticks >= plan.cancel) this.#over(request, 'cancelled')
+    }
   }
 
   /** A text that is being written is computed ahead. */
-  #type(clock: number): void {
-    for (const request of this.#requests) {
-      const state = request.typed?.[clock]
-      if (state === undefined || request.sequence !== undefined || request.over !== 'no' || clock >= request.at)
-        continue
-      request.text ??= this.#core.open()
-      if (request.text === undefined) continue
-      const right = request.prompt.slice(0, state.right)
-      this.#core.revise(request.text, [...right, ...new Array<number>(state.wrong).fill(clock % vocabulary)])
-    }
+  #type(request: Request): void {
+    const state = request.plan.typed?.[this.#tick]
+    if (state === undefined) return
+    request.typed = [
+      ...request.prompt.slice(0, state.right),
+      ...new Array<number>(state.wrong).fill(this.#tick % vocabulary),
+    ]
+    request.text ??= openText(request.salt, { wanted: () => request.typed })
+    this.texts.follow(request.text)
   }
 
-  #arrive(clock: number): void {
-    for (const request of this.#requests) {
-      if (request.sequence !== undefined || request.over !== 'no' || request.at > clock) continue
-      const free = this.#core.freeSlots
-      const { exits, background, text } = request
-      const options = { exits, background }
-      const sequence = text ? this.#core.branch(text, request.prompt, options) : this.#core.add(request.prompt, options)
-      assert.equal(sequence !== undefined, free > 0)
-      if (text && sequence && !request.keep) this.#forget(request)
-      if (sequence === undefined) {
-        // Requests go before texts that are still being written.
-        for (const other of this.#requests) this.#forget(other)
-        return
-      }
-      request.sequence = sequence
-      request.arrived = clock
-      if (request.look) sequence.limit = Math.floor(request.look.at * request.prompt.length)
-      if (sequence.limit === 0) sequence.limit = Number.POSITIVE_INFINITY
-    }
+  /** The text a request answers is final now. */
+  #adopt(request: Request): void {
+    request.revocable = false
+    if (!request.sequence) return
+    this.#takeText(request)
+    request.sequence.background = false
+    request.sequence.limit = Number.POSITIVE_INFINITY
   }
 
-  #cancel(clock: number, during: boolean): void {
-    for (const request of this.#active()) {
-      const { cancel } = request
-      if (cancel === undefined || cancel.during !== during || request.arrived! + cancel.after > clock) continue
-      this.#over(request, 'cancelled')
-      // A second time, as an engine does that is told twice.
-      this.#core.remove(request.sequence!)
-      assert.equal(this.#core.has(request.sequence!), false)
-    }
+  #takeText(request: Request): void {
+    if (request.text === undefined) return
+    if (request.plan.keep) this.texts.evict(request.text)
+    else this.texts.forget(request.text)
   }
 
-  #over(request: Request, how: 'finished' | 'cancelled'): void {
-    request.over = how
-    this.#core.remove(request.sequence!)
-    this.#forget(request)
+  #began(request: Request): void {
+    const sequence = request.sequence!
+    if (sequence.computed[0]! > 0) this.seen.cached++
+    if (!request.revocable) this.#takeText(request)
+    const { look } = request.plan
+    const at = look ? Math.floor(look.at * request.prompt.length) : 0
+    if (!request.looked && at > sequence.computed[0]!) sequence.limit = at
+    else request.looked = true
   }
 
+  /** Its guesses are gone. */
   #forget(request: Request): void {
-    if (request.text) this.#core.remove(request.text)
-    request.text = undefined
+    if (request.fork || !request.looked) request.sequence!.limit = Number.POSITIVE_INFINITY
+    request.fork = undefined
+    request.looked = true
   }
+
+  #over(request: Request, how: Request['over']): void {
+    request.over = how
+    // A second time, as an engine does that is told twice.
+    for (let i = 0; i < 2; i++) this.scheduler.end(request, how !== 'failed')
+    assert.ok(!request.sequence || !this.core.has(request.sequence))
+    if (request.text) this.texts.forget(request.text)
+  }
+
+  // --- guesses ------------------------------------------------------------------------------------------------------
 
   #speculate(request: Request): void {
     const sequence = request.sequence!
-    const { look } = request
-    if (look && !request.looked && Number.isFinite(sequence.limit) && sequence.computed.at(-1)! >= sequence.limit) {
+    const { look, revise } = request.plan
+    if (look && !request.looked && sequence.computed.at(-1)! >= sequence.limit) {
       request.looked = true
-      const fork = this.#core.fork(sequence, sequence.limit, look.rest)
-      if (fork) request.fork = fork
-      else sequence.limit = Number.POSITIVE_INFINITY
+      request.fork = this.core.fork(sequence, sequence.limit, look.rest)
+      request.forkTokens = []
+      sequence.limit = Number.POSITIVE_INFINITY
+      if (request.fork) this.seen.looks++
     }
-    if (request.revise > 0 && this.#steps % request.revise === request.revise - 1 && tailLength(sequence) > 0) {
-      // Once per committed token at most: whoever revises for ever waits for ever.
-      if (request.revisedAt < sequence.committed) {
-        request.revisedAt = sequence.committed
-        const base = sequence.committed + ((request.opportunity + this.#steps) % tailLength(sequence))
-        this.#core.replace(sequence, base, this.#guess(request, sequence.tokens.slice(0, base)))
-      }
+    // Once per committed token at most: whoever revises for ever waits for ever.
+    const tail = tailLength(sequence)
+    if (revise > 0 && this.steps % revise === revise - 1 && tail > 0 && request.revisedAt < sequence.committed) {
+      request.revisedAt = sequence.committed
+      const base = sequence.committed + ((request.opportunity + this.steps) % tail)
+      const guesses = this.#guesses(request, request.plan.guesses, sequence.tokens.slice(0, base))
+      this.core.replace(sequence, base, guesses)
     }
-    const ready = sequence.computed.at(-1)! === sequence.tokens.length - 1 && tailLength(sequence) === 0
-    if (ready && !inPrompt(sequence)) this.#core.draft(sequence, this.#guess(request, sequence.tokens))
+    const ready = sequence.computed.at(-1)! === sequence.tokens.length - 1 && tail === 0 && !inPrompt(sequence)
+    if (ready) {
+      this.core.draft(sequence, this.#guesses(request, request.plan.guesses, sequence.tokens))
+      this.#branch(request)
+    }
+  }
+
+  /** Other continuations of the committed text. */
+  #branch(request: Request): void {
+    const sequence = request.sequence!
+    if (this.core.branches(sequence).length > 0) return
+    for (const _ of request.plan.branches) {
+      const committed = sequence.tokens.slice(0, sequence.committed)
+      const tokens = this.#guesses(request, request.plan.branches, committed)
+      if (tokens.length > 0) this.core.alternative(sequence, tokens)
+    }
   }
 
   /** The next guesses after a prefix: right ones first, then tokens that differ from what the model would say. */
-  #guess(request: Request, prefix: readonly number[]): number[] {
-    const guesses = request.guesses[request.opportunity++ % Math.max(1, request.guesses.length)]
-    if (guesses === undefined) return []
+  #guesses(request: Request, choices: readonly Guesses[], prefix: readonly number[]): number[] {
+    const guesses = choices[request.opportunity++ % Math.max(1, choices.length)]
     const tokens: number[] = []
-    for (let i = 0; i < guesses.length; i++) {
-      const right = nextToken([...prefix, ...tokens], this.#plan.stages)
-      tokens.push(i < guesses.right ? right : (right + 1) % vocabulary)
+    for (let i = 0; i < Math.min(guesses?.length ?? 0, this.#room(request)); i++) {
+      const right = this.after(request, [...prefix, ...tokens])
+      tokens.push(i < guesses!.right ? right : (right + 1 + i) % vocabulary)
     }
     return tokens
   }
 
-  #run(step: Step, clock: number): void {
-    this.#steps++
-    const abort = this.#plan.aborts[this.#steps % Math.max(1, this.#plan.aborts.length)] ?? -1
-    this.#device.begin()
-    const before = this.#core.freeSlots
-    this.#cancel(clock, true)
-    assert.equal(this.#core.freeSlots, before, 'a slot was freed under a running step')
-    if (abort >= 0) {
-      this.#device.end(step, abort)
-      this.#core.aborted(step)
+  /** How many tokens are of use: the reply ends, and so does the slot. */
+  #room({ plan, sequence }: Request): number {
+    return plan.reply - (sequence!.committed - sequence!.prompt)
+  }
+
+  /** The model's own next token. */
+  after({ expected }: Request, prefix: readonly number[]): number {
+    const known = prefix.length < expected.length && prefix.every((token, i) => token === expected[i])
+    return known ? expected[prefix.length]! : nextToken(prefix, this.stages)
+  }
+
+  // --- steps --------------------------------------------------------------------------------------------------------
+
+  /** One of the steps that run ends. */
+  #end(): void {
+    const { pick, aborted } = this.plan.fates[this.steps % this.plan.fates.length]!
+    const failed = this.plan.fails.includes(this.steps++)
+    const [step] = this.#running.splice(pick % this.#running.length, 1) as [Step]
+    this.now += this.costs.rows(step.stage, rowsOf(step))
+    if (!failed && (aborted === undefined || this.#aborts++ >= mostAborts)) {
+      this.device.end(step)
+      this.device.settle(step)
+      this.core.ran(step, this.now)
+      this.#accept(step)
       return
     }
-    this.#device.end(step)
-    this.#core.ran(step)
-    const last = step.stage === this.#plan.stages - 1
-    for (const { sequence, from, to, output } of step.rows) {
-      const request = this.#active().find((r) => r.sequence === sequence || r.fork === sequence)
-      if (request === undefined) continue
-      if (sequence.kind === 'fork') {
-        if (last) this.#decideFork(request)
-      } else if (last) {
-        this.#decide(request, from, to)
-      } else if (output < to) this.#exit(request, to)
+    this.device.end(step, aborted ?? 0)
+    this.core.aborted(step)
+    if (!failed) return
+    for (const { sequence } of step.rows) {
+      const request = this.requestOf(sequence)
+      if (request) this.#over(request, 'failed')
+      const text = this.texts.of(sequence)
+      if (text) this.texts.evict(text)
     }
   }
 
-  #decide(request: Request, from: number, to: number): void {
+  requestOf(sequence: Sequence): Request | undefined {
+    const root = sequence.parent ?? sequence
+    return [...this.scheduler.running].find((request) => request.sequence === root)
+  }
+
+  #accept(step: Step): void {
+    const last = step.stage === this.stages - 1
+    for (const rows of step.rows) {
+      const request = this.requestOf(rows.sequence)
+      if (request === undefined || rows.valid === rows.from) continue
+      if (rows.sequence.kind === 'fork') {
+        if (last && rows.output < rows.valid && this.core.has(rows.sequence)) this.#decideFork(request)
+      } else if (last) this.#decide(request, rows)
+      else if (rows.output < rows.valid && rows.valid === rows.to) this.#exit(request, rows)
+    }
+  }
+
+  #decide(request: Request, rows: Rows): void {
     const sequence = request.sequence!
-    for (;;) {
+    while (sequence.slot === rows.slot) {
       const row = sequence.committed - 1
-      if (row < from || row >= sequence.computed.at(-1)!) break
-      assert.ok(row < to)
-      const token = this.#device.tokenAfter(sequence.slot, row)
+      if (row < rows.from || row >= Math.min(rows.valid, sequence.computed.at(-1)!)) return
+      const token = this.device.tokenAfter(rows.slot, row)
       assert.notEqual(token, undefined, `row ${row} decides a token but has no output`)
+      assert.equal(token, this.after(request, sequence.tokens.slice(0, sequence.committed)), 'a row saw another prefix')
       const guess = sequence.tokens[sequence.committed]
-      const verdict = this.#core.decide(sequence, token!)
-      assert.equal(verdict, guess === undefined ? 'extended' : guess === token ? 'confirmed' : 'replaced')
-      if (sequence.committed - sequence.prompt < request.reply) continue
-      assert.deepEqual(sequence.tokens.slice(0, sequence.committed), request.expected)
-      this.#over(request, 'finished')
-      return
+      const branch = guess !== token && this.#branchWith(sequence, token!)
+      const verdict = this.core.decide(sequence, token!)
+      if (branch) this.seen.branchesWon++
+      assert.equal(
+        verdict,
+        branch ? 'branched' : guess === token ? 'confirmed' : guess === undefined ? 'extended' : 'replaced',
+      )
+      if (this.#committed(request, token!)) return
     }
   }
 
-  /** A look decides its own tokens; after its burst they become the parent's tail. */
+  #branchWith(sequence: Sequence, token: number): boolean {
+    return this.core.branches(sequence).some(({ tokens, at }) => tokens[at] === token)
+  }
+
+  /** A token was said. True when the reply ends with it. */
+  #committed(request: Request, token: number): boolean {
+    const { plan, said } = request
+    const sequence = request.sequence!
+    said.push(token)
+    // A look that still runs comes too late.
+    if (request.fork) this.core.remove(request.fork)
+    request.fork = undefined
+    if (said.length >= plan.reply) {
+      if (plan.confident === 0) assert.deepEqual(said, request.expected.slice(plan.prompt.length, -12))
+      this.#over(request, 'finished')
+      return true
+    }
+    if (request.revocable && said.length >= plan.ahead!.budget) sequence.limit = 0
+    return false
+  }
+
+  /** A look decides its own tokens: they stand at the prompt's end. */
   #decideFork(request: Request): void {
     const fork = request.fork!
-    const row = fork.committed - 1
-    if (row >= fork.computed.at(-1)!) return
-    const token = this.#device.tokenAfter(fork.slot, row)
+    const token = this.device.tokenAfter(fork.slot, fork.committed - 1)
     assert.notEqual(token, undefined, 'the last row of a fork has no output')
-    assert.equal(token, nextToken(fork.tokens, this.#plan.stages), 'the fork saw another prefix')
-    this.#core.decide(fork, token!)
-    request.forkTokens.push(token!)
-    if (request.forkTokens.length < request.look!.burst) return
+    assert.equal(token, nextToken(fork.tokens, this.stages), 'the fork saw another prefix')
+    this.core.decide(fork, token!)
     const sequence = request.sequence!
-    this.#core.remove(fork)
-    this.#core.draft(sequence, request.forkTokens)
-    sequence.limit = Number.POSITIVE_INFINITY
+    if (request.forkTokens.length === 0) this.core.replace(sequence, sequence.prompt, [token!])
+    else this.core.draft(sequence, [token!])
+    request.forkTokens.push(token!)
+    const { burst } = request.plan.look!
+    if (request.forkTokens.length < Math.min(burst, request.plan.reply)) return
+    this.core.remove(fork)
+    request.fork = undefined
   }
 
   /** An exit head speaks after the last token: during the prompt, too. */
-  #exit(request: Request, to: number): void {
-    const sequence = request.sequence!
-    assert.equal(to, sequence.tokens.length, 'an exit was asked in the middle')
-    if (tailLength(sequence) < 4) this.#core.draft(sequence, this.#guess(request, sequence.tokens).slice(0, 1))
-  }
-
-  #checkStep({ stage, rows }: Step): void {
-    const { batch, mixedPrompt } = this.#plan.limits
-    let all = 0
-    let bulk = 0
-    const ahead = rows.filter(({ sequence: { background, parent } }) => background || parent?.background).length
-    assert.ok(ahead === 0 || ahead === rows.length, 'background work beside other work')
-    for (const { sequence, from, to, output } of rows) {
-      assert.ok(from < to && output >= from && output <= to, 'rows or output out of order')
-      assert.ok(to <= sequence.tokens.length)
-      if (stage > 0) assert.ok(to <= sequence.computed[stage - 1]!, 'the stage before has not computed these rows')
-      all += to - from
-      if (sequence.open) assert.equal(output, to, 'a row of an open text has output')
-      if (sequence.kind === 'reply' && from < sequence.prompt) bulk += to - from
-    }
-    assert.equal(new Set(rows.map(({ sequence }) => sequence)).size, rows.length)
-    const most = ahead > 0 ? mixedPrompt : batch
-    assert.ok(all > 0 && all <= most, `${all} rows in a step of at most ${most}`)
-    if (ahead > 0) return
-    if (rows.some(({ sequence }) => sequence.kind === 'fork')) assert.equal(bulk, 0, 'bulk rows beside a fork')
-    else if (rows.some(({ sequence, from }) => from >= sequence.prompt)) assert.ok(bulk <= mixedPrompt)
-  }
-
-  #checkState(): void {
-    const bySlot = new Map<number, Sequence>()
-    for (const sequence of this.#core.sequences) {
-      assert.ok(!bySlot.has(sequence.slot), 'two sequences in one slot')
-      bySlot.set(sequence.slot, sequence)
-      assert.ok(sequence.committed <= sequence.tokens.length)
-      let most = sequence.tokens.length
-      for (const computed of sequence.computed) {
-        assert.ok(computed <= most, `computed rises along the stages: ${sequence.computed}`)
-        most = computed
-      }
-    }
-    assert.equal(this.#core.freeSlots + bySlot.size, this.#plan.slots)
-    for (let stage = 0; stage < this.#plan.stages; stage++) {
-      for (let slot = 0; slot < this.#plan.slots; slot++) {
-        const believed = bySlot.get(slot)?.computed[stage] ?? 0
-        assert.equal(this.#device.rows(stage, slot), believed, `stage ${stage} slot ${slot}`)
-      }
-    }
-    for (const request of this.#active()) {
-      const { committed, tokens } = request.sequence!
-      assert.deepEqual(tokens.slice(0, committed), request.expected.slice(0, committed), 'committed text is wrong')
-      assert.ok(committed >= request.committed, 'committed text became shorter')
-      request.committed = committed
+  #exit(request: Request, { sequence, to }: Rows): void {
+    if (to !== sequence.tokens.length) return
+    const [guess] = this.#guesses(request, request.plan.guesses, sequence.tokens)
+    if (guess === undefined || tailLength(sequence) >= Math.min(exitBurst, this.#room(request))) return
+    this.core.draft(sequence, [guess])
+    if (tailLength(sequence) === 1) {
+      if (this.steps % 4 < request.plan.confident) {
+        this.seen.confident++
+        this.core.commit(sequence, guess)
+        this.#committed(request, guess)
+      } else this.#branch(request)
     }
   }
-}
-
-/** A step as plain values, for comparison. */
-function shape(step: Step | undefined) {
-  return (
-    step && { stage: step.stage, rows: step.rows.map(({ sequence, ...rows }) => ({ slot: sequence.slot, ...rows })) }
-  )
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Caches } from '../src/flow/core.ts'
+import type { KeptState } from '../src/flow/prefix-cache.ts'
 import type { Step } from '../src/flow/sequence.ts'
 import { States } from '../src/stage/states.ts'
 
@@ -22,68 +23,147 @@ function tokenOf(row: number): number {
   return mix(row, 7) % vocabulary
 }
 
-/** The token that a sequential decoder puts after a prefix: the model run over it from the beginning, all stages. */
-export function nextToken(prefix: readonly number[], stages: number): number {
-  const rows = new Array<number | undefined>(stages).fill(undefined)
-  for (const token of prefix) {
-    let input = token
-    for (let stage = 0; stage < stages; stage++) {
-      rows[stage] = layer(stage, rows[stage], input)
-      input = rows[stage]!
-    }
+/** The model run over tokens one by one, all stages: what every other way to run it is compared with. */
+class Decoder {
+  readonly #rows: (number | undefined)[]
+
+  constructor(stages: number) {
+    this.#rows = new Array<number | undefined>(stages).fill(undefined)
   }
-  return tokenOf(rows.at(-1)!)
+
+  /** Returns the rows of this token, one of each stage. */
+  push(token: number): number[] {
+    let input = token
+    return this.#rows.map((before, stage) => {
+      input = layer(stage, before, input)
+      this.#rows[stage] = input
+      return input
+    })
+  }
+
+  next(): number {
+    return tokenOf(this.#rows.at(-1)!)
+  }
+}
+
+/** The token that a sequential decoder puts after a prefix. */
+export function nextToken(prefix: readonly number[], stages: number): number {
+  const decoder = new Decoder(stages)
+  for (const token of prefix) decoder.push(token)
+  return decoder.next()
 }
 
 /** A prompt and what sequential decoding makes of it. */
 export function decodeAlone(prompt: readonly number[], length: number, stages: number): number[] {
+  const decoder = new Decoder(stages)
+  for (const token of prompt) decoder.push(token)
   const tokens = [...prompt]
-  while (tokens.length < prompt.length + length) tokens.push(nextToken(tokens, stages))
+  while (tokens.length < prompt.length + length) {
+    tokens.push(decoder.next())
+    decoder.push(tokens.at(-1)!)
+  }
   return tokens
 }
 
-/**
- * A device without weights. Each stage keeps, per slot, one number per position that depends on every token up to
- * there, as a real KV cache does: a stale or missing row changes everything that is computed after it. States wait
- * between stages in the engine's own `States`.
- */
-export class SimulatedDevice implements Caches {
-  readonly stages: number
-  readonly #cache: number[][][]
-  readonly #states: States[][]
-  #running = false
-  /** Rows with output of the last step, by slot and position. */
-  #outputs = new Map<string, number>()
+/** Rows outside the KV cache; ten bytes each. */
+interface SavedRows extends KeptState {
+  readonly stage: number
+  readonly rows: readonly number[]
+  readonly salt: string | undefined
+}
 
-  constructor(stages: number, slots: number) {
+/** One KV cell: the row it holds, how many slots hold it, and whose it is. */
+interface Cell {
+  readonly row: number
+  holders: number
+  salt: string | undefined
+}
+
+/**
+ * Stages without weights. Each keeps, per slot, one number per position that depends on every token up to there, as a
+ * real KV cache does: a stale or missing row changes everything that is computed after it. In a unified cache rows that
+ * several slots share are one cell, otherwise they are copied. States wait between stages in the engine's own `States`.
+ */
+export class SimulatedStages implements Caches {
+  readonly stages: number
+  readonly #cells: number
+  readonly #cellsOfSlot: number
+  readonly #unified: boolean
+  readonly #cache: Cell[][][]
+  readonly #used: number[]
+  readonly #states: States[][]
+  /** Per stage: what runs, as its inputs were when it began. */
+  readonly #running: (number[][] | undefined)[]
+  /** Rows with output of the last step of each stage, by slot and position. */
+  readonly #outputs: Map<number, number>[]
+
+  constructor(options: { stages: number; slots: number; cells: number; unified: boolean }) {
+    const { stages, slots, cells, unified } = options
     this.stages = stages
-    this.#cache = Array.from({ length: stages }, () => Array.from({ length: slots }, () => []))
-    this.#states = Array.from({ length: stages }, () => Array.from({ length: slots }, () => new States(1)))
+    this.#cells = cells
+    this.#cellsOfSlot = unified ? cells : cells / slots
+    this.#unified = unified
+    this.#cache = perSlot(() => [])
+    this.#states = perSlot(() => new States(1))
+    this.#used = new Array<number>(stages).fill(0)
+    this.#running = new Array<number[][] | undefined>(stages).fill(undefined)
+    this.#outputs = Array.from({ length: stages }, () => new Map())
+
+    function perSlot<T>(make: () => T): T[][] {
+      return Array.from({ length: stages }, () => Array.from({ length: slots }, make))
+    }
   }
 
-  /** A decode begins: until it ends nobody may touch a cache. */
-  begin(): void {
-    assert.equal(this.#running, false, 'two steps at once')
-    this.#running = true
-    this.#outputs.clear()
+  /** A decode begins: it reads its inputs now, and until it ends nobody may touch the stage's cache. */
+  begin(step: Step): void {
+    const { stage } = step
+    assert.equal(this.#running[stage], undefined, 'two steps of a stage at once')
+    this.#outputs[stage]!.clear()
+    this.#running[stage] = step.rows.map(({ sequence, slot, from, to }) => {
+      const inputs: number[] = []
+      for (let position = from; position < to; position++) {
+        inputs.push(this.#input(stage, slot, position, sequence.tokens))
+      }
+      return inputs
+    })
   }
 
   /** The decode ends with all rows of the step in the cache, or, aborted, with any number of them. */
-  end(step: Step, abortedAfter?: number): void {
-    assert.equal(this.#running, true)
-    this.#running = false
-    let left = abortedAfter ?? Number.POSITIVE_INFINITY
-    for (const { sequence, from, to, output } of step.rows) {
-      const cache = this.#cache[step.stage]![sequence.slot]!
-      assert.equal(cache.length, from, `stage ${step.stage} slot ${sequence.slot}: rows do not follow the cache`)
-      const states = this.#states[step.stage]![sequence.slot]!
-      for (let position = from; position < to && left > 0; position++, left--) {
-        cache.push(layer(step.stage, cache.at(-1), this.#input(step.stage, sequence.slot, position, sequence.tokens)))
-        if (position >= output) this.#outputs.set(`${sequence.slot}:${position}`, cache.at(-1)!)
+  end(step: Step, abortedAfter = Number.POSITIVE_INFINITY): void {
+    const { stage } = step
+    const inputs = this.#running[stage]
+    assert.ok(inputs !== undefined)
+    this.#running[stage] = undefined
+    let left = abortedAfter
+    for (const [index, { slot, shared, from, output }] of step.rows.entries()) {
+      if (left <= 0) break
+      const cache = this.#cache[stage]![slot]!
+      assert.equal(cache.length, from, `stage ${stage} slot ${slot}: rows do not follow the cache`)
+      for (const [i, input] of inputs[index]!.entries()) {
+        if (left-- <= 0) break
+        const position = from + i
+        const cell = this.#newCell(stage, layer(stage, cache.at(-1)?.row, input))
+        this.#hold(stage, slot, position, cell)
+        for (const other of shared) if (position < other.end) this.#hold(stage, other.slot, position, cell)
+        if (position >= output) this.#outputs[stage]!.set(slot * 65536 + position, cell.row)
       }
-      if (abortedAfter !== undefined) continue
-      if (step.stage < this.stages - 1) states.append(from, to).set(cache.slice(from, to))
-      if (step.stage > 0) this.#states[step.stage - 1]![sequence.slot]!.release(to)
+    }
+  }
+
+  #newCell(stage: number, row: number, salt?: string): Cell {
+    assert.ok(++this.#used[stage]! <= this.#cells, `stage ${stage} has no cell left`)
+    return { row, holders: 0, salt }
+  }
+
+  /** Keeps the states that a step left, as far as they are still wanted, and releases those it took. */
+  settle({ stage, rows }: Step): void {
+    for (const { slot, from, valid } of rows) {
+      if (valid === from) continue
+      if (stage < this.stages - 1) {
+        const left = this.#cache[stage]![slot]!.slice(from, valid)
+        this.#states[stage]![slot]!.append(from, valid).set(left.map(({ row }) => row))
+      }
+      if (stage > 0) this.#states[stage - 1]![slot]!.release(valid)
     }
   }
 
@@ -93,9 +173,17 @@ export class SimulatedDevice implements Caches {
     return tokens[position]!
   }
 
-  /** The token that a row of the last step decides, or undefined when it had no output. */
-  tokenAfter(slot: number, position: number): number | undefined {
-    const row = this.#outputs.get(`${slot}:${position}`)
+  #hold(stage: number, slot: number, position: number, cell: Cell): void {
+    const cache = this.#cache[stage]![slot]!
+    assert.equal(cache.length, position, `stage ${stage} slot ${slot}: a row does not follow those before`)
+    cache.push(cell)
+    cell.holders++
+    assert.ok(cache.length <= this.#cellsOfSlot, `stage ${stage} slot ${slot} has no cell left`)
+  }
+
+  /** The token that a row of the stage's last step decides, or undefined when it had no output. */
+  tokenAfter(slot: number, position: number, stage = this.stages - 1): number | undefined {
+    const row = this.#outputs[stage]!.get(slot * 65536 + position)
     return row === undefined ? undefined : tokenOf(row)
   }
 
@@ -104,17 +192,66 @@ export class SimulatedDevice implements Caches {
     return this.#cache[stage]![slot]!.length
   }
 
+  /** Cells of a stage that hold a row. */
+  used(stage: number): number {
+    return this.#used[stage]!
+  }
+
+  /** All rows of a slot belong to this namespace; none of them may belong to another one. */
+  claim(stage: number, slot: number, salt: string): void {
+    for (const cell of this.#cache[stage]![slot]!) {
+      cell.salt ??= salt
+      if (cell.salt !== salt) assert.fail(`stage ${stage} slot ${slot} holds a row of another namespace`)
+    }
+  }
+
+  /** Saved rows are those of these tokens, in this namespace. */
+  checkSaved(states: readonly KeptState[], tokens: readonly number[], salt: string): void {
+    assert.equal(states.length, this.stages)
+    const decoder = new Decoder(this.stages)
+    const rows = tokens.map((token) => decoder.push(token))
+    for (const [stage, state] of states.entries()) {
+      const saved = state as SavedRows
+      assert.equal(saved.salt ?? salt, salt, 'rows of another namespace are kept')
+      assert.deepEqual(
+        saved.rows,
+        rows.map((row) => row[stage]),
+        'kept rows are not those of their tokens',
+      )
+    }
+  }
+
+  isRunning(stage: number): boolean {
+    return this.#running[stage] !== undefined
+  }
+
   remove(stage: number, slot: number, from: number): void {
-    assert.equal(this.#running, false, 'a cache was touched while a step was running')
+    assert.equal(this.#running[stage], undefined, 'a cache was touched while a step was running')
     const cache = this.#cache[stage]![slot]!
-    cache.length = Math.min(cache.length, from)
+    while (cache.length > from) if (--cache.pop()!.holders === 0) this.#used[stage]!--
     this.#states[stage]![slot]!.truncate(from)
   }
 
-  share(stage: number, from: number, to: number, end: number): void {
-    assert.equal(this.#running, false, 'a cache was touched while a step was running')
-    assert.equal(this.rows(stage, to), 0, 'the slot of a fork still holds rows')
-    assert.ok(this.rows(stage, from) >= end, 'rows are shared that are not there')
-    this.#cache[stage]![to] = this.#cache[stage]![from]!.slice(0, end)
+  share(stage: number, source: number, to: number, from: number, end: number): void {
+    assert.equal(this.#running[stage], undefined, 'a cache was touched while a step was running')
+    assert.ok(this.rows(stage, source) >= end, 'rows are shared that are not there')
+    for (const [i, cell] of this.#cache[stage]![source]!.slice(from, end).entries()) {
+      this.#hold(stage, to, from + i, this.#unified ? cell : this.#newCell(stage, cell.row, cell.salt))
+    }
+  }
+
+  save(stage: number, slot: number): SavedRows {
+    assert.equal(this.#running[stage], undefined, 'a cache was read while a step was running')
+    const rows = this.#cache[stage]![slot]!.map(({ row }) => row)
+    return { stage, rows, salt: this.#cache[stage]![slot]![0]?.salt, bytes: 10 * rows.length }
+  }
+
+  restore(stage: number, slot: number, state: KeptState): void {
+    assert.equal(this.#running[stage], undefined, 'a cache was touched while a step was running')
+    const saved = state as SavedRows
+    assert.equal(saved.stage, stage, 'rows of another stage are restored')
+    for (const [position, row] of saved.rows.entries()) {
+      this.#hold(stage, slot, position, this.#newCell(stage, row, saved.salt))
+    }
   }
 }

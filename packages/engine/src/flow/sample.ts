@@ -83,6 +83,12 @@ export function topK(logits: Float32Array, k: number): TokenProbability[] {
   return result
 }
 
+/** Whether a token has at least `share` of the best one's probability. */
+export function isTypical(logits: Float32Array, token: number, share: number): boolean {
+  const best = argmax(logits)
+  return best >= 0 && logits[token]! - logits[best]! >= Math.log(share)
+}
+
 /** Softmax probability of one token; 0 for an id outside the vocabulary. */
 export function probabilityOf(logits: Float32Array, token: number): number {
   const logit = logits[token]

@@ -1,61 +1,228 @@
-import { available, inBackground, inPrompt, type Rows, runnableStage, type Sequence, type Step } from './sequence.ts'
+import { firstRow, type Rows, type Sequence, type Step } from './sequence.ts'
+import { level, type Piece, type Waiting, waiting } from './urgency.ts'
+
+/** Milliseconds that steps take, as the cost model knows them. */
+export interface Costs {
+  /** Milliseconds of a step with this many rows of a stage, that look back on `depth` positions (default: any). */
+  rows(stage: number, rows: number, depth?: number): number
+  /** Most rows of a stage that fit into this many milliseconds; at least 1. */
+  within(stage: number, ms: number): number
+}
 
 export interface Limits {
   /** Most rows of one step. */
   batch: number
-  /** Most prompt rows of a step that also carries rows of running replies: bounds their wait. */
-  mixedPrompt: number
-  /** Most rows of a step of background work: what new work has to wait for at worst. Default: `mixedPrompt`. */
+  /** Longest step of prompt rows, ms: what a new arrival waits for at worst. */
+  stepMs: number
+  /** Most rows of a step with rows of running replies and of prompts. Default: `batch`. */
+  mixed?: number
+  /**
+   * Rows that attention computes together, so that a part of them costs as much as all: a prompt is cut into multiples of
+   * this, whatever the bounds say. Default 1.
+   */
+  tile?: number
+  /** Most rows of a step of background work. Default: `batch`. */
   background?: number
-  /** Stages whose last row asks for a guess (they have an exit head). */
+  /** Stage whose last row asks for a guess (it has an exit head). */
   exitStage?: number
 }
 
-/**
- * Which rows run next on an idle device. Pure: the same state gives the same step.
- *
- * Order: forks (a guess that comes late is worth nothing), then rows of running replies, then prompts by arrival. The
- * most urgent sequence chooses the stage; everything else that waits for this stage rides along as far as the row budget
- * goes, but bulk prompt rows never ride with a fork. Background work runs when nothing else can, and alone; there the
- * few rows of a keystroke go before the many of a pasted document.
- */
-export function schedule(sequences: Iterable<Sequence>, limits: Limits): Step | undefined {
-  const waiting: { sequence: Sequence; stage: number; urgency: number; size: number }[] = []
-  for (const sequence of sequences) {
-    const stage = runnableStage(sequence)
-    if (stage === undefined) continue
-    const level = urgency(sequence, stage)
-    waiting.push({ sequence, stage, urgency: level, size: level === background ? available(sequence, stage) : 0 })
-  }
-  waiting.sort((a, b) => a.urgency - b.urgency || a.size - b.size || a.sequence.order - b.sequence.order)
-  const first = waiting[0]
-  if (first === undefined) return undefined
-
-  const rows: Rows[] = []
-  let budget = first.urgency === background ? (limits.background ?? limits.mixedPrompt) : limits.batch
-  let promptBudget = first.urgency === 0 ? 0 : first.urgency === 1 ? limits.mixedPrompt : limits.batch
-  for (const { sequence, stage, urgency } of waiting) {
-    if (stage !== first.stage || (urgency === background && first.urgency !== background)) continue
-    let count = Math.min(available(sequence, stage), budget)
-    if (urgency === 2) {
-      count = Math.min(count, promptBudget)
-      promptBudget -= count
-    }
-    if (count === 0) continue
-    budget -= count
-    const from = sequence.computed[stage]!
-    rows.push({ sequence, from, to: from + count, output: firstOutput(sequence, stage, from, from + count, limits) })
-  }
-  return { stage: first.stage, rows }
+interface Options {
+  /** Stages of the device. */
+  readonly stages: readonly number[]
+  readonly limits: Limits
+  readonly costs: Costs
+  readonly now: number
 }
 
-const background = 3
+// Where running replies are waited for in every step, a prompt still gets so many rows, even if that breaks their bound:
+// it must come to an end.
+const leastPromptRows = 8
+// Time that prompts get at least, as a multiple of what the replies' own steps take.
+const promptShare = 2
+// What is not what a step is for rides along while it becomes at most this much longer.
+const rideShare = 0.1
 
-/** 0 for forks, 1 for rows of a running reply, 2 for prompt rows, 3 for background work. */
-function urgency(sequence: Sequence, stage: number): number {
-  if (inBackground(sequence)) return background
-  if (sequence.kind === 'fork') return 0
-  return inPrompt(sequence) && sequence.computed[stage]! < sequence.prompt ? 2 : 1
+/**
+ * Which rows run next on an idle device that holds these stages. Pure: the same state gives the same step.
+ *
+ * A step is for one thing, the most urgent: the first guess of a look; else the prompt that is due first, as long as every
+ * running reply can still have its next token in time afterwards; else the next tokens of those replies; else, when no
+ * prompt waits, all replies with their drafts, and batch jobs within the strictest bound of the replies. Everything else
+ * that waits for the same stage rides along where it costs nearly nothing. So where further rows are free, as on a GPU,
+ * all of it runs together, and where every row costs as much as the one before, each prompt is done as early as can be.
+ *
+ * Background work runs when nothing else can, or rides; the few rows of a keystroke go before the many of a pasted
+ * document.
+ */
+export function schedule(sequences: Iterable<Sequence>, options: Options): Step | undefined {
+  const found = waiting(sequences, options)
+  const [first] = found.pieces
+  if (first === undefined) return undefined
+  const prompt = found.pieces.find((piece) => piece.level === level.prompt)
+  if (first.level === level.fork) {
+    const step = new Filling(first.stage, found, options)
+    step.add([level.fork])
+    step.ride([level.reply, level.prompt, level.draft, level.batch, level.background])
+    return step.done(sequences)
+  }
+  if (first.level === level.background) {
+    const step = new Filling(first.stage, found, options)
+    step.add([level.background], options.limits.background)
+    return step.done(sequences)
+  }
+  return prompt ? besidePrompts(sequences, prompt, found, options) : withoutPrompts(sequences, first, found, options)
+}
+
+/** Prompts wait: the first of them has the step, unless the replies cannot wait any longer. */
+function besidePrompts(sequences: Iterable<Sequence>, prompt: Piece, found: Waiting, options: Options): Step {
+  const { limits, costs, now } = options
+  const reply = found.pieces.find((piece) => piece.level === level.reply)
+  let repliesMs = 0
+  for (let stage = 0; found.replies > 0 && stage < prompt.sequence.computed.length; stage++) {
+    repliesMs += costs.rows(stage, found.replies)
+  }
+  // A bound that the replies' own steps nearly use up cannot be kept: then prompts get a fair share of the time.
+  const more = Math.max(0, (1 + promptShare) * repliesMs - found.patience)
+  const slack = found.deadline + more - now - repliesMs
+  const leastRows = Math.max(leastPromptRows, limits.tile ?? 1)
+  const least = (stage: number) => costs.rows(stage, leastRows)
+  if (reply === undefined || slack >= least(prompt.stage)) {
+    const step = new Filling(prompt.stage, found, options)
+    const most = costs.within(prompt.stage, Math.min(limits.stepMs, slack))
+    step.addPiece(prompt, Math.max(most, leastRows))
+    step.ride([level.reply, level.prompt, level.draft, level.batch, level.background], prompt)
+    return step.done(sequences)
+  }
+  const step = new Filling(reply.stage, found, options)
+  step.add([level.reply])
+  // Where what is left of it is too short for any, they would wait in no step at all.
+  const later = found.patience + more - repliesMs
+  const waiter = found.pieces.find((piece) => piece.level === level.prompt && piece.stage === reply.stage)
+  if (waiter && later < least(reply.stage)) step.addPiece(waiter, leastRows, limits.batch)
+  step.ride([level.prompt, level.batch, level.background])
+  return step.done(sequences)
+}
+
+/** No prompt waits: all replies and their drafts, batch jobs in what their bounds leave. */
+function withoutPrompts(sequences: Iterable<Sequence>, first: Piece, found: Waiting, options: Options): Step {
+  const { limits, costs } = options
+  const step = new Filling(first.stage, found, options)
+  step.add([level.reply, level.draft])
+  step.add([level.batch], costs.within(first.stage, Math.min(found.itlMs, limits.stepMs)))
+  step.ride([level.background])
+  return step.done(sequences)
+}
+
+/** A step of one stage that is being filled. */
+class Filling {
+  readonly #stage: number
+  readonly #pieces: readonly Piece[]
+  readonly #limits: Limits
+  readonly #costs: Costs
+  readonly #counts = new Map<Sequence, number>()
+  readonly #added = new Map<Piece, number>()
+  #rows = 0
+  #replies = 0
+  #prompts = 0
+
+  constructor(stage: number, { pieces }: Waiting, { limits, costs }: Options) {
+    this.#stage = stage
+    this.#pieces = pieces.filter((piece) => piece.stage === stage)
+    this.#limits = limits
+    this.#costs = costs
+  }
+
+  /**
+   * Adds a piece, or as much of it as there is room for; again to add more of it.
+   * @param rows most rows of it to add
+   * @param mixed most rows of the step if rows of replies and of prompts are in it
+   */
+  addPiece(piece: Piece, rows: number, mixed = this.#limits.mixed ?? this.#limits.batch): void {
+    const { sequence } = piece
+    const replies = piece.level === level.reply || (piece.level === level.draft && sequence.kind !== 'branch')
+    const prompts = piece.level === level.prompt || piece.level >= level.batch
+    const mixes = (replies && this.#prompts > 0) || (prompts && this.#replies > 0)
+    const most = Math.min(this.#limits.batch, mixes ? mixed : this.#limits.batch) - this.#rows
+    const added = this.#added.get(piece) ?? 0
+    const count = this.#whole(piece, Math.min(piece.rows, added + rows, added + most)) - added
+    if (count <= 0 || !rootsRun(sequence, this.#stage, this.#counts)) return
+    this.#added.set(piece, added + count)
+    this.#counts.set(sequence, (this.#counts.get(sequence) ?? 0) + count)
+    this.#rows += count
+    if (replies) this.#replies += count
+    if (prompts) this.#prompts += count
+  }
+
+  /** Of a part of a prompt as many rows as whole tiles have. */
+  #whole(piece: Piece, count: number): number {
+    const { tile = 1 } = this.#limits
+    const part =
+      piece.sequence.kind === 'reply' &&
+      count < piece.rows &&
+      firstRow(piece.sequence, piece.stage) < piece.sequence.prefill
+    const whole = count - (count % tile)
+    // A step that would be empty takes less.
+    return part && (whole > 0 || this.#rows > 0) ? whole : count
+  }
+
+  /**
+   * Adds what is of these levels.
+   * @param most rows of the step
+   */
+  add(levels: readonly number[], most = this.#limits.batch, except?: Piece): void {
+    for (const piece of this.#pieces) {
+      if (levels.includes(piece.level) && piece !== except) this.addPiece(piece, most - this.#rows)
+    }
+  }
+
+  /** Adds what is of these levels while it costs nearly nothing. */
+  ride(levels: readonly number[], except?: Piece): void {
+    const ms = this.#costs.rows(this.#stage, this.#rows)
+    this.add(levels, this.#costs.within(this.#stage, (1 + rideShare) * ms), except)
+  }
+
+  done(sequences: Iterable<Sequence>): Step {
+    const stage = this.#stage
+    return { stage, rows: rowsOfCounts(this.#counts, stage, this.#limits, sequences) }
+  }
+}
+
+/** Whether the rows a branch shares with its parent are computed, or in this step. */
+function rootsRun({ kind, parent, at }: Sequence, stage: number, counts: ReadonlyMap<Sequence, number>): boolean {
+  return kind !== 'branch' || parent!.computed[stage]! + (counts.get(parent!) ?? 0) >= at
+}
+
+function rowsOfCounts(
+  counts: ReadonlyMap<Sequence, number>,
+  stage: number,
+  limits: Limits,
+  sequences: Iterable<Sequence>,
+): Rows[] {
+  const rows: Rows[] = []
+  for (const [sequence, count] of counts) {
+    const from = firstRow(sequence, stage)
+    const to = from + count
+    const shared: { slot: number; end: number }[] = []
+    for (const other of sequences) {
+      if (other.kind !== 'branch' || other.parent !== sequence || from >= other.at) continue
+      shared.push({ slot: other.slot, end: Math.min(to, other.at) })
+    }
+    rows.push({
+      sequence,
+      slot: sequence.slot,
+      shared,
+      from,
+      to,
+      output: firstOutput(sequence, stage, from, to, limits),
+      valid: to,
+    })
+  }
+  // Neighbouring slots together; a branch after the sequence whose rows it shares.
+  const root = ({ sequence }: Rows) => (sequence.kind === 'branch' ? sequence.parent! : sequence).slot
+  return rows.sort(
+    (a, b) => root(a) - root(b) || Number(a.sequence.kind === 'branch') - Number(b.sequence.kind === 'branch'),
+  )
 }
 
 /**
