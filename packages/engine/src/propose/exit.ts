@@ -57,15 +57,19 @@ export function carriedExit(metadata: Metadata): Exit | undefined {
   const report: ExitReport = {
     at,
     agreement: { first: number('agreement.first'), later: number('agreement.later') },
-    calibration: { first: calibrationOf(metadata, 'first'), later: calibrationOf(metadata, 'later') },
+    calibration: {
+      first: carriedCalibration(metadata, 'incipit.exit.calibration.first'),
+      later: carriedCalibration(metadata, 'incipit.exit.calibration.later'),
+    },
     shown: { first: number('shown.first'), later: number('shown.later') },
   }
   return { ...report, note: `trained ${describe(report)}` }
 }
 
-function calibrationOf(metadata: Metadata, which: 'first' | 'later'): Calibration {
+/** The calibration whose two arrays, `confidence` and `survival`, stand under a prefix. Without them it has no steps. */
+export function carriedCalibration(metadata: Metadata, prefix: string): Calibration {
   const list = (name: string): number[] => {
-    const value = metadata.get(`incipit.exit.calibration.${which}.${name}`)
+    const value = metadata.get(`${prefix}.${name}`)
     return value?.type === 'array' && value.of !== 'string' ? Array.from(value.value, Number) : []
   }
   return { from: list('confidence'), survival: list('survival'), samples: 0 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { LookupIndex, lookupAcceptance } from './lookup.ts'
+import { Lookup, LookupIndex, lookupAcceptance } from './lookup.ts'
 import { Acceptance } from './proposer.ts'
 
 const never = () => false
@@ -12,22 +12,24 @@ function propose(tokens: readonly number[], ends: (token: number) => boolean = n
 }
 
 test('what followed the last tokens before is proposed', () => {
-  assert.deepEqual(propose([1, 2, 3, 4, 5, 9, 1, 2, 3]), [4, 5, 9, 1, 2, 3])
+  assert.deepEqual(propose([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 1, 2, 3]), [4, 5, 6, 7, 8, 9, 10, 11])
+})
+
+test('a draft that reaches the end of the text goes on with itself: a period repeats', () => {
+  assert.deepEqual(propose([1, 2, 3, 4, 1, 2]), [3, 4, 1, 2, 3, 4, 1, 2])
+  assert.deepEqual(propose([5, 7, 7, 7]), [7, 7, 7, 7, 7, 7, 7, 7])
 })
 
 test('two tokens in common are enough, one is not', () => {
-  assert.deepEqual(propose([7, 1, 2, 8, 1, 2]), [8, 1, 2])
+  assert.deepEqual(propose([7, 1, 2, 8, 1, 2])?.[0], 8)
   assert.equal(propose([7, 1, 8, 1]), undefined)
 })
 
-test('the longest match wins, and of those the most recent place', () => {
+test('the longest match wins, however long it is, and of those the most recent place', () => {
   assert.deepEqual(propose([1, 2, 3, 70, 5, 2, 3, 80, 1, 2, 3])?.[0], 70)
   assert.deepEqual(propose([1, 2, 70, 5, 1, 2, 80, 6, 1, 2])?.[0], 80)
-})
-
-test('a draft has at most eight tokens', () => {
-  const text = Array.from({ length: 30 }, (_, i) => i)
-  assert.equal(propose([...text, 0, 1, 2])!.length, 8)
+  const long = [1, 2, 3, 4, 5, 6]
+  assert.deepEqual(propose([...long, 70, 9, ...long.slice(1), 80, ...long])?.[0], 70)
 })
 
 test('texts too short or without repetition have no draft', () => {
@@ -45,13 +47,19 @@ test('a draft stops before a token that ends a reply', () => {
   )
 })
 
+/** How many tokens of the text's end the draft for it agrees with. */
+function matchOf(tokens: readonly number[]): number | undefined {
+  return new LookupIndex().propose(tokens, lookupAcceptance(), never)?.match
+}
+
 /** The draft by its definition: the longest match, then the most recent place, whose continuation is not empty. */
 function naive(tokens: readonly number[], ends: (token: number) => boolean): number[] | undefined {
-  for (let match = Math.min(4, tokens.length - 1); match >= 2; match--) {
+  for (let match = tokens.length - 1; match >= 2; match--) {
     const tail = tokens.slice(tokens.length - match).join()
     for (let place = tokens.length - 1; place >= match; place--) {
       if (tokens.slice(place - match, place).join() !== tail) continue
-      const guess = tokens.slice(place, place + 8)
+      const period = tokens.slice(place)
+      const guess = Array.from({ length: 8 }, (_, i) => period[i % period.length]!)
       const end = guess.findIndex(ends)
       if (end >= 0) guess.length = end
       if (guess.length > 0) return guess
@@ -63,15 +71,17 @@ function naive(tokens: readonly number[], ends: (token: number) => boolean): num
 
 test('an index that grows with the text proposes what a search through all of it finds', () => {
   fc.assert(
-    fc.property(fc.array(fc.nat(3), { maxLength: 80 }), fc.array(fc.nat(20), { maxLength: 10 }), (tokens, calls) => {
-      const index = new LookupIndex()
-      const acceptance = lookupAcceptance()
-      const ends = (token: number) => token === 3
+    fc.property(fc.array(fc.nat(3), { maxLength: 60 }), fc.array(fc.nat(20), { maxLength: 10 }), (tokens, calls) => {
+      const lookup = new Lookup(lookupAcceptance(), (token) => token === 3)
       for (const length of [...calls.sort((a, b) => a - b), tokens.length]) {
-        const prefix = tokens.slice(0, length)
-        const draft = index.propose(prefix, acceptance, ends)
-        assert.deepEqual(draft?.tokens, naive(prefix, ends))
-        assert.ok(!draft?.tokens.some(ends))
+        const committed = Math.min(length, tokens.length)
+        // What stands behind the committed text is nobody's business.
+        const draft = lookup.propose({ tokens, committed, prompt: 0 })
+        assert.deepEqual(
+          draft?.tokens,
+          naive(tokens.slice(0, committed), (token) => token === 3),
+        )
+        assert.ok(!draft?.tokens.includes(3))
         assert.equal(draft?.confidences.length, draft?.tokens.length)
       }
     }),
@@ -79,16 +89,29 @@ test('an index that grows with the text proposes what a search through all of it
   )
 })
 
-test('confidences are those counted for the match length', () => {
+test('confidences are those learnt for matches as long', () => {
   const acceptance = lookupAcceptance()
+  const proposed = (tokens: readonly number[]) =>
+    new Lookup(acceptance, never).propose({ tokens, committed: tokens.length, prompt: 0 })!
   const tokens = [1, 2, 3, 4, 5, 1, 2, 3]
-  const before = new LookupIndex().propose(tokens, acceptance, never)!
+  const before = proposed(tokens)
   assert.equal(before.match, 3)
-  for (let i = 0; i < 50; i++) acceptance[3]!.observe(3, 1)
-  for (let i = 0; i < 50; i++) acceptance[2]!.observe(3, 0)
-  const after = new LookupIndex().propose(tokens, acceptance, never)!
+  const lookup = new Lookup(acceptance, never)
+  for (let i = 0; i < 50; i++) lookup.learn(before, 3, 1)
+  const two = proposed([1, 2, 7, 1, 2])
+  for (let i = 0; i < 50; i++) lookup.learn(two, 3, 0)
+  const after = proposed(tokens)
   assert.ok(after.confidences[0]! > before.confidences[0]! && after.confidences[0]! > 0.9)
   assert.ok(after.confidences[1]! < before.confidences[1]! && after.confidences[1]! < 0.1)
+})
+
+test('match lengths are judged in five classes', () => {
+  const acceptance = lookupAcceptance()
+  const classes = [2, 3, 4, 5, 6, 7, 8, 9].map((match) => acceptance.indexOf(acceptance[match]!))
+  assert.deepEqual(classes, [2, 3, 4, 4, 6, 6, 6, 9])
+  const long = Array.from({ length: 40 }, (_, i) => i)
+  assert.equal(matchOf([...long, ...long.slice(0, 30)]), 9)
+  assert.equal(matchOf([...long, ...long.slice(0, 7)]), 7)
 })
 
 test('acceptance begins at its prior and follows what is counted, position by position', () => {

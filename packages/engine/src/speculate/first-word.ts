@@ -1,0 +1,155 @@
+import type { Flight } from '../flight.ts'
+import { type Calibration, survivalOf } from '../flow/calibrate.ts'
+import type { Core } from '../flow/core.ts'
+import type { Costs } from '../flow/schedule.ts'
+import { inPrompt, tailLength } from '../flow/sequence.ts'
+import { lookPays } from '../flow/worth.ts'
+import type { Loaded } from '../load.ts'
+import { lawful } from '../propose/grammar.ts'
+import { burst } from '../propose/skim.ts'
+import { trace } from '../trace.ts'
+import type { Alternatives } from './alternatives.ts'
+import type { Books } from './books.ts'
+import { guessOf } from './guess.ts'
+
+/**
+ * Guesses at the first word while the prompt is still being computed: how replies to similar prompts began (`opening`),
+ * then looks on forks that jump to its end (`skim`). They become the tail at the prompt's end, where the prompt's last
+ * rows verify it almost for nothing.
+ */
+export class FirstWord {
+  readonly #loaded: Loaded
+  readonly #core: Core
+  readonly #costs: Costs
+  readonly #books: Books
+  readonly #alternatives: Alternatives
+
+  constructor(loaded: Loaded, core: Core, costs: Costs, books: Books, alternatives: Alternatives) {
+    this.#loaded = loaded
+    this.#core = core
+    this.#costs = costs
+    this.#books = books
+    this.#alternatives = alternatives
+  }
+
+  /** A request begins: what is known without any layer of the model. */
+  begin(flight: Flight): void {
+    const sequence = flight.sequence!
+    // Everybody's replies are learnt from, but not everybody asked for guesses.
+    const draft = flight.proposers.has('opening') ? flight.opening?.propose(sequence) : undefined
+    if (!draft || !inPrompt(sequence) || tailLength(sequence) > 0) return
+    const legal = flight.grammar ? lawful(draft, flight.grammar, []) : draft
+    const room = Math.min(flight.maxTokens, this.#loaded.info.contextLength - 1 - sequence.prompt)
+    // Rows at the prompt's end are cheap, but not free: what is likely wrong would only be in the way.
+    const length = Math.min(likely(legal?.confidences ?? []), room)
+    if (!legal || length === 0) return
+    this.#core.draft(sequence, this.#books.set(flight, legal, length))
+    flight.reply.show(flight.guesses, 'opening')
+  }
+
+  /**
+   * Starts a look when its prefix is there. The prompt goes on meanwhile, up to where the next look may be wanted.
+   * @param waiting requests that wait for their first token: all of them wait for the look
+   */
+  prepare(flight: Flight, waiting: number): void {
+    const sequence = flight.sequence!
+    const plan = flight.looks[0]
+    if (!plan || flight.look || sequence.computed.at(-1)! < plan.forkAt) return
+    flight.looks = flight.looks.slice(1)
+    const look = { survival: this.#usualSurvival(flight), rows: sequence.prompt - plan.tailFrom, burst }
+    if (!lookPays(look, sequence.prompt - plan.forkAt, waiting, this.#core.stages, this.#costs)) {
+      trace?.(`no look seq${sequence.order}: its rows cost more than it is worth`)
+      this.endLooks(flight)
+      return
+    }
+    const fork = this.#core.fork(sequence, plan.forkAt, flight.prompt.slice(plan.tailFrom))
+    trace?.(fork ? `look seq${sequence.order} at ${plan.forkAt}, rest from ${plan.tailFrom}` : 'no slot for a look')
+    if (!fork) {
+      this.endLooks(flight)
+      return
+    }
+    flight.look = { fork, tokens: [], stabilities: [], speaks: true }
+    sequence.limit = flight.looks[0]?.forkAt ?? Number.POSITIVE_INFINITY
+  }
+
+  /**
+   * A look has its next token: the first one is shown at once, and all of them stand at the prompt's end. A look that is
+   * not sure enough is followed by the next one.
+   */
+  look(flight: Flight, logits: Float32Array): void {
+    const look = flight.look!
+    const parent = flight.sequence!
+    const { token, probability } = guessOf(logits, flight, [...flight.prompt, ...look.tokens])
+    const stability = survivalOf(this.#calibrationOf(flight, token), probability)
+    const first = look.tokens.length === 0
+    look.stabilities.push(stability)
+    look.tokens.push(token)
+    this.#core.decide(look.fork, token)
+    if (first) {
+      look.others = this.#alternatives.others(logits, token)
+      look.speaks = isBetter(flight, token, stability)
+      if (look.speaks) {
+        const draft = { source: 'skim' as const, tokens: [token], confidences: [stability] }
+        this.#core.replace(parent, parent.prompt, this.#books.set(flight, draft, 1))
+      }
+      if (stability >= flight.minStability) this.#lookNoMore(flight)
+    } else if (look.speaks) {
+      this.#books.add(flight, 'skim', { token, stability })
+      this.#core.draft(parent, [token])
+    }
+    flight.reply.show(flight.guesses, flight.draft?.source ?? 'skim')
+    const { vocab } = this.#loaded.stages[0]!.model
+    const enough = Math.min(burst, flight.maxTokens, this.#loaded.info.contextLength - 1 - parent.prompt)
+    if (look.tokens.length < enough && !vocab.isEndOfGeneration(token)) return
+    this.#core.remove(look.fork)
+    flight.look = undefined
+    flight.seen = look.tokens[0]
+    if (flight.looks.length === 0) this.#alternatives.branch(flight, look.others ?? [])
+  }
+
+  /** No look any more: the one that runs is dropped, and the prompt goes on to its end. */
+  endLooks(flight: Flight): void {
+    if (flight.look) this.#core.remove(flight.look.fork)
+    flight.look = undefined
+    this.#lookNoMore(flight)
+  }
+
+  #lookNoMore(flight: Flight): void {
+    if (flight.looks.length === 0 && flight.sequence!.limit === Number.POSITIVE_INFINITY) return
+    flight.looks = []
+    flight.sequence!.limit = Number.POSITIVE_INFINITY
+  }
+
+  /** How often a look like the next one is right: the middle of its calibration. */
+  #usualSurvival({ seen }: Flight): number {
+    const { first, differing } = this.#loaded.skim
+    const { survival } = seen === undefined ? first : differing
+    return survival[survival.length >> 1] ?? 0
+  }
+
+  #calibrationOf(flight: Flight, token: number): Calibration {
+    const { first, agreeing, differing, later } = this.#loaded.skim
+    if (flight.look!.tokens.length > 0) return later
+    if (flight.seen === undefined) return first
+    return flight.seen === token ? agreeing : differing
+  }
+}
+
+/** Whether what a look saw is worth more than what stands there. */
+function isBetter({ draft, guesses }: Flight, token: number, stability: number): boolean {
+  const [before] = guesses
+  return draft?.source !== 'opening' || !before || stability >= before.stability || before.token === token
+}
+
+// A guess that is wrong more often than right is not worth a row.
+const leastSurvival = 0.5
+
+/** Length of the part of a chain that is more likely right than not. */
+function likely(confidences: readonly number[]): number {
+  let survival = 1
+  let length = 0
+  while (length < confidences.length && survival * confidences[length]! >= leastSurvival) {
+    survival *= confidences[length++]!
+  }
+  return length
+}
