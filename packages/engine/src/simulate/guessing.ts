@@ -1,0 +1,231 @@
+import type { Core } from '../flow/core.ts'
+import type { CostModel } from '../flow/cost.ts'
+import { inPrompt, tailLength } from '../flow/sequence.ts'
+import { burstPays, draftsOfStep, exitPays, lookPays } from '../flow/worth.ts'
+import { Acceptance, longestDraft } from '../propose/proposer.ts'
+import { burst, planLooks } from '../propose/skim.ts'
+import type { Flight } from './flight.ts'
+import type { Ledger } from './ledger.ts'
+import { type GuessQuality, Luck } from './luck.ts'
+import { token } from './random.ts'
+import { type SimulatedRequest, suffixTokens } from './workload.ts'
+
+/** What the full model says to a request at a position of its reply. */
+type Said = (request: number, position: number) => number
+
+export interface GuessingOptions {
+  readonly quality: GuessQuality
+  readonly seed: number
+  /** Looks are taken, and guesses shown. */
+  readonly provisional: boolean
+  readonly minStability: number
+  readonly said: Said
+}
+
+// What a draw is about.
+const aboutWrong = 203
+
+/** Who guesses, when it pays, and what became of it: the engine's rules (`speculate/`) over guesses that are drawn. */
+export class Guessing {
+  drafted = 0
+  accepted = 0
+  readonly #core: Core
+  readonly #costs: CostModel
+  readonly #ledger: Ledger
+  readonly #options: GuessingOptions
+  readonly #luck: Luck
+  // Before anything was counted, a draft is as likely right as wrong.
+  readonly #acceptance = new Acceptance(0.5)
+
+  constructor(core: Core, costs: CostModel, ledger: Ledger, options: GuessingOptions) {
+    this.#core = core
+    this.#costs = costs
+    this.#ledger = ledger
+    this.#options = options
+    this.#luck = new Luck(options.quality, options.seed)
+  }
+
+  /** Looks that a request wants. */
+  looksOf({ prompt, tier }: SimulatedRequest) {
+    return this.#options.provisional && tier.speculates ? planLooks(prompt.length, suffixTokens) : []
+  }
+
+  /**
+   * Before a step: starts looks whose prefix is there, and drafts where a reply waits for its next token.
+   * @param plainRows rows of the next step without drafts
+   */
+  prepare(flights: Iterable<Flight>, plainRows: () => number): void {
+    const ready: { flight: Flight; chain: number[] }[] = []
+    for (const flight of flights) {
+      this.#startLook(flight)
+      if (!this.#waits(flight)) continue
+      const { committed, prompt } = flight.sequence!
+      if (!this.#luck.offers(flight.request.index, committed - prompt)) continue
+      const room = Math.min(longestDraft, flight.maxTokens - (committed - prompt))
+      ready.push({ flight, chain: Array.from({ length: room }, (_, i) => this.#acceptance.at(i)) })
+    }
+    if (ready.length === 0) return
+    const chains = ready.map(({ chain }) => chain)
+    // What a guess costs depends on how far it looks back.
+    const depth = ready.reduce((sum, { flight }) => sum + flight.sequence!.tokens.length, 0) / ready.length
+    const costs = { rows: (stage: number, rows: number) => this.#costs.rows(stage, rows, depth) }
+    const lengths = draftsOfStep(chains, plainRows(), this.#core.stages, costs, !this.#core.unified)
+    for (const [i, { flight }] of ready.entries()) {
+      if (lengths[i] === 0) continue
+      flight.draft = { byDrafter: true, offered: lengths[i]!, right: 0 }
+      const sequence = flight.sequence!
+      const from = sequence.committed - sequence.prompt
+      for (let position = from; position < from + lengths[i]!; position++) {
+        this.#core.draft(sequence, [this.#guess(flight, position, 'draft', this.#isRight(flight, from, position))])
+      }
+    }
+  }
+
+  #waits({ sequence, tier }: Flight): boolean {
+    if (!tier.speculates || inPrompt(sequence!) || tailLength(sequence!) > 0) return false
+    return sequence!.computed.at(-1)! === sequence!.tokens.length - 1 && !this.#core.inFlight(sequence!)
+  }
+
+  /** Whether everything that is guessed from one position of a reply up to another one is right. */
+  #isRight({ request, sequence }: Flight, from: number, to: number): boolean {
+    for (let position = from; position < to; position++) {
+      if (sequence!.tokens[sequence!.prompt + position] !== this.#options.said(request.index, position)) return false
+    }
+    return true
+  }
+
+  /** A guess at a position of a reply; `before`: the guesses before it are right. Nothing is right after the end. */
+  #guess({ request }: Flight, position: number, who: 'draft' | 'exit', before: boolean): number {
+    const { index, reply } = request
+    if (before && position < reply && this.#luck[who](index, position)) return this.#options.said(index, position)
+    return token(this.#options.seed, aboutWrong, index, position)
+  }
+
+  // --- looks --------------------------------------------------------------------------------------------------------
+
+  #startLook(flight: Flight): void {
+    const sequence = flight.sequence!
+    const plan = flight.looks[0]
+    if (!plan || flight.look || sequence.computed.at(-1)! < plan.forkAt) return
+    flight.looks = flight.looks.slice(1)
+    const look = { survival: this.#options.quality.looks, rows: flight.prompt.length - plan.tailFrom, burst }
+    const waiting = [...this.#core.sequences].filter(
+      (sequence) => sequence.kind === 'reply' && !sequence.background && inPrompt(sequence),
+    ).length
+    if (!lookPays(look, flight.prompt.length - plan.forkAt, waiting, this.#core.stages, this.#costs)) {
+      this.endLooks(flight)
+      return
+    }
+    const fork = this.#core.fork(sequence, plan.forkAt, flight.prompt.slice(plan.tailFrom))
+    if (!fork) {
+      this.endLooks(flight)
+      return
+    }
+    flight.look = { fork, tokens: [], share: plan.forkAt / flight.prompt.length }
+    sequence.limit = flight.looks[0]?.forkAt ?? Number.POSITIVE_INFINITY
+  }
+
+  /** A look has its next token: the first one is shown at once, and all of them stand at the prompt's end. */
+  looked(flight: Flight, now: number): void {
+    const look = flight.look!
+    const parent = flight.sequence!
+    const { index } = flight.request
+    const position = look.tokens.length
+    const seen = this.#luck.look(index, look.share)
+    const before = position === 0 ? seen.right : this.#isSaid(index, look.tokens)
+    const next =
+      position === 0 && before
+        ? this.#options.said(index, 0)
+        : this.#guess(flight, position, 'draft', position > 0 && before)
+    look.tokens.push(next)
+    this.#core.decide(look.fork, next)
+    if (position === 0) {
+      this.#retire(flight)
+      flight.draft = { byDrafter: false, offered: 1, right: 0 }
+      this.#core.replace(parent, parent.prompt, [next])
+      this.#ledger.rolledBack(flight, parent.prompt)
+      this.#show(flight, next, seen.stability, now)
+      if (seen.stability >= this.#options.minStability) this.#lookNoMore(flight)
+    } else {
+      flight.draft ??= { byDrafter: false, offered: 0, right: 0 }
+      flight.draft.offered++
+      this.#core.draft(parent, [next])
+    }
+    if (look.tokens.length < Math.min(burst, flight.maxTokens)) return
+    this.#core.remove(look.fork)
+    flight.look = undefined
+  }
+
+  #isSaid(index: number, tokens: readonly number[]): boolean {
+    return tokens.every((one, position) => one === this.#options.said(index, position))
+  }
+
+  /** No look any more: the one that runs is dropped, and the prompt goes on to its end. */
+  endLooks(flight: Flight): void {
+    if (flight.look) this.#core.remove(flight.look.fork)
+    flight.look = undefined
+    this.#lookNoMore(flight)
+  }
+
+  #lookNoMore(flight: Flight): void {
+    flight.looks = []
+    flight.sequence!.limit = Number.POSITIVE_INFINITY
+  }
+
+  /** The first token of a reply is shown before it is certain, if it is sure enough. */
+  #show(flight: Flight, first: number, stability: number, now: number): void {
+    if (!this.#options.provisional || stability < this.#options.minStability) return
+    flight.provisional ??= now
+    if (flight.shown?.token !== first) flight.shown = { token: first, at: now }
+  }
+
+  // --- exits --------------------------------------------------------------------------------------------------------
+
+  /** The exit head speaks after the last token that left stage 0. */
+  exit(flight: Flight, to: number, now: number): void {
+    const sequence = flight.sequence!
+    if (to !== sequence.tokens.length || flight.draft?.byDrafter) return
+    const tail = tailLength(sequence)
+    const position = to - sequence.prompt
+    const stability = this.#options.quality.exits
+    const pays = inPrompt(sequence)
+      ? (tail === 0 && this.#options.provisional) || burstPays(new Array<number>(tail).fill(stability), stability)
+      : exitPays(tail, stability, this.#core.stages, this.#costs)
+    if (!pays || tail >= longestDraft) return
+    const before = this.#isRight(flight, position - tail, position)
+    const next = this.#guess(flight, position, 'exit', before)
+    flight.draft ??= { byDrafter: false, offered: 0, right: 0 }
+    flight.draft.offered++
+    this.#core.draft(sequence, [next])
+    if (position === 0) this.#show(flight, next, stability, now)
+  }
+
+  // --- what became of them ------------------------------------------------------------------------------------------
+
+  /** A token was decided; `confirmed` when the tail said so. */
+  learn(flight: Flight, confirmed: boolean): void {
+    const { draft } = flight
+    if (draft === undefined) return
+    if (confirmed) draft.right++
+    if (!confirmed || draft.right === draft.offered) this.#close(flight, draft.offered)
+  }
+
+  /** A reply is over, or its guesses are replaced: what was not judged says nothing. */
+  #retire(flight: Flight): void {
+    if (flight.draft) this.#close(flight, flight.draft.right)
+  }
+
+  #close(flight: Flight, judged: number): void {
+    const { byDrafter, offered, right } = flight.draft!
+    this.drafted += offered
+    this.accepted += right
+    if (byDrafter && judged > 0) this.#acceptance.observe(judged, right)
+    flight.draft = undefined
+  }
+
+  /** A flight lost its guesses, or its place, or is over. */
+  forget(flight: Flight): void {
+    this.#retire(flight)
+    this.endLooks(flight)
+  }
+}
