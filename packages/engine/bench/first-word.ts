@@ -7,6 +7,8 @@ import { Engine, type GenerateRequest, type ProposerName, type Timings } from '.
 import { Model } from '../src/llama/model.ts'
 import { shortestPrompt } from '../src/propose/skim.ts'
 import { Plain } from '../src/tune/plain.ts'
+import { median } from './numbers.ts'
+import { table } from './table.ts'
 
 // First words: how soon, against the same prompt through one plain llama.cpp context in the same run, and how often the
 // first guess survives. Prints Markdown tables; docs/benchmarks.md holds the last ones.
@@ -43,17 +45,6 @@ const lines = <T>(file: string): T[] =>
     .map((line) => JSON.parse(line) as T)
 const chat = lines<ChatLine>('chat.jsonl')
 const code = lines<{ prompt: string }>('code.jsonl')
-
-const quantile = (numbers: number[], q: number): number => {
-  const sorted = [...numbers].sort((a, b) => a - b)
-  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN
-}
-const median = (numbers: number[]) => quantile(numbers, 0.5)
-const table = (header: string[], rows: (string | number)[][]): void => {
-  console.log(`| ${header.join(' | ')} |\n|${header.map((_, i) => (i === 0 ? '---' : '--:')).join('|')}|`)
-  for (const row of rows) console.log(`| ${row.join(' | ')} |`)
-  console.log('')
-}
 
 async function timingsOf(
   engine: Engine,

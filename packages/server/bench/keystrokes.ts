@@ -1,19 +1,10 @@
+import { random } from '../../engine/bench/numbers.ts'
+
 /** One change of an input: after `ms` milliseconds everything from `base` on becomes `text`. */
 export interface Keystroke {
   ms: number
   base: number
   text: string
-}
-
-/** A generator of numbers in [0, 1), the same for the same seed (mulberry32). */
-export function random(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
 }
 
 /**

@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import type { EngineStats } from '@incipit/engine'
-import { type Keystroke, random, speech, typing } from './keystrokes.ts'
+import { median, quantile, random } from '../../engine/bench/numbers.ts'
+import { type Keystroke, speech, typing } from './keystrokes.ts'
 
 // Time to the first committed text after the last input event, with prefill while the input arrives, against the same
 // text sent in one piece to the same server in the same run. Prints a Markdown table; docs/benchmarks.md holds the last.
@@ -40,10 +41,6 @@ const stats = async (): Promise<EngineStats> => {
   child.send('stats')
   return (await reply).stats
 }
-
-const quantile = (numbers: number[], q: number) =>
-  [...numbers].sort((a, b) => a - b)[Math.min(numbers.length - 1, Math.floor(q * numbers.length))] ?? Number.NaN
-const median = (numbers: number[]) => quantile(numbers, 0.5)
 
 // About four characters a token in this text.
 const textOf = (tokens: number, run: number) => {

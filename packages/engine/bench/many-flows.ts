@@ -1,0 +1,144 @@
+import { existsSync } from 'node:fs'
+import { availableParallelism, cpus } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { Model } from '../src/llama/model.ts'
+import { type Contender, comparison, inTurns } from './compare.ts'
+import { EngineProcess } from './engine-process.ts'
+import { type Figure, loadFigures, msPerToken, requestsPerSecond } from './figures.ts'
+import { arriving, corpusText, freshRequests, mixedRequests, repeatingRequests } from './load.ts'
+import { median } from './numbers.ts'
+import { installPeer } from './peer-node-llama-cpp.ts'
+import { table } from './table.ts'
+
+// Many flows at once: throughput, time to first token and inter-token latency of incipit and of node-llama-cpp under the
+// same loads, in turns; and what speculation costs and gains. Prints Markdown tables; docs/benchmarks.md holds the last.
+
+const { values } = parseArgs({
+  options: {
+    model: { type: 'string' },
+    // Numbers of concurrent streams.
+    streams: { type: 'string', default: '1,4,8,16' },
+    rounds: { type: 'string' },
+    // Requests per round; by default four per stream, 24 at least.
+    requests: { type: 'string' },
+    // closed, poisson or speculation.
+    only: { type: 'string' },
+    // Half of the requests, one round.
+    quick: { type: 'boolean', default: false },
+    // Also a closed loop whose prompts all begin with the same 400 tokens.
+    'shared-prefix': { type: 'boolean', default: false },
+    // Also node-llama-cpp with its other rule for filling batches.
+    'first-in-first-out': { type: 'boolean', default: false },
+  },
+})
+const modelPath =
+  values.model ??
+  join(
+    process.env.INCIPIT_MODELS ?? join(import.meta.dirname, '../../../../shared/models'),
+    'SmolLM2-135M-Instruct.Q4_1.gguf',
+  )
+if (!existsSync(modelPath)) {
+  console.error(`no model at ${modelPath}: name one with --model`)
+  process.exit(2)
+}
+const streamCounts = values.streams.split(',').map(Number)
+const most = Math.max(...streamCounts)
+const rounds = Number(values.rounds ?? (values.quick ? 1 : 3))
+const requestsFor = (streams: number) => Number(values.requests ?? Math.max(24, 4 * streams) / (values.quick ? 2 : 1))
+const wanted = (part: string) => values.only === undefined || values.only === part
+const threads = Number(process.env.INCIPIT_THREADS) || availableParallelism()
+const settings = { model: modelPath, contextLength: 2048, threads }
+// Arrivals per second, as a share of what node-llama-cpp answered in the closed loop.
+const openLoad = 0.6
+const sharedTokens = 400
+
+const model = await Model.load(modelPath)
+const corpus = model.vocab.tokenize(corpusText())
+model[Symbol.dispose]()
+if (values.only !== 'speculation') installPeer()
+
+const contenders = (streams: number): Contender[] => {
+  const peer = { ...settings, engine: 'node-llama-cpp' as const, streams }
+  const list: Contender[] = [
+    { name: 'incipit', settings: { ...settings, engine: 'incipit', streams } },
+    { name: 'node-llama-cpp', settings: peer },
+  ]
+  if (values['first-in-first-out']) {
+    list.push({ name: 'node-llama-cpp (FIFO)', settings: { ...peer, prioritisation: 'firstInFirstOut' } })
+  }
+  return list
+}
+
+const namesOf = (streams: number) => contenders(streams).map(({ name }) => name)
+
+const setting = `${cpus()[0]?.model}, ${threads} threads, medians of ${rounds} rounds`
+const print = (first: string, figures: readonly Figure[], rows: (string | number)[][]): void =>
+  table([first, 'engine', ...figures.map(({ title }) => title)], rows)
+
+/** What node-llama-cpp answers with all streams busy, in requests per second. */
+let capacity: number | undefined
+
+async function closed(prefix: readonly number[]): Promise<void> {
+  const rows: (string | number)[][] = []
+  for (const streams of streamCounts) {
+    const results = await inTurns(contenders(streams), rounds, (round) =>
+      mixedRequests(corpus, round === 0 ? streams : requestsFor(streams), 100 * streams + round, prefix),
+    )
+    rows.push(...comparison(streams, namesOf(streams), results, loadFigures))
+    if (prefix.length === 0 && streams === most) capacity = median(results[1]!.map(requestsPerSecond))
+  }
+  const shared = prefix.length === 0 ? '' : `, the first ${prefix.length} tokens of all prompts the same`
+  console.log(`## Closed loop${shared} (${setting})\n`)
+  print('streams', loadFigures, rows)
+}
+
+async function poisson(): Promise<void> {
+  if (capacity === undefined) {
+    const peer = contenders(most).slice(1, 2)
+    const results = await inTurns(peer, 1, (round) => mixedRequests(corpus, round === 0 ? most : 4 * most, round))
+    capacity = requestsPerSecond(results[0]![0]!)
+  }
+  const rate = openLoad * capacity
+  const results = await inTurns(contenders(most), rounds, (round) => {
+    const requests = mixedRequests(corpus, round === 0 ? most : requestsFor(most), 7000 + round)
+    return round === 0 ? requests : arriving(requests, rate, round)
+  })
+  console.log(
+    `## Poisson arrivals, ${rate.toFixed(2)} a second: ${100 * openLoad}% of node-llama-cpp's closed loop (${setting})\n`,
+  )
+  print('streams', loadFigures, comparison(most, namesOf(most), results, loadFigures))
+}
+
+async function speculation(): Promise<void> {
+  const pairs = 8 * rounds
+  // The first pairs warm up: pages, and the statistics of the proposers.
+  const warming = 2
+  const rows: (string | number)[][] = []
+  for (const [name, requests] of [
+    ['says nothing twice', freshRequests],
+    ['repeats its prompt', repeatingRequests],
+  ] as const) {
+    await using engine = await EngineProcess.start({ ...settings, engine: 'incipit', streams: 1 })
+    // Each request runs twice in a row, now with speculation first, now without.
+    const twice = requests(corpus, warming + pairs, 1).flatMap((request, i) => {
+      const both = [request, { ...request, proposers: [] }]
+      return i % 2 === 0 ? both : both.reverse()
+    })
+    const { outcomes } = await engine.run(twice)
+    const results = [0, 1].map((off) =>
+      Array.from({ length: pairs }, (_, k) => {
+        const i = warming + k
+        return { outcomes: [outcomes[2 * i + (i % 2 === 0 ? off : 1 - off)]!], ms: 0 }
+      }),
+    )
+    rows.push(...comparison(name, ['speculation on', 'speculation off'], results, [msPerToken]))
+  }
+  console.log(`## Speculation, one stream (${cpus()[0]?.model}, ${threads} threads, medians of ${pairs} pairs)\n`)
+  print('reply', [msPerToken], rows)
+}
+
+if (wanted('closed')) await closed([])
+if (wanted('closed') && values['shared-prefix']) await closed(corpus.slice(0, sharedTokens))
+if (wanted('poisson')) await poisson()
+if (wanted('speculation')) await speculation()
