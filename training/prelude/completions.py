@@ -1,6 +1,8 @@
 """One-line completions by the exported file, in llama.cpp: how many leave the file parseable?
 
-    python -m prelude.completions --work DIR --gguf FILE --llama DIR [--cases 200]
+    python -m prelude.completions --work DIR --run NAME --gguf FILE --llama DIR [--cases 200]
+
+Writes RUN/completions.json.
 
 A case is a held-out file that parses, with one line cut from a cursor (a statement's first character, or
 inside the line) to its end. The model fills it greedily up to a line end. Beside its rate stand the rate of
@@ -85,6 +87,7 @@ def measure(work: Path, gguf: Path, llama: Path, count: int, seed: int = 7) -> d
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--work", type=Path, default=paths.default_work())
+    parser.add_argument("--run", default="nano")
     parser.add_argument("--gguf", type=Path, required=True)
     parser.add_argument("--llama", type=Path, required=True)
     parser.add_argument("--cases", type=int, default=200)
@@ -93,6 +96,8 @@ def main() -> None:
     result = measure(args.work, args.gguf, args.llama, args.cases)
     if args.examples:
         args.examples.write_text(json.dumps(result["examples"], indent=1))
+    with paths.atomic(args.work / "runs" / args.run / "completions.json") as out:
+        out.write(json.dumps(result["report"], indent=1) + "\n")
     print(json.dumps(result["report"], indent=1))
 
 

@@ -53,6 +53,7 @@ class TrainConfig:
     decay_sequence: int  # row length while decaying
     matrix_rate: float  # Muon, for the layers' matrices
     vector_rate: float  # Adam, for embedding and norms
+    products: str = "float32"  # the operands of matrix products; sums, states and parameters are float32
     fim_rate: float = 0.5
     seed: int = 0
 

@@ -1,12 +1,15 @@
-"""Documents -> one long array of token ids, half of the documents rewritten as fill-in-the-middle examples.
+"""Documents -> training rows of token ids, half of the documents rewritten as fill-in-the-middle examples.
 
-    python -m prelude.data --work DIR
+    python -m prelude.data --work DIR --config nano
 
 FIM layouts (Bavarian et al. 2022), one of two at random:
-    PSM  <|fim_prefix|> prefix <|fim_suffix|> suffix <|fim_middle|> middle <|endoftext|>
-    SPM  <|fim_suffix|> suffix <|fim_prefix|> prefix <|fim_middle|> middle <|endoftext|>
+    PSM  <|endoftext|> <|fim_prefix|> prefix <|fim_suffix|> suffix <|fim_middle|> middle <|endoftext|>
+    SPM  <|endoftext|> <|fim_suffix|> suffix <|fim_prefix|> prefix <|fim_middle|> middle <|endoftext|>
 SPM suits an editor: while the user types, the prompt only grows, but for the last token. The three parts are
 tokenised apart, as a server does it.
+
+An example never crosses a row: a row holds whole examples at its end and plain text before them, so that a
+middle is always learnt with its prefix and suffix in view. There is one file of rows per row length.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from __future__ import annotations
 import argparse
 import random
 from pathlib import Path
-from typing import Iterator
+from typing import Callable, Iterator
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -22,8 +25,10 @@ from tokenizers import Tokenizer
 from . import config, corpus, paths
 from .tokenizer import END, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX, load
 
-# Characters of one FIM example; the upper end is about one training row of 512 tokens.
-PIECE_CHARS = (250, 1600)
+# Characters of one FIM example: at least this many, at most about what a row holds.
+SMALLEST_PIECE = 150
+CHARS_PER_TOKEN = 2.6  # of dense code; an example that is too long all the same becomes plain text
+BATCH = 20_000  # strings given to the tokeniser at once
 
 
 def choose_middle(text: str, rng: random.Random) -> tuple[int, int]:
@@ -45,42 +50,79 @@ def choose_middle(text: str, rng: random.Random) -> tuple[int, int]:
     return start, line_end
 
 
-def pieces(text: str, rng: random.Random) -> Iterator[str]:
-    """Cuts a document at line ends into parts that fit one training row."""
+def pieces(text: str, largest: int, rng: random.Random) -> Iterator[str]:
+    """Cuts a document at line ends into parts of SMALLEST_PIECE to about `largest` characters."""
     at = 0
     while at < len(text):
-        size = int(PIECE_CHARS[0] * (PIECE_CHARS[1] / PIECE_CHARS[0]) ** rng.random())
+        size = int(SMALLEST_PIECE * (largest / SMALLEST_PIECE) ** rng.random())
         end = text.find("\n", at + size)
         end = len(text) if end < 0 else end + 1
         yield text[at:end]
         at = end
 
 
-def encode_documents(tokenizer: Tokenizer, texts: list[str], fim_rate: float, seed: int) -> np.ndarray:
-    """Token ids of all documents in a seeded order, uint16."""
+def encode_documents(tokenizer: Tokenizer, texts: list[str], sequence: int, fim_rate: float, seed: int) -> np.ndarray:
+    """[rows, sequence + 1] token ids of all documents in a seeded order, uint16."""
     rng = random.Random(seed)
     texts = list(texts)
     rng.shuffle(texts)
-    end, prefix, suffix, middle = (tokenizer.token_to_id(t) for t in (END, FIM_PREFIX, FIM_SUFFIX, FIM_MIDDLE))
-    # First the strings with the special id that precedes each, then one batch call of the tokeniser.
-    plan: list[tuple[int | None, str]] = []
+    plain: list[str] = []
+    pieces_to_fill: list[str] = []
     for text in texts:
-        if rng.random() >= fim_rate:
-            plan.append((end, text))
-            continue
-        for piece in pieces(text, rng):
-            a, b = choose_middle(piece, rng)
-            parts = [(prefix, piece[:a]), (suffix, piece[b:])]
-            if rng.random() < 0.5:
-                parts.reverse()
-            # An example starts after an END, which also ends the one before.
-            plan += [(end, ""), *parts, (middle, piece[a:b])]
-    out: list[np.ndarray] = []
-    for start in range(0, len(plan), 20_000):
-        chunk = plan[start:start + 20_000]
-        for (before, _), encoding in zip(chunk, tokenizer.encode_batch([text for _, text in chunk])):
-            out.append(np.array([before, *encoding.ids], dtype=np.uint16))
-    return np.concatenate(out)
+        if rng.random() < fim_rate:
+            pieces_to_fill.extend(pieces(text, max(SMALLEST_PIECE, int(sequence * CHARS_PER_TOKEN)), rng))
+        else:
+            plain.append(text)
+    examples, too_long = _examples(tokenizer, pieces_to_fill, sequence + 1, rng)
+    end = tokenizer.token_to_id(END)
+    stream = np.concatenate([np.array([end, *ids], dtype=np.uint16) for ids in _encode(tokenizer, plain + too_long)]
+                            or [np.zeros(0, dtype=np.uint16)])
+    return pack(examples, stream, sequence + 1)
+
+
+def _encode(tokenizer: Tokenizer, texts: list[str]) -> Iterator[list[int]]:
+    for start in range(0, len(texts), BATCH):
+        for encoding in tokenizer.encode_batch(texts[start:start + BATCH]):
+            yield encoding.ids
+
+
+def _examples(tokenizer: Tokenizer, texts: list[str], room: int, rng: random.Random) -> tuple[list[np.ndarray], list[str]]:
+    """(FIM examples of at most `room` ids, texts that are too long for one)."""
+    end, prefix, suffix, middle = (tokenizer.token_to_id(t) for t in (END, FIM_PREFIX, FIM_SUFFIX, FIM_MIDDLE))
+    cuts = [choose_middle(text, rng) for text in texts]
+    parts = _encode(tokenizer, [part for text, (a, b) in zip(texts, cuts) for part in (text[:a], text[b:], text[a:b])])
+    examples, too_long = [], []
+    for text, before, after, filled in zip(texts, parts, parts, parts):
+        halves = [[prefix, *before], [suffix, *after]]
+        if rng.random() < 0.5:
+            halves.reverse()
+        ids = [end, *halves[0], *halves[1], middle, *filled, end]
+        if len(ids) > room:
+            too_long.append(text)
+        else:
+            examples.append(np.array(ids, dtype=np.uint16))
+    return examples, too_long
+
+
+def pack(examples: list[np.ndarray], stream: np.ndarray, room: int) -> np.ndarray:
+    """Rows of `room` ids: what comes next of the stream, then as many whole examples as fit.
+
+    What remains of the stream fills rows of its own; the end of either that fills no row is left out.
+    """
+    rows: list[np.ndarray] = []
+    used = at = 0
+    while at < len(examples):
+        group, size = [], 0
+        while at < len(examples) and size + examples[at].size - (size > 0) <= room:
+            group.append(examples[at][size > 0:])  # the END of the example before starts this one too
+            size += group[-1].size
+            at += 1
+        if used + room - size > stream.size:
+            break
+        rows.append(np.concatenate([stream[used:used + room - size], *group]))
+        used += room - size
+    count = (stream.size - used) // room
+    return np.concatenate([np.array(rows, dtype=np.uint16).reshape(-1, room), stream[used:used + count * room].reshape(-1, room)])
 
 
 def main() -> None:
@@ -90,41 +132,45 @@ def main() -> None:
     args = parser.parse_args()
     train = config.load(args.config).train
     texts = [d["text"] for d in corpus.documents(args.work, "train")]
-    ids = encode_documents(load(args.work), texts, train.fim_rate, train.seed)
-    with paths.atomic(args.work / "train.u16", "wb") as out:
-        ids.tofile(out)
-    print(f"{ids.size / 1e6:.2f} M tokens from {sum(map(len, texts)) / 1e6:.1f} M characters")
+    for sequence in sorted({train.sequence, train.decay_sequence}):
+        rows = encode_documents(load(args.work), texts, sequence, train.fim_rate, train.seed)
+        save_rows(args.work, rows)
+        print(f"{len(rows)} rows of {sequence}: {rows.size / 1e6:.2f} M tokens from {sum(map(len, texts)) / 1e6:.1f} M characters", flush=True)
 
 
-def batches(work: Path, seed: int) -> "Batches":
-    return Batches(np.memmap(work / "train.u16", dtype=np.uint16, mode="r"), seed)
+def save_rows(work: Path, rows: np.ndarray) -> None:
+    with paths.atomic(work / f"rows-{rows.shape[1] - 1}.u16", "wb") as out:
+        rows.tofile(out)
+
+
+def load_rows(work: Path, sequence: int) -> np.ndarray:
+    return np.memmap(work / f"rows-{sequence}.u16", dtype=np.uint16, mode="r").reshape(-1, sequence + 1)
 
 
 class Batches:
     """Rows for each step as a pure function of the step, so that a resumed run sees what an uninterrupted one would.
 
-    Rows are cut from the array at multiples of their length and visited in a seeded order per epoch.
+    Rows of one length are visited in a seeded order per epoch.
     """
 
-    def __init__(self, ids: np.ndarray, seed: int) -> None:
-        self._ids = ids
-        self._seed = seed
-        self._orders: dict[tuple[int, int], np.ndarray] = {}
+    def __init__(self, rows: Callable[[int], np.ndarray], seed: int) -> None:
+        self._load, self._seed = rows, seed
+        self._sequence = 0
+        self._rows = np.zeros((0, 1), dtype=np.uint16)
+        self._epoch, self._order = -1, np.zeros(0, dtype=np.int64)
 
     def rows(self, first_token: int, tokens: int, sequence: int) -> np.ndarray:
         """[tokens / sequence, sequence + 1] int32: the rows that begin at training position first_token."""
-        per_epoch = (self._ids.size - 1) // sequence
+        if sequence != self._sequence:
+            self._sequence, self._rows, self._epoch = sequence, self._load(sequence), -1
         out = []
         for position in range(first_token // sequence, (first_token + tokens) // sequence):
-            epoch, index = divmod(position, per_epoch)
-            start = int(self._order(epoch, sequence, per_epoch)[index]) * sequence
-            out.append(self._ids[start:start + sequence + 1].astype(np.int32))
+            epoch, index = divmod(position, len(self._rows))
+            if epoch != self._epoch:
+                self._epoch = epoch
+                self._order = np.random.default_rng([self._seed, epoch, sequence]).permutation(len(self._rows))
+            out.append(self._rows[self._order[index]].astype(np.int32))
         return np.stack(out)
-
-    def _order(self, epoch: int, sequence: int, count: int) -> np.ndarray:
-        if (epoch, sequence) not in self._orders:
-            self._orders = {(epoch, sequence): np.random.default_rng([self._seed, epoch, sequence]).permutation(count)}
-        return self._orders[epoch, sequence]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Held-out measures of a checkpoint: quality, exit agreement, calibration of the exit.
 
-    python -m prelude.evaluate --work DIR --run NAME [--kilobytes 150]
+    python -m prelude.evaluate --work DIR --run NAME [--kilobytes 150] [--cases 800]
 
 Writes RUN/evaluation.json and RUN/calibration.json (see calibrate.py). Bounds come from the calibration
 repositories, everything else is measured on the test repositories.
@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from tokenizers import Tokenizer
 
-from . import corpus, paths
+from . import corpus, memory, paths
 from .calibrate import Scores, calibration_data, exit_summary
 from .config import ModelConfig
 from .model import Params, forward, logits
@@ -117,14 +117,14 @@ FIRST_CONTEXT, FIRST_ROWS = 320, 8  # nearly every such prompt is shorter
 
 
 def fim_prompt(tokenizer: Tokenizer, case: Case) -> list[int]:
-    """PSM prompt of a case, cut at line ends to what the context holds."""
+    """SPM prompt of a case, cut at line ends to what the context holds: text before the cursor stands last, next to the answer."""
     before = case.text[max(0, case.start - PREFIX_CHARS):case.start]
     after = case.text[case.end:case.end + SUFFIX_CHARS]
     if case.start > PREFIX_CHARS:
         before = before[before.find("\n") + 1:]
     ids = lambda text: tokenizer.encode(text).ids
     special = tokenizer.token_to_id
-    return [special(END), special(FIM_PREFIX), *ids(before), special(FIM_SUFFIX), *ids(after), special(FIM_MIDDLE)]
+    return [special(END), special(FIM_SUFFIX), *ids(after), special(FIM_PREFIX), *ids(before), special(FIM_MIDDLE)]
 
 
 def score_first_tokens(params: Params, c: ModelConfig, tokenizer: Tokenizer, cases: list[Case], average: bool = False) -> Scores:
@@ -206,8 +206,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=paths.default_work())
     parser.add_argument("--run", default="nano")
     parser.add_argument("--kilobytes", type=int, default=150, help="test text per language")
+    parser.add_argument("--cases", type=int, default=800, help="FIM cases")
     args = parser.parse_args()
-    report = evaluate(args.work, args.work / "runs" / args.run / "checkpoint.pkl", args.kilobytes)
+    memory.keep()
+    report = evaluate(args.work, args.work / "runs" / args.run / "checkpoint.pkl", args.kilobytes, args.cases)
     print(json.dumps(report, indent=1))
 
 

@@ -6,10 +6,12 @@ It computes what llama.cpp computes for architecture `llama`; matrices are store
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.experimental.layout import Layout, with_layout_constraint
 
 from .config import ModelConfig
 
@@ -61,6 +63,35 @@ def parameter_count(params: Params) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
+def rows_first(x: jax.Array) -> jax.Array:
+    """x laid out row by row in memory: XLA's fast bfloat16 product on CPUs takes no transposed operand."""
+    return with_layout_constraint(x, Layout(tuple(range(x.ndim))))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def matmul(a: jax.Array, b: jax.Array, dtype: str) -> jax.Array:
+    """a @ b with operands rounded to `dtype` and float32 sums, forwards and backwards; leading axes of both are equal."""
+    return _matmul_forward(a, b, dtype)[0]
+
+
+def _matmul_forward(a: jax.Array, b: jax.Array, dtype: str):
+    a, b = rows_first(a.astype(dtype)), rows_first(b.astype(dtype))
+    return rows_first(jnp.matmul(a, b, preferred_element_type=jnp.float32)), (a, b)
+
+
+def _matmul_backward(dtype: str, operands: tuple[jax.Array, jax.Array], gradient: jax.Array):
+    a, b = operands
+    return _matmul_forward(gradient, b.mT, dtype)[0], _matmul_forward(a.mT, gradient, dtype)[0]
+
+
+matmul.defvjp(_matmul_forward, _matmul_backward)
+
+
+def project(x: jax.Array, weights: jax.Array, dtype: str) -> jax.Array:
+    """x @ weights. x: [..., inputs], weights: [inputs, outputs]."""
+    return matmul(x.reshape(-1, x.shape[-1]), weights, dtype).reshape(*x.shape[:-1], weights.shape[-1])
+
+
 def rms_norm(x: jax.Array, gain: jax.Array, epsilon: float) -> jax.Array:
     return x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + epsilon) * gain
 
@@ -84,7 +115,7 @@ def rotate(x: jax.Array, table: tuple[jax.Array, jax.Array]) -> jax.Array:
 QUERY_BLOCK = 128
 
 
-def attention(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
+def attention(q: jax.Array, k: jax.Array, v: jax.Array, dtype: str) -> jax.Array:
     """Causal attention. q: [rows, tokens, heads, size]; k, v: [rows, tokens, kv_heads, size]."""
     rows, tokens, heads, size = q.shape
     kv_heads = k.shape[2]
@@ -95,39 +126,40 @@ def attention(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
     for start in range(0, tokens, QUERY_BLOCK):
         end = min(start + QUERY_BLOCK, tokens)
         block = q[:, :, :, start:end].reshape(rows, kv_heads, group * (end - start), size)
-        scores = jnp.einsum("rkqd,rksd->rkqs", block, k[:, :, :end]).reshape(rows, kv_heads, group, end - start, end)
+        scores = matmul(block, k[:, :, :end].mT, dtype).reshape(rows, kv_heads, group, end - start, end)
         visible = jnp.arange(end) <= jnp.arange(start, end)[:, None]
         weights = jax.nn.softmax(jnp.where(visible, scores, -1e30), axis=-1)
-        mixed = jnp.einsum("rkqs,rksd->rkqd", weights.reshape(rows, kv_heads, -1, end), v[:, :, :end])
+        mixed = matmul(weights.reshape(rows, kv_heads, -1, end), v[:, :, :end], dtype)
         outputs.append(mixed.reshape(rows, kv_heads, group, end - start, size))
     joined = jnp.concatenate(outputs, axis=3) if len(outputs) > 1 else outputs[0]
     return joined.transpose(0, 3, 1, 2, 4).reshape(rows, tokens, heads * size)
 
 
 def apply_layer(layer: Layer, x: jax.Array, table: tuple[jax.Array, jax.Array], c: ModelConfig,
-                keep: jax.Array | float = 1.0) -> jax.Array:
+                keep: jax.Array | float = 1.0, dtype: str = "float32") -> jax.Array:
     """One decoder layer. keep: 0 where the layer is skipped (layer dropout), [rows, 1, 1] or 1."""
     rows, tokens, _ = x.shape
     h = rms_norm(x, layer["attn_norm"], c.norm_epsilon)
-    q = rotate((h @ layer["wq"]).reshape(rows, tokens, c.heads, c.head_size), table)
-    k = rotate((h @ layer["wk"]).reshape(rows, tokens, c.kv_heads, c.head_size), table)
-    v = (h @ layer["wv"]).reshape(rows, tokens, c.kv_heads, c.head_size)
-    x = x + keep * (attention(q, k, v) @ layer["wo"])
+    q = rotate(project(h, layer["wq"], dtype).reshape(rows, tokens, c.heads, c.head_size), table)
+    k = rotate(project(h, layer["wk"], dtype).reshape(rows, tokens, c.kv_heads, c.head_size), table)
+    v = project(h, layer["wv"], dtype).reshape(rows, tokens, c.kv_heads, c.head_size)
+    x = x + keep * project(attention(q, k, v, dtype), layer["wo"], dtype)
     h = rms_norm(x, layer["ffn_norm"], c.norm_epsilon)
-    return x + keep * ((jax.nn.silu(h @ layer["gate"]) * (h @ layer["up"])) @ layer["down"])
+    return x + keep * project(jax.nn.silu(project(h, layer["gate"], dtype)) * project(h, layer["up"], dtype), layer["down"], dtype)
 
 
-def forward(params: Params, tokens: jax.Array, c: ModelConfig, keep: jax.Array | None = None) -> States:
-    """States at exit and end. tokens: [rows, tokens] int; keep: [layers, rows] for layer dropout."""
+def forward(params: Params, tokens: jax.Array, c: ModelConfig, keep: jax.Array | None = None,
+            dtype: str = "float32") -> States:
+    """States at exit and end. tokens: [rows, tokens] int; keep: [layers, rows] for layer dropout; dtype: of the products."""
     x = params["embedding"][tokens]
     table = rotary_table(tokens.shape[1], c)
     at_exit = x
     for index, layer in enumerate(params["layers"]):
-        x = apply_layer(layer, x, table, c, 1.0 if keep is None else keep[index][:, None, None])
+        x = apply_layer(layer, x, table, c, 1.0 if keep is None else keep[index][:, None, None], dtype)
         if index + 1 == c.exit_layer:
-            at_exit = apply_layer(params["adapter"], x, table, c) if "adapter" in params else x
+            at_exit = apply_layer(params["adapter"], x, table, c, dtype=dtype) if "adapter" in params else x
     return States(at_exit, x)
 
 
-def logits(params: Params, state: jax.Array, c: ModelConfig) -> jax.Array:
-    return rms_norm(state, params["norm"], c.norm_epsilon) @ params["embedding"].T
+def logits(params: Params, state: jax.Array, c: ModelConfig, dtype: str = "float32") -> jax.Array:
+    return project(rms_norm(state, params["norm"], c.norm_epsilon), params["embedding"].T, dtype)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ import numpy as np
 
 from . import corpus, evaluate, paths
 from .config import Config
-from .data import batches
+from .data import Batches, load_rows
 from .tokenizer import load
 from .train import load_params
 
@@ -92,13 +93,13 @@ class NGram:
 
 
 def baselines(work: Path, c: Config, seen_tokens: int, kilobytes: int = 150, whole: bool = False) -> dict:
-    """Unigram and 5-gram on exactly the rows that the run was trained on, on the test text of prelude.evaluate."""
+    """Unigram and 5-gram on as many tokens as the run was trained on, on the test text of prelude.evaluate."""
     documents = evaluate.sample(corpus.documents(work, "test"), kilobytes)
     encoded = evaluate.encode(load(work), documents)
-    seen = batches(work, c.train.seed).rows(0, seen_tokens, c.train.sequence)[:, :-1].reshape(-1)
+    seen = Batches(partial(load_rows, work), c.train.seed).rows(0, seen_tokens, c.train.sequence)[:, :-1].reshape(-1)
     models = [("unigram", seen, 1), ("5-gram", seen, 5)]
     if whole:
-        models.append(("5-gram, whole corpus", np.fromfile(work / "train.u16", dtype=np.uint16), 5))
+        models.append(("5-gram, whole corpus", load_rows(work, c.train.sequence).reshape(-1), 5))
     out = {}
     for name, ids, n in models:
         model = NGram(ids.astype(np.int64), n, c.model.vocabulary)

@@ -75,13 +75,14 @@ def skip_schedule(layers: int, rate: float) -> jax.Array:
     return rate * (2 ** (jnp.arange(layers) / (layers - 1)) - 1)
 
 
-def loss(params: Params, rows: jax.Array, key: jax.Array, c: ModelConfig, o: Objective) -> tuple[jax.Array, Metrics]:
+def loss(params: Params, rows: jax.Array, key: jax.Array, c: ModelConfig, o: Objective,
+         dtype: str) -> tuple[jax.Array, Metrics]:
     """Sum over the rows' tokens. rows: [rows, tokens + 1]; each token but the first of a row is predicted."""
     keep = None
     if o.layer_dropout:
         drop = skip_schedule(c.layers, o.layer_dropout)[:, None]
         keep = (jax.random.uniform(key, (c.layers, rows.shape[0])) >= drop).astype(jnp.float32)
-    states = forward(params, rows[:, :-1], c, keep)
-    final = logits(params, states.final, c).reshape(-1, c.vocabulary)
-    exit = logits(params, states.exit, c).reshape(-1, c.vocabulary) if o.exit_weight else jnp.zeros((1, 1))
+    states = forward(params, rows[:, :-1], c, keep, dtype)
+    final = logits(params, states.final, c, dtype).reshape(-1, c.vocabulary)
+    exit = logits(params, states.exit, c, dtype).reshape(-1, c.vocabulary) if o.exit_weight else jnp.zeros((1, 1))
     return loss_of_logits(final, exit, rows[:, 1:].reshape(-1), o)

@@ -16,6 +16,7 @@ import os
 import pickle
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 DEVICES = int(os.environ.get("PRELUDE_DEVICES", os.cpu_count() or 1))
@@ -31,9 +32,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 
-from . import config, model, optimiser, paths
+from . import config, memory, model, optimiser, paths
 from .config import Config
-from .data import batches
+from .data import Batches, load_rows
 from .objective import Metrics, loss
 
 LOG_STEPS = 10
@@ -48,7 +49,7 @@ def make_step(c: Config, mesh: Mesh):
         def one_pass(carry, item):
             total, metrics = carry
             micro, index = item
-            (_, m), g = jax.value_and_grad(loss, has_aux=True)(params, micro, jax.random.fold_in(key, index), c.model, c.objective)
+            (_, m), g = jax.value_and_grad(loss, has_aux=True)(params, micro, jax.random.fold_in(key, index), c.model, c.objective, c.train.products)
             return (jax.tree.map(jnp.add, total, g), jax.tree.map(jnp.add, metrics, m)), None
 
         zero = (jax.tree.map(jnp.zeros_like, params), Metrics(*[jnp.float32(0)] * 2, *[jnp.int32(0)] * 2))
@@ -107,7 +108,8 @@ def train(c: Config, work: Path, run: str, steps_asked: int | None = None, stop_
     params, state = jax.device_put((params, state), replicated)
     print(f"{c.name}: {model.parameter_count(params) / 1e6:.2f} M parameters, {steps} steps of {c.train.batch_tokens} tokens, "
           f"{jax.device_count()} x {jax.devices()[0].platform}", flush=True)
-    data, step_fn, key = batches(work, c.train.seed), make_step(c, mesh), jax.random.key(c.train.seed + 1)
+    data, key = Batches(partial(load_rows, work), c.train.seed), jax.random.key(c.train.seed + 1)
+    step_fn = make_step(c, mesh)
     log = open(folder / "log.jsonl", "a")
     begun = saved_at = mark = time.monotonic()
     marked = tokens
@@ -160,6 +162,7 @@ def main() -> None:
     parser.add_argument("--stop-after", type=float, metavar="MINUTES", help="save and stop after this long")
     parser.add_argument("--from", dest="from_run", type=Path, metavar="CHECKPOINT", help="start a new run from another run's checkpoint")
     args = parser.parse_args()
+    memory.keep()
     c = config.load(args.config)
     if args.decay is not None:
         c = dataclasses.replace(c, train=dataclasses.replace(c.train, decay=args.decay))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -58,30 +59,51 @@ def test_copies_and_lightly_edited_copies_are_dropped() -> None:
 
 # data
 
+def _examples(ids: np.ndarray, trained) -> list[dict[str, str]]:
+    """The parts of each FIM example, by special token."""
+    special = {trained.token_to_id(name): name for name in tokenizer.SPECIAL}
+    found: list[dict[str, str]] = []
+    for part in np.split(ids, np.flatnonzero(ids < len(special)))[1:]:
+        name = special[int(part[0])]
+        if name == tokenizer.END:
+            found.append({})
+        else:
+            found[-1][name] = trained.decode([int(i) for i in part[1:]])
+    return [example for example in found if example]
+
+
 def test_fim_examples_keep_every_character() -> None:
     trained = tokenizer.build([CODE], 300)
-    ids = data.encode_documents(trained, [CODE], fim_rate=1.0, seed=3)
-    special = {name: trained.token_to_id(name) for name in tokenizer.SPECIAL}
-    text = ""
-    for example in np.split(ids, np.flatnonzero(ids == special[tokenizer.END])[1:]):
-        at = {name: int(np.flatnonzero(example == special[name])[0]) for name in tokenizer.SPECIAL[1:]}
-        part = {name: trained.decode([int(i) for i in _until_special(example[start + 1:])]) for name, start in at.items()}
-        text += part[tokenizer.FIM_PREFIX] + part[tokenizer.FIM_MIDDLE] + part[tokenizer.FIM_SUFFIX]
-    assert text == CODE
+    rows = data.encode_documents(trained, [CODE] * 20, sequence=400, fim_rate=0.4, seed=3)
+    examples = [example for row in rows for example in _examples(row, trained)]
+    joined = "".join(e[tokenizer.FIM_PREFIX] + e[tokenizer.FIM_MIDDLE] + e[tokenizer.FIM_SUFFIX] for e in examples)
+    assert len(joined) > 2 * len(CODE) and (CODE * 20).startswith(joined)
 
 
-def _until_special(ids: np.ndarray) -> np.ndarray:
-    stops = np.flatnonzero(ids < len(tokenizer.SPECIAL))
-    return ids[:stops[0]] if stops.size else ids
+@pytest.mark.parametrize("seed", range(5))
+def test_an_example_never_crosses_a_row(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    end = 0
+    examples = [np.array([end, 1, *rng.integers(4, 40, rng.integers(1, 28)), 3, 5, end]) for _ in range(200)]
+    stream = np.arange(100, 5000)
+    rows = data.pack(examples, stream, 33)
+    assert rows.shape[1] == 33
+    for row in rows:
+        assert (row == 1).sum() == (row == 3).sum()  # as many beginnings as middles
+        if (row == 1).any():
+            assert row[-1] == end and (row == end).sum() == (row == 1).sum() + 1
+    plain = rows[rows >= 100]
+    assert (plain == stream[:plain.size]).all()  # the stream is used in order, nothing skipped
+    assert sum((rows == 1).sum(axis=1)) == 200
 
 
 def test_rows_depend_only_on_the_training_position() -> None:
-    ids = (np.arange(20_481) % 5000).astype(np.uint16)
-    rows = data.Batches(ids, seed=1).rows(4096, 2048, 256)
-    again = data.Batches(ids, seed=1)
+    rows = {256: np.arange(80 * 257).reshape(80, 257), 512: np.arange(40 * 513).reshape(40, 513)}
+    whole = data.Batches(rows.__getitem__, seed=1).rows(0, 128 * 256, 256)
+    again = data.Batches(rows.__getitem__, seed=1)
     again.rows(0, 1024, 512)
-    assert rows.shape == (8, 257)
-    assert (again.rows(4096, 2048, 256) == rows).all()
+    assert (again.rows(100 * 256, 2048, 256) == whole[100:108]).all()
+    assert len(set(whole[:80, 0])) == 80  # every row once per epoch
 
 
 # model and objective
@@ -115,6 +137,15 @@ def test_the_loss_gradient_is_that_of_its_formula(o: Objective) -> None:
     assert np.allclose(ours[0], theirs[0], rtol=1e-4)
     for a, b in zip(grads, theirs[1]):
         assert np.allclose(a, b, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-5), ("bfloat16", 2e-2)])
+def test_the_product_and_its_gradients_are_those_of_matmul(dtype: str, tolerance: float) -> None:
+    a, b = jax.random.normal(jax.random.key(0), (2, 8, 16)), jax.random.normal(jax.random.key(1), (2, 16, 4))
+    ours = jax.value_and_grad(lambda a, b: (model.matmul(a, b, dtype) ** 2).sum(), (0, 1))(a, b)
+    theirs = jax.value_and_grad(lambda a, b: ((a @ b) ** 2).sum(), (0, 1))(a, b)
+    for x, y in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs)):
+        assert np.linalg.norm(x - y) <= tolerance * np.linalg.norm(y)
 
 
 def test_layer_dropout_spares_the_first_layer() -> None:
@@ -180,7 +211,7 @@ def test_the_whole_pipeline_on_this_repository(tmp_path: Path) -> None:
 
 
 def test_configurations_build() -> None:
-    for name in ("nano", "base", "smoke", "ablation-plain"):
+    for name in json.loads((config.HERE / "config.json").read_text()):
         c = config.load(name)
         assert c.train.batch_tokens % c.train.decay_sequence == 0
         assert c.model.width % 32 == 0 and c.model.feed_forward % 32 == 0  # Q8_0 blocks
