@@ -2,11 +2,18 @@ import { Channel } from './channel.ts'
 import { IncipitError } from './errors.ts'
 import type { Flight } from './flight.ts'
 import { commonPrefix } from './flow/core.ts'
+import type { CostProfile } from './flow/cost.ts'
 import { type InputHost, type InputOptions, InputSession } from './input.ts'
 import { type Loaded, load, slackCells } from './load.ts'
 import { Loop } from './loop.ts'
-import { type OpenText, openText } from './open-text.ts'
-import { LookupIndex } from './propose/lookup.ts'
+import type { OpenText } from './open-text.ts'
+import { saveProfile } from './profile.ts'
+import { GrammarProposer } from './propose/grammar.ts'
+import { HeadsProposer } from './propose/heads.ts'
+import { Lookup, lookupAcceptance } from './propose/lookup.ts'
+import { Opening } from './propose/opening.ts'
+import { Prediction, predictedText, predictionAcceptance } from './propose/prediction.ts'
+import type { Proposer } from './propose/proposer.ts'
 import { planLooks } from './propose/skim.ts'
 import { Reply } from './reply.ts'
 import type {
@@ -20,11 +27,20 @@ import type {
 } from './request.ts'
 import type { EngineStats } from './stats.ts'
 import { promptTokens } from './text/prompt.ts'
-import { normalise } from './validate.ts'
+import { type CheckedRequest, normalise } from './validate.ts'
 
 /** A reply that is being made: read its events, or cancel it. Leaving the loop early cancels too. */
 export interface Generation extends AsyncIterable<GenerateEvent> {
   cancel(): void
+}
+
+// Proposers of first tokens, which only those gain from who see guesses, and of any token.
+const first: readonly ProposerName[] = ['opening', 'skim']
+const later: readonly ProposerName[] = ['exit', 'heads', 'lookup', 'prediction', 'grammar', 'draft', 'experts', 'mtp']
+
+/** Whether a policy shows guesses. */
+function shows(policy: Policy): boolean {
+  return policy === 'provisional' || policy === 'tolerant'
 }
 
 // More than any vocabulary needs on average.
@@ -96,9 +112,8 @@ export class Engine implements AsyncDisposable {
   async prefill(
     request: Pick<GenerateRequest, 'prompt' | 'messages' | 'cacheSalt' | 'signal'>,
   ): Promise<{ promptTokens: number; cachedTokens: number }> {
-    const text = openText(request.cacheSalt ?? '', { transient: true })
-    // A reply of one token that nobody reads: the prompt's rows stay with the text when it is done.
-    const flight = this.#flight({ ...request, maxTokens: 1, proposers: [] }, () => {}, text)
+    // A reply of one token that nobody reads: the prompt's rows stay when it is done.
+    const flight = this.#flight({ ...request, maxTokens: 1, proposers: [] }, () => {})
     const ended = new Promise<void>((resolve, reject) => {
       flight.close = (error) => (error === undefined ? resolve() : reject(error))
     })
@@ -158,38 +173,97 @@ export class Engine implements AsyncDisposable {
     if (prompt.length > most) {
       throw new IncipitError('context_overflow', `the prompt has ${prompt.length} tokens; at most ${most} fit`)
     }
-    const proposers = this.#proposersFor(checked.proposers, checked.policy)
+    if (checked.policy === 'confident' && !this.info.proposers.exit.available) {
+      const why = this.info.proposers.exit.note
+      throw new IncipitError('invalid_request', `policy confident needs an exit: ${why}`, { param: 'policy' })
+    }
+    const proposers = checked.tier.speculates
+      ? this.#proposersFor(checked.proposers, checked.policy)
+      : new Set<ProposerName>()
     const vocab = this.#vocab
     return {
       prompt,
       sampling: checked.sampling,
       maxTokens: checked.maxTokens,
       proposers,
-      provisional: checked.policy === 'provisional',
+      policy: checked.policy,
+      alpha: checked.alpha,
+      provisional: shows(checked.policy),
       minStability: checked.minStability,
       reply: new Reply({
         pieceOf: (token) => vocab.pieceOf(token),
         isEnd: (token) => vocab.isEndOfGeneration(token),
         stop: checked.stop,
-        provisional: checked.policy === 'provisional',
+        provisional: shows(checked.policy),
         minStability: checked.minStability,
         emit,
       }),
-      lookup: proposers.has('lookup') ? new LookupIndex() : undefined,
+      ...this.#askedFor(request, checked, proposers),
+      grammar: request.grammar,
       looks: proposers.has('skim') ? planLooks(prompt.length, request.messages ? this.#suffix : 0) : [],
       look: undefined,
       seen: undefined,
       salt: request.cacheSalt ?? '',
+      tier: checked.tier,
+      arrival: performance.now(),
+      exits: proposers.has('exit'),
+      shares: request.cachePrompt ?? true,
       cached: 0,
       text,
       ahead: undefined,
+      revocable: false,
+      resume: undefined,
       sequence: undefined,
-      cells: 0,
       guesses: [],
       draft: undefined,
       ended: undefined,
       close: () => {},
     }
+  }
+
+  /** Who guesses for one request. */
+  #askedFor(
+    request: GenerateRequest,
+    { tier }: CheckedRequest,
+    proposers: ReadonlySet<ProposerName>,
+  ): Pick<Flight, 'asks' | 'opening' | 'heads'> {
+    const { acceptances, openings, heads: matrices } = this.#loaded
+    const vocab = this.#vocab
+    const ends = (token: number) => vocab.isEndOfGeneration(token)
+    const kind = tier.name
+    const heads = matrices && proposers.has('heads') ? new HeadsProposer(matrices, acceptances, kind, ends) : undefined
+    const asks: Proposer[] = []
+    if (request.grammar && proposers.has('grammar')) asks.push(new GrammarProposer(request.grammar, ends))
+    if (request.prediction !== undefined && proposers.has('prediction')) {
+      const { prediction } = request
+      const text = typeof prediction === 'string' ? prediction : predictedText(prediction)
+      asks.push(new Prediction(vocab.tokenize(text), predictionAcceptance(acceptances, kind), ends))
+    }
+    if (proposers.has('lookup')) asks.push(new Lookup(lookupAcceptance(acceptances, kind), ends))
+    if (heads) asks.push(heads)
+    // Only who sees guesses gains from one at the first token, but everybody's replies are learnt from.
+    const learns = tier.speculates && this.info.proposers.opening.available
+    const opening = learns ? new Opening(openings, request.cacheSalt ?? '', acceptances, kind, ends) : undefined
+    return { asks, opening, heads }
+  }
+
+  /**
+   * Computes a prompt and keeps its rows for good: they go only when nothing else is left to go. They are saved under the
+   * name and read from disk at the next start, if the model, its cut and llama.cpp are the same.
+   * @throws as `generate`; `prefix_invalid` when it cannot be written
+   */
+  async pinPrefix(
+    name: string,
+    request: Pick<GenerateRequest, 'prompt' | 'messages' | 'cacheSalt' | 'signal'>,
+  ): Promise<{ promptTokens: number; cachedTokens: number }> {
+    const { messages, ...rest } = request
+    const beginning = this.#openTokens(messages ?? [], typeof rest.prompt === 'string' ? rest.prompt : '', !messages)
+    // A template that rewrites content has no beginning that every conversation shares; a list of tokens is one.
+    const tokens = beginning.length > 0 ? beginning : this.#tokens(request)
+    const done = await this.prefill({ ...rest, prompt: tokens })
+    // The last token's row is computed by every request for itself.
+    await this.#loop.pin(name, tokens.slice(0, -1), request.cacheSalt ?? '')
+    return done
   }
 
   /** Text to token ids. `special`: text such as `<|im_end|>` becomes the special token. */
@@ -212,6 +286,11 @@ export class Engine implements AsyncDisposable {
     return { ...this.#loop.stats, ...this.#loop.load }
   }
 
+  /** Measured milliseconds by rows of a step, per stage. */
+  costProfile(): CostProfile {
+    return this.#loop.costs.save()
+  }
+
   /**
    * Compares what the engine believes with what the KV caches hold, per stage and slot. An empty list is a clean audit.
    * Only meaningful between steps: `idle()` waits for that.
@@ -219,7 +298,7 @@ export class Engine implements AsyncDisposable {
   audit(): string[] {
     const wrong: string[] = []
     const bySlot = new Map([...this.#loop.core.sequences].map((sequence) => [sequence.slot, sequence]))
-    for (const [index, stage] of this.#loaded.device.stages.entries()) {
+    for (const [index, stage] of this.#loaded.stages.entries()) {
       for (let slot = 0; slot < this.#loaded.slots; slot++) {
         const held = stage.context.positions(slot)
         const rows = held === undefined ? 0 : held.first === 0 ? held.last + 1 : Number.NaN
@@ -241,7 +320,12 @@ export class Engine implements AsyncDisposable {
     this.#closed = true
     this.#loop.failAll(new IncipitError('closed', 'the engine was closed'))
     await this.idle()
-    this.#loaded.device[Symbol.dispose]()
+    const { acceptances, profileOf, log } = this.#loaded
+    if (this.#loop.stats.steps > 0) {
+      await saveProfile(profileOf, { costs: this.costProfile(), acceptances: acceptances.toJSON() }, log)
+    }
+    const { stages, second, devices } = this.#loaded
+    for (const part of [...stages, ...(second ? [second.model] : []), ...devices]) part[Symbol.dispose]()
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -270,9 +354,8 @@ export class Engine implements AsyncDisposable {
   }
 
   get #vocab() {
-    const stage = this.#loaded.device.stages[0]
-    if (stage === undefined) throw new IncipitError('closed', 'the engine was closed')
-    return stage.model.vocab
+    this.#live()
+    return this.#loaded.stages[0]!.model.vocab
   }
 
   get #template() {
@@ -293,8 +376,7 @@ export class Engine implements AsyncDisposable {
 
   #proposersFor(wanted: readonly ProposerName[] | undefined, policy: Policy): ReadonlySet<ProposerName> {
     // A look shows its guess early and costs a few rows; where nothing provisional is shown it is not worth them.
-    const names: readonly ProposerName[] =
-      wanted ?? (policy === 'provisional' ? ['skim', 'exit', 'lookup'] : ['exit', 'lookup'])
+    const names: readonly ProposerName[] = wanted ?? (shows(policy) ? [...first, ...later] : later)
     return new Set(names.filter((name) => this.info.proposers[name].available))
   }
 }

@@ -339,6 +339,7 @@ export class InputSession implements Disposable {
     }
     // A look ahead is for somebody who waits.
     flight.looks = []
+    flight.revocable = true
     flight.ahead = {
       budget: this.#options.replyBudget ?? defaultReplyBudget,
       dropped: () => {
@@ -427,6 +428,17 @@ function afterTyped(
 
 /** What two requests must have in common to have the same reply. */
 function keyOf(request: GenerateRequest): string {
-  const { signal: _, ...rest } = request
-  return JSON.stringify(rest, Object.keys(rest).sort().concat('role', 'content', 'name'))
+  const { signal: _s, tier: _t, prediction: _p, cachePrompt: _c, grammar, ...rest } = request
+  const text = JSON.stringify(rest, Object.keys(rest).sort().concat('role', 'content', 'name'))
+  return grammar ? `${text} ${idOf(grammar)}` : text
+}
+
+const ids = new WeakMap<object, number>()
+let lastId = 0
+
+/** A number for an object that has no text. */
+function idOf(object: object): number {
+  const id = ids.get(object) ?? ++lastId
+  ids.set(object, id)
+  return id
 }

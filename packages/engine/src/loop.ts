@@ -2,79 +2,139 @@ import { IncipitError } from './errors.ts'
 import type { Flight } from './flight.ts'
 import { Core, commonPrefix } from './flow/core.ts'
 import { CostModel } from './flow/cost.ts'
-import { choose } from './flow/sample.ts'
-import { inBackground, inPrompt, type Rows, rowsOf, type Sequence, type Step, tailLength } from './flow/sequence.ts'
-import { batchRows, type Loaded, slackCells } from './load.ts'
+import { choose, isTypical } from './flow/sample.ts'
+import { Scheduler } from './flow/scheduler.ts'
+import {
+  depthOf,
+  inBackground,
+  inPrompt,
+  type Rows,
+  rowsOf,
+  type Sequence,
+  type Step,
+  tailLength,
+} from './flow/sequence.ts'
+import type { DecodeResult } from './llama/context.ts'
+import { batchRows, type Loaded } from './load.ts'
 import type { OpenText } from './open-text.ts'
 import { OpenTexts } from './open-texts.ts'
+import { keptState, PinnedPrefixes, type RowsState } from './pinned.ts'
+import { maskLogits } from './propose/grammar.ts'
 import type { FinishReason } from './request.ts'
-import { Speculation } from './speculate.ts'
+import { Speculation } from './speculate/speculation.ts'
 import { type EngineStats, emptyStats } from './stats.ts'
 import { describeStep, trace } from './trace.ts'
 
-// Without maxTokens a reply first reserves this much, and more as it grows.
-const reservedReply = 256
-// Prompt rows of a step that running replies have to wait for.
-const mixedPromptRows = 128
+// Longest step of prompt rows: what a new arrival waits for at worst.
+const stepMs = 250
+// llama.cpp computes attention for so many rows of a batch together (GGML_FA_TILE_Q); with fewer it goes cell by cell, so
+// that 64 rows behind 1,000 others take less time than 32.
+const tileRows = 64
 // Rows of a step of background work: it can be aborted, but not everywhere at once.
 const backgroundRows = 128
 
+// In a unified cache rows of several sequences share attention tiles from 64 rows on, and none of them can be skipped.
+const mixedRows = tileRows - 1
+
+/** How a step ended: with a result, or a failure. */
+interface Outcome {
+  readonly step: Step
+  readonly result?: DecodeResult
+  readonly ms?: number
+  readonly failure?: unknown
+}
+
 /**
- * The engine's loop over all requests in flight. `step()` is the whole of it: schedule, run, accept, emit. Every change
- * of a sequence goes through `flow/core.ts`.
+ * The engine's loop over all requests in flight. `step()` is the whole of it: admit, speculate, schedule, run, accept,
+ * emit. Every change of a sequence goes through `flow/core.ts`, every decision who runs through `flow/scheduler.ts`.
  */
 export class Loop {
   readonly core: Core
   readonly stats: EngineStats = emptyStats()
   readonly #loaded: Loaded
-  readonly #cost = new CostModel()
+  readonly costs = new CostModel()
+  readonly #scheduler: Scheduler<Flight>
   readonly #speculation: Speculation
-  readonly #waiting: Flight[] = []
-  readonly #running = new Set<Flight>()
   readonly #texts: OpenTexts
+  readonly #pinned: PinnedPrefixes
+  /** What needs the caches for itself, between two steps. */
+  readonly #between: (() => Promise<void>)[] = []
   readonly #logits: Float32Array
-  #step: Step | undefined
+  /** Steps that run, one per device at most, with what will have become of them. */
+  readonly #steps = new Map<Step, Promise<Outcome>>()
   #pump: Promise<void> | undefined
 
   constructor(loaded: Loaded) {
     this.#loaded = loaded
-    const { stages } = loaded.device
+    const { stages, devices } = loaded
     this.core = new Core({
-      stages: stages.length,
+      devices: stages.map(({ device }) => devices.indexOf(device)),
       slots: loaded.slots,
+      cells: loaded.cells,
+      unified: loaded.unified,
       caches: {
         remove: (stage, slot, from) => stages[stage]!.remove(slot, from),
-        share: (stage, from, to, end) => stages[stage]!.context.sequenceCopy(from, to, 0, end),
+        share: (stage, source, to, from, end) => stages[stage]!.share(source, to, from, end),
+        save: (stage, slot) => keptState(stages[stage]!.context.sequenceState(slot)),
+        restore: (stage, slot, state) => stages[stage]!.context.setSequenceState(slot, (state as RowsState).rows),
       },
       limits: {
         batch: batchRows,
-        mixedPrompt: mixedPromptRows,
+        stepMs,
+        tile: tileRows,
+        ...(loaded.unified ? { mixed: mixedRows } : {}),
         background: backgroundRows,
         ...(loaded.exit ? { exitStage: 0 } : {}),
       },
+      costs: this.costs,
     })
-    this.#speculation = new Speculation(loaded, this.core, this.#cost, this.stats)
-    this.#texts = new OpenTexts(this.core)
+    this.#scheduler = new Scheduler(this.core, {
+      costs: this.costs,
+      parallel: loaded.parallel,
+      keptBytes: loaded.keptBytes,
+      events: {
+        began: (flight) => this.#began(flight),
+        guessesDropped: (flight) => this.#speculation.forget(flight),
+        preempted: (flight) => {
+          trace?.(`preempted at ${flight.resume?.length} tokens, ${flight.tier.name}: somebody needs its place`)
+          this.#speculation.forget(flight)
+        },
+        dropped: (flight) => {
+          trace?.('a reply to a text that is not final gives way')
+          flight.ahead?.dropped()
+        },
+      },
+    })
+    this.#speculation = new Speculation(loaded, this.core, this.costs, this.stats)
+    this.#texts = new OpenTexts(this.core, this.#scheduler.prefixes)
+    this.#pinned = new PinnedPrefixes(loaded, this.core, this.#scheduler.prefixes)
     this.#logits = new Float32Array(loaded.info.vocabulary)
     this.stats.cells = loaded.cells
   }
 
   /** Running and waiting requests, without replies to texts that are not final. */
-  get load(): { running: number; waiting: number; cellsUsed: number } {
-    const running = [...this.#running].filter((flight) => flight.ahead === undefined).length
-    return { running, waiting: this.#waiting.length, cellsUsed: this.#cellsUsed() }
+  get load(): Pick<EngineStats, 'running' | 'waiting' | 'cellsUsed' | 'keptBytes' | 'preempted'> {
+    const { running, waiting, prefixes, preemptions } = this.#scheduler
+    return {
+      running: [...running].filter((flight) => !flight.revocable).length,
+      waiting: waiting.filter((flight) => !flight.revocable).length,
+      cellsUsed: this.core.cells.used,
+      keptBytes: prefixes.bytes,
+      preempted: preemptions,
+    }
   }
 
   /** Queues a request. */
   submit(flight: Flight): void {
-    this.#waiting.push(flight)
-    if (flight.ahead === undefined) this.#interruptBackground(flight)
+    this.#scheduler.submit(flight)
+    if (!flight.revocable) this.#interruptBackground(flight)
     this.#start()
   }
 
   /** A reply to a text that is final now, exactly as it was when the reply began: it goes on as an ordinary one. */
   adopt(flight: Flight): void {
     flight.ahead = undefined
+    flight.revocable = false
     flight.reply.restart()
     this.#interruptBackground(flight)
     if (flight.sequence) {
@@ -96,6 +156,22 @@ export class Loop {
     this.#texts.forget(text)
   }
 
+  /**
+   * Keeps the rows of these tokens, which were just computed, for good.
+   * @throws IncipitError `prefix_invalid` when they cannot be kept or written
+   */
+  pin(name: string, tokens: readonly number[], salt: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#between.push(() =>
+        this.#pinned.pin(name, salt, tokens).then((done) => {
+          if (done) resolve()
+          else reject(new IncipitError('prefix_invalid', `no room to keep the ${tokens.length} tokens of '${name}'`))
+        }, reject),
+      )
+      this.#start()
+    })
+  }
+
   /** Resolves when nothing is left to be done. */
   async idle(): Promise<void> {
     while (this.#pump !== undefined) await this.#pump
@@ -103,9 +179,10 @@ export class Loop {
 
   /** Ends all requests with an error. */
   failAll(error: unknown): void {
-    for (const flight of [...this.#waiting.splice(0), ...this.#running]) this.#fail(flight, error)
+    for (const flight of [...this.#scheduler.waiting, ...this.#scheduler.running]) this.#fail(flight, error)
     this.#texts.clear()
-    this.#loaded.device.abort()
+    this.#scheduler.prefixes.clear()
+    for (const device of this.#loaded.devices) device.abort()
   }
 
   // --- the loop ---------------------------------------------------------------------------------------------------
@@ -115,7 +192,7 @@ export class Loop {
       .catch((error: unknown) => this.failAll(error))
       .finally(() => {
         this.#pump = undefined
-        if (this.#waiting.length > 0) this.#start()
+        if (this.#scheduler.waiting.length > 0 || this.#between.length > 0) this.#start()
       })
   }
 
@@ -127,103 +204,89 @@ export class Loop {
       const before = this.stats.decodeMs
       if (!(await this.step())) return
       const now = performance.now()
-      this.stats.overheadMs += now - decodeEnd - (this.stats.decodeMs - before)
+      this.stats.overheadMs += Math.max(0, now - decodeEnd - (this.stats.decodeMs - before))
       decodeEnd = now
     }
   }
 
-  /** Schedule, run, accept, emit. False when there is nothing to do. */
+  /** Admit, speculate, schedule, run, accept, emit. False when there is nothing to do. */
   async step(): Promise<boolean> {
-    this.#admit()
-    const { cells, info } = this.#loaded
-    this.#texts.revise(cells - this.#cellsUsed() + this.#texts.cells, info.contextLength)
-    for (const flight of this.#running) this.#speculation.prepare(flight)
-    const step = this.core.next()
-    if (step === undefined) return false
-    this.#step = step
-    const ran = await this.#decode(step)
-    this.#step = undefined
-    if (ran) this.#accept(step)
+    const now = performance.now()
+    if (this.#steps.size === 0) for (const act of this.#between.splice(0)) await act()
+    this.#scheduler.admit(now)
+    this.#texts.revise(Math.min(this.#scheduler.roomForTexts, this.#loaded.info.contextLength))
+    await this.#speculation.prepare(this.#scheduler.running, () => this.#plannedRows(now))
+    for (let device = 0; device < this.#loaded.devices.length; device++) {
+      const step = this.#scheduler.next(device, now)
+      if (step) this.#steps.set(step, this.#decode(step))
+    }
+    if (this.#steps.size === 0) return this.#endStuck()
+    const outcome = await Promise.race(this.#steps.values())
+    this.#steps.delete(outcome.step)
+    this.#settle(outcome)
     return true
   }
 
-  /** Runs the step on the device. False when it was aborted or failed; then nothing of it counts. */
-  async #decode(step: Step): Promise<boolean> {
+  /** Rows of the next steps as they are now, on all devices. */
+  #plannedRows(now: number): number {
+    const steps = this.#loaded.devices.map((_, device) => this.core.plan(device, now))
+    return steps.reduce((rows, step) => rows + (step ? rowsOf(step) : 0), 0)
+  }
+
+  /** Nothing runs although somebody wants to: the cache has no room, even for a request that is alone. */
+  #endStuck(): boolean {
+    const stuck = [...this.#scheduler.running].find(({ sequence }) => sequence!.computed[0]! < sequence!.committed)
+    if (stuck === undefined || Number.isFinite(stuck.sequence!.limit)) return false
+    this.#finish(stuck, 'context')
+    return true
+  }
+
+  /** Runs the step on its device. */
+  async #decode(step: Step): Promise<Outcome> {
     for (const { sequence } of step.rows) this.#flightOf(sequence)?.reply.started()
-    let failure: unknown
+    const stage = this.#loaded.stages[step.stage]!
     try {
-      const { result, ms } = await this.#loaded.device.run(step)
-      trace?.(describeStep(step, result, ms))
-      this.stats.steps++
-      this.stats.decodeMs += ms
-      if (result === 'done') {
-        this.stats.rows += rowsOf(step)
-        this.#cost.observe(step.stage, rowsOf(step), ms)
-        this.core.ran(step)
-        return true
-      }
-      if (result === 'full') failure = new IncipitError('decode_failed', 'the KV cache has no room for this step')
-    } catch (error) {
-      failure = error
+      return { step, ...(await stage.device.run(step, stage, this.#loaded.stages[step.stage - 1])) }
+    } catch (failure) {
+      return { step, failure }
+    }
+  }
+
+  /** A step ended: what it computed is taken in and read before anything else runs on its device, or it counts for nothing. */
+  #settle({ step, result, ms = 0, failure }: Outcome): void {
+    if (result) trace?.(describeStep(step, result, ms))
+    this.stats.steps++
+    this.stats.decodeMs += ms
+    if (result === 'done') {
+      this.stats.rows += rowsOf(step)
+      this.costs.observe(step.stage, rowsOf(step), ms, depthOf(step))
+      this.#loaded.stages[step.stage]!.settle(step, this.#loaded.stages[step.stage - 1])
+      this.core.ran(step, performance.now())
+      this.#accept(step)
+      return
     }
     this.core.aborted(step)
-    if (failure !== undefined) {
-      for (const { sequence } of step.rows) {
-        const flight = this.#flightOf(sequence)
-        if (flight) this.#fail(flight, failure)
-        const text = this.#texts.of(sequence)
-        if (text) this.#texts.evict(text)
-      }
-    }
-    return false
-  }
-
-  // --- before a step ----------------------------------------------------------------------------------------------
-
-  #admit(): void {
-    // Replies to texts that are not final wait behind all others.
-    this.#waiting.sort((a, b) => Number(a.ahead !== undefined) - Number(b.ahead !== undefined))
-    for (let flight = this.#waiting[0]; flight !== undefined; flight = this.#waiting[0]) {
-      const { info, cells: all, parallel } = this.#loaded
-      const reply = Math.min(flight.maxTokens, reservedReply, info.contextLength - flight.prompt.length)
-      const cells = Math.min(flight.prompt.length + reply + slackCells, all)
-      const fits = () => this.#running.size < parallel && this.#cellsUsed() + cells <= all && this.core.freeSlots >= 2
-      while (!fits()) if (!this.#makeRoom(flight)) return
-      this.#waiting.shift()
-      this.#begin(flight, cells)
+    if (result === 'aborted') return
+    const error = failure ?? new IncipitError('decode_failed', 'the KV cache has no room for this step')
+    for (const { sequence } of step.rows) {
+      const flight = this.#flightOf(sequence)
+      if (flight) this.#fail(flight, error)
+      const text = this.#texts.of(sequence)
+      if (text) this.#texts.evict(text)
     }
   }
 
-  /** Drops the least valuable thing that is not a request: a reply ahead, else the least recently used text. */
-  #makeRoom(flight: Flight): boolean {
-    if (flight.ahead !== undefined) return false
-    const ahead = [...this.#running].find((other) => other.ahead !== undefined)
-    if (ahead) {
-      this.#drop(ahead)
-      return true
-    }
-    return this.#texts.evictOldest(flight.text)
-  }
-
-  #begin(flight: Flight, cells: number): void {
-    const source = this.#texts.shared(flight)
-    const options = { exits: flight.proposers.has('exit'), background: flight.ahead !== undefined }
-    const sequence = source ? this.core.branch(source, flight.prompt, options)! : this.core.add(flight.prompt, options)!
+  #began(flight: Flight): void {
+    const sequence = flight.sequence!
     // The rows a text holds live on in the reply that answers it.
-    if (flight.ahead === undefined && flight.text) this.#texts.evict(flight.text)
-    flight.sequence = sequence
-    flight.cells = cells
-    flight.cached = sequence.computed[0]!
+    if (!flight.revocable && flight.text) this.#texts.evict(flight.text)
     flight.reply.timings.promptN = flight.prompt.length - flight.cached
-    flight.looks = flight.looks.filter(({ forkAt }) => forkAt > flight.cached)
+    flight.looks = flight.looks.filter(({ forkAt }) => forkAt > sequence.computed[0]!)
     sequence.limit = flight.looks[0]?.forkAt ?? Number.POSITIVE_INFINITY
-    this.#running.add(flight)
-  }
-
-  #cellsUsed(): number {
-    let used = 0
-    for (const flight of this.#running) used += flight.cells
-    return used + this.#texts.cells
+    trace?.(
+      `begin seq${sequence.order}: ${flight.tier.name}, ${sequence.tokens.length} tokens, ${sequence.computed[0]} of them reused`,
+    )
+    this.#speculation.begin(flight)
   }
 
   /** New work must not wait for a step that is only background work, unless that is the beginning of the new work. */
@@ -231,9 +294,9 @@ export class Loop {
     const useful = ({ sequence, to }: Rows) =>
       (sequence === flight.sequence || sequence === flight.text?.sequence) &&
       commonPrefix(sequence.tokens, flight.prompt) >= to
-    const rows = this.#step?.rows ?? []
-    if (rows.length > 0 && rows.every(({ sequence }) => inBackground(sequence)) && !rows.some(useful)) {
-      this.#loaded.device.abort()
+    for (const { stage, rows } of this.#steps.keys()) {
+      if (rows.every(({ sequence }) => inBackground(sequence)) && !rows.some(useful))
+        this.#loaded.stages[stage]!.context.abort()
     }
   }
 
@@ -248,14 +311,17 @@ export class Loop {
       if (flight === undefined) {
         this.#texts.of(sequence)?.onProgress?.()
       } else if (sequence.kind === 'fork') {
-        if (last && rows.output < rows.to)
+        // The prompt's own first token may have been decided just now: then the look is over.
+        if (last && rows.output < rows.valid && this.core.has(sequence))
           this.#speculation.look(flight, this.#read(step, row + rows.to - 1 - rows.from))
       } else {
+        if (flight.heads && step.stage === 0 && rows.valid > rows.from) this.#speculation.see(flight, rows)
         if (last) this.#decide(flight, rows, row)
-        else if (rows.output < rows.to) {
-          this.#speculation.exit(flight, rows, this.#read(step, row + rows.to - 1 - rows.from))
+        else if (rows.output < rows.valid && rows.valid === rows.to) {
+          const token = this.#speculation.exit(flight, rows, this.#read(step, row + rows.to - 1 - rows.from))
+          if (token !== undefined) this.#said(flight, token, 'earlyN')
         }
-        if (this.#running.has(flight)) {
+        if (this.#scheduler.running.has(flight)) {
           flight.reply.say()
           flight.reply.show(flight.guesses, flight.draft?.source ?? 'exit')
         }
@@ -265,117 +331,136 @@ export class Loop {
   }
 
   #read(step: Step, row: number): Float32Array {
-    return this.#loaded.device.stages[step.stage]!.context.logits(row, this.#logits)
+    return this.#loaded.stages[step.stage]!.context.logits(row, this.#logits)
   }
 
   /** The last stage decides: its logits confirm the tail token by token, or replace it. */
   #decide(flight: Flight, rows: Rows, row: number): void {
-    const { sequence, from, output } = rows
+    const { slot, from, output } = rows
+    const sequence = flight.sequence!
     const { reply } = flight
     if (!inPrompt(sequence)) reply.timings.promptMs ??= reply.elapsed()
-    for (;;) {
+    // These rows are not, or no longer, the sequence's when another branch was right.
+    while (sequence.slot === slot) {
       // Row committed - 1 decides the first token that is not committed; a rollback takes the rows after it away.
       const index = sequence.committed - 1
-      if (index < output || index >= sequence.computed.at(-1)!) return
-      const logits = this.#loaded.device.stages.at(-1)!.context.logits(row + index - from, this.#logits)
-      const token = choose(logits, flight.sampling, sequence.committed)
+      if (index < output || index >= Math.min(rows.valid, sequence.computed.at(-1)!)) return
+      const logits = this.#loaded.stages.at(-1)!.context.logits(row + index - from, this.#logits)
+      const { grammar, sampling } = flight
+      if (grammar) maskLogits(logits, grammar.allowed(sequence.tokens.slice(sequence.prompt, sequence.committed)))
+      const choice = choose(logits, sampling, sequence.committed)
+      const token = this.#tolerates(flight, logits) ? sequence.tokens[sequence.committed]! : choice
+      if (sequence.committed === sequence.prompt) this.#speculation.decided(flight)
       const tail = tailLength(sequence)
       const verdict = this.core.decide(sequence, token)
       this.#speculation.learn(flight, verdict === 'confirmed', tail)
-      this.stats.generatedTokens++
-      const ended = reply.commit(token) ?? this.#limitOf(flight)
-      if (ended) {
-        this.#finish(flight, ended)
-        return
+      if (verdict === 'branched') {
+        this.stats.branched++
+        trace?.(`branch of seq${sequence.order}: right`)
       }
+      if (!this.#said(flight, token, token === choice ? undefined : 'toleratedN')) return
       // A reply ahead stops here until its text is final.
       if (flight.ahead && sequence.committed - sequence.prompt >= flight.ahead.budget) sequence.limit = 0
     }
   }
 
-  /** Why a reply must end after the token just committed, if it must. Grows its share of the cache. */
+  /** Policy `tolerant`: a token that is shown already stays when the full model holds it nearly as likely as its best. */
+  #tolerates({ policy, reply, sequence, alpha }: Flight, logits: Float32Array): boolean {
+    if (policy !== 'tolerant' || reply.shownTokens === 0) return false
+    const shown = sequence!.tokens[sequence!.committed]
+    return shown !== undefined && isTypical(logits, shown, alpha)
+  }
+
+  /** A token is final. False when the reply ends with it. */
+  #said(flight: Flight, token: number, lossy: 'toleratedN' | 'earlyN' | undefined): boolean {
+    const { reply } = flight
+    this.stats.generatedTokens++
+    if (lossy) {
+      reply.timings[lossy]++
+      this.stats[lossy === 'earlyN' ? 'early' : 'tolerated']++
+    }
+    const ended = reply.commit(token) ?? this.#limitOf(flight)
+    if (ended) this.#finish(flight, ended)
+    return ended === undefined
+  }
+
+  /** Why a reply must end after the token just committed, if it must. */
   #limitOf(flight: Flight): FinishReason | undefined {
     const { committed, prompt } = flight.sequence!
-    const { cells, info } = this.#loaded
     if (committed - prompt >= flight.maxTokens) return 'length'
-    if (committed >= info.contextLength) return 'context'
-    const needed = Math.min(committed + slackCells + 1, cells)
-    if (needed <= flight.cells) return undefined
-    while (cells - this.#cellsUsed() < needed - flight.cells) if (!this.#makeRoom(flight)) return 'context'
-    flight.cells += Math.min(reservedReply, cells - this.#cellsUsed())
-    return undefined
+    return committed >= this.#loaded.info.contextLength ? 'context' : undefined
   }
 
   // --- ends -------------------------------------------------------------------------------------------------------
 
   /** Ends a request at once, wherever it is. */
   cancel(flight: Flight): void {
-    const waiting = this.#waiting.indexOf(flight)
-    if (waiting >= 0) this.#waiting.splice(waiting, 1)
-    else if (!this.#running.has(flight)) return
-    const { sequence } = flight
+    const { running, waiting } = this.#scheduler
+    if (!running.has(flight) && !waiting.includes(flight)) return
     this.#finish(flight, 'cancelled')
-    if (sequence === undefined || this.#step === undefined) return
-    // Stop the running decode if at least half of its rows were for nothing now; the others simply run again.
-    const gone = rowsOf({ ...this.#step, rows: this.#step.rows.filter((rows) => !this.core.has(rows.sequence)) })
-    if (gone > 0 && 2 * gone >= rowsOf(this.#step)) this.#loaded.device.abort()
+    // Stop a running decode if at least half of its rows were for nothing now; the others simply run again.
+    for (const step of this.#steps.keys()) {
+      const gone = rowsOf({ ...step, rows: step.rows.filter((rows) => !this.#isWanted(rows.sequence)) })
+      if (gone > 0 && 2 * gone >= rowsOf(step)) this.#loaded.stages[step.stage]!.context.abort()
+    }
   }
 
-  /** A reply ahead loses its place. */
-  #drop(flight: Flight): void {
-    this.#leave(flight)
-    flight.ahead?.dropped()
+  #isWanted(sequence: Sequence): boolean {
+    return this.#flightOf(sequence) !== undefined || this.#texts.of(sequence) !== undefined
   }
 
   #finish(flight: Flight, reason: FinishReason): void {
-    const { reply, sequence, text } = flight
-    // The conversation goes on from here: its rows stay with its text, as long as there is room.
-    const kept =
-      text && sequence && flight.ahead === undefined && this.#step === undefined && this.#texts.takeOver(text, sequence)
-    if (kept) {
-      this.#running.delete(flight)
-      flight.cells = 0
-    } else this.#leave(flight)
+    const { reply } = flight
+    trace?.(`end seq${flight.sequence?.order}: ${reason} after ${reply.timings.predictedN} tokens`)
+    if (reason !== 'cancelled') this.#speculation.finished(flight)
+    // What was computed may be of use again: to the next turn of the conversation, or to a prompt that begins alike.
+    this.#scheduler.end(flight, true)
     reply.finish(reason, { promptTokens: flight.prompt.length, cachedTokens: flight.cached })
     this.stats.promptTokens += flight.prompt.length
+    this.stats.cachedTokens += flight.cached
     this.stats.retracted += reply.timings.retractedN
     flight.ended = { error: undefined }
     flight.close()
   }
 
   #fail(flight: Flight, error: unknown): void {
-    this.#leave(flight)
+    this.#scheduler.end(flight, false)
     flight.ended = { error }
     flight.close(error)
   }
 
-  #leave(flight: Flight): void {
-    this.#running.delete(flight)
-    if (flight.sequence) this.core.remove(flight.sequence)
-    flight.cells = 0
-  }
-
   #flightOf(sequence: Sequence): Flight | undefined {
-    for (const flight of this.#running) {
-      if (flight.sequence === sequence || flight.look?.fork === sequence) return flight
-    }
+    const root = sequence.parent ?? sequence
+    for (const flight of this.#scheduler.running) if (flight.sequence === root) return flight
     return undefined
   }
 
-  /** Runs every stage at a few sizes: pages the weights in, and gives the cost model its first numbers. */
+  /**
+   * Runs every stage at a few sizes: pages the weights in, and gives the cost model its first numbers where no earlier run
+   * left any.
+   */
   async warmUp(): Promise<void> {
-    const token = Math.max(0, this.#loaded.device.stages[0]!.model.vocab.bos)
+    const { stages } = this.#loaded
+    const token = Math.max(0, stages[0]!.model.vocab.bos)
     // One thread first: it pages the weights in, and it is what the governor compares with.
-    for (const [rows, threads] of [[32, 1], [1, 1], [8, 1], [1], [4], [1], [8]] as const) {
+    const sizes = [[32, 1], [1, 1], [8, 1], [1], [4], [32], [1], [8]] as const
+    const { profile } = this.#loaded
+    if (profile) this.costs.load(profile.costs)
+    for (const [rows, threads] of profile ? sizes.slice(0, 4) : sizes) {
       const sequence = this.core.add(new Array<number>(rows).fill(token))!
-      for (let step = this.core.next(); step !== undefined; step = this.core.next()) {
-        const { result, ms } = await this.#loaded.device.run(step, threads)
+      for (let stage = 0; stage < stages.length; ) {
+        const { device } = stages[stage]!
+        const step = this.core.next(this.#loaded.devices.indexOf(device))!
+        const { result, ms } = await device.run(step, stages[stage]!, stages[stage - 1], threads)
         if (result === 'done') {
-          this.core.ran(step)
-          if (threads === undefined) this.#cost.observe(step.stage, rows, ms)
+          stages[stage]!.settle(step, stages[stage - 1])
+          this.core.ran(step, performance.now())
+          if (threads === undefined) this.costs.observe(stage, rowsOf(step), ms, depthOf(step))
+          if (sequence.computed[stage] === rows) stage++
         } else this.core.aborted(step)
       }
       this.core.remove(sequence)
     }
+    await this.#pinned.restoreAll()
   }
 }

@@ -1,8 +1,8 @@
 import type { Sequence } from './flow/sequence.ts'
 
 /**
- * A text that is computed ahead: an open message while it is typed, a prompt that was warmed, a conversation between two
- * turns. It holds KV rows as long as nobody needs their place; what was evicted is computed again.
+ * A text that is computed ahead: an open message while it is typed. It holds KV rows as long as nobody needs their place;
+ * what was evicted is computed again.
  */
 export interface OpenText {
   /** Only requests of the same namespace share its rows. */
@@ -15,28 +15,12 @@ export interface OpenText {
   changed: boolean
   /** Undefined until there is a place for it, and after an eviction. */
   sequence: Sequence | undefined
-  /** Order of last use: the least recently used one is evicted first. */
-  used: number
-  /** Nobody holds it: once evicted it is gone. */
-  readonly transient: boolean
   /** Called after a step that ran rows of it. */
   readonly onProgress?: () => void
 }
 
-export function openText(
-  salt: string,
-  options: Partial<Pick<OpenText, 'wanted' | 'transient' | 'onProgress'>> = {},
-): OpenText {
-  return {
-    salt,
-    wanted: () => [],
-    tokens: [],
-    changed: false,
-    sequence: undefined,
-    used: 0,
-    transient: false,
-    ...options,
-  }
+export function openText(salt: string, options: Pick<OpenText, 'wanted' | 'onProgress'>): OpenText {
+  return { salt, tokens: [], changed: false, sequence: undefined, ...options }
 }
 
 /** Rows that have left the last stage. */

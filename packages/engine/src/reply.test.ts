@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { RevisableText } from '../../client/src/revisable-text.ts'
+import { replay } from '../test/replay.ts'
 import { type Guess, Reply, type ReplyOptions } from './reply.ts'
 import type { DeltaEvent, DoneEvent, FinishReason, GenerateEvent, ProvisionalEvent } from './request.ts'
 
@@ -152,7 +153,48 @@ test('whatever is guessed, the reader ends with the committed text, and never se
         assert.ok(counted <= committed.length)
       },
     ),
-    { numRuns: 3000 },
+    { numRuns: 3000, ...replay },
+  )
+})
+
+test('revisions rise by one, their base never falls, and what is committed is never withdrawn', () => {
+  const acts = fc.array(
+    fc.oneof(
+      fc.record({ act: fc.constant('commit' as const), tokens: fc.array(anyToken, { minLength: 1, maxLength: 3 }) }),
+      fc.record({ act: fc.constant('say' as const) }),
+      fc.record({ act: fc.constant('show' as const), tail: fc.array(guess(anyToken), { maxLength: 4 }) }),
+    ),
+    { maxLength: 30 },
+  )
+  fc.assert(
+    fc.property(acts, stops, fc.constantFrom(0, 0.5), (acts, stop, minStability) => {
+      const conversation = new Conversation({ stop, minStability })
+      const { reply, reader } = conversation
+      let committed = ''
+      let stopped = false
+      for (const one of acts) {
+        if (one.act === 'say') reply.say()
+        else if (one.act === 'show') {
+          // Guesses follow what was said.
+          reply.say()
+          reply.show(one.tail, 'skim')
+        } else for (const token of one.tokens) stopped ||= reply.commit(token) === 'stop'
+        assert.ok(reader.committed.startsWith(committed), `'${committed}' was withdrawn for '${reader.committed}'`)
+        committed = reader.committed
+        if (stopped) break
+      }
+      conversation.finish(stopped ? 'stop' : 'length')
+      assert.ok(reader.committed.startsWith(committed))
+      let rev = 0
+      let base = 0
+      for (const event of conversation.of('provisional')) {
+        assert.equal(event.rev, ++rev)
+        assert.ok(event.base >= base)
+        base = event.base
+      }
+      assert.equal(conversation.events.at(-1)!.type, 'done')
+    }),
+    { numRuns: 3000, ...replay },
   )
 })
 
@@ -207,7 +249,7 @@ test('the timings are what the reader saw with a clock in hand', () => {
       const takenBack = views.filter(({ text }, i) => i > 0 && !text.startsWith(views[i - 1]!.text)).length
       assert.equal(timings.retractedN, takenBack)
     }),
-    { numRuns: 3000 },
+    { numRuns: 3000, ...replay },
   )
 })
 

@@ -38,6 +38,8 @@ export class Reply {
     acceptedN: 0,
     rejectedN: 0,
     retractedN: 0,
+    toleratedN: 0,
+    earlyN: 0,
   }
   readonly #options: ReplyOptions
   readonly #detokenizer: Detokenizer
@@ -48,6 +50,7 @@ export class Reply {
   #length = 0
   #rev = 0
   #shown = ''
+  #shownTokens = 0
   #source: ProposerName = 'exit'
   /** The first token of the reply as it is shown now, before it is committed. */
   #first: { token: number; ms: number } | undefined
@@ -60,6 +63,11 @@ export class Reply {
     this.#stops = new StopScanner(options.stop)
     this.#now = options.now ?? (() => performance.now())
     this.#start = this.#now()
+  }
+
+  /** Number of tokens after the committed ones that are shown. */
+  get shownTokens(): number {
+    return this.#shown === '' ? 0 : this.#shownTokens
   }
 
   /** Milliseconds since the request was accepted. */
@@ -93,6 +101,7 @@ export class Reply {
       this.#firstTokenMs = ms
     }
     this.timings.predictedN++
+    this.#shownTokens = Math.max(0, this.#shownTokens - 1)
     this.timings.predictedMs = ms - this.#firstTokenMs
     this.#pendingTokens++
     if (this.#options.isEnd(token)) return 'stop'
@@ -134,6 +143,7 @@ export class Reply {
       visible.push(guess.token)
     }
     const text = visible.length === 0 ? '' : this.#stops.clip(this.#detokenizer.peek(visible))
+    this.#shownTokens = visible.length
     if (text === this.#shown) return
     const taken = !text.startsWith(this.#shown)
     this.timings.provisionalMs ??= this.elapsed()

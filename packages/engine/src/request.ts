@@ -1,3 +1,7 @@
+import type { TierName } from './flow/tier.ts'
+import type { GrammarHook } from './propose/grammar.ts'
+import type { PredictedContent } from './propose/prediction.ts'
+
 /** One message of a conversation, handed to the model's own chat template as it is. */
 export interface ChatMessage {
   role: string
@@ -8,11 +12,26 @@ export interface ChatMessage {
 /**
  * What may be shown. `committed`: only text the full model decided. `provisional`: additionally a revisable tail.
  * Committed text is the same under both.
+ *
+ * Two more are lossy, bounded, and only for those who ask. `tolerant`: as `provisional`, but a shown token stays when the
+ * full model gives it at least `alpha` times the probability of its best one ("typical acceptance", Cai et al. 2024,
+ * Medusa, section 3.3.3). `confident`: an exit that is sure enough (`minStability`) is final; the upper layers compute
+ * its rows later, together with those that follow.
  */
-export type Policy = 'committed' | 'provisional'
+export type Policy = 'committed' | 'provisional' | 'tolerant' | 'confident'
 
 /** Who may append guesses to the tail. */
-export type ProposerName = 'skim' | 'exit' | 'lookup'
+export type ProposerName =
+  | 'skim'
+  | 'exit'
+  | 'lookup'
+  | 'opening'
+  | 'prediction'
+  | 'grammar'
+  | 'draft'
+  | 'heads'
+  | 'experts'
+  | 'mtp'
 
 /**
  * How a token is chosen from logits. The rule is a pure function of (logits, seed, position), so speculation never
@@ -42,12 +61,28 @@ export interface GenerateRequest extends Partial<Sampling> {
   /** The reply ends before the first of these; they are not part of the text. */
   stop?: readonly string[]
   policy?: Policy
-  /** Calibrated probability of survival below which a guess is not shown. Default 0.9; 0 shows every guess. */
+  /** How soon the first word is wanted, and how much others may be kept waiting for it. Default `chat`. */
+  tier?: TierName
+  /**
+   * Calibrated probability of survival below which a guess is not shown, or under `confident` is not final. Default 0.9;
+   * 0 shows every guess.
+   */
   minStability?: number
+  /** Policy `tolerant`: share of the best token's probability that keeps a shown token. Default 0.5. */
+  alpha?: number
+  /** What the reply is expected to be: an editor knows most of an edited file before. Where it is right it is fast. */
+  prediction?: PredictedContent | string
+  /** What the reply must look like. */
+  grammar?: GrammarHook
   /** Proposers that may run. Default: all that this model has. An empty list switches speculation off. */
   proposers?: readonly ProposerName[]
   /** Only requests with the same salt share computed rows: one tenant cannot time another's prompts. Default ''. */
   cacheSalt?: string
+  /**
+   * Use rows that others computed of the same beginning, and leave one's own to others. Default true. Without it the
+   * prompt is computed whole: the same request then always runs the same batches.
+   */
+  cachePrompt?: boolean
   signal?: AbortSignal
 }
 
@@ -111,6 +146,10 @@ export interface Timings {
   rejectedN: number
   /** Shown provisional tails that had to be taken back. */
   retractedN: number
+  /** Committed tokens that the full model would not have chosen (policy `tolerant`). */
+  toleratedN: number
+  /** Committed tokens that an exit said and the full model did not decide (policy `confident`). */
+  earlyN: number
 }
 
 export interface DoneEvent {
@@ -138,6 +177,8 @@ export interface ModelInfo {
   /** Most tokens of one sequence, prompt and reply together. */
   contextLength: number
   hasChatTemplate: boolean
+  /** One KV cache for all sequences, or one for each of them. */
+  cache: 'unified' | 'separate'
   /** Layer ranges of the stages, e.g. [[0, 8], [8, 30]]; one range when the model is not cut. */
   stages: readonly (readonly [number, number])[]
   /** Why the model runs as one stage although a cut was wanted. */
@@ -156,13 +197,22 @@ export interface EngineOptions {
   cells?: number
   /** Most requests that run at once; further ones wait. Default 8. */
   parallel?: number
-  /** Compute threads. Default: the machine's cores. */
-  threads?: number
+  /**
+   * Compute threads. Default: the machine's cores. A list gives every stage a device of its own, with so many threads:
+   * then the stages run at the same time, as on several processors.
+   */
+  threads?: number | readonly number[]
   /**
    * Layers before which the model is cut into stages, e.g. [8]. `'auto'` cuts only where a fitted exit exists and pays;
    * `'none'` never. Default `'auto'`.
    */
   cut?: 'auto' | 'none' | readonly number[]
+  /** A smaller GGUF model with the same vocabulary, which drafts for this one (proposer `draft`). */
+  draft?: string
+  /** A mixture of experts drafts for itself with this many active experts (proposer `experts`). */
+  experts?: number
+  /** A file of trained heads on the exit's state, which guess the tokens after the exit's (proposer `heads`). */
+  heads?: string
   /** Where stage files and calibrations live. Default: the per-user cache directory. */
   cacheDir?: string
   log?: Log

@@ -1,11 +1,27 @@
 import { IncipitError } from './errors.ts'
+import { defaultTier, type Tier, type TierName, tiers } from './flow/tier.ts'
 import type { GenerateRequest, Policy, ProposerName, Sampling } from './request.ts'
+
+const proposerNames: readonly ProposerName[] = [
+  'skim',
+  'exit',
+  'lookup',
+  'opening',
+  'prediction',
+  'grammar',
+  'draft',
+  'heads',
+  'experts',
+  'mtp',
+]
 
 export interface CheckedRequest {
   sampling: Sampling
   maxTokens: number
   stop: readonly string[]
   policy: Policy
+  tier: Tier
+  alpha: number
   minStability: number
   proposers: readonly ProposerName[] | undefined
 }
@@ -31,13 +47,15 @@ export function normalise(request: GenerateRequest): CheckedRequest {
     },
     maxTokens: number(request, 'maxTokens', Number.MAX_SAFE_INTEGER, 1, Number.MAX_SAFE_INTEGER, true),
     stop: request.stop ?? [],
-    policy: oneOf(request.policy ?? 'committed', ['committed', 'provisional'], 'policy'),
+    policy: oneOf(request.policy ?? 'committed', ['committed', 'provisional', 'tolerant', 'confident'], 'policy'),
+    tier: tiers[oneOf(request.tier ?? defaultTier.name, Object.keys(tiers) as TierName[], 'tier')],
+    alpha: number(request, 'alpha', 0.5, 0, 1),
     minStability: number(request, 'minStability', 0.9, 0, 1),
-    proposers: request.proposers?.map((name) => oneOf(name, ['skim', 'exit', 'lookup'], 'proposers')),
+    proposers: request.proposers?.map((name) => oneOf(name, proposerNames, 'proposers')),
   }
 }
 
-type NumberParameter = 'temperature' | 'topP' | 'topK' | 'minP' | 'seed' | 'maxTokens' | 'minStability'
+type NumberParameter = 'temperature' | 'topP' | 'topK' | 'minP' | 'seed' | 'maxTokens' | 'minStability' | 'alpha'
 
 function number(
   request: GenerateRequest,

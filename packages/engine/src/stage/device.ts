@@ -5,12 +5,11 @@ import { Governor } from './governor.ts'
 import type { Stage } from './stage.ts'
 
 /**
- * A processor with the stages that live on it. One decode at a time: all stages share its compute threads, and two
- * decodes at once would only take turns.
+ * A processor: compute threads that one decode at a time uses. Stages that live on one device take turns; stages on two
+ * devices run at the same time.
  */
 export class Device implements Disposable {
   readonly threadpool: Threadpool
-  readonly stages: Stage[] = []
   readonly governor: Governor
   #running: Stage | undefined
 
@@ -19,18 +18,19 @@ export class Device implements Disposable {
     this.governor = new Governor(threads)
   }
 
-  get busy(): boolean {
-    return this.#running !== undefined
-  }
-
   /**
    * Runs a step and says how long the native decode took, in milliseconds. `aborted` also when other programs keep the
    * cores so busy that it is better run again on one thread, as the next run will.
+   * @param stage the stage of the step, and the one before, whose states enter
    * @param threads compute threads; by default as many as do good now
    */
-  async run(step: Step, threads?: number): Promise<{ result: DecodeResult; ms: number }> {
+  async run(
+    step: Step,
+    stage: Stage,
+    before: Stage | undefined,
+    threads?: number,
+  ): Promise<{ result: DecodeResult; ms: number }> {
     if (this.#running !== undefined) throw new Error('the device is busy')
-    const stage = this.stages[step.stage]!
     this.#running = stage
     const start = performance.now()
     const used = threads ?? this.governor.threads(start)
@@ -45,7 +45,7 @@ export class Device implements Disposable {
           }, patience)
     try {
       stage.context.setThreads(used)
-      const result = await stage.run(step, this.stages[step.stage - 1])
+      const result = await stage.run(step, before)
       const end = performance.now()
       if (result === 'done') this.governor.observe(step.stage, rows, end - start, used, end)
       return { result, ms: end - start }
@@ -61,8 +61,6 @@ export class Device implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const stage of this.stages) stage[Symbol.dispose]()
-    this.stages.length = 0
     this.threadpool[Symbol.dispose]()
   }
 }

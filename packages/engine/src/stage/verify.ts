@@ -56,25 +56,32 @@ async function lastLogits(
   owned: boolean,
 ): Promise<Float32Array> {
   using device = new Device(1)
-  for (const part of parts) {
-    device.stages.push(
-      new Stage(part.model, { ...part, cells: 256, slots: 1, batch: 256, outputs: 1, threadpool: device.threadpool }),
-    )
-  }
+  const stages = parts.map(
+    (part) => new Stage(part.model, device, { ...part, cells: 256, slots: 1, batch: 256, outputs: 1 }),
+  )
+  const costs = { rows: (_stage: number, rows: number) => rows, within: () => 256 }
   const core = new Core({
-    stages: parts.length,
+    devices: parts.map(() => 0),
     slots: 1,
-    caches: { remove: () => {}, share: () => {} },
-    limits: { batch: 256, mixedPrompt: 256 },
+    cells: 256,
+    unified: true,
+    caches: { remove: () => {}, share: () => {}, save: () => ({ bytes: 0 }), restore: () => {} },
+    limits: { batch: 256, stepMs: 256 },
+    costs,
   })
   core.add(tokens)
   for (let step = core.next(); step !== undefined; step = core.next()) {
-    await device.run(step)
-    core.ran(step)
+    const stage = stages[step.stage]!
+    await device.run(step, stage, stages[step.stage - 1])
+    stage.settle(step, stages[step.stage - 1])
+    core.ran(step, 0)
   }
-  const { context, model } = device.stages.at(-1)!
+  const { context, model } = stages.at(-1)!
   const logits = context.logits(tokens.length - 1, new Float32Array(model.vocab.size))
   // The uncut model belongs to the caller: only its context goes.
-  if (!owned) for (const stage of device.stages.splice(0)) stage.context[Symbol.dispose]()
+  for (const stage of stages) {
+    if (owned) stage[Symbol.dispose]()
+    else stage.context[Symbol.dispose]()
+  }
   return logits
 }

@@ -43,10 +43,10 @@ export class Plain implements Disposable {
     return this.#last
   }
 
-  /** Forgets everything. */
-  reset(): void {
-    this.context.sequenceRemove(0, 0)
-    this.#rows = 0
+  /** Forgets the rows from `from` on (default: everything). */
+  reset(from = 0): void {
+    this.context.sequenceRemove(0, from)
+    this.#rows = from
   }
 
   /**

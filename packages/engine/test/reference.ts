@@ -1,0 +1,222 @@
+import assert from 'node:assert/strict'
+import { choose } from '../src/flow/sample.ts'
+import type { FinishReason, GenerateEvent, GenerateRequest, Sampling } from '../src/index.ts'
+import { Model } from '../src/llama/model.ts'
+import { type GrammarHook, maskLogits } from '../src/propose/grammar.ts'
+import { Detokenizer } from '../src/text/detokenize.ts'
+import { promptTokens } from '../src/text/prompt.ts'
+import { templateOf } from '../src/text/template-of.ts'
+import { Plain } from '../src/tune/plain.ts'
+
+export const greedy: Sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 }
+
+/** What is decoded: the same for the reference and for the engine under test. */
+export interface Question {
+  readonly prompt: readonly number[]
+  readonly sampling: Sampling
+  /** Most tokens of the reply. */
+  readonly maxTokens: number
+  readonly grammar?: GrammarHook
+}
+
+/** What a reader of a reply sees of it. */
+export interface Answer {
+  readonly text: string
+  /** Number of tokens, with the one that ends a reply. */
+  readonly tokens: number
+  readonly finishReason: FinishReason
+}
+
+/** A token of a reply that plain decoding would not have chosen after the same text. */
+export interface Tie {
+  /** Index in the reply. */
+  readonly at: number
+  /** Its logit need only have been higher by this much. */
+  readonly gap: number
+}
+
+/** Reads a reply to its end. */
+export async function answerOf(
+  events: AsyncIterable<GenerateEvent>,
+  each: (event: GenerateEvent) => void = () => {},
+): Promise<Answer> {
+  let text = ''
+  for await (const event of events) {
+    each(event)
+    if (event.type === 'delta') text += event.text
+    if (event.type === 'done') {
+      return { text, tokens: event.usage.completionTokens, finishReason: event.finishReason }
+    }
+  }
+  return assert.fail('the reply ended without `done`')
+}
+
+/**
+ * What the engine's committed text is compared with: plain decoding by one llama.cpp context, the prompt in one batch and
+ * then one row at a time, without stages, other requests or speculation.
+ *
+ * Batches of other sizes run other kernels, and margins between tokens change by some noise, so a reply may have another
+ * token where two are nearly equal. Such a tie is no excuse for what comes after it: the reference goes on behind it.
+ */
+export class Reference implements Disposable {
+  readonly #model: Model
+  readonly #plain: Plain
+  /** Tokens in the cache. The prompt is always one batch. */
+  #held: readonly number[] = []
+
+  private constructor(model: Model, plain: Plain) {
+    this.#model = model
+    this.#plain = plain
+  }
+
+  /** @param cells longest prompt and reply, in tokens */
+  static async load(path: string, options: { cells: number; threads: number }): Promise<Reference> {
+    const model = await Model.load(path)
+    return new Reference(model, new Plain(model, options))
+  }
+
+  /** A request's prompt as tokens. */
+  tokens({ prompt, messages }: Pick<GenerateRequest, 'prompt' | 'messages'>): readonly number[] {
+    const { vocab } = this.#model
+    if (messages) return promptTokens(templateOf(this.#model)!, vocab, messages)
+    return typeof prompt === 'string' ? vocab.tokenize(prompt, { addBos: vocab.addsBos }) : prompt!
+  }
+
+  pieceOf(token: number): string {
+    return new TextDecoder().decode(this.#model.vocab.pieceOf(token))
+  }
+
+  async decode(question: Question): Promise<Answer> {
+    const tokens: number[] = []
+    const { vocab } = this.#model
+    while (tokens.length < question.maxTokens && !(tokens.length > 0 && vocab.isEndOfGeneration(tokens.at(-1)!))) {
+      tokens.push(this.#choice(question, tokens, await this.#logits(question, tokens)))
+    }
+    const stopped = vocab.isEndOfGeneration(tokens.at(-1)!)
+    const spoken = this.#spoken(stopped ? tokens.slice(0, -1) : tokens)
+    return {
+      text: spoken.text + spoken.rest.flush(),
+      tokens: tokens.length,
+      finishReason: stopped ? 'stop' : 'length',
+    }
+  }
+
+  /**
+   * The tokens of an answer that are not the ones plain decoding chooses after the same text.
+   * @param epsilon of such a token, the logit must have been too low by less than this
+   * @throws AssertionError when the answer cannot be explained so
+   */
+  async ties(question: Question, answer: Answer, epsilon: number): Promise<Tie[]> {
+    if (answer.finishReason === 'length') assert.equal(answer.tokens, question.maxTokens)
+    else assert.equal(answer.finishReason, 'stop')
+    const best = { at: -1, chosen: 0 }
+    const found = await this.#explain(question, answer, epsilon, [], best)
+    if (found !== undefined) return found
+    const wanted = await this.decode(question)
+    const piece = this.pieceOf(best.chosen)
+    return assert.fail(
+      `the reply (${answer.tokens} tokens, ${answer.finishReason}) is ${JSON.stringify(answer.text)}\n` +
+        `plain decoding gives (${wanted.tokens} tokens, ${wanted.finishReason}) ${JSON.stringify(wanted.text)}\n` +
+        `no tie under ${epsilon} explains token ${best.at}, where plain decoding goes on with ${JSON.stringify(piece)}`,
+    )
+  }
+
+  /** Depth first over the tokens that the text can consist of: another token may begin with the very text of the right one. */
+  async #explain(
+    question: Question,
+    answer: Answer,
+    epsilon: number,
+    tokens: readonly number[],
+    deepest: { at: number; chosen: number },
+  ): Promise<Tie[] | undefined> {
+    if (tokens.length === answer.tokens) return []
+    const logits = (await this.#logits(question, tokens)).slice()
+    const chosen = this.#choice(question, tokens, logits)
+    if (tokens.length > deepest.at) Object.assign(deepest, { at: tokens.length, chosen })
+    const fits = this.#fitting(answer, tokens)
+    if (fits(chosen)) {
+      const rest = await this.#explain(question, answer, epsilon, [...tokens, chosen], deepest)
+      if (rest) return rest
+    }
+    for (let token = 0; token < logits.length; token++) {
+      if (token === chosen || !fits(token)) continue
+      const gap = this.#gap(question, tokens, logits, token, epsilon)
+      if (gap === undefined) continue
+      const rest = await this.#explain(question, answer, epsilon, [...tokens, token], deepest)
+      if (rest) return [{ at: tokens.length, gap }, ...rest]
+    }
+    return undefined
+  }
+
+  /** Logits after the prompt and these tokens. Valid until the next call. */
+  async #logits({ prompt }: Question, tokens: readonly number[]): Promise<Float32Array> {
+    const wanted = [...prompt, ...tokens]
+    const held = this.#held
+    const goesOn = held.length >= prompt.length && held.length <= wanted.length && held.every((t, i) => t === wanted[i])
+    if (!goesOn) {
+      this.#plain.reset()
+      await this.#plain.run(prompt)
+    }
+    for (const token of wanted.slice(goesOn ? held.length : prompt.length)) await this.#plain.run([token])
+    this.#held = wanted
+    return this.#plain.logits()
+  }
+
+  /** The token that these logits choose after prompt and `tokens`. Masks the logits. */
+  #choice({ prompt, sampling, grammar }: Question, tokens: readonly number[], logits: Float32Array): number {
+    if (grammar) maskLogits(logits, grammar.allowed(tokens))
+    return choose(logits, sampling, prompt.length + tokens.length)
+  }
+
+  /** By how much a token's logit was too low to be chosen, if that is less than epsilon. */
+  #gap(
+    { prompt, sampling }: Question,
+    tokens: readonly number[],
+    logits: Float32Array,
+    token: number,
+    epsilon: number,
+  ): number | undefined {
+    const logit = logits[token]!
+    const wins = (gap: number): boolean => {
+      logits[token] = logit + gap
+      const won = choose(logits, sampling, prompt.length + tokens.length) === token
+      logits[token] = logit
+      return won
+    }
+    if (!wins(epsilon)) return undefined
+    let [low, high] = [0, epsilon]
+    for (let i = 0; i < 10; i++) {
+      const middle = (low + high) / 2
+      if (wins(middle)) high = middle
+      else low = middle
+    }
+    return high
+  }
+
+  /** Which tokens may stand after `tokens` in an answer, by its text and its end. */
+  #fitting(answer: Answer, tokens: readonly number[]): (token: number) => boolean {
+    const { vocab } = this.#model
+    const { text, rest } = this.#spoken(tokens)
+    const last = tokens.length === answer.tokens - 1
+    const ends = last && answer.finishReason === 'stop'
+    return (token) => {
+      if (vocab.isEndOfGeneration(token) !== ends) return false
+      if (!last) return answer.text.startsWith(text + rest.peek([token]))
+      const whole = this.#spoken(ends ? tokens : [...tokens, token])
+      return answer.text === whole.text + whole.rest.flush()
+    }
+  }
+
+  /** Text of tokens, and what goes on after it. */
+  #spoken(tokens: readonly number[]): { text: string; rest: Detokenizer } {
+    const rest = new Detokenizer((token) => this.#model.vocab.pieceOf(token))
+    let text = ''
+    for (const token of tokens) text += rest.push(token)
+    return { text, rest }
+  }
+
+  [Symbol.dispose](): void {
+    this.#plain[Symbol.dispose]()
+    this.#model[Symbol.dispose]()
+  }
+}
