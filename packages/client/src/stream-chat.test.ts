@@ -102,6 +102,20 @@ test('other choices, other fields and null contents give no event', async (t) =>
   ])
 })
 
+test('a lossy reply says so, whichever chunk says it', async (t) => {
+  const marks: [string[], boolean][] = [
+    [[chunk({ lossy: true, choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] })], true],
+    [[finish('stop'), chunk({ lossy: true })], true],
+    [[finish('stop'), chunk({ lossy: false })], false],
+    [[finish('stop')], false],
+  ]
+  for (const [parts, lossy] of marks) {
+    const { url } = await streaming(t, content('a'), ...parts, DONE)
+    const done = { type: 'done', finishReason: 'stop', ...(lossy ? { lossy } : {}) }
+    assert.deepEqual(await all(url), [{ type: 'delta', text: 'a' }, done])
+  }
+})
+
 test('the request is the body with stream switched on, and the headers given', async (t) => {
   let seen: unknown
   const { url } = await serve(t, (request, response, body) => {

@@ -35,6 +35,8 @@ export interface ChatDone {
   usage?: ChatUsage
   /** The server's `timings` (milliseconds and counts, wire names such as `prompt_ms`), where it gave them. */
   timings?: Record<string, number | null>
+  /** Present where the text may differ from the model's own, because a lossy policy was asked for. */
+  lossy?: true
 }
 
 export type ChatEvent = ChatDelta | ChatProvisional | ChatDone
@@ -148,7 +150,7 @@ function firstChoice(chunk: unknown): unknown {
   return choices.find((choice: unknown) => (memberOf(choice, 'index') ?? 0) === 0)
 }
 
-/** Finish reason, usage and timings may come in different chunks; the last of each counts. */
+/** Finish reason, usage, timings and the lossy mark may come in different chunks; the last of each counts. */
 function note(chunk: unknown, done: ChatDone): void {
   const reason = memberOf(firstChoice(chunk), 'finish_reason')
   if (typeof reason === 'string') done.finishReason = reason
@@ -156,4 +158,5 @@ function note(chunk: unknown, done: ChatDone): void {
   if (typeof usage === 'object' && usage !== null) done.usage = usage as ChatUsage
   const timings = memberOf(chunk, 'timings')
   if (typeof timings === 'object' && timings !== null) done.timings = timings as Record<string, number | null>
+  if (memberOf(chunk, 'lossy') === true) done.lossy = true
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { cut, decimal, defined, integer } from './options.ts'
+import { cut, decimal, defined, integer, namedFile, threads } from './options.ts'
 
 describe('integer', () => {
   it('reads whole numbers in range', () => {
@@ -36,6 +36,33 @@ describe('cut', () => {
       assert.throws(() => cut(bad), /ascending layer numbers/)
     })
   }
+})
+
+describe('threads', () => {
+  it('reads one number, or one per stage', () => {
+    assert.equal(threads('2'), 2)
+    assert.deepEqual(threads('1,1'), [1, 1])
+    assert.deepEqual(threads('4,2,1'), [4, 2, 1])
+  })
+  for (const bad of ['', '0', '1,0', '1,', ',1', '-1', '1.5', 'all', '1 ,1']) {
+    it(`refuses ${JSON.stringify(bad)}`, () => assert.throws(() => threads(bad), /one per stage/))
+  }
+})
+
+describe('namedFile', () => {
+  it('collects names with their files', () => {
+    const first = namedFile('a=system.txt', undefined)
+    assert.deepEqual(namedFile('b=x=y.txt', first), [
+      { name: 'a', file: 'system.txt' },
+      { name: 'b', file: 'x=y.txt' },
+    ])
+  })
+  for (const bad of ['', 'a', 'a=', '=file', '=']) {
+    it(`refuses ${JSON.stringify(bad)}`, () => assert.throws(() => namedFile(bad, undefined), /NAME=FILE/))
+  }
+  it('refuses a name that is given twice', () => {
+    assert.throws(() => namedFile('a=2', [{ name: 'a', file: '1' }]), /given twice/)
+  })
 })
 
 describe('defined', () => {

@@ -1,4 +1,3 @@
-import type { EngineOptions, Log } from '@incipit/engine'
 import { InvalidArgumentError } from 'commander'
 
 /** A parser of whole numbers for commander. */
@@ -33,31 +32,31 @@ export function cut(value: string): 'auto' | 'none' | number[] {
   throw new InvalidArgumentError('auto, none, or ascending layer numbers such as 8 or 8,16 are needed.')
 }
 
+/** A number of threads, or a list such as `1,1`: one number per stage. */
+export function threads(value: string): number | number[] {
+  const counts = value.split(',').map((count) => (/^\d+$/.test(count) ? Number(count) : 0))
+  if (counts.every((count) => count >= 1)) return counts.length === 1 ? counts[0]! : counts
+  throw new InvalidArgumentError('a whole number of at least 1, or one per stage such as 1,1, is needed.')
+}
+
+/** `NAME=FILE`; the file's name may have further `=`. */
+export function namedFile(value: string, previous: NamedFile[] | undefined): NamedFile[] {
+  const [, name = '', file = ''] = /^([^=]+)=(.+)$/s.exec(value) ?? []
+  if (name === '') throw new InvalidArgumentError('NAME=FILE is needed.')
+  if (previous?.some((other) => other.name === name)) {
+    throw new InvalidArgumentError(`the name ${name} is given twice.`)
+  }
+  return [...(previous ?? []), { name, file }]
+}
+
+export interface NamedFile {
+  name: string
+  file: string
+}
+
 /** For an option that may be given several times. */
 export function collect(value: string, previous: string[] | undefined): string[] {
   return [...(previous ?? []), value]
-}
-
-/** What `--cut`, `--context`, `--parallel` and `--threads` say. */
-export interface EngineFlags {
-  cut?: 'auto' | 'none' | number[]
-  context?: number
-  parallel?: number
-  threads?: number
-}
-
-export function engineOptions({ cut, context, parallel, threads }: EngineFlags): EngineOptions {
-  const log: Log = (level, message) => {
-    // What fails inside llama.cpp comes back as an error of ours; its own lines (also on a wanted abort) are details.
-    if (debugging() || (level === 'error' && !message.startsWith('llama.cpp')))
-      process.stderr.write(`incipit: ${level}: ${message.trimEnd()}\n`)
-  }
-  return { ...defined({ cut, contextLength: context, parallel, threads }), log }
-}
-
-/** INCIPIT_DEBUG=1 shows stacks and the engine's log. */
-function debugging(): boolean {
-  return process.env.INCIPIT_DEBUG === '1'
 }
 
 /** The object without its undefined members: an absent option is not an option that is undefined. */

@@ -4,6 +4,7 @@ import { addInspect } from './commands/inspect.ts'
 import { addPull } from './commands/pull.ts'
 import { addRun } from './commands/run.ts'
 import { addServe } from './commands/serve.ts'
+import { addSimulate } from './commands/simulate.ts'
 import { addTune } from './commands/tune.ts'
 
 /** The version of this package, e.g. `0.1.0`. */
@@ -32,6 +33,7 @@ export function createProgram(): Command {
   addPull(program)
   addInspect(program)
   addTune(program)
+  addSimulate(program)
   return program
 }
 

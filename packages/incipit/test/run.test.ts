@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { incipit, missing, printed, smol, start, stories } from './helpers/command.ts'
+import { incipit, missing, prelude, printed, smol, start, stories } from './helpers/command.ts'
+import { temporary } from './helpers/temporary.ts'
 
 // Threads that wait for each other on a busy machine wait long, and tests keep this one busy.
 const chat = ['run', '--model', smol, '--threads', '1']
@@ -20,10 +23,16 @@ function committed(stdout: string): string {
     .join('')
 }
 
-function usageOf(stdout: string): { prompt_tokens: number; completion_tokens: number } {
+interface Usage {
+  prompt_tokens: number
+  completion_tokens: number
+  completion_tokens_details: { accepted_prediction_tokens: number }
+}
+
+function usageOf(stdout: string): Usage {
   const done = events(stdout).at(-1)
   assert.equal(done?.type, 'done')
-  return done.usage as { prompt_tokens: number; completion_tokens: number }
+  return done.usage as Usage
 }
 
 describe('incipit run', { skip: missing(stories, smol) }, () => {
@@ -115,6 +124,65 @@ describe('incipit run', { skip: missing(stories, smol) }, () => {
     const args = ['run', '--model', stories, '--raw', '-n', '25', 'Once upon a time']
     assert.equal((await incipit([...args, '--cut', '2'])).stdout, (await incipit(args)).stdout)
   })
+
+  it('follows a prediction where it is right, and for the tier batch does not', async (test) => {
+    // Its best token leads everywhere by a logit of 0.4 at least: no batch size decides between two.
+    const args = [...chat, '-n', '24', '--json', 'List the months of the year, one per line.']
+    const plain = committed((await incipit(args)).stdout)
+    const file = join(await temporary(test), 'expected.txt')
+    await writeFile(file, plain)
+    const accepted = async (...more: string[]) => {
+      const { stdout } = await incipit([...args, '--prediction', file, ...more])
+      assert.equal(committed(stdout), plain)
+      return usageOf(stdout).completion_tokens_details.accepted_prediction_tokens
+    }
+    assert((await accepted()) > 12)
+    assert.equal(await accepted('--tier', 'batch'), 0)
+  })
+
+  it('says before and after a lossy reply that it is lossy', async () => {
+    const args = ['run', '--model', prelude, '--raw', '-n', '24', 'function add(a, b) {\n']
+    const confident = ['--policy', 'confident', '--min-stability', '0']
+    const { stdout, stderr } = await incipit([...args, ...confident, '--json'])
+    const done = events(stdout).at(-1)!
+    assert.equal(done.lossy, true)
+    assert((done.timings as { early_n: number }).early_n > 0)
+    assert.match(stderr, /^incipit: policy confident is lossy: /)
+    assert.match(stderr, / \| LOSSY: 0 tolerated, [1-9]\d* early/)
+    const tolerant = await incipit([...args, '--policy', 'tolerant', '--alpha', '0', '--json'])
+    assert.match(tolerant.stderr, /^incipit: policy tolerant is lossy: /)
+    assert.equal(events(tolerant.stdout).at(-1)?.lossy, true)
+    const plain = await incipit([...args, '--json'])
+    assert.equal('lossy' in events(plain.stdout).at(-1)!, false)
+    assert.doesNotMatch(plain.stderr, /lossy/i)
+  })
+
+  it('says the same with a device for each stage, and with a model that drafts', async () => {
+    // The best token leads by a logit of 0.4 at least.
+    const code = ['run', '--model', prelude, '--raw', '-n', '16', 'const x = ']
+    assert.equal(
+      (await incipit([...code, '--threads', '1,1'])).stdout,
+      (await incipit([...code, '--threads', '1'])).stdout,
+    )
+    const text = ['run', '--model', stories, '--raw', '-n', '16', 'Once upon a time']
+    assert.equal((await incipit([...text, '--draft', stories])).stdout, (await incipit(text)).stdout)
+  })
+
+  const impossible: [string, string[], RegExp][] = [
+    ['confident without an exit', ['--policy', 'confident'], /confident needs an exit: .* \(invalid_request\)/],
+    ['a draft model of another family', ['--draft', smol], /another vocabulary.* \(draft_mismatch\)/],
+    ['a draft model that is not there', ['--draft', 'nobody'], /--draft nobody is neither .* \(model_not_found\)/],
+    ['experts of a dense model', ['--experts', '1'], /no experts to choose from.* \(invalid_request\)/],
+    ['heads without an exit', ['--heads', 'x'], /an exit.* \(invalid_request\)/],
+  ]
+  for (const [name, args, message] of impossible) {
+    it(`refuses ${name}`, async () => {
+      const { code, stdout, stderr } = await incipit([...tale, '--raw', '-n', '2', ...args])
+      assert.equal(code, 1)
+      assert.equal(stdout, '')
+      assert.match(stderr, message)
+    })
+  }
 
   const interrupted: [string, string[], RegExp][] = [
     ['in the middle of a reply', ['Tell me a long story.'], /[a-z]{3} [a-z]/],

@@ -2,12 +2,15 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { missing, printed, smol, start, stories } from './helpers/command.ts'
+import { missing, prelude, printed, smol, start, stories } from './helpers/command.ts'
+import { temporary } from './helpers/temporary.ts'
 
 /** Starts a server on a free port and waits until it serves. */
 async function serve(test: TestContext, ...args: string[]) {
@@ -55,7 +58,70 @@ describe('incipit serve', { skip: missing(stories, smol) }, () => {
     const { output } = await serve(test, '--cut', 'none')
     assert.match(output(), /model +stories260K \(.*context \d+ tokens\)/)
     assert.match(output(), /stages +1, layers 0-4 \(not cut: --cut none\)/)
-    assert.match(output(), /proposers +.*lookup.*exit off: /)
+    assert.match(output(), /proposers +.*lookup.*\n +exit off: .*\n +draft off: /)
+    assert.match(output(), /cache +(a KV cache for each sequence|one KV cache for all sequences)\n/)
+    assert.match(output(), /tiers +npc 50 ms, .*batch 60 s.*; chat unless a request says otherwise\n/)
+    assert.match(output(), /policies +committed unless .*; on request .*lossy tolerant\n/)
+    assert.doesNotMatch(output(), /LOSSY/)
+  })
+
+  it('says which model drafts', async (test) => {
+    const { output } = await serve(test, '--draft', stories, '--tier', 'code', '--threads', '1')
+    assert.match(output(), /proposers +.*draft.*\n/)
+    assert.doesNotMatch(output(), /draft off/)
+    assert.match(output(), /tiers .*; code unless a request says otherwise/)
+  })
+
+  it('is lossy by the wish of its owner, says so, and only where the model can be', async (test) => {
+    const { output, address } = await serve(test, '--model', prelude, '--policy', 'confident')
+    assert.match(output(), /policies +confident \(LOSSY: .*lossy tolerant, confident\n/)
+    const answer = await fetch(`${address}/v1/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ prompt: 'const x = ', max_tokens: 4 }),
+    })
+    assert.equal(((await answer.json()) as { lossy?: boolean }).lossy, true)
+    const refused = await start(['serve', '--model', stories, '--port', '0', '--policy', 'confident']).ended
+    assert.equal(refused.code, 1)
+    assert.match(refused.stderr, /^incipit: policy confident needs an exit: .* \(invalid_request\)\n$/)
+  })
+
+  it('keeps a system prompt computed, for those with the key, and finds it again after a restart', async (test) => {
+    const folder = await temporary(test)
+    const file = join(folder, 'system.txt')
+    const content = 'You are a sailor who answers in short sentences and never swears.'
+    await writeFile(file, `${content}\n`)
+    const body = {
+      messages: [
+        { role: 'system', content },
+        { role: 'user', content: 'Hello' },
+      ],
+      max_tokens: 1,
+    }
+    const args = ['--model', smol, '--context', '512', '--api-key', 'secret', '--prefix', `sailor=${file}`]
+    // Another name of the same beginning would be found, too: a cache of its own.
+    const own = { INCIPIT_CACHE: folder }
+    for (const where of ['computed', 'from disk']) {
+      const command = start(['serve', '--port', '0', '--threads', '1', ...args], own)
+      test.after(() => command.child.kill('SIGKILL'))
+      const [, address = '', tokens = ''] = await printed(
+        command,
+        new RegExp(`serves on (http:\\S+)[\\s\\S]*prefixes +sailor: (\\d+) tokens, ${where}\\n[\\s\\S]*\\ncurl .*\\n`),
+      )
+      const answer = await fetch(`${address}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', authorization: 'Bearer secret' },
+        body: JSON.stringify(body),
+      })
+      const { usage } = (await answer.json()) as { usage: { prompt_tokens_details: { cached_tokens: number } } }
+      assert(Number(tokens) > 12)
+      assert(
+        usage.prompt_tokens_details.cached_tokens >= Number(tokens) - 1,
+        `${usage.prompt_tokens_details.cached_tokens}`,
+      )
+      command.child.kill('SIGTERM')
+      await command.ended
+    }
   })
 
   it('prints the stages of a cut model', async (test) => {

@@ -14,9 +14,20 @@ describe('the command line', () => {
     const { code, stdout, stderr } = await incipit(['--help'])
     assert.equal(code, 0)
     assert.equal(stderr, '')
-    for (const command of ['run', 'serve', 'pull', 'inspect', 'tune'])
+    for (const command of ['run', 'serve', 'pull', 'inspect', 'tune', 'simulate'])
       assert.match(stdout, new RegExp(`^  ${command} `, 'm'))
   })
+
+  for (const command of ['run', 'serve']) {
+    it(`${command} --help says which policies are lossy`, async () => {
+      const { stdout } = await incipit([command, '--help'])
+      const text = stdout.replace(/\s+/g, ' ')
+      assert.match(text, /tolerant \(LOSSY\)/)
+      assert.match(text, /confident \(LOSSY\)/)
+      for (const option of ['--tier', '--alpha', '--draft', '--experts', '--heads'])
+        assert.match(text, new RegExp(option))
+    })
+  }
 
   const wrong: [string, string[], RegExp][] = [
     ['no command', [], /Usage: incipit/],
@@ -24,7 +35,14 @@ describe('the command line', () => {
     ['an unknown option', ['run', '--fast', 'x'], /incipit: unknown option '--fast'/],
     ['a number that is none', ['run', '-n', 'many', 'x'], /whole number/],
     ['a probability above one', ['run', '--top-p', '2', 'x'], /from 0 to 1/],
-    ['an unknown policy', ['run', '--policy', 'bold', 'x'], /committed, provisional/],
+    ['an unknown policy', ['run', '--policy', 'bold', 'x'], /committed, provisional, tolerant, confident/],
+    ['an unknown tier', ['serve', '--tier', 'vip'], /npc, translation, code, analytics, chat, batch/],
+    ['alpha without its policy', ['run', '--alpha', '0.5', 'x'], /--alpha needs --policy tolerant/],
+    ['alpha without its policy, serving', ['serve', '--alpha', '0.5'], /--alpha needs --policy tolerant/],
+    ['threads that are none', ['run', '--threads', '1,x', 'x'], /one per stage/],
+    ['a prefix without a name', ['serve', '--prefix', 'file.txt'], /NAME=FILE/],
+    ['a prefix file that is not there', ['serve', '--prefix', 'a=/nowhere'], /prefix file cannot be read/],
+    ['a prediction file that is not there', ['run', '--prediction', '/nowhere', 'x'], /prediction file cannot be read/],
     ['a cut that does not ascend', ['run', '--cut', '9,8', 'x'], /ascending/],
     ['two prompts', ['run', 'one', 'two'], /too many arguments/],
     ['an empty prompt', ['run', ''], /the prompt is empty/],
@@ -72,7 +90,7 @@ describe('the command line', () => {
     assert.match(stdout, /tensor types +q4_1 \(210, /)
     assert.match(stdout, /chat template +yes/)
     assert.match(stdout, /cut +possible/)
-    assert.match(stdout, /proposers +skim, lookup; exit off/)
+    assert.match(stdout, /proposers +opening, skim, lookup, prediction; exit off/)
   })
 
   it('inspects a model without a chat template', { skip: missing(stories) }, async () => {

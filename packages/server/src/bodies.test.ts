@@ -149,10 +149,63 @@ for (const [name, parse, table] of [
   test(`${name}: null means not set, and fields without an effect on the text are ignored`, () => {
     const nothing = ['model', 'max_tokens', 'temperature', 'top_p', 'top_k', 'min_p', 'seed', 'n', 'stop', 'stream']
     const nulls = Object.fromEntries([...nothing, 'stream_options', 'speculate'].map((param) => [param, null]))
+    const own = ['tier', 'service_tier', 'prediction', 'policy', 'alpha', 'min_stability', 'cache_prompt', 'cache_salt']
+    for (const param of own) nulls[param] = null
     assert.doesNotThrow(() => parse(nulls))
-    const harmless = { user: 'u', metadata: { a: 'b' }, store: true, service_tier: 'flex', prediction: {}, zzz: [1] }
+    const harmless = { user: 'u', metadata: { a: 'b' }, store: true, prompt_cache_key: 'k', zzz: [1] }
     const parsed = parse(harmless)
     for (const param of Object.keys(harmless)) assert.ok(!(param in parsed), param)
+  })
+}
+
+for (const [name, parse] of [
+  ['chat', chat],
+  ['completion', completion],
+] as const) {
+  const bad = (over: object, param: string) => refused(() => parse(over), 'invalid_request', param)
+  const shown = { stream: true, stream_options: { include_provisional: true } }
+
+  test(`${name}: a prediction is a text, or parts of it`, () => {
+    const prediction = (content: unknown) => parse({ prediction: { type: 'content', content } }).prediction
+    assert.equal(prediction('let a = 1'), 'let a = 1')
+    const part = (text: string) => ({ type: 'text', text })
+    assert.equal(prediction([part('let a'), part(' = 1')]), 'let a = 1')
+    bad({ prediction: {} }, 'prediction.type')
+    bad({ prediction: 'let a' }, 'prediction')
+    bad({ prediction: { type: 'diff', content: 'x' } }, 'prediction.type')
+    bad({ prediction: { type: 'content' } }, 'prediction.content')
+    bad({ prediction: { type: 'content', content: [] } }, 'prediction.content')
+    bad({ prediction: { type: 'content', content: ['x'] } }, 'prediction.content[0]')
+    const image = { type: 'content', content: [part('x'), { type: 'image_url' }] }
+    refused(() => parse({ prediction: image }), 'unsupported', 'prediction.content[1].type')
+  })
+
+  test(`${name}: tiers and salts have their values`, () => {
+    for (const tier of ['npc', 'translation', 'code', 'analytics', 'chat', 'batch'])
+      assert.equal(parse({ tier }).tier, tier)
+    bad({ tier: 'vip' }, 'tier')
+    bad({ tier: 'toString' }, 'tier')
+    bad({ cache_salt: '' }, 'cache_salt')
+    bad({ cache_salt: 7 }, 'cache_salt')
+    bad({ cache_salt: 'x'.repeat(257) }, 'cache_salt')
+    bad({ cache_prompt: 'no' }, 'cache_prompt')
+  })
+
+  test(`${name}: a lossy policy is asked for by name and with what it needs`, () => {
+    assert.equal(parse({ policy: 'confident', min_stability: 0.95 }).min_stability, 0.95)
+    assert.equal(parse({ policy: 'tolerant', alpha: 0.3, ...shown }).alpha, 0.3)
+    bad({ policy: 'provisional', ...shown }, 'policy')
+    bad({ policy: 'lossy' }, 'policy')
+    // Nothing is kept that was not shown, and what is final is not shown before.
+    bad({ policy: 'tolerant' }, 'policy')
+    bad({ policy: 'tolerant', stream: true, stream_options: { include_usage: true } }, 'policy')
+    bad({ policy: 'confident', ...shown }, 'policy')
+    bad({ alpha: 0.5 }, 'alpha')
+    bad({ alpha: 0.5, policy: 'confident' }, 'alpha')
+    bad({ alpha: 1.5, policy: 'tolerant', ...shown }, 'alpha')
+    bad({ min_stability: 0.5 }, 'min_stability')
+    bad({ min_stability: 0.5, policy: 'tolerant', ...shown }, 'min_stability')
+    bad({ min_stability: -1, policy: 'confident' }, 'min_stability')
   })
 }
 

@@ -1,19 +1,8 @@
 import { z } from 'zod'
 import { list } from './list.ts'
-import { isEmpty, neutral, refineStreamOptions, sharedParameters } from './parameters.ts'
+import { isEmpty, neutral, refineShared, sharedParameters } from './parameters.ts'
+import { textOf, textPart } from './text-part.ts'
 import { unsupported } from './validate.ts'
-
-const textPart = z
-  .looseObject({ type: z.string() })
-  .refine((part) => part.type === 'text', {
-    path: ['type'],
-    error: 'only parts of the type "text" are supported',
-    ...unsupported,
-  })
-  .refine((part) => part.type !== 'text' || typeof part.text === 'string', {
-    path: ['text'],
-    error: 'a part of the type "text" needs a string here',
-  })
 
 const roles = ['system', 'developer', 'user', 'assistant'] as const
 const toolRoles = ['tool', 'function']
@@ -37,7 +26,7 @@ const message = z
   .transform(({ role, content, name }) => ({
     // Chat templates know `system`; `developer` is OpenAI's newer name for the same voice.
     role: role === 'developer' ? 'system' : role,
-    content: typeof content === 'string' ? content : content.map((part) => String(part.text)).join(''),
+    content: textOf(content),
     ...(name ? { name } : {}),
   }))
 
@@ -61,6 +50,6 @@ export const chatBody = z
     audio: neutral([]),
     web_search_options: neutral([]),
   })
-  .superRefine(refineStreamOptions)
+  .superRefine(refineShared)
 
 export type ChatBody = z.infer<typeof chatBody>

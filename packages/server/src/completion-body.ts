@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { list } from './list.ts'
-import { MAX_CHOICES, neutral, refineStreamOptions, sharedParameters } from './parameters.ts'
+import { MAX_CHOICES, neutral, refineShared, sharedParameters } from './parameters.ts'
 
 const tokens = list(z.int().min(0))
 
@@ -35,7 +35,7 @@ export const completionBody = z
     // Anything above 1 would be a search over log probabilities.
     best_of: neutral([1]),
   })
-  .superRefine(refineStreamOptions)
+  .superRefine(refineShared)
   .refine((body) => body.prompt.length * (body.n ?? 1) <= MAX_CHOICES, {
     path: ['prompt'],
     error: `prompts times n must be at most ${MAX_CHOICES}`,

@@ -29,10 +29,12 @@ export interface FormatOptions {
   model: string
   /** OpenAI sends `"usage": null` in every chunk but the last when usage was asked for. */
   includeUsage: boolean
+  /** Say where the reply ends that its text may differ from the full model's: somebody asked for such a policy. */
+  lossy: boolean
 }
 
 /** The shapes of `/v1/chat/completions`: `chat.completion` and `chat.completion.chunk`. */
-export function chatFormat({ model, includeUsage }: FormatOptions): Format {
+export function chatFormat({ model, includeUsage, lossy }: FormatOptions): Format {
   const head = { id: newId('chatcmpl'), created: now(), model }
   const chunk = { ...head, object: 'chat.completion.chunk' }
   const ordinary = (index: number, delta: object, reason: WireFinishReason | null) => ({
@@ -44,8 +46,8 @@ export function chatFormat({ model, includeUsage }: FormatOptions): Format {
     opening: (index) => ordinary(index, { role: 'assistant', content: '', refusal: null }, null),
     delta: (index, text) => ordinary(index, { content: text }, null),
     provisional: (event) => provisionalChunk(chunk, event, includeUsage),
-    finish: (index, reason) => ordinary(index, {}, reason),
-    usage: (usage, timings) => ({ ...chunk, choices: [], usage, timings }),
+    finish: (index, reason) => ({ ...ordinary(index, {}, reason), ...mark(lossy) }),
+    usage: (usage, timings) => ({ ...chunk, choices: [], usage, timings, ...mark(lossy) }),
     body: (choices, usage, timings) => ({
       ...head,
       object: 'chat.completion',
@@ -57,12 +59,13 @@ export function chatFormat({ model, includeUsage }: FormatOptions): Format {
       })),
       usage,
       timings,
+      ...mark(lossy),
     }),
   }
 }
 
 /** The shapes of `/v1/completions`: `text_completion`, for chunks as for the whole. */
-export function completionFormat({ model, includeUsage }: FormatOptions): Format {
+export function completionFormat({ model, includeUsage, lossy }: FormatOptions): Format {
   const head = { id: newId('cmpl'), object: 'text_completion', created: now(), model }
   const ordinary = (index: number, text: string, reason: WireFinishReason | null) => ({
     ...head,
@@ -73,8 +76,8 @@ export function completionFormat({ model, includeUsage }: FormatOptions): Format
     opening: () => undefined,
     delta: (index, text) => ordinary(index, text, null),
     provisional: (event) => provisionalChunk(head, event, includeUsage),
-    finish: (index, reason) => ordinary(index, '', reason),
-    usage: (usage, timings) => ({ ...head, choices: [], usage, timings }),
+    finish: (index, reason) => ({ ...ordinary(index, '', reason), ...mark(lossy) }),
+    usage: (usage, timings) => ({ ...head, choices: [], usage, timings, ...mark(lossy) }),
     body: (choices, usage, timings) => ({
       ...head,
       choices: choices.map(({ text, finishReason }, index) => ({
@@ -85,8 +88,14 @@ export function completionFormat({ model, includeUsage }: FormatOptions): Format
       })),
       usage,
       timings,
+      ...mark(lossy),
     }),
   }
+}
+
+/** Absent from every answer that is exactly the full model's. */
+function mark(lossy: boolean): { lossy?: true } {
+  return lossy ? { lossy } : {}
 }
 
 function provisionalChunk(head: object, provisional: WireProvisional, includeUsage: boolean): object {

@@ -4,6 +4,7 @@
  * @module
  */
 export { type ServerErrorCode, serverErrorCodes } from './errors.ts'
+export { cacheSaltOf } from './namespace.ts'
 export type { RealtimeOptions } from './realtime/connection.ts'
 export type { ServedEngine, ServedInput } from './run.ts'
 export { createServer, type ServerOptions } from './server.ts'

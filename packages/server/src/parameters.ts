@@ -1,5 +1,8 @@
+import { type TierName, tiers } from '@incipit/engine'
 import { z } from 'zod'
 import { list } from './list.ts'
+import { alpha, minStability, policy, policyProblem } from './policy.ts'
+import { textOf, textPart } from './text-part.ts'
 import { unsupported } from './validate.ts'
 
 /** Most choices per prompt (`n`). */
@@ -10,6 +13,11 @@ export const MAX_CHOICES = 64
 
 /** Most stop strings. OpenAI allows 4, which some agents exceed. */
 const MAX_STOPS = 16
+
+/** Longest `cache_salt`, in UTF-16 units: every kept row is filed under it. */
+const MAX_SALT = 256
+
+const tierNames = Object.keys(tiers) as TierName[]
 
 const stop = z.string().min(1, 'a stop string must not be empty')
 
@@ -34,10 +42,26 @@ export const sharedParameters = {
     .object({
       include_usage: z.boolean().nullish(),
       include_provisional: z.boolean().nullish(),
-      min_stability: z.number().min(0).max(1).nullish(),
+      min_stability: minStability.nullish(),
     })
     .nullish(),
   speculate: z.boolean().nullish(),
+  tier: z.enum(tierNames).nullish(),
+  service_tier: z.string().nullish(),
+  prediction: z
+    .object({
+      type: z.literal('content'),
+      content: z.union([z.string(), list(textPart)], 'must be a string or an array of text parts'),
+    })
+    .transform(({ content }) => textOf(content))
+    .nullish(),
+  policy: policy.nullish(),
+  alpha: alpha.nullish(),
+  min_stability: minStability.nullish(),
+  // llama-server's name.
+  cache_prompt: z.boolean().nullish(),
+  // vLLM's.
+  cache_salt: z.string().min(1).max(MAX_SALT).nullish(),
 
   // Everything below would change the reply and cannot be honoured yet. It is refused rather than ignored, so that
   // nobody takes an ordinary reply for a constrained one.
@@ -76,9 +100,21 @@ export function isEmpty(value: unknown): boolean {
   return typeof value === 'object' && value !== null && Object.keys(value).length === 0
 }
 
-/** `stream_options` without `stream` is a mistake that would otherwise go unnoticed; OpenAI refuses it too. */
-export function refineStreamOptions(body: SharedParameters, context: z.RefinementCtx): void {
-  if (body.stream_options && !body.stream) {
-    context.addIssue({ code: 'custom', path: ['stream_options'], message: 'needs "stream": true' })
+/** Parameters that need others, or exclude them: a mistake that would otherwise go unnoticed. */
+export function refineShared(body: SharedParameters, context: z.RefinementCtx): void {
+  const refuse = (param: keyof SharedParameters, message: string) =>
+    context.addIssue({ code: 'custom', path: [param], message })
+  // OpenAI refuses it too.
+  if (body.stream_options && !body.stream) refuse('stream_options', 'needs "stream": true')
+  const shows = body.stream_options?.include_provisional ?? false
+  const problem = policyProblem(body.policy, shows, '"stream_options": {"include_provisional": true}')
+  if (problem !== undefined) refuse('policy', problem)
+  if (isSet(body.alpha) && body.policy !== 'tolerant') refuse('alpha', 'needs "policy": "tolerant"')
+  if (isSet(body.min_stability) && body.policy !== 'confident') {
+    refuse('min_stability', 'needs "policy": "confident"; of provisional text it is an option in "stream_options"')
   }
+}
+
+function isSet(value: unknown): boolean {
+  return value !== undefined && value !== null
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { GenerateRequest } from '@incipit/engine'
+import type { GenerateRequest, Policy } from '@incipit/engine'
 import fc from 'fast-check'
 import { chatBody } from './chat-body.ts'
 import { completionBody } from './completion-body.ts'
@@ -39,6 +39,16 @@ test('single parameters', () => {
   assert.equal(request({ max_completion_tokens: 7, max_tokens: 9 }).maxTokens, 7)
   assert.deepEqual(request({ speculate: false }).proposers, [])
   assert.equal('proposers' in request({ speculate: true }), false)
+  assert.equal(request({ cache_prompt: false }).cachePrompt, false)
+  assert.equal(request({ cache_salt: 'ann' }).cacheSalt, 'ann')
+  const prediction = {
+    type: 'content',
+    content: [
+      { type: 'text', text: 'a' },
+      { type: 'text', text: 'b' },
+    ],
+  }
+  assert.equal(request({ prediction }).prediction, 'ab')
 })
 
 test('provisional text is asked for explicitly', () => {
@@ -47,6 +57,65 @@ test('provisional text is asked for explicitly', () => {
   assert.equal(request({ include_provisional: true }).policy, 'provisional')
   assert.equal('minStability' in request({ include_provisional: true }), false)
   assert.equal(request({ include_provisional: true, min_stability: 0 }).minStability, 0)
+})
+
+test('a lossy policy is an explicit wish', () => {
+  const shown = { stream: true, stream_options: { include_provisional: true, min_stability: 0.7 } }
+  const policy = (over: object) => {
+    const { choices, lossy } = planned(over)
+    const { policy, alpha, minStability } = choices[0]!
+    return { policy, alpha, minStability, lossy }
+  }
+  const nothing = { policy: undefined, alpha: undefined, minStability: undefined, lossy: false }
+  assert.deepEqual(policy({}), nothing)
+  assert.deepEqual(policy({ policy: 'committed' }), nothing)
+  assert.deepEqual(policy(shown), { ...nothing, policy: 'provisional', minStability: 0.7 })
+  const tolerant = { ...nothing, policy: 'tolerant', minStability: 0.7, lossy: true }
+  assert.deepEqual(policy({ ...shown, policy: 'tolerant' }), tolerant)
+  assert.deepEqual(policy({ ...shown, policy: 'tolerant', alpha: 0 }), { ...tolerant, alpha: 0 })
+  const confident = { ...nothing, policy: 'confident', lossy: true }
+  assert.deepEqual(policy({ policy: 'confident' }), confident)
+  assert.deepEqual(policy({ policy: 'confident', min_stability: 0 }), { ...confident, minStability: 0 })
+})
+
+test('the server’s policy is for requests that say nothing about it', () => {
+  const policy = (over: object, policy: Policy) => {
+    const plan = planChat(validate(chatBody, { messages, ...over }), { policy, alpha: 0.2 })
+    const { policy: planned = 'committed', alpha } = plan.choices[0]!
+    return [planned, alpha, plan.lossy]
+  }
+  const stream = { stream: true }
+  const shown = { stream: true, stream_options: { include_provisional: true } }
+  const hidden = { stream: true, stream_options: { include_provisional: false } }
+  for (const usual of ['provisional', 'tolerant', 'confident'] as const) {
+    assert.deepEqual(policy({ policy: 'committed', ...stream }, usual), ['committed', undefined, false])
+    assert.deepEqual(policy(hidden, usual), ['committed', undefined, false])
+    assert.deepEqual(policy(shown, usual), ['provisional', undefined, false])
+  }
+  assert.deepEqual(policy(stream, 'provisional'), ['provisional', undefined, false])
+  assert.deepEqual(policy({}, 'provisional'), ['committed', undefined, false])
+  assert.deepEqual(policy(stream, 'tolerant'), ['tolerant', 0.2, true])
+  assert.deepEqual(policy({ stream: true, stream_options: { include_usage: true } }, 'tolerant'), [
+    'tolerant',
+    0.2,
+    true,
+  ])
+  assert.deepEqual(policy({}, 'tolerant'), ['committed', undefined, false])
+  assert.deepEqual(policy({ policy: 'tolerant', alpha: 0.7, ...shown }, 'committed'), ['tolerant', 0.7, true])
+  for (const body of [stream, {}]) assert.deepEqual(policy(body, 'confident'), ['confident', undefined, true])
+})
+
+test('the tier is the one of the body, of OpenAI’s flex, or of the server', () => {
+  const tier = (over: object, defaults = {}) =>
+    planChat(validate(chatBody, { messages, ...over }), defaults).choices[0]!.tier
+  assert.equal(tier({}), undefined)
+  assert.equal(tier({}, { tier: 'npc' }), 'npc')
+  assert.equal(tier({ tier: 'code' }, { tier: 'npc' }), 'code')
+  assert.equal(tier({ service_tier: 'flex' }, { tier: 'npc' }), 'batch')
+  assert.equal(tier({ service_tier: 'flex', tier: 'code' }), 'code')
+  for (const service_tier of ['auto', 'default', 'priority', 'scale']) assert.equal(tier({ service_tier }), undefined)
+  const { choices } = planCompletion(validate(completionBody, { prompt: 'Hi' }), { vocabulary: 100 }, { tier: 'npc' })
+  assert.equal(choices[0]!.tier, 'npc')
 })
 
 test('choices go through the prompts in order and raise the seed', () => {

@@ -53,8 +53,10 @@ export async function prefill(
   }
 }
 
-type PromptRequest = Omit<Parameters<NonNullable<ServedEngine['prefill']>>[0], 'signal' | 'cacheSalt'>
+type PromptRequest = Omit<Parameters<NonNullable<ServedEngine['prefill']>>[0], 'signal'>
 
 function promptsOf(input: Prompt): PromptRequest[] {
-  return 'messages' in input ? [{ messages: input.messages }] : input.prompt.map((prompt) => ({ prompt }))
+  const shared = input.cache_salt ? { cacheSalt: input.cache_salt } : {}
+  if ('messages' in input) return [{ messages: input.messages, ...shared }]
+  return input.prompt.map((prompt) => ({ prompt, ...shared }))
 }

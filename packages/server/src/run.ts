@@ -17,19 +17,8 @@ export interface ServedEngine {
 /** What the server needs of an `InputSession`. */
 export type ServedInput = Pick<
   InputSession,
-  'text' | 'messages' | 'configure' | 'append' | 'replace' | 'revise' | 'clear' | 'commit' | 'respond' | 'close'
+  'text' | 'rev' | 'messages' | 'configure' | 'append' | 'replace' | 'revise' | 'clear' | 'commit' | 'respond' | 'close'
 >
-
-/** The same engine, whose rows are shared only between requests with this salt. */
-export function salted(engine: ServedEngine, cacheSalt: string): ServedEngine {
-  const { open, prefill } = engine
-  return {
-    info: engine.info,
-    generate: (request) => engine.generate({ ...request, cacheSalt }),
-    ...(open && { open: (options) => open.call(engine, { ...options, cacheSalt }) }),
-    ...(prefill && { prefill: (request) => prefill.call(engine, { ...request, cacheSalt }) }),
-  }
-}
 
 type Events = AsyncIterable<GenerateEvent>
 

@@ -1,7 +1,7 @@
-import { createHash, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Log } from '@incipit/engine'
+import type { Log, Policy, TierName } from '@incipit/engine'
 import { IncipitError } from '@incipit/engine'
 import Fastify, {
   type FastifyInstance,
@@ -17,12 +17,14 @@ import { completionBody } from './completion-body.ts'
 import { allowAnyOrigin } from './cors.ts'
 import { errorAnswer, ServerError } from './errors.ts'
 import { chatFormat, completionFormat } from './format.ts'
-import { planChat, planCompletion } from './plan.ts'
+import { cacheSaltOf, salted } from './namespace.ts'
+import { type PlanDefaults, planChat, planCompletion } from './plan.ts'
+import { requireExit } from './policy.ts'
 import { prefill } from './prefill.ts'
 import type { RealtimeOptions } from './realtime/connection.ts'
 import { authorizationOf, isWebSocketUpgrade, REALTIME_PATH } from './realtime/handshake.ts'
 import { mountRealtime } from './realtime/route.ts'
-import { type ServedEngine, salted } from './run.ts'
+import type { ServedEngine } from './run.ts'
 import { type StreamedBodies, streamedBodies } from './upload-route.ts'
 import { validate } from './validate.ts'
 
@@ -35,6 +37,15 @@ export interface ServerOptions {
   bodyLimit?: number
   /** Let pages of any origin call the API. Default false: then a browser keeps foreign pages out. */
   cors?: boolean
+  /** Tier of requests that name none. Default `chat`. */
+  tier?: TierName
+  /**
+   * Policy of requests that name none and do not say whether they want provisional text. Default `committed`;
+   * `provisional` and `tolerant` apply to streams. `tolerant` and `confident` are lossy.
+   */
+  policy?: Policy
+  /** Of the policy `tolerant`, where a request names none. Default 0.5. */
+  alpha?: number
   /** Bounds of `/v1/realtime` connections. */
   realtime?: RealtimeOptions
   log?: Log
@@ -50,13 +61,17 @@ const REQUEST_TIMEOUT = 120_000
  * An OpenAI-compatible HTTP server over an engine; see `docs/server.md` for endpoints and parameters. It does not
  * listen yet, and closing it cuts the connections but leaves the engine open.
  *
+ * @throws IncipitError `invalid_request` for a policy that is impossible on this model
+ *
  * @example
  * const server = createServer(await Engine.load('model.gguf'))
  * await server.listen({ host: '127.0.0.1', port: 8080 })
  */
 export function createServer(loaded: ServedEngine, options: ServerOptions = {}): FastifyInstance {
-  // Who has no key must not learn from an answer's speed what those with one have asked: the key is the namespace.
-  const engine = options.apiKey === undefined ? loaded : salted(loaded, hash(options.apiKey))
+  const engine = salted(loaded, cacheSaltOf(options.apiKey))
+  const { tier, policy, alpha } = options
+  if (policy) requireExit(policy, engine.info, 'policy')
+  const defaults: PlanDefaults = { tier, policy, alpha }
   const model = options.modelName ?? engine.info.name
   const bodyLimit = options.bodyLimit ?? DEFAULT_BODY_LIMIT
   const log: Log = options.log ?? (() => {})
@@ -121,27 +136,31 @@ export function createServer(loaded: ServedEngine, options: ServerOptions = {}):
 
   const bodies = streamedBodies(engine)
   const chat: RouteHandlerMethod = (request, reply) => {
-    const plan = planChat(validate(chatBody, request.body))
-    const format = chatFormat({ model, includeUsage: plan.includeUsage })
+    const plan = planChat(validate(chatBody, request.body), defaults)
+    const format = chatFormat({ model, ...plan })
     return complete(bodies.engineFor(request), plan, format, request, reply, (error) => report(request, error))
   }
   route(app, 'POST', '/v1/chat/completions', chat, bodies.hooks)
   route(app, 'POST', '/v1/completions', (request, reply) => {
-    const plan = planCompletion(validate(completionBody, request.body), engine.info)
-    const format = completionFormat({ model, includeUsage: plan.includeUsage })
+    const plan = planCompletion(validate(completionBody, request.body), engine.info, defaults)
+    const format = completionFormat({ model, ...plan })
     return complete(engine, plan, format, request, reply, (error) => report(request, error))
   })
 
   route(app, 'POST', '/v1/prefill', (request, reply) => prefill({ engine, model }, request, reply))
 
-  mountRealtime(app, { engine, model, cors: options.cors ?? false, textLimit: bodyLimit, report, ...options.realtime })
+  mountRealtime(app, {
+    engine,
+    model,
+    cors: options.cors ?? false,
+    defaults,
+    textLimit: bodyLimit,
+    report,
+    ...options.realtime,
+  })
   refuseOthers(app, 'GET', REALTIME_PATH)
 
   return app
-}
-
-function hash(text: string): string {
-  return createHash('sha256').update(text).digest('base64url')
 }
 
 const methods: HTTPMethods[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']

@@ -68,6 +68,22 @@ test('a second key of the same name replaces the first, as it does for JSON.pars
   assert.deepEqual(last(`${first}"c"}]}`), { messages: [{ role: 'user', content: 'c' }] })
 })
 
+test('what the body says of its cache is told once it is there', () => {
+  const cache = (text: string) =>
+    bytewise(text).map((one) => one && { salt: one.cacheSalt, cold: one.cold, texts: one.messages.length })
+  const message = '{"role":"user","content":"a"}'
+  assert.deepEqual(cache(`{"cache_salt":"x","messages":[${message}],"cache_prompt":false}`).slice(-1), [
+    { salt: 'x', cold: true, texts: 1 },
+  ])
+  const first = cache(`{"cache_salt":"xyz","messages":[${message}]}`)
+  assert.deepEqual(new Set(first.map((one) => one?.salt)), new Set([undefined, 'xyz']))
+  assert.ok(first.every((one) => one?.texts === 0 || one?.salt === 'xyz'))
+  const none = cache(
+    `{"cache_salt":null,"cache_prompt":true,"messages":[{"role":"user","cache_salt":"y","content":"a"}]}`,
+  )
+  assert.deepEqual(none.at(-1), { salt: undefined, cold: undefined, texts: 1 })
+})
+
 test('what cannot be JSON throws', () => {
   assert.throws(() => bytewise('{"messages":[}'))
   assert.throws(() => new ArrivingMessages().write(Uint8Array.of(0x7b, 0x22, 0xff, 0xff, 0xff, 0xff, 0x22)))

@@ -8,6 +8,10 @@ export interface Arrived {
   messages: readonly ChatMessage[]
   /** The one that is still arriving, as far as it has come. */
   open?: ChatMessage
+  /** The namespace of the request, once it has come. */
+  cacheSalt?: string
+  /** The request will not use what is computed ahead. */
+  cold?: true
 }
 
 /**
@@ -17,7 +21,14 @@ export interface Arrived {
 export class ArrivingMessages {
   readonly #parser = new JSONParser({
     // The array itself is not asked for: with its elements the parser keeps it.
-    paths: ['$.messages.*', '$.messages.*.role', '$.messages.*.content', '$.messages.*.content.*.text'],
+    paths: [
+      '$.cache_salt',
+      '$.cache_prompt',
+      '$.messages.*',
+      '$.messages.*.role',
+      '$.messages.*.content',
+      '$.messages.*.content.*.text',
+    ],
     emitPartialTokens: true,
     emitPartialValues: true,
   })
@@ -26,6 +37,7 @@ export class ArrivingMessages {
   #complete = 0
   /** The string that is arriving, if it is text of a message. */
   #partial: { depth: number; text: string } | undefined
+  readonly #cache: Pick<Arrived, 'cacheSalt' | 'cold'> = {}
 
   constructor() {
     this.#parser.onValue = (info) => this.#found(info)
@@ -42,7 +54,7 @@ export class ArrivingMessages {
     const messages = complete.length === 0 ? [] : checked(complete)
     if (messages === undefined) return undefined
     const open = this.#open()
-    return open === undefined ? { messages } : { messages, open }
+    return { messages, ...(open === undefined ? {} : { open }), ...this.#cache }
   }
 
   #open(): ChatMessage | undefined {
@@ -71,15 +83,23 @@ export class ArrivingMessages {
       this.#complete = 0
     }
     this.#partial = undefined
-    if (depth === ELEMENT_DEPTH) {
+    if (depth === BODY_DEPTH) {
+      if (!partial) this.#cached(key, value)
+    } else if (depth === ELEMENT_DEPTH) {
       if (!partial && typeof key === 'number') this.#complete = key + 1
     } else if (partial && typeof value === 'string' && key !== 'role') {
       this.#partial = { depth, text: value }
     }
   }
+
+  #cached(key: unknown, value: unknown): void {
+    if (key === 'cache_salt' && typeof value === 'string') this.#cache.cacheSalt = value
+    if (key === 'cache_prompt' && value === false) this.#cache.cold = true
+  }
 }
 
 // Entries of the parser's stack around a value: the document, the body, `messages`, a message, `content`, a part.
+const BODY_DEPTH = 1
 const ELEMENT_DEPTH = 2
 const CONTENT_DEPTH = 3
 

@@ -29,6 +29,8 @@ export class Upload {
   #received = 0
   #arriving: ArrivingMessages | undefined
   #input: ServedInput | undefined
+  /** Its namespace. */
+  #salt: string | undefined
   /** Complete messages at the last look. */
   #complete = 0
   #timer: NodeJS.Timeout | undefined
@@ -95,8 +97,8 @@ export class Upload {
   #look(): void {
     const begin = performance.now()
     const arrived = this.#arriving?.read()
-    if (arrived === undefined) {
-      // A message that the schema refuses: so will the request be.
+    if (arrived === undefined || arrived.cold || (this.#input && arrived.cacheSalt !== this.#salt)) {
+      // A message that the schema refuses: so will the request be. Or nothing that is done here is for this request.
       this.discard()
       return
     }
@@ -114,7 +116,10 @@ export class Upload {
     if (arrived.open === undefined && arrived.messages.length === this.#complete) return
     this.#complete = arrived.messages.length
     const { messages, text } = asInput(arrived)
-    this.#input ??= this.#open({ messages })
+    if (this.#input === undefined) {
+      this.#salt = arrived.cacheSalt
+      this.#input = this.#open({ messages, ...(this.#salt === undefined ? {} : { cacheSalt: this.#salt }) })
+    }
     if (differ(this.#input.messages, messages)) this.#input.configure({ messages })
     this.#input.revise(text)
   }

@@ -24,6 +24,9 @@ export interface WireTimings {
   drafted_n: number
   accepted_n: number
   retracted_n: number
+  /** Committed tokens that are not the full model's own choice: kept by `tolerant`, said early by `confident`. */
+  tolerated_n: number
+  early_n: number
 }
 
 /** The `provisional` member of a chunk: everything of choice `index` after the committed offset `base` reads `text`. */
@@ -102,6 +105,8 @@ export function timingsOf(accounts: readonly Account[]): WireTimings {
     drafted_n: sum(accounts, ({ timings }) => timings.draftedN),
     accepted_n: sum(accounts, ({ timings }) => timings.acceptedN),
     retracted_n: sum(accounts, ({ timings }) => timings.retractedN),
+    tolerated_n: sum(accounts, ({ timings }) => timings.toleratedN),
+    early_n: sum(accounts, ({ timings }) => timings.earlyN),
   }
 }
 

@@ -22,6 +22,8 @@ const timings = {
   drafted_n: 4,
   accepted_n: 3,
   retracted_n: 1,
+  tolerated_n: 0,
+  early_n: 0,
 }
 const usage = {
   prompt_tokens: 10,
@@ -145,6 +147,38 @@ test('provisional text is a chunk without choices', async (t) => {
     source: 'skim',
     reason: 'mismatch',
   })
+})
+
+test('an answer says that it is lossy where somebody asked for that, and nowhere else', async (t) => {
+  const account = done('stop', { timings: { ...done().timings, toleratedN: 2, earlyN: 3 } })
+  const server = await serve(t, fakeEngine(says(delta('x'), account)))
+  const shown = { stream: true, stream_options: { include_provisional: true, include_usage: true } }
+  const wishes: [object, boolean][] = [
+    [{ policy: 'confident' }, true],
+    [{ policy: 'confident', stream: true, stream_options: { include_usage: true } }, true],
+    [{ policy: 'confident', stream: true }, true],
+    [{ policy: 'tolerant', ...shown }, true],
+    [{ policy: 'committed' }, false],
+    [{ policy: null, ...shown }, false],
+    [{}, false],
+  ]
+  for (const [path, body] of [
+    ['/v1/chat/completions', chat],
+    ['/v1/completions', { prompt: 'Hi' }],
+  ] as const) {
+    for (const [wish, lossy] of wishes) {
+      const answer = await server.post(path, { ...body, ...wish })
+      assert.equal(answer.status, 200)
+      const all = 'stream' in wish ? await chunks(answer) : [(await answer.json()) as Chunk]
+      const marked = all.filter((chunk) => 'lossy' in chunk)
+      // Where the reply ends, and where its account is: a client may read either.
+      const ends = all.filter((chunk) => chunk.timings || chunk.choices[0]?.finish_reason)
+      assert.deepEqual(marked, lossy ? ends : [], JSON.stringify(wish))
+      assert.ok(marked.every((chunk) => chunk.lossy === true))
+      const timings = all.at(-1)!.timings
+      if (timings) assert.deepEqual([timings.tolerated_n, timings.early_n], [2, 3])
+    }
+  }
 })
 
 test('choices of one prompt count its tokens once, choices of two prompts twice', async (t) => {

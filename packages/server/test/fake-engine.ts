@@ -30,8 +30,20 @@ export function fakeEngine(script: Script): FakeEngine {
       vocabulary: 512,
       contextLength: 128,
       hasChatTemplate: true,
+      cache: 'unified',
       stages: [[0, 2]],
-      proposers: { skim: { available: false }, exit: { available: false }, lookup: { available: true } },
+      proposers: {
+        skim: { available: false },
+        exit: { available: false },
+        lookup: { available: true },
+        opening: { available: false },
+        prediction: { available: false },
+        grammar: { available: false },
+        draft: { available: false },
+        heads: { available: false },
+        experts: { available: false },
+        mtp: { available: false },
+      },
     },
     generate(request) {
       requests.push(request)
@@ -79,6 +91,8 @@ export function done(finishReason: FinishReason = 'stop', over: Partial<DoneEven
       acceptedN: 3,
       rejectedN: 1,
       retractedN: 1,
+      toleratedN: 0,
+      earlyN: 0,
     },
     ...over,
   }

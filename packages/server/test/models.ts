@@ -1,5 +1,7 @@
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
 import { after, before } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { Engine, type EngineOptions } from '@incipit/engine'
@@ -12,9 +14,12 @@ export const smol = 'SmolLM2-135M-Instruct.Q4_1.gguf'
 /** A model of 260 thousand parameters without a chat template: under a millisecond a token. */
 export const stories = 'stories260K.gguf'
 
+/** A code model of two million parameters that comes with the repository and carries an exit; no chat template. */
+export const prelude = fileURLToPath(new URL('../../../models/prelude/prelude-nano.Q8_0.gguf', import.meta.url))
+
 /** For the `skip` option of a test: false, or what is missing and how to provide it. */
 export function missing(model: string): string | false {
-  const path = join(store, model)
+  const path = resolve(store, model)
   return existsSync(path) ? false : `${path} is missing: set INCIPIT_MODELS to a folder that has it`
 }
 
@@ -24,12 +29,12 @@ export function missing(model: string): string | false {
  */
 export const longMessage = `${'The old man sat by the river and watched the boats go by. '.repeat(16)}What did the old man watch?`
 
-/** The greedy reply of eight tokens to {@link longMessage} that the engine gives when it is asked directly. */
+/** The greedy reply of eight tokens to {@link longMessage} that the engine gives when it is asked directly, from a cold start. */
 export function longReply(engine: Engine): Promise<string> {
   known ??= (async () => {
     let text = ''
     const messages = [{ role: 'user', content: longMessage }]
-    for await (const event of engine.generate({ messages, maxTokens: 8 }))
+    for await (const event of engine.generate({ messages, maxTokens: 8, cachePrompt: false }))
       if (event.type === 'delta') text += event.text
     return text
   })()
@@ -37,15 +42,18 @@ export function longReply(engine: Engine): Promise<string> {
 }
 let known: Promise<string> | undefined
 
-/** Loads a model before the tests of this fileand closes it after them. */
+/** Loads a model before the tests of this file and closes it after them. It knows nothing of earlier runs. */
 export function loaded(model: string, options: EngineOptions = {}): () => Engine {
   let engine: Engine | undefined
+  let cacheDir: string
   before(async () => {
+    cacheDir = await mkdtemp(join(tmpdir(), 'incipit-server-'))
     // One thread: several test files run at once, and threads that wait for each other on a busy machine wait long.
-    if (!missing(model)) engine = await Engine.load(join(store, model), { threads: 1, ...options })
+    if (!missing(model)) engine = await Engine.load(resolve(store, model), { threads: 1, cacheDir, ...options })
   })
   after(async () => {
     await engine?.close()
+    await rm(cacheDir, { recursive: true, force: true })
   })
   return () => {
     if (engine === undefined) throw new Error(`${model} is not loaded`)

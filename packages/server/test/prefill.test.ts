@@ -19,15 +19,15 @@ const cached = ({ usage }: Chunk) => (usage!.prompt_tokens_details as { cached_t
 test('a prompt that was prefilled is warm, and its answer is the same', { skip: missing(smol), timeout }, async (t) => {
   const server = await serve(t, chat())
   const document = 'The old man sat by the river and watched the boats go by. '.repeat(6)
-  const ask = async (content: string) => {
+  const ask = async (content: string, cache: boolean) => {
     const messages = [
       { role: 'system', content: document },
       { role: 'user', content },
     ]
-    const body = { messages, temperature: 0, max_tokens: 8 }
+    const body = { messages, temperature: 0, max_tokens: 8, cache_prompt: cache }
     return (await (await server.post('/v1/chat/completions', body)).json()) as Chunk
   }
-  const cold = await ask('Which animal says meow?')
+  const cold = await ask('Which animal says meow?', false)
   assert.equal(cached(cold), 0)
 
   const body = { model: 'any', messages: [{ role: 'system', content: document }], stream: true, temperature: 'ignored' }
@@ -38,7 +38,7 @@ test('a prompt that was prefilled is warm, and its answer is the same', { skip: 
   assert.ok(usage.prompt_tokens > 70)
   assert.deepEqual(usage.prompt_tokens_details, { cached_tokens: 0 })
 
-  const warm = await ask('Which animal says meow?')
+  const warm = await ask('Which animal says meow?', true)
   assert.equal(warm.choices[0]!.message!.content, cold.choices[0]!.message!.content)
   assert.ok(cached(warm) > 70)
   const again = (await (await server.post('/v1/prefill', body)).json()) as Prefilled

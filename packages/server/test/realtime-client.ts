@@ -17,6 +17,7 @@ export interface ServerEvent {
   response?: { id: string; object: string; status: string; finish_reason?: string | null }
   usage?: { prompt_tokens: number; completion_tokens: number; prompt_tokens_details: { cached_tokens: number } } | null
   timings?: Record<string, number | null> | null
+  lossy?: boolean
   rev?: number
   tokens?: number
   computed?: number

@@ -38,9 +38,11 @@ export function fakeRealtimeEngine(script: Script): FakeRealtimeEngine {
 }
 
 function fakeInput(engine: FakeEngine, record: FakeRealtimeEngine['inputs'][number]): ServedInput {
+  const rev = 0
   let text = ''
   let messages: ChatMessage[] = [...(record.options.messages ?? [])]
   return {
+    rev,
     get text() {
       return text
     },

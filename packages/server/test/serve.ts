@@ -66,6 +66,7 @@ export interface Chunk {
   }
   usage?: null | Record<string, unknown>
   timings?: Record<string, number | null>
+  lossy?: boolean
   error?: { message: string; type: string; param: string | null; code: string }
 }
 

@@ -42,7 +42,7 @@ test('a reader of provisional text ends with exactly the committed text', { skip
     stop: fc.constantFrom([], ['.'], ['the', ' was a']),
   })
   const property = fc.asyncProperty(prompts, sampling, async (prompt, parameters) => {
-    const body = { prompt, ...parameters }
+    const body = { prompt, ...parameters, cache_prompt: false }
     const expected = (await whole(server, body)).choices[0]!
     const all = await stream(server, body, { include_provisional: true, min_stability: 0, include_usage: true })
     const reader = new Reader()
@@ -64,7 +64,7 @@ test('a reader of provisional text ends with exactly the committed text', { skip
 
 test('min_stability bounds what is shown', { skip }, async (t) => {
   const server = await serve(t, engine())
-  const body = { prompt: sentences.join(' ').repeat(4), temperature: 0, max_tokens: 12 }
+  const body = { prompt: sentences.join(' ').repeat(4), temperature: 0, max_tokens: 12, cache_prompt: false }
   const stabilities = async (options: object) =>
     (await stream(server, body, options))
       .filter((chunk) => chunk.provisional?.text)
@@ -82,7 +82,7 @@ test('min_stability bounds what is shown', { skip }, async (t) => {
 
 test('speculate: false drafts nothing and says the same', { skip }, async (t) => {
   const server = await serve(t, engine())
-  const body = { prompt: sentences.join(' ').repeat(4), temperature: 0, max_tokens: 12 }
+  const body = { prompt: sentences.join(' ').repeat(4), temperature: 0, max_tokens: 12, cache_prompt: false }
   const options = { include_usage: true, include_provisional: true, min_stability: 0 }
   const [usual, plain] = [
     await stream(server, body, options),
@@ -100,7 +100,7 @@ test('usage and timings agree with each other and with the text', { skip }, asyn
   const prompt = sentences.join(' ').repeat(4)
   const all = await stream(
     server,
-    { prompt, temperature: 0, max_tokens: 20 },
+    { prompt, temperature: 0, max_tokens: 20, cache_prompt: false },
     { include_usage: true, include_provisional: true, min_stability: 0 },
   )
   const last = all.at(-1)!
@@ -122,7 +122,14 @@ test('usage and timings agree with each other and with the text', { skip }, asyn
 
 test('choices of a stream are interleaved and each is whole', { skip }, async (t) => {
   const server = await serve(t, engine())
-  const body = { prompt: [sentences[0]!, sentences[1]!], n: 2, temperature: 1, seed: 3, max_tokens: 12 }
+  const body = {
+    prompt: [sentences[0]!, sentences[1]!],
+    n: 2,
+    temperature: 1,
+    seed: 3,
+    max_tokens: 12,
+    cache_prompt: false,
+  }
   const expected = await whole(server, body)
   const all = await stream(server, body, { include_provisional: true, min_stability: 0 })
   for (const [index, choice] of expected.choices.entries()) {

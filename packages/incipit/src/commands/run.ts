@@ -1,15 +1,24 @@
-import type { DoneEvent, Engine, GenerateRequest, Policy } from '@incipit/engine'
-import { type Command, Option } from 'commander'
+import type { DoneEvent, Engine, GenerateRequest } from '@incipit/engine'
+import type { Command } from 'commander'
+import {
+  addEngineFlags,
+  addReplyFlags,
+  checkReplyFlags,
+  type EngineFlags,
+  engineOptions,
+  isLossy,
+  type ReplyFlags,
+} from '../flags.ts'
 import { interruptible } from '../interrupt.ts'
-import { collect, cut, decimal, defined, type EngineFlags, engineOptions, integer } from '../options.ts'
+import { collect, decimal, defined, integer } from '../options.ts'
 import { replyOutput } from '../reply/output.ts'
 import { promptOf, readPrompt } from '../reply/prompt.ts'
 import { summary } from '../reply/summary.ts'
+import { readText } from '../text-file.ts'
 
-interface RunFlags extends EngineFlags {
+interface RunFlags extends EngineFlags, ReplyFlags {
   model?: string
   maxTokens: number
-  policy: Policy
   temperature?: number
   topP?: number
   topK?: number
@@ -17,6 +26,7 @@ interface RunFlags extends EngineFlags {
   seed?: number
   minStability?: number
   system?: string
+  prediction?: string
   stop?: string[]
   raw?: true
   json?: true
@@ -25,40 +35,43 @@ interface RunFlags extends EngineFlags {
 
 /** `incipit run`: one prompt, one reply on standard output. */
 export function addRun(program: Command): void {
-  program
+  const command = program
     .command('run')
     .description('Answer a prompt on standard output.')
     .argument('[prompt]', 'the prompt; from standard input when it is - or absent')
     .option('-m, --model <model>', 'path, name in the store, or hf:owner/repo/file.gguf')
     .option('-n, --max-tokens <n>', 'most tokens of the reply', integer(1), 512)
-    .addOption(
-      new Option('-p, --policy <policy>', 'committed: final text only; provisional: also text that may be revised')
-        .choices(['committed', 'provisional'])
-        .default('committed'),
-    )
     .option('-t, --temperature <t>', 'randomness; 0 always takes the most probable token (default: 0)', decimal(0))
     .option('--top-p <p>', 'sample from the smallest set with this probability (default: 1, off)', decimal(0, 1))
     .option('--top-k <k>', 'sample from the k most probable tokens (default: 0, off)', integer(0))
     .option('--min-p <p>', 'drop tokens below this share of the best one (default: 0, off)', decimal(0, 1))
     .option('--seed <s>', 'the same seed gives the same text (default: 0)', integer(Number.MIN_SAFE_INTEGER))
-    .option('--min-stability <x>', 'show guesses of at least this stability, 0 shows all (default: 0.9)', decimal(0, 1))
+    .option(
+      '--min-stability <x>',
+      'show guesses of at least this stability, or with confident: take them as final; 0 takes all (default: 0.9)',
+      decimal(0, 1),
+    )
     .option('-s, --system <text>', 'system message before the prompt')
+    .option('--prediction <file>', 'what the reply is expected to be, such as the file before the edit asked for')
     .option('--stop <text>', 'end the reply before this text; may be repeated', collect)
     .option('--raw', 'continue the prompt as it is, without the chat template')
     .option('--json', 'print one event per line')
-    .option('--cut <layers>', 'auto, none, or layers to cut before, such as 8 or 8,16 (default: auto)', cut)
-    .option('--threads <n>', 'compute threads (default: all cores)', integer(1))
     .option('--no-speculation', 'let nobody guess ahead')
     .action(run)
+  addEngineFlags(addReplyFlags(command, ''))
 }
 
 async function run(argument: string | undefined, flags: RunFlags): Promise<void> {
+  checkReplyFlags(flags)
   const prompt = await readPrompt(argument, process.stdin)
+  const prediction = flags.prediction === undefined ? undefined : await readText(flags.prediction, 'prediction')
   const { resolveModel } = await import('../models/resolve.ts')
   const { Engine } = await import('@incipit/engine')
   const { path } = await resolveModel(flags.model)
-  await using engine = await Engine.load(path, { parallel: 1, ...engineOptions(flags) })
-  const output = replyOutput(process.stdout, flags.json === true)
+  const draft = flags.draft === undefined ? undefined : (await resolveModel(flags.draft, { option: '--draft' })).path
+  await using engine = await Engine.load(path, { parallel: 1, ...engineOptions({ ...flags, ...defined({ draft }) }) })
+  const lossy = isLossy(flags.policy)
+  const output = replyOutput(process.stdout, { json: flags.json === true, lossy })
   using interrupt = interruptible(process.stdout, () => output.close())
   const raw = flags.raw === true || !engine.info.hasChatTemplate
   for (const note of notes(engine, flags)) process.stderr.write(`incipit: ${note}\n`)
@@ -74,6 +87,9 @@ async function run(argument: string | undefined, flags: RunFlags): Promise<void>
       minP: flags.minP,
       seed: flags.seed,
       minStability: flags.minStability,
+      alpha: flags.alpha,
+      tier: flags.tier,
+      prediction,
       stop: flags.stop,
       proposers: flags.speculation ? undefined : [],
     }),
@@ -93,7 +109,7 @@ async function run(argument: string | undefined, flags: RunFlags): Promise<void>
     output.close()
   }
   const newline = process.stderr.isTTY && output.midLine() ? '\n' : ''
-  if (done !== undefined && interrupt.exitCode !== 0) process.stderr.write(`${newline}${summary(done)}\n`)
+  if (done !== undefined && interrupt.exitCode !== 0) process.stderr.write(`${newline}${summary(done, lossy)}\n`)
   if (interrupt.exitCode === undefined) return
   // The decode that was aborted has to leave native code first; freeing the model is left to the system.
   await engine.idle()
@@ -106,7 +122,11 @@ function notes({ info }: Engine, flags: RunFlags): string[] {
   if (info.cutRefused !== undefined && flags.cut !== undefined)
     notes.push(`the model runs as one stage: ${info.cutRefused}`)
   const { exit } = info.proposers
-  if (flags.policy === 'provisional' && flags.speculation && !exit.available) {
+  if (isLossy(flags.policy)) {
+    notes.push(`policy ${flags.policy} is lossy: the text may differ from what the model itself would say`)
+  }
+  const shows = flags.policy === 'provisional' || flags.policy === 'tolerant'
+  if (shows && flags.speculation && !exit.available) {
     notes.push(`no provisional text from an early exit: ${exit.note ?? 'this model has none'}`)
   }
   if (!info.hasChatTemplate && flags.raw === undefined) {

@@ -1,43 +1,57 @@
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { type Command, Option } from 'commander'
-import { cut, type EngineFlags, integer } from '../options.ts'
+import { UsageError } from '../failure.ts'
+import { addEngineFlags, addReplyFlags, checkReplyFlags, type EngineFlags, type ReplyFlags } from '../flags.ts'
+import { defined, integer, type NamedFile, namedFile } from '../options.ts'
 import type { ServeConfig } from '../serve/config.ts'
 import { supervise } from '../serve/supervise.ts'
+import { readText } from '../text-file.ts'
 
-interface ServeFlags extends EngineFlags {
+interface ServeFlags extends EngineFlags, ReplyFlags {
   model?: string
   host: string
   port: number
   apiKey?: string
+  prefix?: NamedFile[]
 }
 
 /** `incipit serve`: an OpenAI-compatible HTTP server, in a worker process that is started again when it crashes. */
 export function addServe(program: Command): void {
-  program
+  const command = program
     .command('serve')
     .description('Serve a model over an OpenAI-compatible HTTP API.')
     .option('-m, --model <model>', 'path, name in the store, or hf:owner/repo/file.gguf')
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--port <port>', 'port to listen on; 0 takes any free one', integer(0, 65_535), 8080)
     .addOption(new Option('--api-key <key>', 'ask clients for this key').env('INCIPIT_API_KEY'))
-    .option('--cut <layers>', 'auto, none, or layers to cut before, such as 8 or 8,16 (default: auto)', cut)
     .option('--parallel <n>', 'most requests that run at once (default: 8)', integer(1))
     .option('--context <tokens>', 'most tokens of a request and its reply together', integer(1))
-    .option('--threads <n>', 'compute threads (default: all cores)', integer(1))
+    .option(
+      '--prefix <name=file>',
+      'a system prompt that is computed at start, or loaded from disk, and kept; may be repeated',
+      namedFile,
+    )
     .action((flags: ServeFlags, command: Command) => serve(flags, command.parent?.version() ?? ''))
+  addEngineFlags(addReplyFlags(command, ', for requests that say nothing'))
 }
 
 async function serve(flags: ServeFlags, version: string): Promise<void> {
+  checkReplyFlags(flags)
+  const { prefix = [], ...others } = flags
+  const prefixes = await Promise.all(prefix.map(({ name, file }) => prefixFrom(name, file)))
   const { resolveModel } = await import('../models/resolve.ts')
   const { path } = await resolveModel(flags.model)
+  const draft = flags.draft === undefined ? undefined : (await resolveModel(flags.draft, { option: '--draft' })).path
   const worker = fileURLToPath(new URL('../serve/worker.ts', import.meta.url))
   process.exitCode = await supervise({
     start(port) {
       const child = fork(worker, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
       const config: ServeConfig = {
-        ...flags,
+        ...others,
+        ...defined({ draft }),
         model: path,
+        prefixes,
         // With --port 0 a restart keeps the port that clients know by now.
         port: port ?? flags.port,
         version,
@@ -48,4 +62,11 @@ async function serve(flags: ServeFlags, version: string): Promise<void> {
     },
     say: (line) => process.stderr.write(`incipit: ${line}\n`),
   })
+}
+
+async function prefixFrom(name: string, file: string): Promise<ServeConfig['prefixes'][number]> {
+  // One newline at the end is the editor's, and no client sends it.
+  const text = (await readText(file, 'prefix')).replace(/\r?\n$/, '')
+  if (text === '') throw new UsageError(`the prefix file ${file} is empty`)
+  return { name, text }
 }

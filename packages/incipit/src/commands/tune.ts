@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { UsageError } from '../failure.ts'
 import { integer } from '../options.ts'
+import { readText } from '../text-file.ts'
 
 interface TuneFlags {
   exit?: true
@@ -35,7 +35,8 @@ async function tune(flags: TuneFlags): Promise<void> {
   const { resolveModel } = await import('../models/resolve.ts')
   const { defaultPrompts, parsePrompts, tuneExit, tuneSkim } = await import('@incipit/engine')
   const { path } = await resolveModel(flags.model)
-  const prompts = flags.prompts === undefined ? await defaultPrompts() : parsePrompts(await promptFile(flags.prompts))
+  const prompts =
+    flags.prompts === undefined ? await defaultPrompts() : parsePrompts(await readText(flags.prompts, 'prompt'))
   const options = {
     model: path,
     prompts,
@@ -60,13 +61,5 @@ async function tune(flags: TuneFlags): Promise<void> {
         `${percent(agreement.later)} of ${rows.later} later tokens (held out)\n` +
         `may be shown at 0.9: ${percent(shown.first)} of first and ${percent(shown.later)} of later tokens\n`,
     )
-  }
-}
-
-async function promptFile(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (cause) {
-    throw new UsageError(`the prompt file cannot be read: ${(cause as Error).message}`)
   }
 }

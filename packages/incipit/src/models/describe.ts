@@ -100,14 +100,17 @@ function planned(gguf: Gguf, layer: number): boolean {
   }
 }
 
+// What needs nothing but a memory that can be rolled back.
+const always = 'opening, skim, lookup, prediction'
+
 function proposers(gguf: Gguf, cache: readonly { name: string }[]): string {
   // A recurrent state cannot be rolled back; such models carry the keys of their state.
   if (gguf.metadata.has(`${architectureOf(gguf)}.ssm.state_size`)) return 'none: its memory cannot be rolled back'
   const fitted = cache.flatMap(({ name }) => /^exit-(\d+)\.json$/.exec(name)?.[1] ?? [])
   const carried = metadataNumber(gguf.metadata, 'incipit.exit.layer')
-  if (fitted.length > 0) return `skim, lookup, exit (fitted at layer ${fitted.join(', ')})`
-  if (carried !== undefined) return `skim, lookup, exit (trained at layer ${carried})`
-  return 'skim, lookup; exit off: not fitted (incipit tune --exit)'
+  if (fitted.length > 0) return `${always}, exit (fitted at layer ${fitted.join(', ')})`
+  if (carried !== undefined) return `${always}, exit (trained at layer ${carried})`
+  return `${always}; exit off: not fitted (incipit tune --exit)`
 }
 
 async function filesIn(directory: string): Promise<{ name: string; size: number }[]> {

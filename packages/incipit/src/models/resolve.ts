@@ -15,6 +15,8 @@ export interface ResolveOptions {
   env?: Readonly<Record<string, string | undefined>>
   /** Root of the checkout, for the development store and the embedded model. */
   root?: string
+  /** The option that gave the reference, for messages. Default `--model`. */
+  option?: string
   /** Bytes of memory that may be used. Default: what the system has available. */
   memory?: number
 }
@@ -39,7 +41,8 @@ export async function resolveModel(
 ): Promise<ResolvedModel> {
   const env = options.env ?? process.env
   const stores = modelStores(env, options.root)
-  if (reference) return { path: await referred(reference, '--model', stores), chosenBy: '--model' }
+  const { option = '--model' } = options
+  if (reference) return { path: await referred(reference, option, stores), chosenBy: option }
   if (env.INCIPIT_MODEL) {
     return { path: await referred(env.INCIPIT_MODEL, 'INCIPIT_MODEL', stores), chosenBy: 'INCIPIT_MODEL' }
   }

@@ -3,8 +3,10 @@ import type { GenerateEvent, Timings, Usage } from '@incipit/engine'
 /**
  * An event as the wire protocol spells it: snake_case names, moments in milliseconds with three decimals, `usage` in
  * OpenAI's shape. `finish_reason` keeps the engine's finer words (`context`, `cancelled`).
+ *
+ * @param lossy the policy may have changed the text: the closing event says so
  */
-export function jsonEvent(event: GenerateEvent): object {
+export function jsonEvent(event: GenerateEvent, lossy: boolean): object {
   switch (event.type) {
     case 'provisional':
       return event
@@ -17,6 +19,7 @@ export function jsonEvent(event: GenerateEvent): object {
         ...(event.stopString === undefined ? {} : { stop_string: event.stopString }),
         usage: jsonUsage(event.usage),
         timings: jsonTimings(event.timings, event.usage),
+        ...(lossy ? { lossy } : {}),
       }
   }
 }
@@ -49,6 +52,8 @@ function jsonTimings(timings: Timings, usage: Usage): object {
     accepted_n: timings.acceptedN,
     rejected_n: timings.rejectedN,
     retracted_n: timings.retractedN,
+    tolerated_n: timings.toleratedN,
+    early_n: timings.earlyN,
   }
 }
 

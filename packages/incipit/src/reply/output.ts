@@ -15,16 +15,19 @@ export interface ReplyOutput {
   midLine(): boolean
 }
 
-/** `json`: one event per line. Otherwise live text on a terminal, and committed text alone everywhere else. */
-export function replyOutput(stdout: NodeJS.WriteStream, json: boolean): ReplyOutput {
-  if (json) return jsonLines(stdout)
+/** `json`: one event per line, of which the last says it where the policy is `lossy`. Otherwise live text on a terminal, and committed text alone everywhere else. */
+export function replyOutput(
+  stdout: NodeJS.WriteStream,
+  { json, lossy }: { json: boolean; lossy: boolean },
+): ReplyOutput {
+  if (json) return jsonLines(stdout, lossy)
   // TERM=dumb (an editor's shell, a log) understands no escape sequences.
   return stdout.isTTY && process.env.TERM !== 'dumb' ? liveTerminal(stdout) : committedText(stdout)
 }
 
-function jsonLines(stdout: NodeJS.WriteStream): ReplyOutput {
+function jsonLines(stdout: NodeJS.WriteStream, lossy: boolean): ReplyOutput {
   return {
-    event: (event) => write(stdout, `${JSON.stringify(jsonEvent(event))}\n`),
+    event: (event) => write(stdout, `${JSON.stringify(jsonEvent(event, lossy))}\n`),
     close() {},
     midLine: () => false,
   }

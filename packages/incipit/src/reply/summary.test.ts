@@ -27,13 +27,15 @@ const done: DoneEvent = {
     acceptedN: 5,
     rejectedN: 2,
     retractedN: 1,
+    toleratedN: 0,
+    earlyN: 0,
   },
 }
 
 describe('summary', () => {
   it('tells the three first words, the speed between first and last token, and the drafts', () => {
     assert.equal(
-      summary(done),
+      summary(done, false),
       'first word: provisional 8.3 ms, stable 80 ms, committed 240 ms | 21 tokens at 20.0 tokens/s | ' +
         'drafts: 5 accepted, 2 rolled back',
     )
@@ -46,13 +48,32 @@ describe('summary', () => {
       usage: { ...done.usage, completionTokens: 1 },
       timings: { ...done.timings, provisionalMs: null, predictedMs: 0 },
     }
-    assert.match(summary(single), /provisional -, .* \| 1 token \| .* \| ended: token limit/)
+    assert.match(summary(single, false), /provisional -, .* \| 1 token \| .* \| ended: token limit/)
+  })
+})
+
+describe('a lossy policy', () => {
+  const lossy: DoneEvent = { ...done, timings: { ...done.timings, toleratedN: 3, earlyN: 4 } }
+
+  it('is told in the summary, also where nothing was lost', () => {
+    assert.match(summary(lossy, true), / \| LOSSY: 3 tolerated, 4 early$/)
+    assert.match(summary(done, true), /LOSSY: 0 tolerated, 0 early/)
+    assert.doesNotMatch(summary(lossy, false), /LOSSY/)
+  })
+
+  it('is told in the closing event', () => {
+    const { lossy: mark, timings } = jsonEvent(lossy, true) as { lossy: true; timings: object }
+    assert.equal(mark, true)
+    assert.deepEqual(Object.entries(timings).slice(-2), [
+      ['tolerated_n', 3],
+      ['early_n', 4],
+    ])
   })
 })
 
 describe('jsonEvent', () => {
   it('spells the closing event as the wire does', () => {
-    assert.deepEqual(jsonEvent(done), {
+    assert.deepEqual(jsonEvent(done, false), {
       type: 'done',
       finish_reason: 'stop',
       usage: {
@@ -76,6 +97,8 @@ describe('jsonEvent', () => {
         accepted_n: 5,
         rejected_n: 2,
         retracted_n: 1,
+        tolerated_n: 0,
+        early_n: 0,
       },
     })
   })

@@ -3,8 +3,10 @@ import type { DoneEvent } from '@incipit/engine'
 /**
  * The closing line of a reply: when its first word came (provisional, stable, committed), how fast it went on, and what
  * became of the drafts. A dash stands for a moment that never came.
+ *
+ * @param lossy the policy may have changed the text: then also how many tokens are not the full model's own
  */
-export function summary({ timings, usage, finishReason }: DoneEvent): string {
+export function summary({ timings, usage, finishReason }: DoneEvent, lossy: boolean): string {
   const moment = (ms: number | null) => (ms === null ? '-' : `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`)
   const first =
     `first word: provisional ${moment(timings.provisionalMs)}, stable ${moment(timings.stableMs)}, ` +
@@ -16,7 +18,8 @@ export function summary({ timings, usage, finishReason }: DoneEvent): string {
   const reply = `${usage.completionTokens} ${usage.completionTokens === 1 ? 'token' : 'tokens'}${speed}`
   const drafts = `drafts: ${timings.acceptedN} accepted, ${timings.rejectedN} rolled back`
   const end = finishReason === 'stop' ? '' : ` | ended: ${endings[finishReason]}`
-  return `${first} | ${reply} | ${drafts}${end}`
+  const loss = lossy ? ` | LOSSY: ${timings.toleratedN} tolerated, ${timings.earlyN} early` : ''
+  return `${first} | ${reply} | ${drafts}${loss}${end}`
 }
 
 const endings = {

@@ -1,15 +1,31 @@
-import type { ModelInfo, ProposerName } from '@incipit/engine'
+import { type ModelInfo, type ProposerName, tiers } from '@incipit/engine'
 import pc from 'picocolors'
+import { isLossy } from '../flags.ts'
 import type { ServeConfig } from './config.ts'
+import type { KeptPrefix } from './prefixes.ts'
 
-/** What `incipit serve` prints once it serves: address, model, stages, proposers, and a command to try. */
-export function banner(info: ModelInfo, address: string, config: ServeConfig, showKey: boolean): string {
+/**
+ * What `incipit serve` prints once it serves: address, model, stages, cache, tiers, policies, proposers, prefixes, and a
+ * command to try.
+ */
+export function banner(
+  info: ModelInfo,
+  address: string,
+  config: ServeConfig,
+  { prefixes, showKey }: { prefixes: readonly KeptPrefix[]; showKey: boolean },
+): string {
   const row = (name: string, value: string) => `  ${pc.dim(name.padEnd(10))}${value}\n`
   return (
     `${pc.bold(`incipit ${config.version}`)} serves on ${pc.bold(address)}\n` +
     row('model', `${info.name} (${info.description}, context ${info.contextLength} tokens)`) +
     row('stages', stages(info, config.cut)) +
-    row('proposers', proposers(info)) +
+    row('cache', cache(info)) +
+    row('tiers', tierList(config)) +
+    row('policies', policies(info, config)) +
+    proposers(info)
+      .map((line, i) => row(i === 0 ? 'proposers' : '', line))
+      .join('') +
+    prefixes.map((prefix, i) => row(i === 0 ? 'prefixes' : '', prefixLine(prefix))).join('') +
     `Try it:\n${curl(info, address, config.apiKey, showKey)}\n`
   )
 }
@@ -27,12 +43,36 @@ function whyWhole(info: ModelInfo, cut: ServeConfig['cut']): string {
   return 'not cut: no fitted exit of this model pays; see `incipit tune --exit`'
 }
 
-function proposers(info: ModelInfo): string {
+function cache({ cache }: ModelInfo): string {
+  return cache === 'separate' ? 'a KV cache for each sequence' : 'one KV cache for all sequences'
+}
+
+function tierList({ tier = 'chat' }: ServeConfig): string {
+  const list = Object.values(tiers).map(
+    ({ name, ttftMs }) => `${name} ${ttftMs >= 1000 ? `${ttftMs / 1000} s` : `${ttftMs} ms`}`,
+  )
+  return `${list.join(', ')} to the first word; ${tier} unless a request says otherwise`
+}
+
+function policies({ proposers }: ModelInfo, { policy }: ServeConfig): string {
+  const lossy = proposers.exit.available ? 'tolerant, confident' : 'tolerant'
+  const usual = isLossy(policy) ? `${policy} (LOSSY: text may differ from the model's)` : policy
+  return `${usual} unless a request says otherwise; on request committed, provisional, and lossy ${lossy}`
+}
+
+/** Who may guess, then one line for each who may not. */
+function proposers(info: ModelInfo): string[] {
   const names = Object.keys(info.proposers) as ProposerName[]
   const on = names.filter((name) => info.proposers[name].available)
   const off = names.filter((name) => !info.proposers[name].available)
-  const reasons = off.map((name) => `${name} off: ${info.proposers[name].note ?? 'not for this model'}`)
-  return [on.length > 0 ? on.join(', ') : 'none', ...reasons].join('; ')
+  return [
+    on.length > 0 ? on.join(', ') : 'none',
+    ...off.map((name) => `${name} off: ${info.proposers[name].note ?? 'not for this model'}`),
+  ]
+}
+
+function prefixLine({ name, tokens, fromDisk }: KeptPrefix): string {
+  return `${name}: ${tokens} tokens, ${fromDisk ? 'from disk' : 'computed'}`
 }
 
 /** A request that works when pasted: a conversation, or for a model without a chat template the beginning of a text. */

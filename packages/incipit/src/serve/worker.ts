@@ -4,12 +4,14 @@ import { once } from 'node:events'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Engine } from '@incipit/engine'
-import { createServer } from '@incipit/server'
+import { cacheSaltOf, createServer } from '@incipit/server'
 import { reportFailure } from '../failure.ts'
-import { defined, engineOptions } from '../options.ts'
+import { engineOptions } from '../flags.ts'
+import { defined } from '../options.ts'
 import { banner } from './banner.ts'
 import type { ServeConfig } from './config.ts'
 import { openGate } from './gate.ts'
+import { pinPrefixes } from './prefixes.ts'
 import type { SupervisorMessage, WorkerMessage } from './supervise.ts'
 
 process.on('disconnect', endNow)
@@ -31,15 +33,18 @@ async function serve(config: ServeConfig): Promise<void> {
   // Nothing is lost by not waiting for a model that nobody uses yet.
   void close.then(() => loading && endNow())
   const engine = await Engine.load(config.model, options)
+  const { apiKey, tier, policy, alpha } = config
+  // Before the prefixes: what is impossible should not be learned after them.
+  const app = createServer(engine, defined({ apiKey, tier, policy, alpha, log: options.log }))
+  const prefixes = await pinPrefixes(engine, config.prefixes, cacheSaltOf(apiKey))
   loading = false
-  const app = createServer(engine, defined({ apiKey: config.apiKey, log: options.log }))
   await app.ready()
   await takeOver(gate, app.server)
   tell({ type: 'listening', port })
 
   const address = addressOf(config.host, port)
   if (config.restarted) process.stderr.write(`incipit: serving again on ${address}\n`)
-  else process.stdout.write(banner(engine.info, address, config, process.stdout.isTTY === true))
+  else process.stdout.write(banner(engine.info, address, config, { prefixes, showKey: process.stdout.isTTY === true }))
 
   await close
   await finishReplies(app.server)

@@ -2,17 +2,21 @@ import { randomInt } from 'node:crypto'
 import type { ChatMessage, Generation, ProvisionalEvent } from '@incipit/engine'
 import { IncipitError } from '@incipit/engine'
 import { errorAnswer } from '../errors.ts'
+import type { PlanDefaults } from '../plan.ts'
+import { isLossy, policyProblem, requireExit } from '../policy.ts'
 import type { ServedEngine, ServedInput } from '../run.ts'
 import type { ClientEvent } from './client-events.ts'
 import { newId, type Outbox } from './outbox.ts'
 import { Reply } from './reply.ts'
-import { defaultSettings, forResponse, inputOptions, requestOptions, type Settings, updated } from './settings.ts'
+import { defaultsOf, forResponse, inputOptions, requestOptions, type Settings, updated } from './settings.ts'
 
 export interface ConversationOptions {
   engine: Required<Pick<ServedEngine, 'info' | 'open'>>
   outbox: Outbox
   /** What the API calls the model. */
   model: string
+  /** The server's defaults of some settings. */
+  defaults: PlanDefaults
   /** Most text of the conversation and its open message together, in UTF-16 units. */
   textLimit: number
   /** A response could not be made; the client was told. */
@@ -27,7 +31,9 @@ export class Conversation {
   readonly #engine: ConversationOptions['engine']
   readonly #outbox: Outbox
   readonly #options: ConversationOptions
-  readonly #input: ServedInput
+  #input: ServedInput
+  /** Revisions before the input was opened anew. */
+  #formerRevs = 0
   readonly #defaults: Settings
   #settings: Settings
   /** Of the next response, which may have begun before it is asked for. */
@@ -45,13 +51,9 @@ export class Conversation {
     this.#engine = engine
     this.#outbox = outbox
     this.#next = new Reply(outbox)
-    this.#defaults = { ...defaultSettings, raw: !engine.info.hasChatTemplate }
+    this.#defaults = { ...defaultsOf(options.defaults), raw: !engine.info.hasChatTemplate }
     this.#settings = this.#defaults
-    this.#input = engine.open({
-      ...inputOptions(this.#settings, this.#seed),
-      onProgress: (progress) => this.#tellProgress(progress),
-      onGhost: (event) => this.#tellGhost(event),
-    })
+    this.#input = this.#open(this.#settings, [])
     outbox.send('session.created', { session: this.#card })
   }
 
@@ -103,13 +105,29 @@ export class Conversation {
     this.#input.close()
   }
 
+  #open(settings: Settings, messages: readonly ChatMessage[]): ServedInput {
+    const { cache_salt: cacheSalt } = settings
+    return this.#engine.open({
+      ...inputOptions(settings, this.#seed),
+      messages,
+      ...(cacheSalt === null ? {} : { cacheSalt }),
+      onProgress: (progress) => this.#tellProgress({ ...progress, rev: this.#formerRevs + progress.rev }),
+      onGhost: (event) => this.#tellGhost(event),
+    })
+  }
+
   #update(settings: Settings): void {
+    this.#check(settings, 'session')
+    if (!settings.cache_prompt && settings.speculate !== 'off') {
+      throw invalid('session.cache_prompt', 'false needs "speculate": "off": what is computed ahead could not be used')
+    }
     if (!settings.raw && !this.#engine.info.hasChatTemplate) {
       throw new IncipitError('chat_template', `${this.#engine.info.name} carries no chat template`, { param: 'raw' })
     }
     const former = this.#settings
     const { instructions } = settings
-    if (instructions === former.instructions) {
+    if (settings.cache_salt !== former.cache_salt) this.#move(settings)
+    else if (instructions === former.instructions) {
       this.#input.configure(inputOptions(settings, this.#seed))
     } else {
       // The running reply has its place in the conversation as it is now.
@@ -123,6 +141,28 @@ export class Conversation {
     this.#settings = settings
   }
 
+  /** Into another namespace. What was computed in the former one stays there, so it has to be nothing. */
+  #move(settings: Settings): void {
+    const turns = this.#input.messages.length - (this.#settings.instructions === null ? 0 : 1)
+    if (this.#running || turns > 0 || this.#input.text !== '') {
+      throw invalid('session.cache_salt', 'can only be set before the conversation begins')
+    }
+    const { instructions } = settings
+    const messages = instructions === null ? [] : [{ role: 'system', content: instructions }]
+    if (instructions !== null) this.#bound(instructions.length - lengthOf(this.#input.messages), 'session.instructions')
+    const former = this.#input
+    this.#input = this.#open(settings, messages)
+    this.#formerRevs += former.rev
+    former.close()
+  }
+
+  /** @throws IncipitError `invalid_request` for a policy that is impossible, here or on this model */
+  #check({ policy, provisional }: Settings, at: 'session' | 'response'): void {
+    const problem = policyProblem(policy, provisional, 'the setting "provisional": true')
+    if (problem !== undefined) throw invalid(`${at}.policy`, problem)
+    requireExit(policy, this.#engine.info, `${at}.policy`)
+  }
+
   #respond(event: ClientEvent & { type: 'response.create' }): void {
     if (this.#running) throw invalid('type', `the response ${this.#running.id} is not done: one at a time`)
     const { raw } = this.#settings
@@ -130,15 +170,19 @@ export class Conversation {
       const missing = raw ? 'the text is empty' : 'the conversation is empty: commit a text first'
       throw invalid('type', `there is nothing to answer: ${missing}`)
     }
+    const { response } = event
+    const settings = response ? forResponse(this.#settings, response) : this.#settings
+    this.#check(settings, 'response')
     const reply = this.#next
     // Messages that are committed while the reply is made come after it.
     const place = this.#input.messages.length
-    const generation = this.#input.respond(
-      event.response ? requestOptions(forResponse(this.#settings, event.response), this.#seed) : {},
-    )
+    const generation = this.#input.respond({
+      ...(response ? requestOptions(settings, this.#seed) : {}),
+      ...(typeof response?.prediction === 'string' ? { prediction: response.prediction } : {}),
+    })
     this.#next = new Reply(this.#outbox)
     this.#running = { id: reply.id, cancel: () => generation.cancel() }
-    reply.created()
+    reply.created(isLossy(settings.policy))
     void this.#tell(reply, generation, place, event.event_id ?? null)
   }
 

@@ -16,6 +16,7 @@ export class Reply {
   text = ''
   readonly #outbox: Outbox
   #rev = 0
+  #lossy = false
   /** What was shown before the response was created. */
   #ghost = ''
   /** The last guess while the client could not take more. */
@@ -42,7 +43,9 @@ export class Reply {
     else this.#show(event)
   }
 
-  created(): void {
+  /** @param lossy its text may differ from the full model's, because somebody asked for that */
+  created(lossy: boolean): void {
+    this.#lossy = lossy
     this.#held = undefined
     this.#outbox.send('response.created', { response_id: this.id, response: this.#card('in_progress') })
   }
@@ -81,6 +84,7 @@ export class Reply {
       response: { ...this.#card(status), finish_reason: finishReason },
       usage: account ? usageOf([account], 1) : null,
       timings: account ? timingsOf([account]) : null,
+      ...(this.#lossy ? { lossy: true } : {}),
     })
   }
 

@@ -1,6 +1,7 @@
 import websocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errorAnswer, ServerError } from '../errors.ts'
+import type { PlanDefaults } from '../plan.ts'
 import type { ServedEngine } from '../run.ts'
 import { Connection, closeCodes, defaultOptions, type RealtimeOptions } from './connection.ts'
 import { chooseProtocol, isSameOrigin, isWebSocketUpgrade, REALTIME_PATH } from './handshake.ts'
@@ -11,6 +12,8 @@ export interface RealtimeRoute extends RealtimeOptions {
   model: string
   /** Pages of any origin may connect. */
   cors: boolean
+  /** Of sessions that say nothing else. */
+  defaults: PlanDefaults
   /** Most text of a conversation, in UTF-16 units. */
   textLimit: number
   report: (request: FastifyRequest, error: unknown) => void
@@ -21,7 +24,7 @@ const MAX_FRAME = 1024 * 1024
 
 /** Adds `/v1/realtime`; see `docs/realtime.md`. Closing the app ends its connections. */
 export function mountRealtime(app: FastifyInstance, options: RealtimeRoute): void {
-  const { engine, model, cors, textLimit, report } = options
+  const { engine, model, cors, defaults, textLimit, report } = options
   const connections = new Set<Connection>()
 
   app.register(websocket, {
@@ -63,7 +66,7 @@ export function mountRealtime(app: FastifyInstance, options: RealtimeRoute): voi
         try {
           const connection = new Connection(
             socket,
-            { engine: { info, open }, model, textLimit, report: tell },
+            { engine: { info, open }, model, defaults, textLimit, report: tell },
             { ...defaultOptions, ...boundsOf(options) },
           )
           connections.add(connection)

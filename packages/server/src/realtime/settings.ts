@@ -1,6 +1,8 @@
-import type { GenerateRequest, InputOptions } from '@incipit/engine'
+import type { GenerateRequest, InputOptions, TierName } from '@incipit/engine'
 import { z } from 'zod'
 import { isEmpty, neutral, sharedParameters } from '../parameters.ts'
+import type { PlanDefaults } from '../plan.ts'
+import { enginePolicy, minStability, type NamedPolicy } from '../policy.ts'
 
 const {
   // What these mean over HTTP has another place or no meaning here.
@@ -9,6 +11,11 @@ const {
   stream: _stream,
   stream_options: _streamOptions,
   speculate: _speculate,
+  service_tier: _serviceTier,
+  min_stability: _minStability,
+  prediction,
+  cache_prompt,
+  cache_salt,
   model,
   ...sampling
 } = sharedParameters
@@ -30,13 +37,15 @@ export const sessionParameters = z.object({
   model,
   instructions: z.string().nullish(),
   provisional: z.boolean().nullish(),
-  min_stability: z.number().min(0).max(1).nullish(),
+  min_stability: minStability.nullish(),
+  cache_prompt,
+  cache_salt,
   speculate: z.enum(['off', 'prefill', 'reply']).nullish(),
   raw: z.boolean().nullish(),
 })
 
 /** The `response` of `response.create`: settings for this one response. */
-export const responseParameters = z.object({ ...shared, instructions: neutral([]) })
+export const responseParameters = z.object({ ...shared, prediction, instructions: neutral([]) })
 
 function isTextOnly(value: unknown): boolean {
   return Array.isArray(value) && value.every((item) => item === 'text')
@@ -57,6 +66,15 @@ export interface Settings {
   provisional: boolean
   min_stability: number
   speculate: 'off' | 'prefill' | 'reply'
+  tier: TierName
+  /** `tolerant` and `confident` are lossy. */
+  policy: NamedPolicy
+  /** Of the policy `tolerant`. */
+  alpha: number
+  /** Use rows that others computed, and leave one's own. */
+  cache_prompt: boolean
+  /** Divides the namespace of the key further. */
+  cache_salt: string | null
   /** The text itself is the prompt, without a chat template. */
   raw: boolean
 }
@@ -74,7 +92,23 @@ export const defaultSettings: Settings = {
   provisional: false,
   min_stability: 0.9,
   speculate: 'prefill',
+  tier: 'chat',
+  policy: 'committed',
+  alpha: 0.5,
+  cache_prompt: true,
+  cache_salt: null,
   raw: false,
+}
+
+/** The settings of a session that says nothing, on a server with these defaults. */
+export function defaultsOf({ tier, policy = 'committed', alpha }: PlanDefaults): Settings {
+  return {
+    ...defaultSettings,
+    ...(tier === undefined ? {} : { tier }),
+    ...(alpha === undefined ? {} : { alpha }),
+    provisional: policy === 'provisional' || policy === 'tolerant',
+    policy: policy === 'provisional' ? 'committed' : policy,
+  }
 }
 
 type Update = z.infer<typeof sessionParameters>
@@ -89,6 +123,8 @@ export function updated(settings: Settings, update: Update, defaults: Settings):
     provisional: pick('provisional', update.provisional),
     min_stability: pick('min_stability', update.min_stability),
     speculate: pick('speculate', update.speculate),
+    cache_prompt: pick('cache_prompt', update.cache_prompt),
+    cache_salt: pick('cache_salt', update.cache_salt),
     raw: pick('raw', update.raw),
   }
 }
@@ -100,7 +136,17 @@ export function forResponse(settings: Settings, response: z.infer<typeof respons
   return { ...settings, ...sampled(pick, response) }
 }
 
-type Sampled = 'temperature' | 'top_p' | 'top_k' | 'min_p' | 'seed' | 'stop' | 'max_output_tokens'
+type Sampled =
+  | 'temperature'
+  | 'top_p'
+  | 'top_k'
+  | 'min_p'
+  | 'seed'
+  | 'stop'
+  | 'max_output_tokens'
+  | 'tier'
+  | 'policy'
+  | 'alpha'
 
 function sampled(
   pick: <K extends keyof Settings>(name: K, value: Settings[K] | null | undefined) => Settings[K],
@@ -116,6 +162,9 @@ function sampled(
     seed: pick('seed', update.seed),
     stop: pick('stop', typeof stop === 'string' ? [stop] : stop),
     max_output_tokens: pick('max_output_tokens', most === 'inf' ? null : most),
+    tier: pick('tier', update.tier),
+    policy: pick('policy', update.policy),
+    alpha: pick('alpha', update.alpha),
   }
 }
 
@@ -135,8 +184,11 @@ export function requestOptions(settings: Settings, seed: number) {
     stop: settings.stop,
     // The engine's own bound is the context.
     maxTokens: settings.max_output_tokens ?? Number.MAX_SAFE_INTEGER,
-    policy: settings.provisional ? 'provisional' : 'committed',
+    policy: enginePolicy(settings.policy, settings.provisional),
     minStability: settings.min_stability,
+    alpha: settings.alpha,
+    tier: settings.tier,
+    cachePrompt: settings.cache_prompt,
   } satisfies GenerateRequest
 }
 

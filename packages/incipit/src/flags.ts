@@ -1,0 +1,83 @@
+import type { EngineOptions, Log, Policy, TierName } from '@incipit/engine'
+import { type Command, Option } from 'commander'
+import { UsageError } from './failure.ts'
+import { cut, decimal, defined, integer, threads } from './options.ts'
+
+/** What `run` and `serve` are told about the engine. */
+export interface EngineFlags {
+  cut?: 'auto' | 'none' | number[]
+  context?: number
+  parallel?: number
+  threads?: number | number[]
+  draft?: string
+  experts?: number
+  heads?: string
+}
+
+/** What `run` and `serve` are told about replies: of the one request, or of those that say nothing themselves. */
+export interface ReplyFlags {
+  tier?: TierName
+  policy: Policy
+  alpha?: number
+}
+
+// Written out, because the engine with its native library is not loaded for `--help`.
+const tierNames = ['npc', 'translation', 'code', 'analytics', 'chat', 'batch'] as const satisfies readonly TierName[]
+const policies = ['committed', 'provisional', 'tolerant', 'confident'] as const satisfies readonly Policy[]
+
+/** Adds the options of {@link EngineFlags} that `run` and `serve` share. */
+export function addEngineFlags(command: Command): Command {
+  return command
+    .option('--cut <layers>', 'auto, none, or layers to cut before, such as 8 or 8,16 (default: auto)', cut)
+    .option(
+      '--threads <n>',
+      'compute threads, or a list such as 1,1: a device for each stage (default: all cores)',
+      threads,
+    )
+    .option('--draft <model>', 'a smaller model with the same vocabulary, which drafts for this one')
+    .option('--experts <n>', 'a mixture of experts drafts for itself with this many active ones', integer(1))
+    .option('--heads <file>', "trained heads on the exit's state, which guess the tokens after the exit's")
+}
+
+/** Adds the options of {@link ReplyFlags}. */
+export function addReplyFlags(command: Command, ofWhom: string): Command {
+  return command
+    .addOption(
+      new Option('--tier <tier>', `how soon the first word is wanted${ofWhom} (default: chat)`).choices(tierNames),
+    )
+    .addOption(
+      new Option(
+        '-p, --policy <policy>',
+        `committed: final text only; provisional: also text that may be revised; tolerant (LOSSY): revises less, ` +
+          `keeps shown words that the model holds likely enough; confident (LOSSY): words of an early exit are final${ofWhom}`,
+      )
+        .choices(policies)
+        .default('committed'),
+    )
+    .option('--alpha <x>', "of tolerant: least share of the best word's probability (default: 0.5)", decimal(0, 1))
+}
+
+/** @throws UsageError for options that mean nothing together */
+export function checkReplyFlags({ policy, alpha }: ReplyFlags): void {
+  if (alpha !== undefined && policy !== 'tolerant') throw new UsageError('--alpha needs --policy tolerant')
+}
+
+/** Whether the text may differ from the full model's. */
+export function isLossy(policy: Policy): boolean {
+  return policy === 'tolerant' || policy === 'confident'
+}
+
+export function engineOptions(flags: EngineFlags): EngineOptions {
+  const { cut, context, parallel, threads, draft, experts, heads } = flags
+  const log: Log = (level, message) => {
+    // What fails inside llama.cpp comes back as an error of ours; its own lines (also on a wanted abort) are details.
+    if (debugging() || (level === 'error' && !message.startsWith('llama.cpp')))
+      process.stderr.write(`incipit: ${level}: ${message.trimEnd()}\n`)
+  }
+  return { ...defined({ cut, contextLength: context, parallel, threads, draft, experts, heads }), log }
+}
+
+/** INCIPIT_DEBUG=1 shows stacks and the engine's log. */
+function debugging(): boolean {
+  return process.env.INCIPIT_DEBUG === '1'
+}

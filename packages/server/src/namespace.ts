@@ -1,0 +1,30 @@
+import { createHash } from 'node:crypto'
+import type { ServedEngine } from './run.ts'
+
+/**
+ * The namespace (`cacheSalt`) in which a server with this key keeps rows. Who has not the key must not learn from an
+ * answer's speed what those who have it asked.
+ */
+export function cacheSaltOf(apiKey: string | undefined): string {
+  return apiKey === undefined ? '' : createHash('sha256').update(apiKey).digest('base64url')
+}
+
+/**
+ * The same engine, whose rows are shared only between requests with this salt. A salt of a request's own divides that
+ * namespace further and never leads out of it.
+ *
+ * @param salt without a slash
+ */
+export function salted(engine: ServedEngine, salt: string): ServedEngine {
+  const { open, prefill } = engine
+  const within = <R extends { cacheSalt?: string }>(request: R): R => {
+    const { cacheSalt } = request
+    return { ...request, cacheSalt: cacheSalt === undefined ? salt : `${salt}/${cacheSalt}` }
+  }
+  return {
+    info: engine.info,
+    generate: (request) => engine.generate(within(request)),
+    ...(open && { open: (options) => open.call(engine, within(options)) }),
+    ...(prefill && { prefill: (request) => prefill.call(engine, within(request)) }),
+  }
+}
