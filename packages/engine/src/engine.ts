@@ -224,13 +224,14 @@ export class Engine implements AsyncDisposable {
   /** Who guesses for one request. */
   #askedFor(
     request: GenerateRequest,
-    { tier }: CheckedRequest,
+    { tier, sampling }: CheckedRequest,
     proposers: ReadonlySet<ProposerName>,
   ): Pick<Flight, 'asks' | 'opening' | 'heads'> {
     const { acceptances, openings, heads: matrices } = this.#loaded
     const vocab = this.#vocab
     const ends = (token: number) => vocab.isEndOfGeneration(token)
-    const kind = tier.name
+    // A sampled reply says what nobody expects more often than a greedy one.
+    const kind = sampling.temperature > 0 ? `${tier.name}, sampled` : tier.name
     const heads = matrices && proposers.has('heads') ? new HeadsProposer(matrices, acceptances, kind, ends) : undefined
     const asks: Proposer[] = []
     if (request.grammar && proposers.has('grammar')) asks.push(new GrammarProposer(request.grammar, ends))
