@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { tiers } from './flow/tier.ts'
 import type { GenerateRequest } from './request.ts'
 import { normalise } from './validate.ts'
 
@@ -9,6 +10,8 @@ test('defaults: greedy, committed text only, no bound', () => {
     maxTokens: Number.MAX_SAFE_INTEGER,
     stop: [],
     policy: 'committed',
+    tier: tiers.chat,
+    alpha: 0.5,
     minStability: 0.9,
     proposers: undefined,
   })

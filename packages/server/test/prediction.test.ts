@@ -32,7 +32,8 @@ test('a right prediction is accepted, in both of its spellings, and changes noth
     const { choices, usage } = await openai.chat.completions.create({ ...request, prediction })
     assert.equal(choices[0]!.message.content, text)
     const { accepted_prediction_tokens: right, rejected_prediction_tokens: wrong } = usage!.completion_tokens_details!
-    assert.ok(right! > 24, `${right} of ${usage!.completion_tokens} tokens were predicted`)
+    // How many are tried depends on what further rows cost on this machine.
+    assert.ok(right! > 8, `${right} of ${usage!.completion_tokens} tokens were predicted`)
     assert.ok(right! > plain.usage!.completion_tokens_details!.accepted_prediction_tokens!)
     assert.ok(wrong! < right!)
   }
@@ -55,7 +56,7 @@ test('a prediction helps a stream, too', options, async (t) => {
     usage = chunk.usage
   }
   assert.equal(text, prediction.content)
-  assert.ok(usage!.completion_tokens_details!.accepted_prediction_tokens! > 24)
+  assert.ok(usage!.completion_tokens_details!.accepted_prediction_tokens! > 8)
 })
 
 test('a wrong prediction changes nothing', options, async (t) => {
