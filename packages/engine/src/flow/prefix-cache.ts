@@ -2,6 +2,7 @@ import type { Core } from './core.ts'
 import { PrefixTree } from './prefix-tree.ts'
 import type { Costs } from './schedule.ts'
 import type { Sequence } from './sequence.ts'
+import { throughAll } from './worth.ts'
 
 /** Rows of a text that is over, outside the KV cache: one state per stage. */
 export interface Kept {
@@ -167,18 +168,14 @@ export class PrefixCache {
     let most = Number.NEGATIVE_INFINITY
     for (const kept of this.#kept) {
       const age = this.#uses - kept.used + 1
-      const score = (age * kept.bytes) / this.#ms(kept.tokens.length) - (kept.pinned ? Number.MAX_SAFE_INTEGER : 0)
+      const score =
+        (age * kept.bytes) / throughAll(this.#core.stages, this.#costs, kept.tokens.length) -
+        (kept.pinned ? Number.MAX_SAFE_INTEGER : 0)
       if (victim && score <= most) continue
       most = score
       victim = kept
     }
     if (victim) this.drop(victim)
-  }
-
-  #ms(rows: number): number {
-    let ms = 0
-    for (let stage = 0; stage < this.#core.stages; stage++) ms += this.#costs.rows(stage, rows)
-    return ms
   }
 
   // --- finding ------------------------------------------------------------------------------------------------------

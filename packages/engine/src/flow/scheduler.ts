@@ -4,6 +4,7 @@ import type { Costs } from './schedule.ts'
 import { inBackground, inPrompt, rowsOf, type Sequence, type Step } from './sequence.ts'
 import type { Tier } from './tier.ts'
 import { stretch } from './urgency.ts'
+import { throughAll } from './worth.ts'
 
 /** What the scheduler knows of a request. */
 export interface Job {
@@ -128,8 +129,7 @@ export class Scheduler<J extends Job> {
 
   #due(job: J): number {
     const rows = (job.resume ?? job.prompt).length
-    let ms = 0
-    for (let stage = 0; stage < this.core.stages; stage++) ms += this.#costs.rows(stage, rows)
+    const ms = throughAll(this.core.stages, this.#costs, rows)
     return job.arrival + job.tier.ttftMs + stretch * ms
   }
 

@@ -72,13 +72,18 @@ export function lookPays(
   stages: number,
   costs: RowCosts,
 ): boolean {
-  const saved = allStages(stages, (stage) => costs.rows(stage, unread))
-  const price = allStages(stages, (stage) => costs.rows(stage, look.rows) + (look.burst - 1) * costs.rows(stage, 1))
+  const saved = throughAll(stages, costs, unread)
+  const price = throughAll(stages, costs, look.rows) + (look.burst - 1) * throughAll(stages, costs, 1)
   return look.survival * saved > price * Math.max(1, waiting)
 }
 
+/** Milliseconds of this many rows through all stages. */
+export function throughAll(stages: number, costs: RowCosts, rows: number): number {
+  return allStages(stages, (stage) => costs.rows(stage, rows))
+}
+
 /** Milliseconds over all stages. */
-export function allStages(stages: number, ms: (stage: number) => number): number {
+function allStages(stages: number, ms: (stage: number) => number): number {
   let sum = 0
   for (let stage = 0; stage < stages; stage++) sum += ms(stage)
   return sum

@@ -3,6 +3,7 @@ import type { Core } from '../flow/core.ts'
 import { topK } from '../flow/sample.ts'
 import type { Costs } from '../flow/schedule.ts'
 import { tailLength } from '../flow/sequence.ts'
+import { throughAll } from '../flow/worth.ts'
 import { trace } from '../trace.ts'
 
 /** A token that may follow, and the probability that it does. */
@@ -41,13 +42,9 @@ export class Alternatives {
     const sequence = flight.sequence!
     // They differ in the first token that is not committed, beside a tail.
     if (tailLength(sequence) === 0 || this.#core.branches(sequence).length > 0) return
+    const saved = throughAll(this.#core.stages, this.#costs, 1)
+    const price = throughAll(this.#core.stages, this.#costs, 2) - saved
     for (const { token, probability } of candidates) {
-      let saved = 0
-      let price = 0
-      for (let stage = 0; stage < this.#core.stages; stage++) {
-        saved += this.#costs.rows(stage, 1)
-        price += this.#costs.rows(stage, 2) - this.#costs.rows(stage, 1)
-      }
       if (probability * saved <= price) return
       if (this.#core.freeSlots < 2) return
       const branch = this.#core.alternative(sequence, [token])

@@ -2,7 +2,7 @@ import type { Flight, TailDraft } from '../flight.ts'
 import type { Core } from '../flow/core.ts'
 import type { Costs } from '../flow/schedule.ts'
 import { inPrompt, tailLength } from '../flow/sequence.ts'
-import { allStages, draftsOfStep } from '../flow/worth.ts'
+import { draftsOfStep, throughAll } from '../flow/worth.ts'
 import type { Loaded } from '../load.ts'
 import { lawful } from '../propose/grammar.ts'
 import type { Draft } from '../propose/proposer.ts'
@@ -43,7 +43,7 @@ export class Drafting {
     const offers = ready.flatMap((flight) => this.#best(flight) ?? [])
     if (this.#second) {
       const without = ready.filter((flight) => !offers.some((offer) => offer.flight === flight))
-      const ms = (rows: number) => allStages(this.#core.stages, (stage) => this.#costs.rows(stage, rows))
+      const ms = (rows: number) => throughAll(this.#core.stages, this.#costs, rows)
       for (const offer of await this.#second.offers(without, ready.length, ms)) {
         const draft = legal(offer.flight, offer.draft)
         if (draft) offers.push({ ...offer, draft })
