@@ -10,6 +10,7 @@ on held-out text, otherwise the command fails.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -21,7 +22,7 @@ from tokenizers import Tokenizer
 
 from . import corpus, paths
 from .config import Config
-from .model import Params, forward, logits
+from .model import Layer, Params, forward, logits
 from .tokenizer import END, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX, PRE, SPECIAL, load
 from .train import load_params
 
@@ -53,20 +54,26 @@ def write_gguf(path: Path, c: Config, params: Params, tokenizer: Tokenizer, quan
     _add_exit(writer, m.exit_layer, calibration)
     _add_tokenizer(writer, tokenizer)
 
-    def add(tensor: str, value: np.ndarray, matrix: bool) -> None:
+    def stored(value: np.ndarray, matrix: bool) -> np.ndarray:
         value = np.ascontiguousarray(np.asarray(value, dtype=np.float32))
-        if matrix and quantised:
-            writer.add_tensor(tensor, gguf.quants.quantize(value, Q8_0), raw_dtype=Q8_0)
-        else:
-            writer.add_tensor(tensor, value)
+        return gguf.quants.quantize(value, Q8_0) if matrix and quantised else value
 
-    add("token_embd.weight", params["embedding"], True)
+    def layer_tensors(layer: Layer) -> dict[str, np.ndarray]:
+        matrices = {f"{theirs}.weight": stored(np.asarray(layer[ours]).T, True) for ours, theirs in MATRICES.items()}
+        return matrices | {f"{theirs}.weight": stored(layer[ours], False) for ours, theirs in VECTORS.items()}
+
+    def add(tensor: str, value: np.ndarray) -> None:
+        writer.add_tensor(tensor, value, raw_dtype=Q8_0 if value.dtype == np.uint8 else F32)
+
+    # llama.cpp refuses tensors that it does not know: the exit's own layer travels in the metadata.
+    writer.add_string("incipit.exit.kind", "layer" if "adapter" in params else "identity")
+    for tensor, value in layer_tensors(params["adapter"]).items() if "adapter" in params else ():
+        writer.add_key_value(f"incipit.exit.weights.{tensor}", value.tobytes(), gguf.GGUFValueType.ARRAY, gguf.GGUFValueType.UINT8)
+    add("token_embd.weight", stored(params["embedding"], True))
     for index, layer in enumerate(params["layers"]):
-        for ours, theirs in MATRICES.items():
-            add(f"blk.{index}.{theirs}.weight", np.asarray(layer[ours]).T, True)
-        for ours, theirs in VECTORS.items():
-            add(f"blk.{index}.{theirs}.weight", layer[ours], False)
-    add("output_norm.weight", params["norm"], False)
+        for tensor, value in layer_tensors(layer).items():
+            add(f"blk.{index}.{tensor}", value)
+    add("output_norm.weight", stored(params["norm"], False))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -77,7 +84,6 @@ def write_gguf(path: Path, c: Config, params: Params, tokenizer: Tokenizer, quan
 def _add_exit(writer: gguf.GGUFWriter, layer: int, calibration: dict | None) -> None:
     """The keys that packages/engine reads: where the exit is, how often it is right, when to trust it."""
     writer.add_uint32("incipit.exit.layer", layer)
-    writer.add_string("incipit.exit.kind", "identity")
     for group in ("first", "later") if calibration else ():
         writer.add_float32(f"incipit.exit.agreement.{group}", calibration["agreement"][group])
         writer.add_float32(f"incipit.exit.shown.{group}", calibration["shown"][group])
@@ -129,6 +135,14 @@ def verify(path: Path, llama_folder: Path, c: Config, params: Params, tokenizer:
             "texts_tokenised": len(texts), "texts_with_other_ids": unequal}
 
 
+def exit_as_model(c: Config, params: Params) -> tuple[Config, Params]:
+    """The exit as a model of its own: the layers below it, its own layer, the shared norm and head."""
+    below = params["layers"][:c.model.exit_layer]
+    layers = [*below, params["adapter"]] if "adapter" in params else below
+    model = dataclasses.replace(c.model, layers=len(layers), adapter=False)
+    return dataclasses.replace(c, model=model), {"embedding": params["embedding"], "norm": params["norm"], "layers": layers}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--work", type=Path, default=paths.default_work())
@@ -156,10 +170,15 @@ def export(run: Path, out: Path, c: Config, params: Params, tokenizer: Tokenizer
         print("not compared with llama.cpp: no --llama folder given")
         return
     report = {"F32": verify(full, llama, c, params, tokenizer, texts), "Q8_0": verify(small, llama, c, params, tokenizer, texts)}
+    exit_c, exit_params = exit_as_model(c, params)
+    alone = run / f"{stem}.exit.F32.gguf"
+    write_gguf(alone, exit_c, exit_params, tokenizer, False, None)
+    report["exit F32"] = verify(alone, llama, exit_c, exit_params, tokenizer, texts[:8])
     print(json.dumps(report, indent=1))
     with paths.atomic(run / "export.json") as file:
         file.write(json.dumps(report, indent=1) + "\n")
-    if report["F32"]["largest_logit_difference"] > LOGIT_TOLERANCE or report["F32"]["texts_with_other_ids"]:
+    differs = any(report[part]["largest_logit_difference"] > LOGIT_TOLERANCE for part in ("F32", "exit F32"))
+    if differs or report["F32"]["texts_with_other_ids"]:
         raise SystemExit("the exported model differs from the trained one")
 
 

@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Model } from '../src/llama/model.ts'
 import { type Contender, comparison, inTurns } from './compare.ts'
+import type { Round } from './drive.ts'
 import { EngineProcess } from './engine-process.ts'
-import { type Figure, loadFigures, msPerToken, requestsPerSecond } from './figures.ts'
+import { type Figure, loadFigures, msPerToken, ratiosOf, requestsPerSecond } from './figures.ts'
 import { arriving, corpusText, freshRequests, mixedRequests, repeatingRequests } from './load.ts'
 import { median } from './numbers.ts'
 import { installPeer } from './peer-node-llama-cpp.ts'
@@ -111,30 +112,35 @@ async function poisson(): Promise<void> {
 }
 
 async function speculation(): Promise<void> {
-  const pairs = 8 * rounds
-  // The first pairs warm up: pages, and the statistics of the proposers.
-  const warming = 2
+  const pairs = 9 * rounds
+  // The first requests warm up: pages, and the statistics of the proposers.
+  const warming = 3
   const rows: (string | number)[][] = []
   for (const [name, requests] of [
     ['says nothing twice', freshRequests],
     ['repeats its prompt', repeatingRequests],
   ] as const) {
     await using engine = await EngineProcess.start({ ...settings, engine: 'incipit', streams: 1 })
-    // Each request runs twice in a row, now with speculation first, now without.
-    const twice = requests(corpus, warming + pairs, 1).flatMap((request, i) => {
-      const both = [request, { ...request, proposers: [] }]
-      return i % 2 === 0 ? both : both.reverse()
-    })
-    const { outcomes } = await engine.run(twice)
-    const results = [0, 1].map((off) =>
+    // Each request runs three times, in an order that changes from request to request: with speculation and twice
+    // without, for what two runs of the same thing differ by.
+    const runs = [undefined, [], []]
+    const order = (i: number) => runs.map((_, k) => (i + k) % runs.length)
+    const { outcomes } = await engine.run(
+      requests(corpus, warming + pairs, 1).flatMap((request, i) =>
+        order(i).map((run) => ({ ...request, ...(runs[run] && { proposers: runs[run] }) })),
+      ),
+    )
+    const results = runs.map((_, run) =>
       Array.from({ length: pairs }, (_, k) => {
         const i = warming + k
-        return { outcomes: [outcomes[2 * i + (i % 2 === 0 ? off : 1 - off)]!], ms: 0 }
+        return { outcomes: [outcomes[runs.length * i + order(i).indexOf(run)]!], ms: 0 }
       }),
     )
-    rows.push(...comparison(name, ['speculation on', 'speculation off'], results, [msPerToken]))
+    const [on, off, again] = results as [Round[], Round[], Round[]]
+    rows.push(...comparison(name, ['speculation on', 'speculation off'], [on, off], [msPerToken]))
+    rows.push([name, 'off, again: ratio to off', ...ratiosOf([msPerToken], again, off)])
   }
-  console.log(`## Speculation, one stream (${cpus()[0]?.model}, ${threads} threads, medians of ${pairs} pairs)\n`)
+  console.log(`## Speculation, one stream (${cpus()[0]?.model}, ${threads} threads, medians of ${pairs} requests)\n`)
   print('reply', [msPerToken], rows)
 }
 

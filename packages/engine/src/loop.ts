@@ -215,7 +215,7 @@ export class Loop {
     if (this.#steps.size === 0) for (const act of this.#between.splice(0)) await act()
     this.#scheduler.admit(now)
     this.#texts.revise(Math.min(this.#scheduler.roomForTexts, this.#loaded.info.contextLength))
-    await this.#speculation.prepare(this.#scheduler.running, () => this.#plannedRows(now))
+    await this.#speculation.prepare(this.#scheduler.running, this.#waitForFirst(), () => this.#plannedRows(now))
     for (let device = 0; device < this.#loaded.devices.length; device++) {
       const step = this.#scheduler.next(device, now)
       if (step) this.#steps.set(step, this.#decode(step))
@@ -225,6 +225,13 @@ export class Loop {
     this.#steps.delete(outcome.step)
     this.#settle(outcome)
     return true
+  }
+
+  /** Requests that wait for their first token, with a place or without. */
+  #waitForFirst(): number {
+    const { running, waiting } = this.#scheduler
+    const waits = ({ sequence, revocable }: Flight) => !revocable && (!sequence || inPrompt(sequence))
+    return [...running, ...waiting].filter(waits).length
   }
 
   /** Rows of the next steps as they are now, on all devices. */
@@ -281,12 +288,10 @@ export class Loop {
     // The rows a text holds live on in the reply that answers it.
     if (!flight.revocable && flight.text) this.#texts.evict(flight.text)
     flight.reply.timings.promptN = flight.prompt.length - flight.cached
-    flight.looks = flight.looks.filter(({ forkAt }) => forkAt > sequence.computed[0]!)
-    sequence.limit = flight.looks[0]?.forkAt ?? Number.POSITIVE_INFINITY
     trace?.(
       `begin seq${sequence.order}: ${flight.tier.name}, ${sequence.tokens.length} tokens, ${sequence.computed[0]} of them reused`,
     )
-    this.#speculation.begin(flight)
+    this.#speculation.begin(flight, this.#waitForFirst())
   }
 
   /** New work must not wait for a step that is only background work, unless that is the beginning of the new work. */

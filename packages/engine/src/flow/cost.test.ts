@@ -36,38 +36,59 @@ test('stages are measured apart', () => {
   assert.equal(cost.rows(2, 1), 30)
 })
 
-test('rows that look back on more cost more, where that was measured', () => {
+/** Steps over texts of many lengths, on a machine where attention costs so much per pair. */
+function attentive(perPair: { loose: number; tiled: number }, noise = 0): CostModel {
   const cost = new CostModel()
-  for (const [rows, ms, depth] of [
-    [1, 10, 5],
-    [8, 20, 100],
-    [1, 12, 1000],
-    [8, 60, 1000],
-  ] as const) {
-    cost.observe(0, rows, ms, depth)
+  const base = (rows: number) => 10 + 0.5 * rows
+  for (let i = 0; i < 400; i++) {
+    const rows = [1, 4, 64, 128][i % 4]!
+    const depth = ((i * 7919) % 1000) + rows
+    const scatter = 1 + noise * (((i * 104729) % 200) / 100 - 1)
+    const pair = rows < 64 ? perPair.loose : perPair.tiled
+    cost.observe(0, rows, (base(rows) + pair * rows * depth) * scatter, depth)
   }
-  assert.equal(cost.rows(0, 8, 200), 20)
-  assert.equal(cost.rows(0, 8, 900), 60)
-  assert.equal(cost.rows(0, 1, 1500), 12)
-  assert.equal(cost.rows(0, 8), 40, 'any depth')
-  assert.equal(cost.rows(0, 8, 500), 40, 'nothing was seen at this depth')
-  assert.equal(cost.rows(1, 8, 900), 8, 'nor of this stage')
+  return cost
+}
+const near = (actual: number, expected: number, share = 0.02) =>
+  assert.ok(Math.abs(actual / expected - 1) < share, `${actual} instead of ${expected}`)
+
+test('rows that look back on more cost more, and below a tile they cost more than in one', () => {
+  const cost = attentive({ loose: 0.01, tiled: 0.001 })
+  near(cost.rows(0, 1, 3000), 10.5 + 30)
+  near(cost.rows(0, 4, 500), 12 + 20)
+  near(cost.rows(0, 4, 0), 12)
+  near(cost.rows(0, 128, 2000), 74 + 256)
 })
 
-test('what was seen at a depth goes on as the steps of all depths do', () => {
-  const cost = new CostModel()
-  cost.observe(0, 4, 30, 1000)
-  cost.observe(0, 4, 10)
-  cost.observe(0, 16, 60)
-  // Of all depths 16 rows take three times as long as 4 (20 and 60 ms).
-  assert.equal(cost.rows(0, 16, 1000), 90)
+test('row counts that were never run are judged by the others, with the attention they need themselves', () => {
+  const cost = attentive({ loose: 0.01, tiled: 0.001 })
+  near(cost.rows(0, 2, 1000), 11 + 20)
+  near(cost.rows(0, 9, 1000), 14.5 + 90)
 })
 
-test('a step without a depth says nothing about any depth', () => {
+test('what was measured long ago over short texts does not make rows look cheap over long ones', () => {
   const cost = new CostModel()
-  cost.observe(0, 1, 10, 1000)
-  for (let i = 0; i < 100; i++) cost.observe(0, 1, 50)
-  assert.equal(cost.rows(0, 1, 1000), 10)
+  for (let depth = 0; depth < 100; depth++) cost.observe(0, 8, 14 + 0.08 * depth, depth)
+  for (let depth = 100; depth < 2000; depth++) cost.observe(0, 1, 10 + 0.01 * depth, depth)
+  near(cost.rows(0, 8, 2000), 14 + 160, 0.05)
+  assert.deepEqual(
+    admitDrafts([[0.5, 0.5, 0.5]], 1, 1, (rows) => cost.rows(0, rows, 2000)),
+    [0],
+  )
+})
+
+test('scatter alone is no attention', () => {
+  const cost = attentive({ loose: 0, tiled: 0 }, 0.3)
+  near(cost.rows(0, 4, 10_000), 12, 0.25)
+  near(attentive({ loose: 0.01, tiled: 0.001 }, 0.3).rows(0, 4, 900), 12 + 36, 0.25)
+})
+
+test('a few steps are not enough to tell what attention costs', () => {
+  const cost = new CostModel()
+  cost.observe(0, 1, 10, 100)
+  cost.observe(0, 1, 20, 200)
+  assert.equal(cost.rows(0, 1, 10_000), 15)
+  assert.equal(cost.rows(1, 8, 900), 8, 'nothing is known of this stage')
 })
 
 test('a machine that became slower is believed within a hundred steps', () => {
@@ -114,12 +135,13 @@ test('without a bound any number of rows is within it', () => {
 
 test('a profile that is saved and loaded says the same', () => {
   const cost = measured([1, 10], [4, 16], [7, 30], [8, 40])
-  cost.observe(2, 5, 50)
+  cost.observe(2, 5, 50, 100)
   const other = new CostModel()
   other.load(JSON.parse(JSON.stringify(cost.save())) as CostProfile)
   for (const rows of [1, 2, 4, 6, 8, 100]) assert.equal(other.rows(0, rows), cost.rows(0, rows))
   assert.equal(other.knows(1), false)
   assert.equal(other.rows(2, 5), 50)
+  assert.deepEqual(other.save()[2], [{ rows: 5, ms: 50, pairs: 500 }])
 })
 
 test('what is measured after a profile was loaded replaces it', () => {

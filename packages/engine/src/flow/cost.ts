@@ -1,49 +1,56 @@
 import type { Costs } from './schedule.ts'
 
-/** Per stage, measured milliseconds by rows of a step. */
-export type CostProfile = readonly (readonly { rows: number; ms: number }[])[]
+/**
+ * Per stage, measured milliseconds by rows of a step, and the pairs of a row and a cell before it that attention had to
+ * look at (none: short contexts).
+ */
+export type CostProfile = readonly (readonly { rows: number; ms: number; pairs?: number }[])[]
 
 // No step of any machine has more rows.
 const mostRows = 2 ** 20
 
-/** A running mean of what steps with about this many rows took. */
+/** Running means of steps with about this many rows. */
 interface Bucket {
   ms: number
   rows: number
+  pairs: number
   runs: number
 }
 
-// Attention makes a row the dearer the more it looks back on: steps are judged in classes of depth, each from its least
-// mean position on. (SmolLM2-135M, 2 cores: 8 rows cost 2 times one row at the beginning, 6 times one at depth 1,000.)
-const depthClasses = [0, 256, 768, 2048]
+// From this bucket on (64 rows) attention computes tiles of rows together, and a pair costs less. Steps of both kinds are
+// judged apart. (SmolLM2-135M, 2 cores: 8 rows cost 2 times one row at the beginning, 6 times one at depth 1,000.)
+const tiledBucket = 6
 
 /**
- * Milliseconds that k rows of a stage take on this machine, learnt while serving: a running mean per power of two of
- * rows, and straight lines between them. Before anything was measured, rows cost the same each.
+ * Milliseconds that k rows of a stage take on this machine, learnt while serving: what they cost at the beginning of a
+ * text, a running mean per power of two of rows with straight lines between, and what attention adds for every pair of a
+ * row and a cell before it. Before anything was measured, rows cost the same each.
  */
 export class CostModel implements Costs {
-  /** Per stage, per bucket (2^i rows): at any depth, and per class of depth. */
+  /** Per stage, per bucket (2^i rows). */
   readonly #buckets: Bucket[][] = []
-  readonly #byDepth: Bucket[][][] = []
+  /** Per stage: below tiles, and in tiles. */
+  readonly #attention: [PairCost, PairCost][] = []
   // A running mean over about the last 32 runs follows a machine whose load changes.
   static readonly #memory = 32
 
-  /** @param depth positions that a row looks back on, on average; left out, it counts for no class */
-  observe(stage: number, rows: number, ms: number, depth?: number): void {
-    this.#buckets[stage] ??= []
-    this.#take(this.#buckets[stage], rows, ms)
-    if (depth === undefined) return
-    this.#byDepth[stage] ??= depthClasses.map(() => [])
-    this.#take(this.#byDepth[stage][classOf(depth)]!, rows, ms)
+  /** @param depth positions that a row looks back on, on average */
+  observe(stage: number, rows: number, ms: number, depth = 0): void {
+    const index = bucketOf(rows)
+    const pairs = rows * depth
+    this.#take(stage, index, { rows, ms, pairs })
+    this.#attention[stage] ??= [new PairCost(), new PairCost()]
+    this.#attention[stage][kindOf(rows)].observe(index, pairs, ms)
   }
 
-  #take(buckets: Bucket[], rows: number, ms: number): void {
-    const index = Math.round(Math.log2(rows))
-    buckets[index] ??= { ms: 0, rows: 0, runs: 0 }
-    const bucket = buckets[index]
+  #take(stage: number, index: number, { rows, ms, pairs }: { rows: number; ms: number; pairs: number }): void {
+    this.#buckets[stage] ??= []
+    this.#buckets[stage][index] ??= { ms: 0, rows: 0, pairs: 0, runs: 0 }
+    const bucket = this.#buckets[stage][index]
     bucket.runs = Math.min(bucket.runs + 1, CostModel.#memory)
     bucket.ms += (ms - bucket.ms) / bucket.runs
     bucket.rows += (rows - bucket.rows) / bucket.runs
+    bucket.pairs += (pairs - bucket.pairs) / bucket.runs
   }
 
   /** True once a step of this stage was observed. */
@@ -53,16 +60,19 @@ export class CostModel implements Costs {
 
   /**
    * Estimated ms of a step with this many rows of a stage.
-   * @param depth positions that a row looks back on; default: any
+   * @param depth positions that a row looks back on; default: as those that were measured
    */
   rows(stage: number, rows: number, depth?: number): number {
-    const all = this.#buckets[stage] ?? []
-    const deep = depth === undefined ? undefined : this.#byDepth[stage]?.[classOf(depth)]
-    const most = deep?.findLast((bucket) => bucket !== undefined)
-    if (!deep || !most) return interpolated(all, rows)
-    if (rows <= most.rows) return interpolated(deep, rows)
-    // Beyond what was seen at this depth the steps of all depths say how it goes on.
-    return (interpolated(all, rows) * most.ms) / interpolated(all, most.rows)
+    const buckets = this.#buckets[stage] ?? []
+    const attention = this.#attention[stage]
+    if (depth === undefined || attention === undefined) return interpolated(buckets, rows)
+    const pair = attention.map((kind) => kind.ms)
+    // Without attention; never nothing, however noisy the machine.
+    const bare = buckets.map((bucket) => {
+      const ms = bucket.ms - pair[kindOf(bucket.rows)]! * bucket.pairs
+      return { rows: bucket.rows, ms: Math.max(leastBare * bucket.ms, ms) }
+    })
+    return interpolated(bare, rows) + pair[kindOf(rows)]! * rows * depth
   }
 
   /** Most rows of a stage whose step takes at most this long; at least 1. */
@@ -86,24 +96,79 @@ export class CostModel implements Costs {
   save(): CostProfile {
     // Not `map`: it would leave holes for stages that were never measured.
     return Array.from(this.#buckets, (buckets = []) =>
-      buckets.filter((bucket) => bucket !== undefined).map(({ rows, ms }) => ({ rows, ms })),
+      buckets.filter((bucket) => bucket !== undefined).map(({ rows, ms, pairs }) => ({ rows, ms, pairs })),
     )
   }
 
   /** Begins with what was measured before; running observations replace it. */
   load(profile: CostProfile): void {
     for (const [stage, points] of profile.entries()) {
-      for (const { rows, ms } of points) this.observe(stage, rows, ms)
+      for (const { rows, ms, pairs = 0 } of points) this.#take(stage, bucketOf(rows), { rows, ms, pairs })
     }
   }
 }
 
-function classOf(depth: number): number {
-  return depthClasses.findLastIndex((least) => depth >= least)
+const leastBare = 0.1
+
+/** The costs of steps that look back on about so many positions. */
+export function atDepth(costs: Costs, depth: number): Pick<Costs, 'rows'> {
+  return { rows: (stage, rows) => costs.rows(stage, rows, depth) }
 }
 
+function bucketOf(rows: number): number {
+  return Math.round(Math.log2(rows))
+}
+
+function kindOf(rows: number): 0 | 1 {
+  return bucketOf(rows) < tiledBucket ? 0 : 1
+}
+
+/**
+ * What one pair of a row and a cell costs: the slope of a straight line of milliseconds over pairs, fitted to steps that
+ * have about as many rows as each other (least squares on deviations from each bucket's mean, weighted by 1 / mean ms^2,
+ * because slow steps scatter more). Old steps fade.
+ */
+class PairCost {
+  /** Per bucket, means over a long time. */
+  readonly #means: { pairs: number; ms: number; runs: number }[] = []
+  // Weighted sums of squares and products.
+  #pairs2 = 0
+  #ms2 = 0
+  #product = 0
+  #runs = 0
+  // Long enough to see texts of several lengths.
+  static readonly #memory = 1000
+
+  observe(bucket: number, pairs: number, ms: number): void {
+    this.#means[bucket] ??= { pairs: 0, ms: 0, runs: 0 }
+    const mean = this.#means[bucket]
+    const runs = Math.min(mean.runs + 1, PairCost.#memory)
+    const [x, y] = [pairs - mean.pairs, ms - mean.ms]
+    mean.runs = runs
+    mean.pairs += x / runs
+    mean.ms += y / runs
+    const keep = 1 - 1 / PairCost.#memory
+    const weight = (1 - 1 / runs) / mean.ms ** 2
+    this.#pairs2 = keep * this.#pairs2 + weight * x * x
+    this.#ms2 = keep * this.#ms2 + weight * y * y
+    this.#product = keep * this.#product + weight * x * y
+    this.#runs = keep * this.#runs + 1
+  }
+
+  /** The slope less its standard error: what is not known costs nothing. */
+  get ms(): number {
+    if (!(this.#pairs2 > 0) || this.#runs < leastRuns) return 0
+    const slope = this.#product / this.#pairs2
+    const unexplained = Math.max(0, this.#ms2 - slope * this.#product) / this.#runs
+    return Math.max(0, slope - Math.sqrt(unexplained / this.#pairs2))
+  }
+}
+
+// Two points always lie on a line.
+const leastRuns = 8
+
 /** Milliseconds for this many rows: straight lines between what was measured. */
-function interpolated(buckets: readonly Bucket[], rows: number): number {
+function interpolated(buckets: readonly Pick<Bucket, 'rows' | 'ms'>[], rows: number): number {
   const known = buckets.filter((bucket) => bucket !== undefined)
   const first = known[0]
   if (first === undefined) return rows

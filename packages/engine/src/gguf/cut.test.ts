@@ -206,6 +206,49 @@ test('an exit head replaces the output, on an unweighted norm', async (t) => {
   assert.equal(data.get('token_embd.weight'), (await allData(gguf)).get('token_embd.weight'))
 })
 
+const exitWeights = (layer: number, tensors: readonly string[]): Record<string, GgufValue> => ({
+  'incipit.exit.layer': number(layer),
+  ...Object.fromEntries(
+    tensors.map((name, i) => [
+      `incipit.exit.weights.${name}`,
+      { type: 'array', of: 'u8', value: new Uint8Array(8).fill(i + 1) } as const,
+    ]),
+  ),
+})
+const layerTensors = ['attn_norm.weight', 'attn_q.weight', 'attn_output.weight', 'ffn_down.weight']
+
+test('the layer that a model carries for its exit stands where the identity would, at that exit only', async (t) => {
+  const gguf = await tiny(t, { metadata: exitWeights(2, layerTensors) })
+  const stage = await cut(t, gguf, { from: 0, to: 2, last: false })
+  const [before, after] = [await allData(gguf), await allData(stage)]
+  layerTensors.forEach((name, i) => {
+    assert.equal(after.get(`blk.2.${name}`), `0${i + 1}`.repeat(8), name)
+    assert.equal(after.get(`blk.1.${name}`), before.get(`blk.1.${name}`))
+  })
+  assert.ok(![...stage.metadata.keys()].some((key) => key.startsWith('incipit.exit.weights')))
+
+  const elsewhere = await allData(await cut(t, gguf, { from: 0, to: 1, last: false }))
+  assert.ok(isZero(elsewhere.get('blk.1.ffn_down.weight')))
+  const above = await allData(await cut(t, gguf, { from: 1, to: 2, last: false }))
+  assert.ok(isZero(above.get('blk.1.ffn_down.weight')))
+  // A fitted head was fitted behind the identity.
+  const head = { type: F32, shape: [2], data: new Uint8Array(8) }
+  const fitted = await allData(await cut(t, gguf, { from: 0, to: 2, last: false, head }))
+  assert.ok(isZero(fitted.get('blk.2.ffn_down.weight')))
+})
+
+test('an exit layer that lacks a tensor or has another size is refused', async (t) => {
+  const missing = await tiny(t, { metadata: exitWeights(2, layerTensors.slice(1)) })
+  const short: GgufValue = { type: 'array', of: 'u8', value: new Uint8Array(7) }
+  const metadata = { ...exitWeights(2, layerTensors), 'incipit.exit.weights.attn_q.weight': short }
+  for (const [gguf, message] of [
+    [missing, /attn_norm\.weight is missing/],
+    [await tiny(t, { metadata }), /attn_q\.weight has 7 bytes, not 8/],
+  ] as const) {
+    await assert.rejects(cut(t, gguf, { from: 0, to: 2, last: false }), { code: 'cut_refused', message })
+  }
+})
+
 test('an exit head of another model is refused', async (t) => {
   const gguf = await tiny(t)
   const wrongShape = { type: F32, shape: [3], data: new Uint8Array(12) }

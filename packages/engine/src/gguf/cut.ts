@@ -95,11 +95,12 @@ function checkCuttable(gguf: Gguf, at: readonly number[]): void {
 
 /**
  * Writes one stage of a model as a model file of its own: its layers, counted from 0, and what belongs to no layer.
- * A stage that is not the last has one layer more, the identity (a copy of the next layer that adds nothing), whose
- * input is the state that goes to the next stage and whose output goes to the head. The head is `head` on an unweighted
- * norm where one is given, else the token embedding. The file must not exist yet.
+ * A stage that is not the last has one layer more, whose input is the state that goes to the next stage and whose output
+ * goes to the head: the layer that the model carries for its exit, else the identity (a copy of the next layer that adds
+ * nothing). The head is `head` on an unweighted norm where one is given (it is fitted behind the identity), else the
+ * token embedding. The file must not exist yet.
  *
- * Errors: `cut_refused` for a head that does not fit the model, and those of `writeGguf`.
+ * Errors: `cut_refused` for a head or an exit layer that does not fit the model, and those of `writeGguf`.
  */
 export async function cutStage(gguf: Gguf, stage: StageCut, destination: string): Promise<void> {
   await writeGguf(destination, stageMetadata(gguf, stage), stageTensors(gguf, stage))
@@ -108,10 +109,11 @@ export async function cutStage(gguf: Gguf, stage: StageCut, destination: string)
 function stageMetadata(gguf: Gguf, stage: StageCut): Map<string, GgufValue> {
   const prefix = `${architectureOf(gguf)}.`
   const layers = layersOf(gguf)
-  // The identity is a copy of layer `to`, also in the arrays.
+  // The exit layer is like layer `to`, also in the arrays.
   const end = stage.last ? stage.to : stage.to + 1
   const metadata = new Map<string, GgufValue>()
   for (const [key, value] of gguf.metadata) {
+    if (key.startsWith(exitWeights)) continue
     metadata.set(key, key.startsWith(prefix) ? forStage(key.slice(prefix.length), value) : value)
   }
   metadata.set('incipit.stage.from', { type: 'u32', value: stage.from })
@@ -153,8 +155,38 @@ function stageTensors(gguf: Gguf, stage: StageCut): TensorToWrite[] {
     }
   }
   if (head !== undefined) tensors.push(headTensor(gguf, head))
-  if (!last) tensors.push(...identity(gguf, to, to - from))
+  if (!last) {
+    const trained = from === 0 && head === undefined && carriesExitLayer(gguf, to)
+    tensors.push(...(trained ? exitLayer(gguf, to) : identity(gguf, to, to - from)))
+  }
   return tensors
+}
+
+/**
+ * Metadata keys of a trained exit layer: for each tensor of the layer after the exit, as `incipit.exit.weights.` and the
+ * rest of its name, the bytes of the exit layer's one, in the same type and shape. (llama.cpp loads no file with tensors
+ * that it does not know, so they cannot be tensors of the model.)
+ */
+const exitWeights = 'incipit.exit.weights.'
+
+function carriesExitLayer(gguf: Gguf, at: number): boolean {
+  const weights = gguf.metadata.keys().some((key) => key.startsWith(exitWeights))
+  return weights && metadataNumber(gguf.metadata, 'incipit.exit.layer') === at
+}
+
+/** The layer between layer `at` and the exit's norm and head, as the model carries it. */
+function exitLayer(gguf: Gguf, at: number): TensorToWrite[] {
+  return gguf.tensors.flatMap((tensor) => {
+    const rest = layerTensor(tensor.name, at)
+    if (rest === undefined) return []
+    const carried = gguf.metadata.get(exitWeights + rest)
+    const data = carried?.type === 'array' && carried.of === 'u8' ? carried.value : undefined
+    if (data?.byteLength !== tensor.bytes) {
+      const given = data === undefined ? 'is missing' : `has ${data.byteLength} bytes, not ${tensor.bytes}`
+      throw new IncipitError('cut_refused', `${gguf.path}: ${exitWeights}${rest} ${given}`)
+    }
+    return [{ ...copyOf(gguf, tensor), name: renumber(tensor.name, at), data }]
+  })
 }
 
 /** A copy of layer `source`, numbered `target`, that hands its input on unchanged. */

@@ -16,7 +16,7 @@ export interface StageHead extends Omit<ExitHead, 'data'> {
 }
 
 /** Part of each name: files of an incipit that cut differently are not used. Raise it when the cut changes. */
-const cutVersion = 1
+const cutVersion = 2
 
 /**
  * The files of the stages that `at` cuts the model into, in order, from the cache or newly cut. With an empty `at` that

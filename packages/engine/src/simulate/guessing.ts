@@ -1,9 +1,9 @@
 import type { Core } from '../flow/core.ts'
-import type { CostModel } from '../flow/cost.ts'
+import { atDepth, type CostModel } from '../flow/cost.ts'
 import { inPrompt, tailLength } from '../flow/sequence.ts'
 import { burstPays, draftsOfStep, exitPays, lookPays } from '../flow/worth.ts'
 import { Acceptance, longestDraft } from '../propose/proposer.ts'
-import { burst, planLooks } from '../propose/skim.ts'
+import { burst, type LookPlan, planLooks } from '../propose/skim.ts'
 import type { Flight } from './flight.ts'
 import type { Ledger } from './ledger.ts'
 import { type GuessQuality, Luck } from './luck.ts'
@@ -20,6 +20,8 @@ export interface GuessingOptions {
   readonly provisional: boolean
   readonly minStability: number
   readonly said: Said
+  /** Requests that wait for their first token. */
+  readonly waiting: () => number
 }
 
 // What a draw is about.
@@ -68,7 +70,7 @@ export class Guessing {
     const chains = ready.map(({ chain }) => chain)
     // What a guess costs depends on how far it looks back.
     const depth = ready.reduce((sum, { flight }) => sum + flight.sequence!.tokens.length, 0) / ready.length
-    const costs = { rows: (stage: number, rows: number) => this.#costs.rows(stage, rows, depth) }
+    const costs = atDepth(this.#costs, depth)
     const lengths = draftsOfStep(chains, plainRows(), this.#core.stages, costs, !this.#core.unified)
     for (const [i, { flight }] of ready.entries()) {
       if (lengths[i] === 0) continue
@@ -103,16 +105,28 @@ export class Guessing {
 
   // --- looks --------------------------------------------------------------------------------------------------------
 
+  /** A request begins: whether looks are to be taken. */
+  begin(flight: Flight): void {
+    const sequence = flight.sequence!
+    flight.looks = flight.looks.filter(({ forkAt }) => forkAt > sequence.computed[0]!)
+    const [look] = flight.looks
+    if (look && !this.#pays(flight, look)) flight.looks = []
+    sequence.limit = flight.looks[0]?.forkAt ?? Number.POSITIVE_INFINITY
+  }
+
+  #pays({ prompt }: Flight, { forkAt, tailFrom }: LookPlan): boolean {
+    const look = { survival: this.#options.quality.looks, rows: prompt.length - tailFrom, burst }
+    return lookPays(look, prompt.length - forkAt, this.#options.waiting(), this.#core.stages, this.#costs)
+  }
+
   #startLook(flight: Flight): void {
     const sequence = flight.sequence!
     const plan = flight.looks[0]
-    if (!plan || flight.look || sequence.computed.at(-1)! < plan.forkAt) return
+    if (!plan || flight.look?.tokens.length === 0 || sequence.computed.at(-1)! < plan.forkAt) return
     flight.looks = flight.looks.slice(1)
-    const look = { survival: this.#options.quality.looks, rows: flight.prompt.length - plan.tailFrom, burst }
-    const waiting = [...this.#core.sequences].filter(
-      (sequence) => sequence.kind === 'reply' && !sequence.background && inPrompt(sequence),
-    ).length
-    if (!lookPays(look, flight.prompt.length - plan.forkAt, waiting, this.#core.stages, this.#costs)) {
+    if (flight.look) this.#core.remove(flight.look.fork)
+    flight.look = undefined
+    if (!this.#pays(flight, plan)) {
       this.endLooks(flight)
       return
     }
@@ -190,7 +204,7 @@ export class Guessing {
     const stability = this.#options.quality.exits
     const pays = inPrompt(sequence)
       ? (tail === 0 && this.#options.provisional) || burstPays(new Array<number>(tail).fill(stability), stability)
-      : exitPays(tail, stability, this.#core.stages, this.#costs)
+      : exitPays(tail, stability, this.#core.stages, atDepth(this.#costs, to))
     if (!pays || tail >= longestDraft) return
     const before = this.#isRight(flight, position - tail, position)
     const next = this.#guess(flight, position, 'exit', before)

@@ -158,11 +158,12 @@ describe('a simulation', () => {
   })
 
   it('shows first words before they are committed, some of which have to be taken back', () => {
-    const { replies } = run({ mix: { rag: 1 }, guesses: { looks: 0.6, coverage: 0 }, minStability: 0 })
+    const options = { mix: { rag: 1 }, arrivals: { pattern: 'poisson', perSecond: 0.1 } } as const
+    const { replies } = run({ ...options, guesses: { looks: 0.6, coverage: 0 }, minStability: 0 })
     const shown = replies.filter(({ provisional }) => provisional !== undefined)
     const stayed = shown.filter(({ stable, committed }) => stable < committed)
     assert.ok(shown.length > 150 && stayed.length > 80 && stayed.length < shown.length)
-    const sure = run({ mix: { rag: 1 }, guesses: { looks: 0.6, coverage: 0 }, minStability: 0.9 }).replies
+    const sure = run({ ...options, guesses: { looks: 0.6, coverage: 0 }, minStability: 0.9 }).replies
     const shownSure = sure.filter(({ provisional }) => provisional !== undefined)
     const stayedSure = shownSure.filter(({ stable, committed }) => stable < committed)
     assert.ok(shownSure.length < shown.length)
@@ -203,7 +204,7 @@ describe('a simulation', () => {
   })
 
   it('computes again what lost its place when memory is short', () => {
-    const profile = { ...plainMachine, cells: 5000, keptBytes: 0 }
+    const profile = { ...plainMachine, cells: 4200, keptBytes: 0 }
     const outcome = run({ profile, arrivals: { pattern: 'streams', streams: 8 }, guesses: half })
     sound(outcome)
     assert.ok(outcome.preemptions > 0)

@@ -1,7 +1,7 @@
 import { Core } from '../flow/core.ts'
 import { CostModel } from '../flow/cost.ts'
 import { Scheduler } from '../flow/scheduler.ts'
-import { depthOf, type Rows, rowsOf, type Sequence, type Step } from '../flow/sequence.ts'
+import { depthOf, inPrompt, type Rows, rowsOf, type Sequence, type Step } from '../flow/sequence.ts'
 import { type Flight, flightOf } from './flight.ts'
 import { Guessing } from './guessing.ts'
 import { Ledger } from './ledger.ts'
@@ -108,6 +108,7 @@ class Simulation {
         minStability,
         provisional: policy === 'provisional',
         said,
+        waiting: () => this.#waitForFirst(),
       })
   }
 
@@ -165,8 +166,7 @@ class Simulation {
     const sequence = flight.sequence!
     this.#flights.set(sequence, flight)
     this.#ledger.began(flight)
-    flight.looks = flight.looks.filter(({ forkAt }) => forkAt > sequence.computed[0]!)
-    sequence.limit = flight.looks[0]?.forkAt ?? Number.POSITIVE_INFINITY
+    this.#guessing?.begin(flight)
   }
 
   /** A flight lost its guesses, perhaps with its place. */
@@ -207,6 +207,12 @@ class Simulation {
   }
 
   // --- steps --------------------------------------------------------------------------------------------------------
+
+  /** Requests that wait for their first token, with a place or without. */
+  #waitForFirst(): number {
+    const { running, waiting } = this.#scheduler
+    return waiting.length + [...running].filter(({ sequence }) => inPrompt(sequence!)).length
+  }
 
   /** Rows of the next steps as they are now, on all devices. */
   #plannedRows(): number {

@@ -58,7 +58,7 @@ describe('a sweep', () => {
         ],
       ],
     }
-    const { rows } = sweep(even, { ...options, acceptances: [0.3] })
+    const { rows } = sweep(even, { ...options, loads: [0.2, 0.5], acceptances: [0.3] })
     for (const { cells } of rows) assert.equal(cells[0]!.pays, false)
   })
 

@@ -1,5 +1,6 @@
 import type { Flight, TailDraft } from '../flight.ts'
 import type { Core } from '../flow/core.ts'
+import { atDepth } from '../flow/cost.ts'
 import type { Costs } from '../flow/schedule.ts'
 import { inPrompt, tailLength } from '../flow/sequence.ts'
 import { draftsOfStep, throughAll } from '../flow/worth.ts'
@@ -53,7 +54,7 @@ export class Drafting {
     const chains = offers.map(({ draft }) => draft.confidences)
     // What a guess costs depends on how far it looks back.
     const depth = ready.reduce((sum, { sequence }) => sum + sequence!.tokens.length, 0) / ready.length
-    const costs = { rows: (stage: number, rows: number) => this.#costs.rows(stage, rows, depth) }
+    const costs = atDepth(this.#costs, depth)
     const lengths = draftsOfStep(chains, plainRows(), this.#core.stages, costs, !this.#loaded.unified)
     for (const [i, { flight, draft, judge }] of offers.entries()) {
       // The second model took its time: the flight may be over, or have lost its place.

@@ -1,6 +1,7 @@
 import type { Flight } from '../flight.ts'
 import { survivalOf } from '../flow/calibrate.ts'
 import type { Core } from '../flow/core.ts'
+import { atDepth } from '../flow/cost.ts'
 import type { Costs } from '../flow/schedule.ts'
 import { inPrompt, type Rows, tailLength } from '../flow/sequence.ts'
 import { burstPays, exitPays } from '../flow/worth.ts'
@@ -55,7 +56,7 @@ export class Exits {
           flight.guesses.map((guess) => guess.stability),
           stability,
         )
-      : exitPays(tail, stability, this.#core.stages, this.#costs)
+      : exitPays(tail, stability, this.#core.stages, atDepth(this.#costs, to))
     if (!worth || roomFor(flight, this.#loaded.info.contextLength) === 0) return undefined
     this.#books.add(flight, 'exit', { token, stability })
     this.#core.draft(sequence, [token])

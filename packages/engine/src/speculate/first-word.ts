@@ -6,7 +6,7 @@ import { inPrompt, tailLength } from '../flow/sequence.ts'
 import { lookPays } from '../flow/worth.ts'
 import type { Loaded } from '../load.ts'
 import { lawful } from '../propose/grammar.ts'
-import { burst } from '../propose/skim.ts'
+import { burst, type LookPlan } from '../propose/skim.ts'
 import { trace } from '../trace.ts'
 import type { Alternatives } from './alternatives.ts'
 import type { Books } from './books.ts'
@@ -32,9 +32,17 @@ export class FirstWord {
     this.#alternatives = alternatives
   }
 
-  /** A request begins: what is known without any layer of the model. */
-  begin(flight: Flight): void {
+  /**
+   * A request begins: what is known without any layer of the model, and whether looks are to be taken.
+   * @param waiting requests that wait for their first token
+   */
+  begin(flight: Flight, waiting: number): void {
     const sequence = flight.sequence!
+    flight.looks = flight.looks.filter(({ forkAt }) => forkAt > sequence.computed[0]!)
+    const [look] = flight.looks
+    // A prompt that stops for a look which then is not taken would be cut for nothing.
+    if (look && !this.#pays(flight, look, waiting)) flight.looks = []
+    sequence.limit = flight.looks[0]?.forkAt ?? Number.POSITIVE_INFINITY
     // Everybody's replies are learnt from, but not everybody asked for guesses.
     const draft = flight.proposers.has('opening') ? flight.opening?.propose(sequence) : undefined
     if (!draft || !inPrompt(sequence) || tailLength(sequence) > 0) return
@@ -48,16 +56,17 @@ export class FirstWord {
   }
 
   /**
-   * Starts a look when its prefix is there. The prompt goes on meanwhile, up to where the next look may be wanted.
+   * Starts a look when its prefix is there. The prompt goes on meanwhile, up to where the next look may be wanted. What the
+   * look before would still have decoded is given up: the prompt would wait for it.
    * @param waiting requests that wait for their first token: all of them wait for the look
    */
   prepare(flight: Flight, waiting: number): void {
     const sequence = flight.sequence!
     const plan = flight.looks[0]
-    if (!plan || flight.look || sequence.computed.at(-1)! < plan.forkAt) return
+    if (!plan || flight.look?.tokens.length === 0 || sequence.computed.at(-1)! < plan.forkAt) return
     flight.looks = flight.looks.slice(1)
-    const look = { survival: this.#usualSurvival(flight), rows: sequence.prompt - plan.tailFrom, burst }
-    if (!lookPays(look, sequence.prompt - plan.forkAt, waiting, this.#core.stages, this.#costs)) {
+    if (flight.look) this.#looked(flight)
+    if (!this.#pays(flight, plan, waiting)) {
       trace?.(`no look seq${sequence.order}: its rows cost more than it is worth`)
       this.endLooks(flight)
       return
@@ -101,10 +110,16 @@ export class FirstWord {
     const { vocab } = this.#loaded.stages[0]!.model
     const enough = Math.min(burst, flight.maxTokens, this.#loaded.info.contextLength - 1 - parent.prompt)
     if (look.tokens.length < enough && !vocab.isEndOfGeneration(token)) return
-    this.#core.remove(look.fork)
-    flight.look = undefined
-    flight.seen = look.tokens[0]
+    this.#looked(flight)
     if (flight.looks.length === 0) this.#alternatives.branch(flight, look.others ?? [])
+  }
+
+  /** The look that runs is over. */
+  #looked(flight: Flight): void {
+    const { fork, tokens } = flight.look!
+    this.#core.remove(fork)
+    flight.look = undefined
+    flight.seen = tokens[0]
   }
 
   /** No look any more: the one that runs is dropped, and the prompt goes on to its end. */
@@ -118,6 +133,12 @@ export class FirstWord {
     if (flight.looks.length === 0 && flight.sequence!.limit === Number.POSITIVE_INFINITY) return
     flight.looks = []
     flight.sequence!.limit = Number.POSITIVE_INFINITY
+  }
+
+  #pays(flight: Flight, { forkAt, tailFrom }: LookPlan, waiting: number): boolean {
+    const { prompt } = flight.sequence!
+    const look = { survival: this.#usualSurvival(flight), rows: prompt - tailFrom, burst }
+    return lookPays(look, prompt - forkAt, waiting, this.#core.stages, this.#costs)
   }
 
   /** How often a look like the next one is right: the middle of its calibration. */

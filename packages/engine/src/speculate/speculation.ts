@@ -1,7 +1,7 @@
 import type { Flight } from '../flight.ts'
 import type { Core } from '../flow/core.ts'
 import type { CostModel } from '../flow/cost.ts'
-import { inPrompt, type Rows } from '../flow/sequence.ts'
+import type { Rows } from '../flow/sequence.ts'
 import type { Loaded } from '../load.ts'
 import type { EngineStats } from '../stats.ts'
 import { Alternatives } from './alternatives.ts'
@@ -30,9 +30,12 @@ export class Speculation {
     this.#drafting = new Drafting(loaded, core, cost, this.#books, model)
   }
 
-  /** A request got its place. */
-  begin(flight: Flight): void {
-    this.#firstWord.begin(flight)
+  /**
+   * A request got its place.
+   * @param waiting requests that wait for their first token
+   */
+  begin(flight: Flight, waiting: number): void {
+    this.#firstWord.begin(flight, waiting)
   }
 
   /** The states that left stage 0: what heads read. */
@@ -54,8 +57,7 @@ export class Speculation {
    * Before a step: starts looks whose prefix is there, and drafts where a reply waits for its next token.
    * @param plainRows rows of the step without drafts
    */
-  async prepare(flights: ReadonlySet<Flight>, plainRows: () => number): Promise<void> {
-    const waiting = [...flights].filter(({ sequence, revocable }) => !revocable && inPrompt(sequence!)).length
+  async prepare(flights: ReadonlySet<Flight>, waiting: number, plainRows: () => number): Promise<void> {
     for (const flight of flights) this.#firstWord.prepare(flight, waiting)
     await this.#drafting.prepare(flights, plainRows)
   }
