@@ -212,7 +212,9 @@ export class Loop {
   /** Admit, speculate, schedule, run, accept, emit. False when there is nothing to do. */
   async step(): Promise<boolean> {
     const now = performance.now()
-    if (this.#steps.size === 0) for (const act of this.#between.splice(0)) await act()
+    // No device begins a step while something waits for all of them to be done.
+    if (this.#between.length > 0 && this.#steps.size > 0) return await this.#settleFirst()
+    for (const act of this.#between.splice(0)) await act()
     this.#scheduler.admit(now)
     this.#texts.revise(Math.min(this.#scheduler.roomForTexts, this.#loaded.info.contextLength))
     await this.#speculation.prepare(this.#scheduler.running, this.#waitForFirst(), () => this.#plannedRows(now))
@@ -220,7 +222,11 @@ export class Loop {
       const step = this.#scheduler.next(device, now)
       if (step) this.#steps.set(step, this.#decode(step))
     }
-    if (this.#steps.size === 0) return this.#endStuck()
+    return this.#steps.size === 0 ? this.#endStuck() : await this.#settleFirst()
+  }
+
+  /** Waits for the step that ends first. */
+  async #settleFirst(): Promise<true> {
     const outcome = await Promise.race(this.#steps.values())
     this.#steps.delete(outcome.step)
     this.#settle(outcome)

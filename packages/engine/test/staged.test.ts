@@ -26,3 +26,24 @@ test('several requests at once: a model in stages says what it says uncut', { sk
   assert.deepEqual(await replies(t, { cut: [1, 3] }), whole)
   assert.deepEqual(await replies(t, { cut: [2], threads: [1, 1] }), whole, 'on two devices')
 })
+
+test('a prefix is pinned while replies keep both devices busy', { skip }, async (t) => {
+  const cacheDir = await temporaryDirectory(t)
+  await using engine = await Engine.load(path, { cacheDir, cut: [2], threads: [1, 1], contextLength: 512 })
+  let pinned = false
+  const talk = async (prompt: string): Promise<boolean> => {
+    for (let turn = 0; turn < 20; turn++) {
+      for await (const event of engine.generate({ prompt, maxTokens: 400, proposers: [] })) {
+        if (event.type === 'delta' && pinned) return true
+      }
+    }
+    return false
+  }
+  const talks = beginnings.map(talk)
+  await engine.pinPrefix('story', { prompt: 'There was a girl who lived in a small house near the wood. ' })
+  pinned = true
+  assert.deepEqual(
+    await Promise.all(talks),
+    beginnings.map(() => true),
+  )
+})
