@@ -1,4 +1,6 @@
 import type { Sampling } from '../request.ts'
+import { blockBits, mostOfBlock, type NoiseKey, noiseKey, noiseOf } from './noise.ts'
+import { argmax, difference, nucleusOf, softmaxOf } from './softmax.ts'
 
 /**
  * Token choice as a pure function of (logits, sampling, position). There is no generator state to carry along or to
@@ -24,28 +26,34 @@ export interface TokenProbability {
  * llama.cpp, each on what the one before it kept: top-k, top-p (probabilities at temperature 1, renormalised over the
  * top-k), min-p (relative to the best token), and temperature last. Ties rank by id, the lower first, and the best
  * token always survives. Of the kept tokens, Gumbel-max takes
- * `argmax(logit / temperature + g(seed, position, token))` with `g = -ln(-ln u)`, which is distributed as the softmax
- * of the kept logits (Maddison, Tarlow and Minka 2014, "A* Sampling", section 2).
+ * `argmax(logit / temperature + g(seed, position, token))` with Gumbel noise g (noise.ts), which is distributed as the
+ * softmax of the kept logits (Maddison, Tarlow and Minka 2014, "A* Sampling", section 2).
  *
  * @param position index in the sequence of the token to choose, prompt included; any integer from 0
  */
 export function choose(logits: Float32Array, sampling: Sampling, position: number): number {
   const { temperature, topK, topP, minP } = sampling
-  const best = argmax(logits)
-  if (!(temperature > 0) || best < 0) return Math.max(best, 0)
-  const max = logits[best]!
+  if (!(temperature > 0)) return Math.max(argmax(logits), 0)
   // p >= minP * p(best) without a softmax. The choice starts from the best token, which so stays even at minP above 1.
   const floor = minP > 0 ? Math.log(minP) : Number.NEGATIVE_INFINITY
   const noise = noiseKey(sampling.seed, position)
   const cutsK = topK > 0 && topK < logits.length
-  const candidates = { selected: cutsK || topP < 1, first: 0, end: logits.length }
-  if (cutsK) candidates.end = selectBest(logits, Math.floor(topK) || 1)
+  if (!cutsK && !(topP < 1)) return ofAll(logits, floor, temperature, noise)
+  const best = argmax(logits)
+  if (best < 0) return 0
+  const max = logits[best]!
+  const candidates = { first: 0, end: cutsK ? selectBest(logits, Math.floor(topK) || 1) : 0 }
   if (topP < 1) {
-    const total = cutsK ? weightOfSelected(logits, max, candidates.end) : softmaxOf(logits).sum
-    if (!cutsK) candidates.end = gatherNucleus(logits, max, total, topP)
-    candidates.first = takeNucleus(logits, max, candidates.end, topP * total, floor)
+    let enough: number
+    if (cutsK) enough = topP * weightOfSelected(logits, max, candidates.end)
+    else {
+      const { within, sum } = nucleusOf(logits, max, topP)
+      enough = topP * sum
+      candidates.end = selectWithin(logits, max, within)
+    }
+    candidates.first = takeNucleus(logits, max, candidates.end, enough, floor)
   }
-  return gumbelMax(logits, best, candidates, floor, temperature, noise)
+  return ofSelected(logits, best, candidates, floor, temperature, noise)
 }
 
 /** The most probable token (ties: the lowest id) and its softmax probability. One pass, stable for any magnitude. */
@@ -95,46 +103,6 @@ export function probabilityOf(logits: Float32Array, token: number): number {
   if (logit === undefined || !(logit > Number.NEGATIVE_INFINITY)) return 0
   const { max, sum } = softmaxOf(logits)
   return Math.exp(-difference(max, logit)) / sum
-}
-
-// ---- softmax ----
-
-/** `high - low` for high >= low, where two equal infinities are 0 apart and not NaN. */
-function difference(high: number, low: number): number {
-  if (high !== low) return high - low
-  return high === Number.NEGATIVE_INFINITY ? Number.POSITIVE_INFINITY : 0
-}
-
-/** Largest logit (lowest id on ties); -1 when no token is eligible. */
-function argmax(logits: Float32Array): number {
-  let token = -1
-  let max = Number.NEGATIVE_INFINITY
-  for (let i = 0; i < logits.length; i++) {
-    if (logits[i]! > max) {
-      max = logits[i]!
-      token = i
-    }
-  }
-  return token
-}
-
-/**
- * Best token, its logit, and the sum of exp(logit - max), rescaled whenever a new maximum appears (Milakov and
- * Gimelshein 2018, "Online normalizer calculation for softmax").
- */
-function softmaxOf(logits: Float32Array): { token: number; max: number; sum: number } {
-  let token = -1
-  let max = Number.NEGATIVE_INFINITY
-  let sum = 0
-  for (let i = 0; i < logits.length; i++) {
-    const l = logits[i]!
-    if (l > max) {
-      sum = sum * Math.exp(max - l) + 1
-      max = l
-      token = i
-    } else if (l > Number.NEGATIVE_INFINITY) sum += l === max ? 1 : Math.exp(l - max)
-  }
-  return { token, max, sum }
 }
 
 // ---- selection ----
@@ -200,17 +168,13 @@ function weightOfSelected(logits: Float32Array, max: number, size: number): numb
   return sum
 }
 
-/**
- * Puts every token that can belong to the nucleus into `selected`. All tokens under (1 - topP) / n together hold less
- * than 1 - topP, so the others hold at least topP; half of that bound leaves room for rounding.
- */
-function gatherNucleus(logits: Float32Array, max: number, total: number, topP: number): number {
+/** Puts every token whose logit is at most `within` below the best into `selected`; returns how many there are. */
+function selectWithin(logits: Float32Array, max: number, within: number): number {
   reserve(logits.length)
-  const bound = Math.log(((1 - Math.max(topP, 0)) * total) / (2 * logits.length))
   let size = 0
   for (let token = 0; token < logits.length; token++) {
     const l = logits[token]!
-    if (l === max || l - max >= bound) selected[size++] = token
+    if (l === max || max - l <= within) selected[size++] = token
   }
   return size
 }
@@ -239,74 +203,23 @@ function takeNucleus(logits: Float32Array, max: number, size: number, enough: nu
 
 // ---- Gumbel-max ----
 
-/** 64 bits that stand for (seed, position). */
-interface NoiseKey {
-  low: number
-  high: number
-}
-
-/** A bijection of 32 bits with good avalanche: "lowbias32" of Wellons' hash-prospector, improved constants. */
-function mix(x: number): number {
-  x = Math.imul(x ^ (x >>> 16), 0x21f0aaad)
-  x = Math.imul(x ^ (x >>> 15), 0x735a2d97)
-  return x ^ (x >>> 15)
-}
-
-function noiseKey(seed: number, position: number): NoiseKey {
-  // Seeds are integers up to 2^53: both halves count.
-  const seedLow = mix((seed | 0) ^ 0x9e3779b9)
-  const seedHigh = mix(Math.floor(seed / 0x1_0000_0000) + seedLow)
-  const low = mix(mix(position + seedLow) ^ seedHigh)
-  return { low, high: mix(mix((position ^ seedHigh) + 0x6a09e667) + low) }
-}
-
-/** Upper 32 bits of u for this token. Two keyed rounds: neighbouring ids, positions and seeds are unrelated. */
-function upperBits(key: NoiseKey, token: number): number {
-  return mix(mix(token + key.low) ^ key.high) >>> 0
-}
-
-/** g = -ln(-ln u) with u = (52 random bits + 1/2) / 2^52: representable, and never 0 or 1. */
-function gumbel(key: NoiseKey, token: number, upper: number): number {
-  const lower = mix(mix((token ^ key.high) + 0x3c6ef372) + key.low) >>> 12
-  return -Math.log(-Math.log((upper * 0x10_0000 + lower + 0.5) * 2 ** -52))
-}
-
-// g is below 36.8 for the largest u, 1 - 2^-53.
-const LARGEST_GUMBEL = 36.8
-
-/**
- * Whether a token at scaled logit `x` can still beat `score`; settles nearly every token without a logarithm.
- * g <= -ln(1 - u), and with c leading one bits in `upper`, 1 - u > 2^-(c+1): so g < (c + 1) ln 2.
- */
-function canBeat(score: number, x: number, upper: number): boolean {
-  const ones = Math.clz32(~upper)
-  return ones === 32 || x + (ones + 1) * Math.LN2 > score
-}
-
-/** Gumbel-max over `selected[first..end)`, or over all tokens from `first` to `end`, without those under the floor. */
-function gumbelMax(
+/** Gumbel-max over these tokens, without those under the floor; the best token is among the choices in any case. */
+function ofSelected(
   logits: Float32Array,
   best: number,
-  candidates: { selected: boolean; first: number; end: number },
+  { first, end }: { first: number; end: number },
   floor: number,
   temperature: number,
   key: NoiseKey,
 ): number {
   const max = logits[best]!
-  const ids = candidates.selected ? selected : undefined
   let choice = best
-  // Starting from the best token makes the bound tight from the first comparison on.
-  let score = gumbel(key, best, upperBits(key, best))
-  for (let i = candidates.first; i < candidates.end; i++) {
-    const token = ids === undefined ? i : ids[i]!
-    const l = logits[token]!
-    const drop = l === max ? 0 : l - max
-    const x = drop / temperature
-    // Written so that NaN and -Infinity fail.
-    if (!(x + LARGEST_GUMBEL > score) || drop < floor) continue
-    const upper = upperBits(key, token)
-    if (!canBeat(score, x, upper)) continue
-    const value = x + gumbel(key, token, upper)
+  let score = noiseOf(key, best)
+  for (let i = first; i < end; i++) {
+    const token = selected[i]!
+    const drop = -difference(max, logits[token]!)
+    if (drop < floor) continue
+    const value = drop / temperature + noiseOf(key, token)
     if (value > score) {
       score = value
       choice = token
@@ -314,3 +227,56 @@ function gumbelMax(
   }
   return choice
 }
+
+// Largest logit of each block of the row that is looked at.
+let blockMaxima = new Float32Array(0)
+
+/** Gumbel-max over all tokens that are not under the floor. Only blocks that can still win are looked into. */
+function ofAll(logits: Float32Array, floor: number, temperature: number, key: NoiseKey): number {
+  const size = 1 << blockBits
+  const blocks = Math.ceil(logits.length / size)
+  if (blockMaxima.length < blocks) blockMaxima = new Float32Array(blocks)
+  let max = Number.NEGATIVE_INFINITY
+  let best = -1
+  for (let block = 0; block < blocks; block++) {
+    let most = Number.NEGATIVE_INFINITY
+    let at = -1
+    const end = Math.min((block + 1) * size, logits.length)
+    for (let i = block * size; i < end; i++) {
+      const l = logits[i]!
+      if (l > most) {
+        most = l
+        at = i
+      }
+    }
+    blockMaxima[block] = most
+    if (most > max) {
+      max = most
+      best = at
+    }
+  }
+  if (best < 0) return 0
+  let choice = best
+  let score = noiseOf(key, best)
+  for (let block = 0; block < blocks; block++) {
+    const drop = -difference(max, blockMaxima[block]!)
+    // Written so that NaN and -Infinity fail.
+    if (!(drop / temperature + mostNoise > score) || drop < floor) continue
+    if (drop / temperature + mostOfBlock(key, block) <= score) continue
+    const end = Math.min((block + 1) * size, logits.length)
+    for (let token = block * size; token < end; token++) {
+      const l = logits[token]!
+      const own = l === max ? 0 : l - max
+      if (!(own / temperature + mostNoise > score) || own < floor) continue
+      const value = own / temperature + noiseOf(key, token)
+      if (value > score) {
+        score = value
+        choice = token
+      }
+    }
+  }
+  return choice
+}
+
+// -ln t is below 40.3 for the shortest time, 2^-53 / 32.
+const mostNoise = 40.3
