@@ -1,3 +1,4 @@
+import { PairCost } from './pair-cost.ts'
 import type { Costs } from './schedule.ts'
 
 /**
@@ -8,6 +9,11 @@ export type CostProfile = readonly (readonly { rows: number; ms: number; pairs?:
 
 // No step of any machine has more rows.
 const mostRows = 2 ** 20
+
+interface Point {
+  readonly rows: number
+  readonly ms: number
+}
 
 /** Running means of steps with about this many rows. */
 interface Bucket {
@@ -21,41 +27,79 @@ interface Bucket {
 // judged apart. (SmolLM2-135M, 2 cores: 8 rows cost 2 times one row at the beginning, 6 times one at depth 1,000.)
 const tiledBucket = 6
 
+/** What is known of one stage. */
+class StageCost {
+  /** By power of two of rows. */
+  readonly #buckets: Bucket[] = []
+  /** Below tiles, and in tiles. */
+  readonly #attention = [new PairCost(), new PairCost()] as const
+  /** What follows from the measurements: computed again when it is asked for after a new one. */
+  #known: { all: Point[]; bare: Point[]; pair: readonly [number, number] } | undefined
+  // A running mean over about the last 32 runs follows a machine whose load changes.
+  static readonly #memory = 32
+
+  observe(rows: number, ms: number, depth: number): void {
+    this.take(rows, ms, rows * depth)
+    this.#attention[kindOf(rows)].observe(bucketOf(rows), rows * depth, ms)
+  }
+
+  /** A measurement that says nothing about attention. */
+  take(rows: number, ms: number, pairs: number): void {
+    this.#known = undefined
+    const index = bucketOf(rows)
+    this.#buckets[index] ??= { ms: 0, rows: 0, pairs: 0, runs: 0 }
+    const bucket = this.#buckets[index]
+    bucket.runs = Math.min(bucket.runs + 1, StageCost.#memory)
+    bucket.ms += (ms - bucket.ms) / bucket.runs
+    bucket.rows += (rows - bucket.rows) / bucket.runs
+    bucket.pairs += (pairs - bucket.pairs) / bucket.runs
+  }
+
+  /** @param depth default: as in the steps that were measured */
+  ms(rows: number, depth: number | undefined): number {
+    this.#known ??= this.#conclude()
+    const { all, bare, pair } = this.#known
+    if (depth === undefined) return interpolated(all, rows)
+    return interpolated(bare, rows) + pair[kindOf(rows)] * rows * depth
+  }
+
+  #conclude() {
+    const pair = [this.#attention[0].ms, this.#attention[1].ms] as const
+    const all = this.points()
+    // Without attention; never nothing, however noisy the machine.
+    const bare = all.map(({ rows, ms, pairs }) => ({
+      rows,
+      ms: Math.max(leastBare * ms, ms - pair[kindOf(rows)] * pairs),
+    }))
+    return { all, bare, pair }
+  }
+
+  points(): { rows: number; ms: number; pairs: number }[] {
+    return this.#buckets.filter((bucket) => bucket !== undefined).map(({ rows, ms, pairs }) => ({ rows, ms, pairs }))
+  }
+}
+
 /**
  * Milliseconds that k rows of a stage take on this machine, learnt while serving: what they cost at the beginning of a
  * text, a running mean per power of two of rows with straight lines between, and what attention adds for every pair of a
  * row and a cell before it. Before anything was measured, rows cost the same each.
  */
 export class CostModel implements Costs {
-  /** Per stage, per bucket (2^i rows). */
-  readonly #buckets: Bucket[][] = []
-  /** Per stage: below tiles, and in tiles. */
-  readonly #attention: [PairCost, PairCost][] = []
-  // A running mean over about the last 32 runs follows a machine whose load changes.
-  static readonly #memory = 32
+  readonly #stages: StageCost[] = []
+
+  #stage(stage: number): StageCost {
+    this.#stages[stage] ??= new StageCost()
+    return this.#stages[stage]
+  }
 
   /** @param depth positions that a row looks back on, on average */
   observe(stage: number, rows: number, ms: number, depth = 0): void {
-    const index = bucketOf(rows)
-    const pairs = rows * depth
-    this.#take(stage, index, { rows, ms, pairs })
-    this.#attention[stage] ??= [new PairCost(), new PairCost()]
-    this.#attention[stage][kindOf(rows)].observe(index, pairs, ms)
-  }
-
-  #take(stage: number, index: number, { rows, ms, pairs }: { rows: number; ms: number; pairs: number }): void {
-    this.#buckets[stage] ??= []
-    this.#buckets[stage][index] ??= { ms: 0, rows: 0, pairs: 0, runs: 0 }
-    const bucket = this.#buckets[stage][index]
-    bucket.runs = Math.min(bucket.runs + 1, CostModel.#memory)
-    bucket.ms += (ms - bucket.ms) / bucket.runs
-    bucket.rows += (rows - bucket.rows) / bucket.runs
-    bucket.pairs += (pairs - bucket.pairs) / bucket.runs
+    this.#stage(stage).observe(rows, ms, depth)
   }
 
   /** True once a step of this stage was observed. */
   knows(stage: number): boolean {
-    return this.#buckets[stage] !== undefined
+    return this.#stages[stage] !== undefined
   }
 
   /**
@@ -63,16 +107,7 @@ export class CostModel implements Costs {
    * @param depth positions that a row looks back on; default: as those that were measured
    */
   rows(stage: number, rows: number, depth?: number): number {
-    const buckets = this.#buckets[stage] ?? []
-    const attention = this.#attention[stage]
-    if (depth === undefined || attention === undefined) return interpolated(buckets, rows)
-    const pair = attention.map((kind) => kind.ms)
-    // Without attention; never nothing, however noisy the machine.
-    const bare = buckets.map((bucket) => {
-      const ms = bucket.ms - pair[kindOf(bucket.rows)]! * bucket.pairs
-      return { rows: bucket.rows, ms: Math.max(leastBare * bucket.ms, ms) }
-    })
-    return interpolated(bare, rows) + pair[kindOf(rows)]! * rows * depth
+    return this.#stages[stage]?.ms(rows, depth) ?? rows
   }
 
   /** Most rows of a stage whose step takes at most this long; at least 1. */
@@ -95,15 +130,13 @@ export class CostModel implements Costs {
   /** What was measured, for a profile that a later start begins with. */
   save(): CostProfile {
     // Not `map`: it would leave holes for stages that were never measured.
-    return Array.from(this.#buckets, (buckets = []) =>
-      buckets.filter((bucket) => bucket !== undefined).map(({ rows, ms, pairs }) => ({ rows, ms, pairs })),
-    )
+    return Array.from(this.#stages, (stage) => stage?.points() ?? [])
   }
 
   /** Begins with what was measured before; running observations replace it. */
   load(profile: CostProfile): void {
     for (const [stage, points] of profile.entries()) {
-      for (const { rows, ms, pairs = 0 } of points) this.#take(stage, bucketOf(rows), { rows, ms, pairs })
+      for (const { rows, ms, pairs = 0 } of points) this.#stage(stage).take(rows, ms, pairs)
     }
   }
 }
@@ -123,57 +156,12 @@ function kindOf(rows: number): 0 | 1 {
   return bucketOf(rows) < tiledBucket ? 0 : 1
 }
 
-/**
- * What one pair of a row and a cell costs: the slope of a straight line of milliseconds over pairs, fitted to steps that
- * have about as many rows as each other (least squares on deviations from each bucket's mean, weighted by 1 / mean ms^2,
- * because slow steps scatter more). Old steps fade.
- */
-class PairCost {
-  /** Per bucket, means over a long time. */
-  readonly #means: { pairs: number; ms: number; runs: number }[] = []
-  // Weighted sums of squares and products.
-  #pairs2 = 0
-  #ms2 = 0
-  #product = 0
-  #runs = 0
-  // Long enough to see texts of several lengths.
-  static readonly #memory = 1000
-
-  observe(bucket: number, pairs: number, ms: number): void {
-    this.#means[bucket] ??= { pairs: 0, ms: 0, runs: 0 }
-    const mean = this.#means[bucket]
-    const runs = Math.min(mean.runs + 1, PairCost.#memory)
-    const [x, y] = [pairs - mean.pairs, ms - mean.ms]
-    mean.runs = runs
-    mean.pairs += x / runs
-    mean.ms += y / runs
-    const keep = 1 - 1 / PairCost.#memory
-    const weight = (1 - 1 / runs) / mean.ms ** 2
-    this.#pairs2 = keep * this.#pairs2 + weight * x * x
-    this.#ms2 = keep * this.#ms2 + weight * y * y
-    this.#product = keep * this.#product + weight * x * y
-    this.#runs = keep * this.#runs + 1
-  }
-
-  /** The slope less its standard error: what is not known costs nothing. */
-  get ms(): number {
-    if (!(this.#pairs2 > 0) || this.#runs < leastRuns) return 0
-    const slope = this.#product / this.#pairs2
-    const unexplained = Math.max(0, this.#ms2 - slope * this.#product) / this.#runs
-    return Math.max(0, slope - Math.sqrt(unexplained / this.#pairs2))
-  }
-}
-
-// Two points always lie on a line.
-const leastRuns = 8
-
 /** Milliseconds for this many rows: straight lines between what was measured. */
-function interpolated(buckets: readonly Pick<Bucket, 'rows' | 'ms'>[], rows: number): number {
-  const known = buckets.filter((bucket) => bucket !== undefined)
-  const first = known[0]
+function interpolated(points: readonly Point[], rows: number): number {
+  const first = points[0]
   if (first === undefined) return rows
   let below = first
-  for (const above of known) {
+  for (const above of points) {
     if (above.rows >= rows) {
       if (above === below || above.rows === below.rows) break
       const share = (rows - below.rows) / (above.rows - below.rows)

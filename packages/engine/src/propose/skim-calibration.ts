@@ -24,5 +24,5 @@ export async function loadSkimCalibration(cacheDir: string, hash: string): Promi
 
 /** Where `incipit tune --skim` writes. Another version of looks has another name. */
 export function skimPath(cacheDir: string, hash: string): string {
-  return join(derivedDir(cacheDir, hash), 'skim-v2.json')
+  return join(derivedDir(cacheDir, hash), 'skim-v3.json')
 }
