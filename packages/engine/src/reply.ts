@@ -97,7 +97,8 @@ export class Reply {
   commit(token: number): 'stop' | undefined {
     const ms = this.elapsed()
     if (this.timings.predictedN === 0) {
-      this.timings.stableMs = this.#first?.token === token ? this.#first.ms : ms
+      // Otherwise it is first seen when its text is said.
+      if (this.#first?.token === token) this.timings.stableMs = this.#first.ms
       this.#firstTokenMs = ms
     }
     this.timings.predictedN++
@@ -120,6 +121,7 @@ export class Reply {
     if (this.#text === '') return
     const ms = this.elapsed()
     this.timings.provisionalMs ??= ms
+    this.timings.stableMs ??= ms
     this.timings.committedMs ??= ms
     this.#options.emit({ type: 'delta', text: this.#text, tokens: this.#pendingTokens })
     this.#length += this.#text.length
@@ -182,6 +184,7 @@ export class Reply {
     this.say()
     this.show([], this.#source)
     this.timings.committedMs ??= this.timings.predictedN > 0 ? this.elapsed() : null
+    this.timings.stableMs ??= this.timings.committedMs
     const done: DoneEvent = {
       type: 'done',
       finishReason: reason,
