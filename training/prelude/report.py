@@ -66,7 +66,8 @@ def file_rows(export: dict | None, completions: dict | None) -> list[Row]:
     if export:
         full, small = export["F32"], export["Q8_0"]
         rows += [
-            ("F32 export against JAX: largest logit difference", f"{full['largest_logit_difference']:.1e}", "1e-2"),
+            ("F32 export against JAX: largest logit difference, model / exit",
+             " / ".join(f"{part['largest_logit_difference']:.1e}" for part in (full, export["exit F32"])), "1e-2"),
             ("Q8_0 export against JAX: largest logit difference / same top-1",
              f"{small['largest_logit_difference']:.2f} / {percent(small['top1_equal'])}", ""),
             (f"files whose token ids differ between the tokeniser and llama.cpp, of {full['texts_tokenised']}",

@@ -150,7 +150,7 @@ const layouts: readonly Layout[] = [
   {
     name: 'two stages on two devices',
     model: 'prelude',
-    options: { parallel: 8, cut: [2], threads: [1, 1] },
+    options: { parallel: 8, cut: [3], threads: [1, 1] },
     info: { cache: 'unified' },
     proposers: [...always, 'exit'],
   },

@@ -141,11 +141,11 @@ export class FirstWord {
     return lookPays(look, prompt - forkAt, waiting, this.#core.stages, this.#costs)
   }
 
-  /** How often a look like the next one is right: the middle of its calibration. */
+  /** How often a look like the next one is right: its calibration's steps hold about as many samples each. */
   #usualSurvival({ seen }: Flight): number {
     const { first, differing } = this.#loaded.skim
     const { survival } = seen === undefined ? first : differing
-    return survival[survival.length >> 1] ?? 0
+    return survival.reduce((sum, one) => sum + one, 0) / Math.max(1, survival.length)
   }
 
   #calibrationOf(flight: Flight, token: number): Calibration {
