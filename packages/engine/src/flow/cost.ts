@@ -110,18 +110,18 @@ export class CostModel implements Costs {
     return this.#stages[stage]?.ms(rows, depth) ?? rows
   }
 
-  /** Most rows of a stage whose step takes at most this long; at least 1. */
-  within(stage: number, ms: number): number {
+  /** Most rows of a stage whose step takes at most this long; at least 1. `depth` as in `rows`. */
+  within(stage: number, ms: number, depth?: number): number {
     if (ms === Number.POSITIVE_INFINITY) return Number.MAX_SAFE_INTEGER
     let fits = 1
     let tooMany = 2
-    while (this.rows(stage, tooMany) <= ms && tooMany < mostRows) {
+    while (this.rows(stage, tooMany, depth) <= ms && tooMany < mostRows) {
       fits = tooMany
       tooMany *= 2
     }
     while (tooMany - fits > 1) {
       const middle = (fits + tooMany) >> 1
-      if (this.rows(stage, middle) <= ms) fits = middle
+      if (this.rows(stage, middle, depth) <= ms) fits = middle
       else tooMany = middle
     }
     return fits

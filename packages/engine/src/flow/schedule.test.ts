@@ -99,7 +99,10 @@ test('a prompt goes up stage by stage, and only its last row in the last stage h
 test('a prompt longer than a step runs in pieces, the last one with output', () => {
   assert.equal(next([sequence({ prompt: 150, computed: [0] })]), '0: 0[0..100)')
   assert.equal(next([sequence({ prompt: 150, computed: [100] })]), '0: 0[100..150)+1')
-  assert.equal(next([sequence({ prompt: 150, computed: [0] })], { limits: { stepMs: 30 } }), '0: 0[0..30)')
+  const lone = sequence({ prompt: 150, computed: [0] })
+  assert.equal(next([lone], { limits: { stepMs: 30 } }), '0: 0[0..100)', 'nobody else would wait for a shorter one')
+  const other = sequence({ prompt: 150, computed: [0], arrival: 5 })
+  assert.match(next([lone, other], { limits: { stepMs: 30 } }) ?? '', /0: 0\[0\.\.30\)/)
 })
 
 test('a device runs its own stages only', () => {
