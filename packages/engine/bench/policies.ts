@@ -20,7 +20,7 @@ const { values } = parseArgs({
   options: {
     model: { type: 'string' },
     prelude: { type: 'string' },
-    at: { type: 'string', default: '2' },
+    at: { type: 'string', default: '3' },
     prompts: { type: 'string' },
     most: { type: 'string', default: '40' },
     seconds: { type: 'string', default: 'Infinity' },

@@ -82,7 +82,7 @@ export class Loop {
         batch: batchRows,
         stepMs,
         tile: tileRows,
-        ...(loaded.unified ? { mixed: mixedRows } : {}),
+        ...(loaded.unified ? { mixed: mixedRows } : { apart: true }),
         background: backgroundRows,
         ...(loaded.exit ? { exitStage: 0 } : {}),
       },

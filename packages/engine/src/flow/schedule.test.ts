@@ -105,6 +105,14 @@ test('a prompt longer than a step runs in pieces, the last one with output', () 
   assert.match(next([lone, other], { limits: { stepMs: 30 } }) ?? '', /0: 0\[0\.\.30\)/)
 })
 
+test('where each sequence has a cache of its own, nothing rides along with a prompt', () => {
+  const reply = sequence({ prompt: 4, tokens: 5, committed: 5, computed: [4] })
+  const prompt = sequence({ prompt: 60, computed: [0] })
+  const free = { rows: () => 1, within: () => 1000 }
+  assert.equal(next([reply, prompt], { costs: free }), '0: 0[4..5)+1 1[0..60)+1')
+  assert.equal(next([reply, prompt], { costs: free, limits: { apart: true } }), '0: 1[0..60)+1')
+})
+
 test('a device runs its own stages only', () => {
   const prompt = sequence({ prompt: 4, computed: [4, 0] })
   assert.equal(next([prompt], { stages: [0] }), undefined)

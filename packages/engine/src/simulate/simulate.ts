@@ -83,6 +83,7 @@ class Simulation {
         tile: profile.tile,
         // In a unified cache rows of several sequences would share a tile.
         ...(profile.unified && profile.tile > 1 ? { mixed: profile.tile - 1 } : {}),
+        apart: !profile.unified,
         ...(profile.exit ? { exitStage: 0 } : {}),
       },
       costs: this.#costs,
