@@ -42,7 +42,13 @@ export function checkStep(run: Run, step: Step): void {
   // Either the replies can still be in time afterwards, or they are what the step is for.
   const least = costs.rows(stage, leastRows)
   const { slack, itlMs } = slackOf(run, plan.devices[stage]!)
-  const inTime = rides(Math.max(least, Math.min(stepMs, slack)))
+  // A prompt that is alone on its device is not cut to keep steps short.
+  const here = plan.devices.flatMap((device, other) => (device === plan.devices[stage] ? [other] : []))
+  const wants = [...core.sequences].filter(
+    (one) => !inBackground(one) && here.some((other) => available(one, other) > 0),
+  )
+  const alone = new Set(wants.map((one) => one.parent ?? one)).size <= 1
+  const inTime = rides(Math.max(least, alone ? slack : Math.min(stepMs, slack)))
   const beside = rides(costs.rows(stage, all - bulk + leastRows))
   const batchOnly = prompts === 0 && rides(Math.max(costs.rows(stage, 1), Math.min(itlMs, stepMs)))
   assert.ok(inTime || beside || batchOnly, `a step of ${cost} ms, though replies can wait for ${slack}`)

@@ -32,8 +32,8 @@ test('a prefix is pinned while replies keep both devices busy', { skip }, async 
   await using engine = await Engine.load(path, { cacheDir, cut: [2], threads: [1, 1], contextLength: 512 })
   let pinned = false
   const talk = async (prompt: string): Promise<boolean> => {
-    for (let turn = 0; turn < 20; turn++) {
-      for await (const event of engine.generate({ prompt, maxTokens: 400, proposers: [] })) {
+    for (let turn = 0; turn < 100; turn++) {
+      for await (const event of engine.generate({ prompt, maxTokens: 100, proposers: [] })) {
         if (event.type === 'delta' && pinned) return true
       }
     }
