@@ -66,15 +66,19 @@ export class PinnedPrefixes {
     }
   }
 
-  /** The rows of these tokens, which were just computed, stay for good. False when they are not there any more. */
+  /** The rows of these tokens, which were just computed, stay for good. False when there is no room to keep them. */
   async pin(name: string, salt: string, tokens: readonly number[]): Promise<boolean> {
     const found = this.#prefixes.find(salt, tokens)
-    if (!found || !('states' in found.holder) || found.length < tokens.length) return false
-    const sequence = this.#core.open({ holder: found.holder, length: tokens.length })
+    if (!found || found.length < tokens.length) return false
+    const sequence = this.#core.open(found)
     if (sequence === undefined) return false
     try {
-      const states = this.#core.save(sequence)
-      if (!states || !this.#prefixes.put({ salt, tokens: [...tokens], states, pinned: true })) return false
+      if (sequence.computed.at(-1)! < tokens.length) return false
+      let kept = false
+      this.#core.save(sequence, (states) => {
+        kept = this.#prefixes.put({ salt, tokens: [...tokens], states, pinned: true })
+      })
+      if (!kept) return false
       const { stages } = this.#loaded
       const store = await this.#open()
       await store.save(name, { tokens, salt }, (stage, path) =>

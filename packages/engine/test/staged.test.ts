@@ -39,11 +39,13 @@ test('a prefix is pinned while replies keep both devices busy', { skip }, async 
     }
     return false
   }
-  const talks = beginnings.map(talk)
-  await engine.pinPrefix('story', { prompt: 'There was a girl who lived in a small house near the wood. ' })
-  pinned = true
+  const pin = async (): Promise<boolean> => {
+    await engine.pinPrefix('story', { prompt: 'There was a girl who lived in a small house near the wood. ' })
+    pinned = true
+    return true
+  }
   assert.deepEqual(
-    await Promise.all(talks),
-    beginnings.map(() => true),
+    await Promise.all([...beginnings.map(talk), pin()]),
+    [...beginnings, 'pin'].map(() => true),
   )
 })

@@ -570,13 +570,11 @@ test('an open text begins with what another sequence has computed of it', () => 
   assert.deepEqual(calls, [`share 0 ${reply.slot} ${text.slot} 0..2`])
 })
 
-test('rows are saved when they have left the last stage and nothing runs', () => {
+test('rows are saved that have left the last stage', () => {
   const { core, calls } = recorded({ devices: [0, 0], slots: 3 })
   const reply = core.add([1, 2])!
-  const step = core.next()!
-  assert.equal(core.save(reply), undefined)
-  core.ran(step, 0)
-  assert.throws(() => core.save(reply), RangeError)
+  core.ran(core.next()!, 0)
+  assert.throws(() => core.save(reply, () => {}), RangeError)
   runAll(core)
   core.decide(reply, 3)
   core.ran(core.next()!, 0)
@@ -591,6 +589,20 @@ test('rows are saved when they have left the last stage and nothing runs', () =>
     ],
   )
   calls.length = 0
-  assert.equal(core.save(reply)!.length, 2)
-  assert.deepEqual(calls, [`save 0 ${reply.slot}`, `save 1 ${reply.slot}`])
+  core.save(reply, (states) => calls.push(`${states.length} states`))
+  assert.deepEqual(calls, [`save 0 ${reply.slot}`, `save 1 ${reply.slot}`, '2 states'])
+})
+
+test('a stage that runs is saved when it ends, also of a sequence that is gone by then', () => {
+  const { core, calls } = recorded({ devices: [0, 1], slots: 3 })
+  const reply = core.add([1, 2])!
+  runAll(core)
+  core.add([5, 6])
+  const step = core.next()!
+  calls.length = 0
+  core.save(reply, (states) => calls.push(`${states.length} states`))
+  core.remove(reply)
+  assert.deepEqual(calls, [`save 1 ${reply.slot}`, `remove 1 ${reply.slot} 0`])
+  core.ran(step, 0)
+  assert.deepEqual(calls.slice(2), [`save 0 ${reply.slot}`, '2 states', `remove 0 ${reply.slot} 0`])
 })

@@ -135,15 +135,24 @@ export class Core {
     }
   }
 
-  /** A copy of a sequence's rows that have left the last stage, or undefined while any stage runs. */
-  save(sequence: Sequence): KeptState[] | undefined {
-    if (this.running.length > 0) return undefined
-    const end = sequence.computed.at(-1)!
-    return sequence.computed.map((computed, stage) => {
-      // Only what has left the last stage is of use; the tail of a stage before is rolled back first.
-      if (computed > end) throw new RangeError('rows are saved that have not left the last stage')
-      return this.#options.caches.save(stage, sequence.slot)
-    })
+  /**
+   * Copies a sequence's rows that have left the last stage. A stage that runs a step is copied when it ends; the sequence
+   * may be removed before that.
+   * @param done is told one state per stage when all are there: at once where nothing runs
+   */
+  save(sequence: Sequence, done: (states: KeptState[]) => void): void {
+    const { computed, slot } = sequence
+    // Only what has left the last stage is of use; the tail of a stage before is rolled back first.
+    if (computed.some((rows) => rows > computed.at(-1)!))
+      throw new RangeError('rows are saved that have not left the last stage')
+    const states: KeptState[] = []
+    let left = this.stages
+    for (let stage = 0; stage < this.stages; stage++) {
+      this.#defer(stage, () => {
+        states[stage] = this.#options.caches.save(stage, slot)
+        if (--left === 0) done(states)
+      })
+    }
   }
 
   /**

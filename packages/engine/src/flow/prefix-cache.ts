@@ -115,21 +115,18 @@ export class PrefixCache {
 
   // --- rows outside the KV cache ------------------------------------------------------------------------------------
 
-  /** Copies what is computed of a sequence's certain tokens. False when it cannot be kept. */
-  keep(sequence: Sequence, salt: string, options: { pinned?: boolean } = {}): boolean {
-    const { pinned = false } = options
+  /** Keeps a copy of what is computed of a sequence's certain tokens, from the moment no step runs in their caches. */
+  keep(sequence: Sequence, salt: string): void {
     const rows = sequence.computed.at(-1)!
-    if (rows < leastShared) return false
+    if (rows < leastShared) return
     const tokens = sequence.tokens.slice(0, rows)
-    if (this.#isKept(salt, tokens, pinned)) return true
-    const states = this.#core.save(sequence)
-    return states !== undefined && this.put({ salt, tokens, states, pinned })
+    if (this.#isKept(salt, tokens)) return
+    this.#core.save(sequence, (states) => this.put({ salt, tokens, states, pinned: false }))
   }
 
   /** Whether all these rows are kept already, with others behind them perhaps. */
-  #isKept(salt: string, tokens: readonly number[], pinned: boolean): boolean {
-    const usable = (holder: Sequence | Kept) =>
-      isKept(holder) && (holder.pinned || !pinned) ? holder.tokens.length : 0
+  #isKept(salt: string, tokens: readonly number[]): boolean {
+    const usable = (holder: Sequence | Kept) => (isKept(holder) ? holder.tokens.length : 0)
     const found = this.#tree.longest(salt, tokens, usable)
     if (found?.length !== tokens.length) return false
     this.touch(found.holder)
