@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -71,4 +72,18 @@ export async function settled(engine: Engine, limit = 5000): Promise<number> {
     if (elapsed > limit) throw new Error(`${running} running and ${waiting} waiting after ${limit} ms`)
     await new Promise((resolve) => setTimeout(resolve, 2))
   }
+}
+
+/**
+ * Nothing runs, nothing waits, no row is held, and the caches agree. A client that has closed its socket may be a moment
+ * ahead of the server, which is waited for.
+ */
+export async function assertFree(engine: Engine): Promise<void> {
+  await settled(engine)
+  for (let tries = 0; tries < 500 && engine.stats().cellsUsed > 0; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  await engine.idle()
+  assert.equal(engine.stats().cellsUsed, 0)
+  assert.deepEqual(engine.audit(), [])
 }

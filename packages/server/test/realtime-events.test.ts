@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { delta, done, says } from './fake-engine.ts'
-import { loaded, missing, settled, stories } from './models.ts'
+import { assertFree, loaded, missing, stories } from './models.ts'
 import { RealtimeClient, type ServerEvent } from './realtime-client.ts'
 import { fakeRealtimeEngine } from './realtime-fake.ts'
 import { serve } from './serve.ts'
@@ -220,8 +220,5 @@ test('whatever a client sends, the socket lives and nothing is left behind', {
   // A test of nothing but refusals would show little.
   assert.ok(answered > 15 && refused > 50, `${answered} answered, ${refused} refused`)
   assert.deepEqual(defects, [])
-  await settled(tiny())
-  await tiny().idle()
-  assert.equal(tiny().stats().cellsUsed, 0)
-  assert.deepEqual(tiny().audit(), [])
+  await assertFree(tiny())
 })

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Engine } from '@incipit/engine'
 import fc from 'fast-check'
-import { loaded, missing, settled, smol, stories } from './models.ts'
+import { assertFree, loaded, missing, settled, smol, stories } from './models.ts'
 import { RealtimeClient } from './realtime-client.ts'
 import { type Chunk, type Served, serve } from './serve.ts'
 
@@ -45,14 +44,6 @@ async function type(client: RealtimeClient, text: string, { size = 4, ms = 25 } 
     client.send('input_text.append', { text: text.slice(i, i + size) })
     await sleep(ms)
   }
-}
-
-/** Nothing runs, nothing waits, no row is held, and the caches agree. */
-async function assertFree(engine: Engine): Promise<void> {
-  await settled(engine)
-  await engine.idle()
-  assert.equal(engine.stats().cellsUsed, 0)
-  assert.deepEqual(engine.audit(), [])
 }
 
 test('a typed conversation is answered like the same conversation in one piece', chatOptions, async (t) => {
