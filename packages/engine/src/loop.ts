@@ -105,7 +105,7 @@ export class Loop {
         },
       },
     })
-    this.#speculation = new Speculation(loaded, this.core, this.costs, this.stats)
+    this.#speculation = new Speculation(loaded, this.core, this.costs, this.stats, () => this.#waitForFirst())
     this.#texts = new OpenTexts(this.core, this.#scheduler.prefixes)
     this.#pinned = new PinnedPrefixes(loaded, this.core, this.#scheduler.prefixes)
     this.#logits = new Float32Array(loaded.info.vocabulary)
@@ -217,7 +217,7 @@ export class Loop {
     for (const act of this.#between.splice(0)) await act()
     this.#scheduler.admit(now)
     this.#texts.revise(Math.min(this.#scheduler.roomForTexts, this.#loaded.info.contextLength))
-    await this.#speculation.prepare(this.#scheduler.running, this.#waitForFirst(), () => this.#plannedRows(now))
+    await this.#speculation.prepare(this.#scheduler.running, () => this.#plannedRows(now))
     for (let device = 0; device < this.#loaded.devices.length; device++) {
       const step = this.#scheduler.next(device, now)
       if (step) this.#steps.set(step, this.#decode(step))
@@ -297,7 +297,7 @@ export class Loop {
     trace?.(
       `begin seq${sequence.order}: ${flight.tier.name}, ${sequence.tokens.length} tokens, ${sequence.computed[0]} of them reused`,
     )
-    this.#speculation.begin(flight, this.#waitForFirst())
+    this.#speculation.begin(flight)
   }
 
   /** New work must not wait for a step that is only background work, unless that is the beginning of the new work. */

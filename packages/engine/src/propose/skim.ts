@@ -39,3 +39,17 @@ export function planLooks(prompt: number, suffix: number): LookPlan[] {
     .map((share) => ({ forkAt: Math.max(16, Math.round(prompt * share)), tailFrom }))
     .filter(({ forkAt }) => forkAt < tailFrom)
 }
+
+/**
+ * Looks that a prompt takes from where it stands. None when the first does not pay: a prompt that stops for a look which
+ * then is not taken would be cut for nothing.
+ * @param computed prompt rows that are there
+ */
+export function looksFrom(
+  computed: number,
+  looks: readonly LookPlan[],
+  pays: (look: LookPlan) => boolean,
+): readonly LookPlan[] {
+  const left = looks.filter(({ forkAt }) => forkAt > computed)
+  return left[0] && pays(left[0]) ? left : []
+}

@@ -3,7 +3,7 @@ import { atDepth, type CostModel } from '../flow/cost.ts'
 import { inPrompt, tailLength } from '../flow/sequence.ts'
 import { burstPays, draftsOfStep, exitPays, lookPays } from '../flow/worth.ts'
 import { Acceptance, longestDraft } from '../propose/proposer.ts'
-import { burst, type LookPlan, planLooks } from '../propose/skim.ts'
+import { burst, type LookPlan, looksFrom, planLooks } from '../propose/skim.ts'
 import type { Flight } from './flight.ts'
 import type { Ledger } from './ledger.ts'
 import { type GuessQuality, Luck } from './luck.ts'
@@ -108,9 +108,7 @@ export class Guessing {
   /** A request begins: whether looks are to be taken. */
   begin(flight: Flight): void {
     const sequence = flight.sequence!
-    flight.looks = flight.looks.filter(({ forkAt }) => forkAt > sequence.computed[0]!)
-    const [look] = flight.looks
-    if (look && !this.#pays(flight, look)) flight.looks = []
+    flight.looks = looksFrom(sequence.computed[0]!, flight.looks, (look) => this.#pays(flight, look))
     sequence.limit = flight.looks[0]?.forkAt ?? Number.POSITIVE_INFINITY
   }
 

@@ -6,7 +6,7 @@ import { inPrompt, tailLength } from '../flow/sequence.ts'
 import { lookPays } from '../flow/worth.ts'
 import type { Loaded } from '../load.ts'
 import { lawful } from '../propose/grammar.ts'
-import { burst, type LookPlan } from '../propose/skim.ts'
+import { burst, type LookPlan, looksFrom } from '../propose/skim.ts'
 import { trace } from '../trace.ts'
 import type { Alternatives } from './alternatives.ts'
 import type { Books } from './books.ts'
@@ -23,25 +23,29 @@ export class FirstWord {
   readonly #costs: Costs
   readonly #books: Books
   readonly #alternatives: Alternatives
+  readonly #waiting: () => number
 
-  constructor(loaded: Loaded, core: Core, costs: Costs, books: Books, alternatives: Alternatives) {
+  /** @param waiting how many requests wait for their first token */
+  constructor(
+    loaded: Loaded,
+    core: Core,
+    costs: Costs,
+    books: Books,
+    alternatives: Alternatives,
+    waiting: () => number,
+  ) {
     this.#loaded = loaded
     this.#core = core
     this.#costs = costs
     this.#books = books
     this.#alternatives = alternatives
+    this.#waiting = waiting
   }
 
-  /**
-   * A request begins: what is known without any layer of the model, and whether looks are to be taken.
-   * @param waiting requests that wait for their first token
-   */
-  begin(flight: Flight, waiting: number): void {
+  /** A request begins: what is known without any layer of the model, and whether looks are to be taken. */
+  begin(flight: Flight): void {
     const sequence = flight.sequence!
-    flight.looks = flight.looks.filter(({ forkAt }) => forkAt > sequence.computed[0]!)
-    const [look] = flight.looks
-    // A prompt that stops for a look which then is not taken would be cut for nothing.
-    if (look && !this.#pays(flight, look, waiting)) flight.looks = []
+    flight.looks = looksFrom(sequence.computed[0]!, flight.looks, (look) => this.#pays(flight, look))
     sequence.limit = flight.looks[0]?.forkAt ?? Number.POSITIVE_INFINITY
     // Everybody's replies are learnt from, but not everybody asked for guesses.
     const draft = flight.proposers.has('opening') ? flight.opening?.propose(sequence) : undefined
@@ -58,15 +62,14 @@ export class FirstWord {
   /**
    * Starts a look when its prefix is there. The prompt goes on meanwhile, up to where the next look may be wanted. What the
    * look before would still have decoded is given up: the prompt would wait for it.
-   * @param waiting requests that wait for their first token: all of them wait for the look
    */
-  prepare(flight: Flight, waiting: number): void {
+  prepare(flight: Flight): void {
     const sequence = flight.sequence!
     const plan = flight.looks[0]
     if (!plan || flight.look?.tokens.length === 0 || sequence.computed.at(-1)! < plan.forkAt) return
     flight.looks = flight.looks.slice(1)
     if (flight.look) this.#looked(flight)
-    if (!this.#pays(flight, plan, waiting)) {
+    if (!this.#pays(flight, plan)) {
       trace?.(`no look seq${sequence.order}: its rows cost more than it is worth`)
       this.endLooks(flight)
       return
@@ -135,10 +138,11 @@ export class FirstWord {
     flight.sequence!.limit = Number.POSITIVE_INFINITY
   }
 
-  #pays(flight: Flight, { forkAt, tailFrom }: LookPlan, waiting: number): boolean {
+  /** All requests that wait for their first token wait for the look. */
+  #pays(flight: Flight, { forkAt, tailFrom }: LookPlan): boolean {
     const { prompt } = flight.sequence!
     const look = { survival: this.#usualSurvival(flight), rows: prompt - tailFrom, burst }
-    return lookPays(look, prompt - forkAt, waiting, this.#core.stages, this.#costs)
+    return lookPays(look, prompt - forkAt, this.#waiting(), this.#core.stages, this.#costs)
   }
 
   /** How often a look like the next one is right: its calibration's steps hold about as many samples each. */

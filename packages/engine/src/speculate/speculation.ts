@@ -19,23 +19,21 @@ export class Speculation {
   readonly #exits: Exits
   readonly #drafting: Drafting
 
-  constructor(loaded: Loaded, core: Core, cost: CostModel, stats: EngineStats) {
+  /** @param waiting how many requests wait for their first token */
+  constructor(loaded: Loaded, core: Core, cost: CostModel, stats: EngineStats, waiting: () => number) {
     const { second, acceptances } = loaded
     this.#loaded = loaded
     const alternatives = new Alternatives(core, cost)
     this.#books = new Books(stats)
-    this.#firstWord = new FirstWord(loaded, core, cost, this.#books, alternatives)
+    this.#firstWord = new FirstWord(loaded, core, cost, this.#books, alternatives, waiting)
     this.#exits = new Exits(loaded, core, cost, this.#books, alternatives)
     const model = second && new SecondModel(second.name, second.model, acceptances)
     this.#drafting = new Drafting(loaded, core, cost, this.#books, model)
   }
 
-  /**
-   * A request got its place.
-   * @param waiting requests that wait for their first token
-   */
-  begin(flight: Flight, waiting: number): void {
-    this.#firstWord.begin(flight, waiting)
+  /** A request got its place. */
+  begin(flight: Flight): void {
+    this.#firstWord.begin(flight)
   }
 
   /** The states that left stage 0: what heads read. */
@@ -57,8 +55,8 @@ export class Speculation {
    * Before a step: starts looks whose prefix is there, and drafts where a reply waits for its next token.
    * @param plainRows rows of the step without drafts
    */
-  async prepare(flights: ReadonlySet<Flight>, waiting: number, plainRows: () => number): Promise<void> {
-    for (const flight of flights) this.#firstWord.prepare(flight, waiting)
+  async prepare(flights: ReadonlySet<Flight>, plainRows: () => number): Promise<void> {
+    for (const flight of flights) this.#firstWord.prepare(flight)
     await this.#drafting.prepare(flights, plainRows)
   }
 
