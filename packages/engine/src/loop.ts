@@ -2,6 +2,7 @@ import { IncipitError } from './errors.ts'
 import type { Flight } from './flight.ts'
 import { Core, commonPrefix } from './flow/core.ts'
 import { CostModel } from './flow/cost.ts'
+import type { SlotRows } from './flow/passes.ts'
 import { choose, isTypical } from './flow/sample.ts'
 import { Scheduler } from './flow/scheduler.ts'
 import {
@@ -12,6 +13,7 @@ import {
   rowsOf,
   type Sequence,
   type Step,
+  slotRowsOf,
   tailLength,
 } from './flow/sequence.ts'
 import type { DecodeResult } from './llama/context.ts'
@@ -217,7 +219,7 @@ export class Loop {
     for (const act of this.#between.splice(0)) await act()
     this.#scheduler.admit(now)
     this.#texts.revise(Math.min(this.#scheduler.roomForTexts, this.#loaded.info.contextLength))
-    await this.#speculation.prepare(this.#scheduler.running, () => this.#plannedRows(now))
+    await this.#speculation.prepare(this.#scheduler.running, () => this.#planned(now))
     for (let device = 0; device < this.#loaded.devices.length; device++) {
       const step = this.#scheduler.next(device, now)
       if (step) this.#steps.set(step, this.#decode(step))
@@ -240,10 +242,12 @@ export class Loop {
     return [...running, ...waiting].filter(waits).length
   }
 
-  /** Rows of the next steps as they are now, on all devices. */
-  #plannedRows(now: number): number {
-    const steps = this.#loaded.devices.map((_, device) => this.core.plan(device, now))
-    return steps.reduce((rows, step) => rows + (step ? rowsOf(step) : 0), 0)
+  /** The next steps as they are now, on all devices. */
+  #planned(now: number): SlotRows[] {
+    return this.#loaded.devices.flatMap((_, device) => {
+      const step = this.core.plan(device, now)
+      return step ? slotRowsOf(step) : []
+    })
   }
 
   /** Nothing runs although somebody wants to: the cache has no room, even for a request that is alone. */
@@ -272,7 +276,7 @@ export class Loop {
     this.stats.decodeMs += ms
     if (result === 'done') {
       this.stats.rows += rowsOf(step)
-      this.costs.observe(step.stage, rowsOf(step), ms, depthOf(step))
+      this.costs.observePasses(step.stage, this.core.passesOf(step), ms, depthOf(step))
       this.#loaded.stages[step.stage]!.settle(step, this.#loaded.stages[step.stage - 1])
       this.core.ran(step, performance.now())
       this.#accept(step)

@@ -1,7 +1,8 @@
 import { Cells } from './cells.ts'
+import { type Pass, passes, together } from './passes.ts'
 import type { Kept, KeptState } from './prefix-cache.ts'
 import { type Costs, type Limits, schedule } from './schedule.ts'
-import type { Rows, Sequence, Step } from './sequence.ts'
+import { type Rows, rowsOf, type Sequence, type Step, slotRowsOf } from './sequence.ts'
 import { defaultTier, type Tier } from './tier.ts'
 
 /** The KV caches as the core sees them: one per stage. The engine's are llama.cpp contexts, the tests' are simulated. */
@@ -306,6 +307,11 @@ export class Core {
     }
     if (stages.some((stage) => this.#running[stage] !== undefined)) return undefined
     return schedule(this.#sequences, { stages, limits, costs, now })
+  }
+
+  /** The passes that the step takes: in caches of their own, sequences do not always run together. */
+  passesOf(step: Step): Pass[] {
+    return this.#options.unified ? [together(rowsOf(step))] : passes(slotRowsOf(step))
   }
 
   begin(step: Step): void {

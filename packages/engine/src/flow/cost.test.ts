@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { admitDrafts, CostModel, type CostProfile } from './cost.ts'
+import { admitDrafts } from './admit.ts'
+import { CostModel, type CostProfile } from './cost.ts'
+import { together } from './passes.ts'
 
 /** A model that measured these runs of stage 0. */
 function measured(...runs: [rows: number, ms: number][]): CostModel {
@@ -72,7 +74,7 @@ test('what was measured long ago over short texts does not make rows look cheap 
   for (let depth = 100; depth < 2000; depth++) cost.observe(0, 1, 10 + 0.01 * depth, depth)
   near(cost.rows(0, 8, 2000), 14 + 160, 0.05)
   assert.deepEqual(
-    admitDrafts([[0.5, 0.5, 0.5]], 1, 1, (rows) => cost.rows(0, rows, 2000)),
+    admitDrafts([[0.5, 0.5, 0.5]], 1, (_, count) => cost.rows(0, 1 + count, 2000)),
     [0],
   )
 })
@@ -151,72 +153,24 @@ test('what is measured after a profile was loaded replaces it', () => {
   assert.ok(cost.rows(0, 1) > 28)
 })
 
-/** Tokens per millisecond expected of a step with the first drafts of each chain. */
-function rate(
-  chains: readonly (readonly number[])[],
-  lengths: readonly number[],
-  plain: { rows: number; tokens: number },
-  ms: (rows: number) => number,
-): number {
-  let expected = plain.tokens
-  let rows = plain.rows
-  for (const [chain, length] of lengths.entries()) {
-    for (let survival = 1, i = 0; i < length; i++) {
-      survival *= chains[chain]![i]!
-      expected += survival
-    }
-    rows += length
+test('a step that ran in passes says what each of them takes, as far as that is known', () => {
+  const cost = measured([8, 16])
+  for (let i = 0; i < 40; i++) {
+    cost.observePasses(0, [together(1)], 9, 0)
+    cost.observePasses(0, [together(8), together(1)], 29, 0)
   }
-  return expected / ms(rows)
-}
-
-/** All ways to take a beginning of each chain. */
-function choices(chains: readonly (readonly number[])[]): number[][] {
-  if (chains.length === 0) return [[]]
-  const [first, ...rest] = chains
-  return choices(rest).flatMap((lengths) => Array.from({ length: first!.length + 1 }, (_, i) => [i, ...lengths]))
-}
-
-test('no other choice of drafts gives more tokens per millisecond, and none as good takes fewer rows', () => {
-  const confidence = fc.oneof(fc.double({ min: 0, max: 1, noNaN: true }), fc.constantFrom(0, 0.5, 1))
-  const chains = fc.array(fc.array(confidence, { maxLength: 4 }), { maxLength: 3 })
-  const steps = fc.array(fc.double({ min: 0, max: 5, noNaN: true }), { minLength: 20, maxLength: 20 })
-  const plain = fc.record({ rows: fc.integer({ min: 1, max: 5 }), tokens: fc.integer({ min: 1, max: 5 }) })
-  fc.assert(
-    fc.property(chains, plain, steps, (chains, plain, steps) => {
-      const ms = (rows: number) => steps.slice(0, rows).reduce((a, b) => a + b, 1)
-      const lengths = admitDrafts(chains, plain.rows, plain.tokens, ms)
-      const sum = (lengths: readonly number[]) => lengths.reduce((a, b) => a + b, 0)
-      const best = rate(chains, lengths, plain, ms)
-      for (const other of choices(chains)) {
-        const otherRate = rate(chains, other, plain, ms)
-        assert.ok(best >= otherRate * (1 - 1e-12))
-        if (sum(other) < sum(lengths)) assert.ok(otherRate <= best * (1 + 1e-12))
-      }
-    }),
-  )
+  near(cost.rows(0, 1), 9, 0.05)
+  near(cost.rows(0, 8), 20, 0.05)
 })
 
-test('rows that are free invite every draft, rows at full price none that may fail', () => {
-  const confidences = [0.5, 0.5, 0.5]
-  const drafts = (chain: number[], ms: (rows: number) => number) => admitDrafts([chain], 1, 1, ms)
-  assert.deepEqual(
-    drafts(confidences, () => 10),
-    [3],
-  )
-  assert.deepEqual(
-    drafts(confidences, (rows) => 10 * rows),
-    [0],
-  )
-  assert.deepEqual(
-    drafts([], () => 10),
-    [0],
-  )
-})
-
-test('the surest drafts of all requests go first, and a full step makes them dearer', () => {
-  // Four rows cost what one does, every further one as much again.
-  const ms = (rows: number) => Math.max(4, rows)
-  assert.deepEqual(admitDrafts([[0.9, 0.9], [0.5], [0.85, 0.1]], 1, 1, ms), [2, 0, 1])
-  assert.deepEqual(admitDrafts([[0.9, 0.9], [0.5], [0.85, 0.1]], 4, 4, ms), [0, 0, 0])
+test('many rows, but few of each sequence, cost what loose rows cost, and say nothing about tiles', () => {
+  const cost = attentive({ loose: 0.01, tiled: 0.001 })
+  const before = cost.rows(0, 128, 1000)
+  const many = { rows: 128, each: 16 }
+  near(cost.pass(0, many, 1000), before + 128 * 0.009 * 1000)
+  for (let i = 0; i < 40; i++) cost.observePasses(0, [many], 74 + 1280, 1000)
+  near(cost.rows(0, 128, 1000), before, 0.01)
+  const saved = new CostModel()
+  saved.load(cost.save())
+  assert.equal(saved.rows(0, 128), cost.rows(0, 128))
 })

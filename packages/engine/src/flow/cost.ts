@@ -1,11 +1,12 @@
 import { PairCost } from './pair-cost.ts'
+import { type Pass, together } from './passes.ts'
 import type { Costs } from './schedule.ts'
 
 /**
  * Per stage, measured milliseconds by rows of a step, and the pairs of a row and a cell before it that attention had to
- * look at (none: short contexts).
+ * look at (none: short contexts). `loose`: many rows, but few of each sequence.
  */
-export type CostProfile = readonly (readonly { rows: number; ms: number; pairs?: number }[])[]
+export type CostProfile = readonly (readonly { rows: number; ms: number; pairs?: number; loose?: boolean }[])[]
 
 // No step of any machine has more rows.
 const mostRows = 2 ** 20
@@ -23,59 +24,69 @@ interface Bucket {
   runs: number
 }
 
-// From this bucket on (64 rows) attention computes tiles of rows together, and a pair costs less. Steps of both kinds are
-// judged apart. (SmolLM2-135M, 2 cores: 8 rows cost 2 times one row at the beginning, 6 times one at depth 1,000.)
+// From this bucket on (64 rows of a sequence) attention computes tiles of rows together, and a pair costs less. Passes of
+// both kinds are judged apart. (SmolLM2-135M, 2 cores: 8 rows cost 2 times one row at the beginning, 6 times one at depth 1,000.)
 const tiledBucket = 6
 
 /** What is known of one stage. */
 class StageCost {
-  /** By power of two of rows. */
-  readonly #buckets: Bucket[] = []
-  /** Below tiles, and in tiles. */
+  /** By power of two of rows; passes whose attention goes cell by cell, and those with tiles. */
+  readonly #buckets: readonly [loose: Bucket[], tiled: Bucket[]] = [[], []]
   readonly #attention = [new PairCost(), new PairCost()] as const
   /** What follows from the measurements: computed again when it is asked for after a new one. */
   #known: { all: Point[]; bare: Point[]; pair: readonly [number, number] } | undefined
   // A running mean over about the last 32 runs follows a machine whose load changes.
   static readonly #memory = 32
 
-  observe(rows: number, ms: number, depth: number): void {
-    this.take(rows, ms, rows * depth)
-    this.#attention[kindOf(rows)].observe(bucketOf(rows), rows * depth, ms)
+  observe(pass: Pass, ms: number, depth: number): void {
+    const pairs = pass.rows * depth
+    this.take(pass, ms, pairs)
+    this.#attention[kindOf(pass)].observe(bucketOf(pass.rows), pairs, ms)
   }
 
   /** A measurement that says nothing about attention. */
-  take(rows: number, ms: number, pairs: number): void {
+  take(pass: Pass, ms: number, pairs: number): void {
     this.#known = undefined
+    const { rows } = pass
+    const buckets = this.#buckets[kindOf(pass)]
     const index = bucketOf(rows)
-    this.#buckets[index] ??= { ms: 0, rows: 0, pairs: 0, runs: 0 }
-    const bucket = this.#buckets[index]
+    buckets[index] ??= { ms: 0, rows: 0, pairs: 0, runs: 0 }
+    const bucket = buckets[index]
     bucket.runs = Math.min(bucket.runs + 1, StageCost.#memory)
     bucket.ms += (ms - bucket.ms) / bucket.runs
     bucket.rows += (rows - bucket.rows) / bucket.runs
     bucket.pairs += (pairs - bucket.pairs) / bucket.runs
   }
 
-  /** @param depth default: as in the steps that were measured */
-  ms(rows: number, depth: number | undefined): number {
+  /** @param depth default: as in the passes that were measured */
+  ms(pass: Pass, depth: number | undefined): number {
     this.#known ??= this.#conclude()
     const { all, bare, pair } = this.#known
-    if (depth === undefined) return interpolated(all, rows)
-    return interpolated(bare, rows) + pair[kindOf(rows)] * rows * depth
+    if (depth === undefined) return interpolated(all, pass.rows)
+    return interpolated(bare, pass.rows) + pair[kindOf(pass)] * pass.rows * depth
   }
 
   #conclude() {
     const pair = [this.#attention[0].ms, this.#attention[1].ms] as const
-    const all = this.points()
-    // Without attention; never nothing, however noisy the machine.
-    const bare = all.map(({ rows, ms, pairs }) => ({
-      rows,
-      ms: Math.max(leastBare * ms, ms - pair[kindOf(rows)] * pairs),
-    }))
+    const [loose, tiled] = this.#buckets
+    const all = [...loose.slice(0, tiledBucket), ...tiled.slice(tiledBucket)].filter(isMeasured)
+    // Without attention a pass of many rows costs the same, however they are spread over sequences.
+    const bare = Array.from({ length: Math.max(loose.length, tiled.length) }, (_, index) => {
+      const kind = index >= tiledBucket && tiled[index] ? 1 : 0
+      const bucket = this.#buckets[kind][index]
+      // Never nothing, however noisy the machine.
+      return bucket && { rows: bucket.rows, ms: Math.max(leastBare * bucket.ms, bucket.ms - pair[kind] * bucket.pairs) }
+    }).filter(isMeasured)
     return { all, bare, pair }
   }
 
-  points(): { rows: number; ms: number; pairs: number }[] {
-    return this.#buckets.filter((bucket) => bucket !== undefined).map(({ rows, ms, pairs }) => ({ rows, ms, pairs }))
+  points(): CostProfile[number] {
+    const [loose, tiled] = this.#buckets
+    const many = loose.slice(tiledBucket).filter(isMeasured)
+    return [
+      ...[...loose.slice(0, tiledBucket), ...tiled.slice(tiledBucket)].filter(isMeasured).map(point),
+      ...many.map((bucket) => ({ ...point(bucket), loose: true })),
+    ]
   }
 }
 
@@ -94,7 +105,14 @@ export class CostModel implements Costs {
 
   /** @param depth positions that a row looks back on, on average */
   observe(stage: number, rows: number, ms: number, depth = 0): void {
-    this.#stage(stage).observe(rows, ms, depth)
+    this.#stage(stage).observe(together(rows), ms, depth)
+  }
+
+  /** A step that ran in several passes: each gets its part of the time, as far as is known. */
+  observePasses(stage: number, passes: readonly Pass[], ms: number, depth: number): void {
+    const expected = passes.map((pass) => this.pass(stage, pass, depth))
+    const all = expected.reduce((sum, one) => sum + one, 0)
+    for (const [i, pass] of passes.entries()) this.#stage(stage).observe(pass, (ms * expected[i]!) / all, depth)
   }
 
   /** True once a step of this stage was observed. */
@@ -107,7 +125,12 @@ export class CostModel implements Costs {
    * @param depth positions that a row looks back on; default: as those that were measured
    */
   rows(stage: number, rows: number, depth?: number): number {
-    return this.#stages[stage]?.ms(rows, depth) ?? rows
+    return this.pass(stage, together(rows), depth)
+  }
+
+  /** Estimated ms of one pass. `depth` as in `rows`. */
+  pass(stage: number, pass: Pass, depth?: number): number {
+    return this.#stages[stage]?.ms(pass, depth) ?? pass.rows
   }
 
   /** Most rows of a stage whose step takes at most this long; at least 1. `depth` as in `rows`. */
@@ -136,7 +159,9 @@ export class CostModel implements Costs {
   /** Begins with what was measured before; running observations replace it. */
   load(profile: CostProfile): void {
     for (const [stage, points] of profile.entries()) {
-      for (const { rows, ms, pairs = 0 } of points) this.#stage(stage).take(rows, ms, pairs)
+      for (const { rows, ms, pairs = 0, loose } of points) {
+        this.#stage(stage).take(loose ? { rows, each: 1 } : together(rows), ms, pairs)
+      }
     }
   }
 }
@@ -152,8 +177,17 @@ function bucketOf(rows: number): number {
   return Math.round(Math.log2(rows))
 }
 
-function kindOf(rows: number): 0 | 1 {
-  return bucketOf(rows) < tiledBucket ? 0 : 1
+/** Loose or tiled. */
+function kindOf({ each }: Pass): 0 | 1 {
+  return bucketOf(each) < tiledBucket ? 0 : 1
+}
+
+function isMeasured<T>(bucket: T | undefined): bucket is T {
+  return bucket !== undefined
+}
+
+function point({ rows, ms, pairs }: Bucket) {
+  return { rows, ms, pairs }
 }
 
 /** Milliseconds for this many rows: straight lines between what was measured. */
@@ -171,45 +205,4 @@ function interpolated(points: readonly Point[], rows: number): number {
   }
   // Outside what was measured: in proportion, but a step never costs less than the smallest one seen.
   return Math.max(first.ms, (below.ms * rows) / below.rows)
-}
-
-/**
- * How many drafts of each chain are worth verifying in one step, over all requests: those with the most expected tokens
- * per millisecond, none when plain decoding is best. A chain lists per draft the probability that it is right given that
- * those before it are, so the running product falls along it and drafts can be taken in the order of their survival.
- *
- * @param plainRows rows of the step without drafts
- * @param plainTokens tokens that those rows decide: one per running reply
- * @param ms cost of a step with this many rows
- */
-export function admitDrafts(
-  chains: readonly (readonly number[])[],
-  plainRows: number,
-  plainTokens: number,
-  ms: (rows: number) => number,
-): number[] {
-  const drafts: { chain: number; survival: number }[] = []
-  for (const [chain, confidences] of chains.entries()) {
-    let survival = 1
-    for (const confidence of confidences) {
-      survival *= confidence
-      drafts.push({ chain, survival })
-    }
-  }
-  // A stable sort: of one chain the earlier draft first, also where both are certain.
-  drafts.sort((a, b) => b.survival - a.survival)
-  let best = 0
-  let bestRate = plainTokens / ms(plainRows)
-  let expected = plainTokens
-  for (const [index, { survival }] of drafts.entries()) {
-    expected += survival
-    const rate = expected / ms(plainRows + index + 1)
-    if (rate > bestRate) {
-      best = index + 1
-      bestRate = rate
-    }
-  }
-  const lengths = chains.map(() => 0)
-  for (const { chain } of drafts.slice(0, best)) lengths[chain]!++
-  return lengths
 }

@@ -1,3 +1,4 @@
+import type { SlotRows } from './passes.ts'
 import type { Tier } from './tier.ts'
 
 /**
@@ -94,6 +95,11 @@ export function inPrompt(sequence: Sequence): boolean {
 /** Number of rows of a step. */
 export function rowsOf(step: Step): number {
   return step.rows.reduce((sum, { from, to }) => sum + to - from, 0)
+}
+
+/** Rows of a step by slot. */
+export function slotRowsOf(step: Step): SlotRows[] {
+  return step.rows.map(({ slot, from, to }) => ({ slot, rows: to - from }))
 }
 
 /** Positions that a row of a step looks back on, on average. */

@@ -1,4 +1,5 @@
-import { admitDrafts } from './cost.ts'
+import { admitDrafts } from './admit.ts'
+import { type Pass, passes, type SlotRows, together } from './passes.ts'
 import type { Costs } from './schedule.ts'
 
 type RowCosts = Pick<Costs, 'rows'>
@@ -11,28 +12,46 @@ type RowCosts = Pick<Costs, 'rows'>
 const exitBurst = 4
 const leastBurstSurvival = 0.3
 
+/** Drafts that somebody has for a sequence. */
+export interface Chain {
+  readonly slot: number
+  /** Per draft the probability that it is right given that those before it are. */
+  readonly confidences: readonly number[]
+}
+
 /**
  * How many drafts of each chain the next step takes, over all requests. Every row that the step has without drafts is
  * useful work, a prompt's as much as a reply's; a draft is useful with the probability that it survives. So drafts are
  * taken while they raise useful rows per millisecond: freely while weights are what a step waits for, and none where every
  * further row costs as much as the ones before.
  *
- * @param chains per draft the probability that it is right given that those before it are
- * @param plainRows rows of the step without drafts
- * @param apart further rows than one per sequence run in a pass of their own: every slot has a cache of its own
+ * @param plain the step without drafts
+ * @param costs ms of a pass of a stage
+ * @param apart every slot has a cache of its own: the step runs in passes
  */
 export function draftsOfStep(
-  chains: readonly (readonly number[])[],
-  plainRows: number,
+  chains: readonly Chain[],
+  plain: readonly SlotRows[],
   stages: number,
-  costs: RowCosts,
+  costs: (stage: number, pass: Pass) => number,
   apart = false,
 ): number[] {
-  const rows = Math.max(1, plainRows)
-  const passes = (count: number) => (apart && rows > 1 && count > rows ? [rows, count - rows] : [count])
-  return admitDrafts(chains, rows, rows, (count) =>
-    allStages(stages, (stage) => passes(count).reduce((ms, pass) => ms + costs.rows(stage, pass), 0)),
-  )
+  const confidences = chains.map((chain) => chain.confidences)
+  const whole = (pass: Pass) => allStages(stages, (stage) => costs(stage, pass))
+  const plainRows = plain.reduce((sum, { rows }) => sum + rows, 0)
+  if (!apart) {
+    const ms = (_: readonly number[], count: number) => whole(together(Math.max(1, plainRows + count)))
+    return admitDrafts(confidences, Math.max(1, plainRows), ms)
+  }
+  const rows = new Map(plain.map(({ slot, rows }) => [slot, rows]))
+  for (const { slot } of chains) if (!rows.has(slot)) rows.set(slot, 0)
+  const slots = [...rows.keys()].sort((a, b) => a - b)
+  const ms = (lengths: readonly number[]): number => {
+    const drafts = new Map(chains.map(({ slot }, i) => [slot, lengths[i]!]))
+    const step = slots.map((slot) => ({ slot, rows: rows.get(slot)! + (drafts.get(slot) ?? 0) }))
+    return passes(step).reduce((sum, pass) => sum + whole(pass), 0)
+  }
+  return admitDrafts(confidences, Math.max(1, plainRows), ms)
 }
 
 /**

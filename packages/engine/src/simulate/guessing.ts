@@ -1,5 +1,6 @@
 import type { Core } from '../flow/core.ts'
 import { atDepth, type CostModel } from '../flow/cost.ts'
+import type { Pass, SlotRows } from '../flow/passes.ts'
 import { inPrompt, tailLength } from '../flow/sequence.ts'
 import { burstPays, draftsOfStep, exitPays, lookPays } from '../flow/worth.ts'
 import { Acceptance, longestDraft } from '../propose/proposer.ts'
@@ -54,24 +55,23 @@ export class Guessing {
 
   /**
    * Before a step: starts looks whose prefix is there, and drafts where a reply waits for its next token.
-   * @param plainRows rows of the next step without drafts
+   * @param plain the next step without drafts
    */
-  prepare(flights: Iterable<Flight>, plainRows: () => number): void {
-    const ready: { flight: Flight; chain: number[] }[] = []
+  prepare(flights: Iterable<Flight>, plain: () => SlotRows[]): void {
+    const ready: { flight: Flight; slot: number; confidences: number[] }[] = []
     for (const flight of flights) {
       this.#startLook(flight)
       if (!this.#waits(flight)) continue
-      const { committed, prompt } = flight.sequence!
+      const { committed, prompt, slot } = flight.sequence!
       if (!this.#luck.offers(flight.request.index, committed - prompt)) continue
       const room = Math.min(longestDraft, flight.maxTokens - (committed - prompt))
-      ready.push({ flight, chain: Array.from({ length: room }, (_, i) => this.#acceptance.at(i)) })
+      ready.push({ flight, slot, confidences: Array.from({ length: room }, (_, i) => this.#acceptance.at(i)) })
     }
     if (ready.length === 0) return
-    const chains = ready.map(({ chain }) => chain)
     // What a guess costs depends on how far it looks back.
     const depth = ready.reduce((sum, { flight }) => sum + flight.sequence!.tokens.length, 0) / ready.length
-    const costs = atDepth(this.#costs, depth)
-    const lengths = draftsOfStep(chains, plainRows(), this.#core.stages, costs, !this.#core.unified)
+    const costs = (stage: number, pass: Pass) => this.#costs.pass(stage, pass, depth)
+    const lengths = draftsOfStep(ready, plain(), this.#core.stages, costs, !this.#core.unified)
     for (const [i, { flight }] of ready.entries()) {
       if (lengths[i] === 0) continue
       flight.draft = { byDrafter: true, offered: lengths[i]!, right: 0 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { plainMachine } from './fixtures.ts'
-import { parseProfile, passes, rowsMs, stepMs } from './profile.ts'
+import { parseProfile, rowsMs, stepMs } from './profile.ts'
 import { machineProfiles } from './profiles.ts'
 
 /** A step of first rows of prompts, in slots 0, 1, 2 and so on; 0 leaves a slot out. */
@@ -42,29 +42,6 @@ describe('ms of a step', () => {
     assert.equal(stepMs(profile, stepOf([1, 1, 5])), 13 + 14)
     assert.equal(stepMs(plainMachine, stepOf([1, 1, 5])), 17)
   })
-})
-
-describe('passes of separate caches', () => {
-  const cases: [number[], number[]][] = [
-    [[7], [7]],
-    [[1, 1, 1], [3]],
-    // A slot between them that has no rows parts them.
-    [
-      [1, 0, 1],
-      [1, 1],
-    ],
-    [
-      [1, 1, 5],
-      [3, 4],
-    ],
-    [
-      [5, 1, 2],
-      [3, 4, 1],
-    ],
-  ]
-  for (const [lengths, expected] of cases) {
-    it(`runs rows ${lengths} as ${expected}`, () => assert.deepEqual(passes(stepOf(lengths)), expected))
-  }
 })
 
 describe('parseProfile', () => {

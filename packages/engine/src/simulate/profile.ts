@@ -1,5 +1,6 @@
 import { IncipitError } from '../errors.ts'
 import type { CostProfile } from '../flow/cost.ts'
+import { passes, together } from '../flow/passes.ts'
 import type { Rows } from '../flow/sequence.ts'
 
 /** What attention adds to a step of a stage, beyond the cost by rows: long contexts have to be read. */
@@ -68,26 +69,11 @@ export function stepMs(profile: MachineProfile, step: StepRows): number {
     const arithmetic = rows < tile ? loosePairMs * rows : pairMs * Math.ceil(rows / tile) * tile
     ms += Math.max(cellMs * to, arithmetic * perRow)
   }
-  for (const rows of profile.unified ? [total] : passes(step)) ms += rowsMs(profile, step.stage, rows)
+  for (const { rows } of profile.unified
+    ? [together(total)]
+    : passes(step.rows.map(({ slot, from, to }) => ({ slot, rows: to - from }))))
+    ms += rowsMs(profile, step.stage, rows)
   return ms
-}
-
-/**
- * Rows of each pass of a step over separate caches, as llama.cpp v0.5.0 splits a batch (`split_equal`): neighbouring slots
- * run together for as many rows as all of them have, the rest in further passes.
- */
-export function passes(step: StepRows): number[] {
-  const left = step.rows.map(({ slot, from, to }) => ({ slot, rows: to - from }))
-  const passes: number[] = []
-  while (left.length > 0) {
-    let together = 1
-    while (left[together]?.slot === left[0]!.slot + together) together++
-    const each = Math.min(...left.slice(0, together).map(({ rows }) => rows))
-    passes.push(each * together)
-    for (const sequence of left.slice(0, together)) sequence.rows -= each
-    for (let i = together - 1; i >= 0; i--) if (left[i]!.rows === 0) left.splice(i, 1)
-  }
-  return passes
 }
 
 /** ms of a step with this many rows, all of short contexts. */

@@ -1,7 +1,8 @@
 import { Core } from '../flow/core.ts'
 import { CostModel } from '../flow/cost.ts'
+import type { SlotRows } from '../flow/passes.ts'
 import { Scheduler } from '../flow/scheduler.ts'
-import { depthOf, inPrompt, type Rows, rowsOf, type Sequence, type Step } from '../flow/sequence.ts'
+import { depthOf, inPrompt, type Rows, type Sequence, type Step, slotRowsOf } from '../flow/sequence.ts'
 import { type Flight, flightOf } from './flight.ts'
 import { Guessing } from './guessing.ts'
 import { Ledger } from './ledger.ts'
@@ -117,7 +118,7 @@ class Simulation {
     for (;;) {
       while (this.#source.next <= this.#now) this.#arrive()
       this.#scheduler.admit(this.#now)
-      this.#guessing?.prepare(this.#scheduler.running, () => this.#plannedRows())
+      this.#guessing?.prepare(this.#scheduler.running, () => this.#planned())
       for (const device of this.#busy.keys()) {
         const step = this.#scheduler.next(device, this.#now)
         if (step) this.#start(step, device)
@@ -216,9 +217,11 @@ class Simulation {
   }
 
   /** Rows of the next steps as they are now, on all devices. */
-  #plannedRows(): number {
-    const steps = this.#busy.map((_, device) => this.#core.plan(device, this.#now))
-    return steps.reduce((rows, step) => rows + (step ? rowsOf(step) : 0), 0)
+  #planned(): SlotRows[] {
+    return this.#busy.flatMap((_, device) => {
+      const step = this.#core.plan(device, this.#now)
+      return step ? slotRowsOf(step) : []
+    })
   }
 
   #start(step: Step, device: number): void {
@@ -227,7 +230,7 @@ class Simulation {
     this.#busy[device]! += ms
     this.#running.push({ step, end: this.#now + ms })
     this.#running.sort((a, b) => a.end - b.end)
-    this.#costs.observe(step.stage, rowsOf(step), ms, depthOf(step))
+    this.#costs.observePasses(step.stage, this.#core.passesOf(step), ms, depthOf(step))
   }
 
   /** A factor with mean 1. */

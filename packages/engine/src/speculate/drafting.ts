@@ -1,7 +1,7 @@
 import type { Flight, TailDraft } from '../flight.ts'
 import type { Core } from '../flow/core.ts'
-import { atDepth } from '../flow/cost.ts'
-import type { Costs } from '../flow/schedule.ts'
+import type { CostModel } from '../flow/cost.ts'
+import type { Pass, SlotRows } from '../flow/passes.ts'
 import { inPrompt, tailLength } from '../flow/sequence.ts'
 import { draftsOfStep, throughAll } from '../flow/worth.ts'
 import type { Loaded } from '../load.ts'
@@ -25,11 +25,11 @@ export interface Offer {
 export class Drafting {
   readonly #loaded: Loaded
   readonly #core: Core
-  readonly #costs: Costs
+  readonly #costs: CostModel
   readonly #books: Books
   readonly #second: SecondModel | undefined
 
-  constructor(loaded: Loaded, core: Core, costs: Costs, books: Books, second: SecondModel | undefined) {
+  constructor(loaded: Loaded, core: Core, costs: CostModel, books: Books, second: SecondModel | undefined) {
     this.#loaded = loaded
     this.#core = core
     this.#costs = costs
@@ -37,8 +37,8 @@ export class Drafting {
     this.#second = second
   }
 
-  /** @param plainRows rows of the next step without drafts */
-  async prepare(flights: ReadonlySet<Flight>, plainRows: () => number): Promise<void> {
+  /** @param plain the next step without drafts */
+  async prepare(flights: ReadonlySet<Flight>, plain: () => SlotRows[]): Promise<void> {
     const ready = [...flights].filter((flight) => this.#waits(flight))
     if (ready.length === 0) return
     const offers = ready.flatMap((flight) => this.#best(flight) ?? [])
@@ -51,11 +51,11 @@ export class Drafting {
       }
     }
     if (offers.length === 0) return
-    const chains = offers.map(({ draft }) => draft.confidences)
+    const chains = offers.map(({ flight, draft }) => ({ slot: flight.sequence!.slot, confidences: draft.confidences }))
     // What a guess costs depends on how far it looks back.
     const depth = ready.reduce((sum, { sequence }) => sum + sequence!.tokens.length, 0) / ready.length
-    const costs = atDepth(this.#costs, depth)
-    const lengths = draftsOfStep(chains, plainRows(), this.#core.stages, costs, !this.#loaded.unified)
+    const costs = (stage: number, pass: Pass) => this.#costs.pass(stage, pass, depth)
+    const lengths = draftsOfStep(chains, plain(), this.#core.stages, costs, !this.#loaded.unified)
     for (const [i, { flight, draft, judge }] of offers.entries()) {
       // The second model took its time: the flight may be over, or have lost its place.
       if (!flights.has(flight) || !this.#waits(flight)) continue

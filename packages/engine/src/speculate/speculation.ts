@@ -1,6 +1,7 @@
 import type { Flight } from '../flight.ts'
 import type { Core } from '../flow/core.ts'
 import type { CostModel } from '../flow/cost.ts'
+import type { SlotRows } from '../flow/passes.ts'
 import type { Rows } from '../flow/sequence.ts'
 import type { Loaded } from '../load.ts'
 import type { EngineStats } from '../stats.ts'
@@ -53,11 +54,11 @@ export class Speculation {
 
   /**
    * Before a step: starts looks whose prefix is there, and drafts where a reply waits for its next token.
-   * @param plainRows rows of the step without drafts
+   * @param plain the step without drafts
    */
-  async prepare(flights: ReadonlySet<Flight>, plainRows: () => number): Promise<void> {
+  async prepare(flights: ReadonlySet<Flight>, plain: () => SlotRows[]): Promise<void> {
     for (const flight of flights) this.#firstWord.prepare(flight)
-    await this.#drafting.prepare(flights, plainRows)
+    await this.#drafting.prepare(flights, plain)
   }
 
   /** The prompt's own first token is decided: a look that still runs comes too late. */
