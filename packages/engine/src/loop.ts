@@ -2,6 +2,7 @@ import { IncipitError } from './errors.ts'
 import type { Flight } from './flight.ts'
 import { Core, commonPrefix } from './flow/core.ts'
 import { CostModel } from './flow/cost.ts'
+import { Crowd } from './flow/crowd.ts'
 import type { SlotRows } from './flow/passes.ts'
 import { choose, isTypical } from './flow/sample.ts'
 import { Scheduler } from './flow/scheduler.ts'
@@ -55,6 +56,7 @@ export class Loop {
   readonly stats: EngineStats = emptyStats()
   readonly #loaded: Loaded
   readonly costs = new CostModel()
+  readonly #crowd = new Crowd()
   readonly #scheduler: Scheduler<Flight>
   readonly #speculation: Speculation
   readonly #texts: OpenTexts
@@ -107,7 +109,8 @@ export class Loop {
         },
       },
     })
-    this.#speculation = new Speculation(loaded, this.core, this.costs, this.stats, () => this.#waitForFirst())
+    const delayed = () => this.#crowd.delayed(this.#waitForFirst())
+    this.#speculation = new Speculation(loaded, this.core, this.costs, this.stats, delayed)
     this.#texts = new OpenTexts(this.core, this.#scheduler.prefixes)
     this.#pinned = new PinnedPrefixes(loaded, this.core, this.#scheduler.prefixes)
     this.#logits = new Float32Array(loaded.info.vocabulary)
@@ -128,6 +131,7 @@ export class Loop {
 
   /** Queues a request. */
   submit(flight: Flight): void {
+    if (!flight.revocable) this.#crowd.arrived(this.#waitForFirst())
     this.#scheduler.submit(flight)
     if (!flight.revocable) this.#interruptBackground(flight)
     this.#start()

@@ -82,18 +82,18 @@ export function exitPays(tail: number, stability: number, stages: number, costs:
  * the look is right, than the look itself. Where a whole prompt costs hardly more than a few rows, none is.
  * @param look how often its first token is right, its rows, and the tokens it decodes
  * @param unread prompt rows that are still to be computed
- * @param waiting requests that wait for their first token, this one among them: each waits for the look
+ * @param delayed requests that wait longer for their first token because of the look, this one among them
  */
 export function lookPays(
   look: { readonly survival: number; readonly rows: number; readonly burst: number },
   unread: number,
-  waiting: number,
+  delayed: number,
   stages: number,
   costs: RowCosts,
 ): boolean {
   const saved = throughAll(stages, costs, unread)
   const price = throughAll(stages, costs, look.rows) + (look.burst - 1) * throughAll(stages, costs, 1)
-  return look.survival * saved > price * Math.max(1, waiting)
+  return look.survival * saved > price * Math.max(1, delayed)
 }
 
 /** Milliseconds of this many rows through all stages. */

@@ -21,8 +21,8 @@ export interface GuessingOptions {
   readonly provisional: boolean
   readonly minStability: number
   readonly said: Said
-  /** Requests that wait for their first token. */
-  readonly waiting: () => number
+  /** Requests that wait longer for their first token when work is added now. */
+  readonly delayed: () => number
 }
 
 // What a draw is about.
@@ -114,7 +114,7 @@ export class Guessing {
 
   #pays({ prompt }: Flight, { forkAt, tailFrom }: LookPlan): boolean {
     const look = { survival: this.#options.quality.looks, rows: prompt.length - tailFrom, burst }
-    return lookPays(look, prompt.length - forkAt, this.#options.waiting(), this.#core.stages, this.#costs)
+    return lookPays(look, prompt.length - forkAt, this.#options.delayed(), this.#core.stages, this.#costs)
   }
 
   #startLook(flight: Flight): void {

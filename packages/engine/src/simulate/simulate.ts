@@ -1,5 +1,6 @@
 import { Core } from '../flow/core.ts'
 import { CostModel } from '../flow/cost.ts'
+import { Crowd } from '../flow/crowd.ts'
 import type { SlotRows } from '../flow/passes.ts'
 import { Scheduler } from '../flow/scheduler.ts'
 import { depthOf, inPrompt, type Rows, type Sequence, type Step, slotRowsOf } from '../flow/sequence.ts'
@@ -49,6 +50,7 @@ class Simulation {
   readonly #scheduler: Scheduler<Flight>
   /** What the engine believes that steps cost: learnt from those it ran. */
   readonly #costs = new CostModel()
+  readonly #crowd = new Crowd()
   readonly #guessing: Guessing | undefined
   readonly #ledger = new Ledger()
   readonly #flights = new Map<Sequence, Flight>()
@@ -110,7 +112,7 @@ class Simulation {
         minStability,
         provisional: policy === 'provisional',
         said,
-        waiting: () => this.#waitForFirst(),
+        delayed: () => this.#crowd.delayed(this.#waitForFirst()),
       })
   }
 
@@ -154,6 +156,7 @@ class Simulation {
 
   #arrive(): void {
     const request = this.#source.take()
+    this.#crowd.arrived(this.#waitForFirst())
     const flight = flightOf(request, {
       // Nobody knows when a reply will end.
       mostTokens: this.#profile.context - request.prompt.length,

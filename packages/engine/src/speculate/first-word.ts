@@ -23,23 +23,23 @@ export class FirstWord {
   readonly #costs: Costs
   readonly #books: Books
   readonly #alternatives: Alternatives
-  readonly #waiting: () => number
+  readonly #delayed: () => number
 
-  /** @param waiting how many requests wait for their first token */
+  /** @param delayed how many requests wait longer for their first token when work is added now */
   constructor(
     loaded: Loaded,
     core: Core,
     costs: Costs,
     books: Books,
     alternatives: Alternatives,
-    waiting: () => number,
+    delayed: () => number,
   ) {
     this.#loaded = loaded
     this.#core = core
     this.#costs = costs
     this.#books = books
     this.#alternatives = alternatives
-    this.#waiting = waiting
+    this.#delayed = delayed
   }
 
   /** A request begins: what is known without any layer of the model, and whether looks are to be taken. */
@@ -138,11 +138,10 @@ export class FirstWord {
     flight.sequence!.limit = Number.POSITIVE_INFINITY
   }
 
-  /** All requests that wait for their first token wait for the look. */
   #pays(flight: Flight, { forkAt, tailFrom }: LookPlan): boolean {
     const { prompt } = flight.sequence!
     const look = { survival: this.#usualSurvival(flight), rows: prompt - tailFrom, burst }
-    return lookPays(look, prompt - forkAt, this.#waiting(), this.#core.stages, this.#costs)
+    return lookPays(look, prompt - forkAt, this.#delayed(), this.#core.stages, this.#costs)
   }
 
   /** How often a look like the next one is right: its calibration's steps hold about as many samples each. */

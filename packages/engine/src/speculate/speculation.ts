@@ -20,13 +20,13 @@ export class Speculation {
   readonly #exits: Exits
   readonly #drafting: Drafting
 
-  /** @param waiting how many requests wait for their first token */
-  constructor(loaded: Loaded, core: Core, cost: CostModel, stats: EngineStats, waiting: () => number) {
+  /** @param delayed how many requests wait longer for their first token when work is added now */
+  constructor(loaded: Loaded, core: Core, cost: CostModel, stats: EngineStats, delayed: () => number) {
     const { second, acceptances } = loaded
     this.#loaded = loaded
     const alternatives = new Alternatives(core, cost)
     this.#books = new Books(stats)
-    this.#firstWord = new FirstWord(loaded, core, cost, this.#books, alternatives, waiting)
+    this.#firstWord = new FirstWord(loaded, core, cost, this.#books, alternatives, delayed)
     this.#exits = new Exits(loaded, core, cost, this.#books, alternatives)
     const model = second && new SecondModel(second.name, second.model, acceptances)
     this.#drafting = new Drafting(loaded, core, cost, this.#books, model)
