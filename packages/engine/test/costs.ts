@@ -9,7 +9,7 @@ import { Drafter } from '../src/propose/drafter.ts'
  */
 export function freeRows(promptRows: () => number): void {
   // The rest of a long prompt is dear, so that looks pay.
-  CostModel.prototype.rows = (_stage, rows) => (rows > 64 ? rows : 1 + rows / 1000)
+  CostModel.prototype.pass = (_stage, { rows }) => (rows > 64 ? rows : 1 + rows / 1000)
   CostModel.prototype.within = (_stage, ms) =>
     ms === Number.POSITIVE_INFINITY ? Number.MAX_SAFE_INTEGER : promptRows()
   Drafter.prototype.estimateMs = () => ({ behind: 0, guesses: 0 })

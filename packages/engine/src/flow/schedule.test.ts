@@ -113,6 +113,15 @@ test('where each sequence has a cache of its own, nothing rides along with a pro
   assert.equal(next([reply, prompt], { costs: free, limits: { apart: true } }), '0: 1[0..60)+1')
 })
 
+test('a prompt leaves the replies the time of all passes that they take', () => {
+  const prompt = sequence({ prompt: 60, computed: [0] })
+  const waiting = (slots: number[]) => [prompt, ...slots.map((slot) => reply(50, { slot }))]
+  const options = { costs: costsOf(5, 1), limits: { apart: true } }
+  // Replies of neighbouring slots take one pass of 7 ms, others two of 6.
+  assert.equal(next(waiting([4, 5]), options), '0: 0[0..38)')
+  assert.equal(next(waiting([4, 6]), options), '0: 0[0..33)')
+})
+
 test('a device runs its own stages only', () => {
   const prompt = sequence({ prompt: 4, computed: [4, 0] })
   assert.equal(next([prompt], { stages: [0] }), undefined)

@@ -1,3 +1,4 @@
+import { type Pass, passes, together } from './passes.ts'
 import { firstRow, type Rows, type Sequence, type Step } from './sequence.ts'
 import { level, type Piece, type Waiting, waiting } from './urgency.ts'
 
@@ -85,8 +86,8 @@ function besidePrompts(sequences: Iterable<Sequence>, prompt: Piece, found: Wait
   const { limits, costs, now } = options
   const reply = found.pieces.find((piece) => piece.level === level.reply)
   let repliesMs = 0
-  for (let stage = 0; found.replies > 0 && stage < prompt.sequence.computed.length; stage++) {
-    repliesMs += costs.rows(stage, found.replies)
+  for (const { rows } of repliesPasses(found, options)) {
+    for (let stage = 0; stage < prompt.sequence.computed.length; stage++) repliesMs += costs.rows(stage, rows)
   }
   // A bound that the replies' own steps nearly use up cannot be kept: then prompts get a fair share of the time.
   const more = Math.max(0, (1 + promptShare) * repliesMs - found.patience)
@@ -109,6 +110,13 @@ function besidePrompts(sequences: Iterable<Sequence>, prompt: Piece, found: Wait
   if (waiter && later < least(reply.stage)) step.addPiece(waiter, leastRows, limits.batch)
   step.ride([level.prompt, level.batch, level.background])
   return step.done(sequences)
+}
+
+/** The passes in which the replies' next tokens run. */
+function repliesPasses({ pieces, replies }: Waiting, { limits }: Options): Pass[] {
+  if (!limits.apart) return replies > 0 ? [together(replies)] : []
+  const slots = new Set(pieces.filter((piece) => piece.level === level.reply).map(({ sequence }) => sequence.slot))
+  return passes([...slots].sort((a, b) => a - b).map((slot) => ({ slot, rows: 1 })))
 }
 
 /**
