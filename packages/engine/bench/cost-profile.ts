@@ -4,15 +4,12 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Core } from '../src/flow/core.ts'
 import type { Sequence } from '../src/flow/sequence.ts'
-import { batchRows, load } from '../src/load.ts'
+import { batchRows, load, tileRows } from '../src/load.ts'
 import type { AttentionCost, MachineProfile } from '../src/simulate/index.ts'
 
 // Measures what steps of a model cost on this machine and prints the profile that `incipit simulate --profile` takes.
 //
 //   node packages/engine/bench/cost-profile.ts [--model FILE] [--name NAME] [--threads N] [--dollars-per-hour X] > profile.json
-
-// llama.cpp's attention on a CPU takes so many rows together (loop.ts).
-const tileRows = 64
 
 const { values } = parseArgs({
   options: {

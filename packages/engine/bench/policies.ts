@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { defaultCacheDir, modelHash, readGguf, stageFiles } from '../src/gguf/index.ts'
 import { Engine, type GenerateRequest } from '../src/index.ts'
 import { Model } from '../src/llama/model.ts'
+import { tileRows } from '../src/load.ts'
 import { planLooks } from '../src/propose/skim.ts'
 import { promptTokens } from '../src/text/prompt.ts'
 import { templateOf } from '../src/text/template-of.ts'
@@ -106,7 +107,7 @@ async function tolerant(): Promise<void> {
 
     // The prompt once, on the way what the first look sees, then every reply after it.
     plain.reset()
-    const [look] = planLooks(prompt.length, suffix)
+    const [look] = planLooks(prompt.length, suffix, tileRows)
     const drafter = new Float32Array(model.vocab.size)
     const from = look?.forkAt ?? 0
     if (look) {

@@ -4,7 +4,7 @@ import type { Flight } from './flight.ts'
 import { commonPrefix } from './flow/core.ts'
 import type { CostProfile } from './flow/cost.ts'
 import { type InputHost, type InputOptions, InputSession } from './input.ts'
-import { type Loaded, load, slackCells } from './load.ts'
+import { type Loaded, load, slackCells, tileRows } from './load.ts'
 import { Loop } from './loop.ts'
 import type { OpenText } from './open-text.ts'
 import { saveProfile } from './profile.ts'
@@ -200,7 +200,7 @@ export class Engine implements AsyncDisposable {
       }),
       ...this.#askedFor(request, checked, proposers),
       grammar: request.grammar,
-      looks: proposers.has('skim') ? planLooks(prompt.length, request.messages ? this.#suffix : 0) : [],
+      looks: proposers.has('skim') ? planLooks(prompt.length, request.messages ? this.#suffix : 0, tileRows) : [],
       look: undefined,
       seen: undefined,
       salt: request.cacheSalt ?? '',

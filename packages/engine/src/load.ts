@@ -38,6 +38,11 @@ const memoryShare = 8
 const keptShare = 16
 /** Rows of one decode, and of one pass inside it: an abort or a new arrival waits for at most one pass. */
 export const batchRows = 512
+/**
+ * llama.cpp computes attention for so many rows of a batch together on a CPU (GGML_FA_TILE_Q); with fewer it goes cell by
+ * cell, so that 64 rows behind 1,000 others take less time than 32.
+ */
+export const tileRows = 64
 
 /** Everything `Engine` runs on. */
 export interface Loaded {

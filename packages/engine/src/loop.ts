@@ -18,7 +18,7 @@ import {
   tailLength,
 } from './flow/sequence.ts'
 import type { DecodeResult } from './llama/context.ts'
-import { batchRows, type Loaded } from './load.ts'
+import { batchRows, type Loaded, tileRows } from './load.ts'
 import type { OpenText } from './open-text.ts'
 import { OpenTexts } from './open-texts.ts'
 import { keptState, PinnedPrefixes, type RowsState } from './pinned.ts'
@@ -30,9 +30,6 @@ import { describeStep, trace } from './trace.ts'
 
 // Longest step of prompt rows: what a new arrival waits for at worst.
 const stepMs = 250
-// llama.cpp computes attention for so many rows of a batch together (GGML_FA_TILE_Q); with fewer it goes cell by cell, so
-// that 64 rows behind 1,000 others take less time than 32.
-const tileRows = 64
 // Rows of a step of background work: it can be aborted, but not everywhere at once.
 const backgroundRows = 128
 

@@ -122,6 +122,16 @@ test('a prompt leaves the replies the time of all passes that they take', () => 
   assert.equal(next(waiting([4, 6]), options), '0: 0[0..33)')
 })
 
+test('guesses behind a prompt wait for the next step where they would need another tile of attention', () => {
+  const guessed = (prompt: number) => [sequence({ prompt, tokens: prompt + 3, computed: [0] })]
+  assert.equal(next(guessed(60), { limits: { tile: 16 } }), '0: 0[0..63)+4')
+  assert.equal(next(guessed(64), { limits: { tile: 16 } }), '0: 0[0..64)+1')
+  assert.equal(next(guessed(63), { limits: { tile: 16 } }), '0: 0[0..64)+2')
+  assert.equal(next(guessed(64)), '0: 0[0..67)+4')
+  const read = [sequence({ prompt: 64, tokens: 68, committed: 65, computed: [64] })]
+  assert.equal(next(read, { limits: { tile: 16 } }), '0: 0[64..68)+4')
+})
+
 test('a device runs its own stages only', () => {
   const prompt = sequence({ prompt: 4, computed: [4, 0] })
   assert.equal(next([prompt], { stages: [0] }), undefined)

@@ -179,16 +179,21 @@ class Filling {
     if (prompts) this.#prompts += count
   }
 
-  /** Of a part of a prompt as many rows as whole tiles have. */
+  /**
+   * Of a part of a prompt as many rows as whole tiles have; of guesses behind its end those that need no further tile: in
+   * the next step they cost next to nothing.
+   */
   #whole(piece: Piece, count: number): number {
+    const { sequence, stage, rows } = piece
     const { tile = 1 } = this.#limits
-    const part =
-      piece.sequence.kind === 'reply' &&
-      count < piece.rows &&
-      firstRow(piece.sequence, piece.stage) < piece.sequence.prefill
+    if (sequence.kind === 'branch' && this.#prompts > 0 && tile > 1)
+      return Math.min(count, (this.#added.get(piece) ?? 0) + roundUp(this.#rows, tile) - this.#rows)
+    const certain = sequence.prefill - firstRow(sequence, stage)
+    if (sequence.kind !== 'reply' || certain <= 0) return count
+    if (count >= certain && tile > 1) return Math.min(count, roundUp(certain, tile))
     const whole = count - (count % tile)
     // A step that would be empty takes less.
-    return part && (whole > 0 || this.#rows > 0) ? whole : count
+    return count < rows && (whole > 0 || this.#rows > 0) ? whole : count
   }
 
   /**
@@ -212,6 +217,10 @@ class Filling {
     const stage = this.#stage
     return { stage, rows: rowsOfCounts(this.#counts, stage, this.#limits, sequences) }
   }
+}
+
+function roundUp(rows: number, tile: number): number {
+  return Math.ceil(rows / tile) * tile
 }
 
 /** Whether the rows a branch shares with its parent are computed, or in this step. */

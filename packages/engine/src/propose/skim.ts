@@ -31,13 +31,17 @@ export interface LookPlan {
  * Where to look, in order; nowhere when the prompt is too short.
  * @param prompt number of prompt tokens
  * @param suffix number of tokens the chat template puts after the last message
+ * @param tile rows that attention computes together: where a prompt is cut elsewhere, what is left of the tile is computed
+ * in vain (350 tokens and a look: 1.15 times the prompt's time when cut at 35, 1.09 at 64)
  */
-export function planLooks(prompt: number, suffix: number): LookPlan[] {
+export function planLooks(prompt: number, suffix: number, tile = 1): LookPlan[] {
   if (prompt < shortestPrompt) return []
   const tailFrom = prompt - suffix - tailTokens
-  return (prompt < manyFrom ? prefixShares.few : prefixShares.many)
-    .map((share) => ({ forkAt: Math.max(16, Math.round(prompt * share)), tailFrom }))
-    .filter(({ forkAt }) => forkAt < tailFrom)
+  const cuts = (prompt < manyFrom ? prefixShares.few : prefixShares.many).map((share) => {
+    const rows = Math.max(16, Math.round(prompt * share))
+    return 2 * rows < tile ? rows : tile * Math.round(rows / tile)
+  })
+  return [...new Set(cuts)].filter((forkAt) => forkAt < tailFrom).map((forkAt) => ({ forkAt, tailFrom }))
 }
 
 /**

@@ -21,6 +21,8 @@ export interface GuessingOptions {
   readonly provisional: boolean
   readonly minStability: number
   readonly said: Said
+  /** Rows that attention computes together. */
+  readonly tile: number
   /** Requests that wait longer for their first token when work is added now. */
   readonly delayed: () => number
 }
@@ -50,7 +52,9 @@ export class Guessing {
 
   /** Looks that a request wants. */
   looksOf({ prompt, tier }: SimulatedRequest) {
-    return this.#options.provisional && tier.speculates ? planLooks(prompt.length, suffixTokens) : []
+    return this.#options.provisional && tier.speculates
+      ? planLooks(prompt.length, suffixTokens, this.#options.tile)
+      : []
   }
 
   /**

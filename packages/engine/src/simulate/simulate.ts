@@ -112,6 +112,7 @@ class Simulation {
         minStability,
         provisional: policy === 'provisional',
         said,
+        tile: profile.tile,
         delayed: () => this.#crowd.delayed(this.#waitForFirst()),
       })
   }
