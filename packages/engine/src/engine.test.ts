@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Engine, type Generation } from './engine.ts'
 import { model } from './gguf/fixtures.ts'
 import { readGguf } from './gguf/index.ts'
+import { Context } from './llama/context.ts'
 import type { DoneEvent, GenerateEvent, GenerateRequest } from './request.ts'
 
 const stories = model('stories260K.gguf')
@@ -133,6 +134,22 @@ test('a full context is a finish reason', { skip }, async () => {
     assert.equal(most.done.usage.completionTokens, 1)
     await assertClean(small, request, text)
   }
+})
+
+test('the end of a reply is told before its rows are copied to be kept', { skip }, async (t) => {
+  const happened: string[] = []
+  const sequenceState = Context.prototype.sequenceState
+  t.after(() => {
+    Context.prototype.sequenceState = sequenceState
+  })
+  Context.prototype.sequenceState = function (sequence: number) {
+    happened.push('copied')
+    return sequenceState.call(this, sequence)
+  }
+  await read(engine.generate({ prompt: 'There was a very old tree in the middle of a wood', maxTokens: 2 }))
+  happened.push('read')
+  await engine.idle()
+  assert.deepEqual(happened, ['read', 'copied'])
 })
 
 test('a stop string ends the reply before it', { skip }, async () => {

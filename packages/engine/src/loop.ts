@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { IncipitError } from './errors.ts'
 import type { Flight } from './flight.ts'
 import { Core, commonPrefix } from './flow/core.ts'
@@ -58,6 +59,8 @@ export class Loop {
   readonly #speculation: Speculation
   readonly #texts: OpenTexts
   readonly #pinned: PinnedPrefixes
+  /** Requests that are over, but still have their place. */
+  readonly #ended: Flight[] = []
   /** What needs the caches for itself, between two steps. */
   readonly #between: (() => Promise<void>)[] = []
   readonly #logits: Float32Array
@@ -195,7 +198,7 @@ export class Loop {
       .catch((error: unknown) => this.failAll(error))
       .finally(() => {
         this.#pump = undefined
-        if (this.#scheduler.waiting.length > 0 || this.#between.length > 0) this.#start()
+        if (this.#scheduler.waiting.length + this.#between.length + this.#ended.length > 0) this.#start()
       })
   }
 
@@ -218,6 +221,9 @@ export class Loop {
     // No device begins a step while something waits for all of them to be done.
     if (this.#between.length > 0 && this.#steps.size > 0) return await this.#settleFirst()
     for (const act of this.#between.splice(0)) await act()
+    // What a reply leaves is copied, which takes milliseconds: those who wait for its last words go first.
+    if (this.#ended.length > 0) await setImmediate()
+    for (const flight of this.#ended.splice(0)) this.#scheduler.release(flight, true)
     this.#scheduler.admit(now)
     this.#texts.revise(Math.min(this.#scheduler.roomForTexts, this.#loaded.info.contextLength))
     await this.#speculation.prepare(this.#scheduler.running, () => this.#planned(now))
@@ -429,8 +435,10 @@ export class Loop {
     const { reply } = flight
     trace?.(`end seq${flight.sequence?.order}: ${reason} after ${reply.timings.predictedN} tokens`)
     if (reason !== 'cancelled') this.#speculation.finished(flight)
+    this.#scheduler.retire(flight)
     // What was computed may be of use again: to the next turn of the conversation, or to a prompt that begins alike.
-    this.#scheduler.end(flight, true)
+    if (reason === 'cancelled') this.#scheduler.release(flight, true)
+    else this.#ended.push(flight)
     reply.finish(reason, { promptTokens: flight.prompt.length, cachedTokens: flight.cached })
     this.stats.promptTokens += flight.prompt.length
     this.stats.cachedTokens += flight.cached

@@ -220,13 +220,20 @@ export class Scheduler<J extends Job> {
 
   /** A job is over. `keep`: its rows stay until their place is needed. */
   end(job: J, keep: boolean): void {
+    this.retire(job)
+    this.release(job, keep)
+  }
+
+  /** A job is over: nothing of it runs any more, but it has its place until that is released. */
+  retire(job: J): void {
     const waiting = this.#waiting.indexOf(job)
     if (waiting >= 0) this.#waiting.splice(waiting, 1)
     this.running.delete(job)
-    this.#release(job, keep)
+    if (job.sequence) job.sequence.limit = 0
   }
 
-  #release({ sequence, salt, shares }: J, keep: boolean): void {
+  /** A job that is over gives its place back. */
+  release({ sequence, salt, shares }: J, keep: boolean): void {
     if (sequence === undefined || !this.core.has(sequence)) return
     if (keep && shares) {
       this.core.settle(sequence)
@@ -241,14 +248,14 @@ export class Scheduler<J extends Job> {
     const sequence = job.sequence!
     this.running.delete(job)
     if (job.revocable) {
-      this.#release(job, keep)
+      this.release(job, keep)
       this.#events.dropped(job)
       return
     }
     this.preemptions++
     this.#events.preempted(job)
     job.resume = sequence.tokens.slice(0, sequence.committed)
-    this.#release(job, keep)
+    this.release(job, keep)
     job.sequence = undefined
     this.#waiting.push(job)
   }
