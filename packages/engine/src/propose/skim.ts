@@ -39,7 +39,8 @@ export function planLooks(prompt: number, suffix: number, tile = 1): LookPlan[] 
   const tailFrom = prompt - suffix - tailTokens
   const cuts = (prompt < manyFrom ? prefixShares.few : prefixShares.many).map((share) => {
     const rows = Math.max(16, Math.round(prompt * share))
-    return 2 * rows < tile ? rows : tile * Math.round(rows / tile)
+    // Rather a little later than a little earlier: a look that has read more is right more often.
+    return 2 * rows < tile ? rows : tile * Math.floor(rows / tile + 0.75)
   })
   return [...new Set(cuts)].filter((forkAt) => forkAt < tailFrom).map((forkAt) => ({ forkAt, tailFrom }))
 }

@@ -5,6 +5,7 @@ import { topProbability } from '../flow/sample.ts'
 import { defaultCacheDir, derivedDir, modelHash } from '../gguf/index.ts'
 import { writeJson } from '../json.ts'
 import { Model } from '../llama/model.ts'
+import { tileRows } from '../load.ts'
 import { burst, planLooks } from '../propose/skim.ts'
 import { type SkimCalibration, skimPath } from '../propose/skim-calibration.ts'
 import { greedyReply, type TuneOptions } from './exit.ts'
@@ -31,7 +32,7 @@ export async function tuneSkim(options: TuneOptions): Promise<SkimReport> {
   const hash = await modelHash(options.model, cacheDir)
   using model = await Model.load(options.model)
   const long = tokenisePrompts(model, options.prompts, longestPrompt).flatMap(({ tokens, suffix }) => {
-    const looks = planLooks(tokens.length, suffix)
+    const looks = planLooks(tokens.length, suffix, tileRows)
     return looks.length === 0 ? [] : [{ tokens, looks }]
   })
   if (long.length < 40) throw new IncipitError('tune_failed', `${long.length} prompts are long enough to skim: too few`)
