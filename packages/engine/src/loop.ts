@@ -5,7 +5,6 @@ import { Core, commonPrefix } from './flow/core.ts'
 import { CostModel } from './flow/cost.ts'
 import { Crowd } from './flow/crowd.ts'
 import type { SlotRows } from './flow/passes.ts'
-import { choose, isTypical } from './flow/sample.ts'
 import { Scheduler } from './flow/scheduler.ts'
 import {
   depthOf,
@@ -16,18 +15,18 @@ import {
   type Sequence,
   type Step,
   slotRowsOf,
-  tailLength,
 } from './flow/sequence.ts'
 import type { DecodeResult } from './llama/context.ts'
 import { batchRows, type Loaded, tileRows } from './load.ts'
 import type { OpenText } from './open-text.ts'
 import { OpenTexts } from './open-texts.ts'
 import { keptState, PinnedPrefixes, type RowsState } from './pinned.ts'
-import { maskLogits } from './propose/grammar.ts'
+import { Reading } from './reading.ts'
 import type { FinishReason } from './request.ts'
 import { Speculation } from './speculate/speculation.ts'
 import { type EngineStats, emptyStats } from './stats.ts'
 import { describeStep, trace } from './trace.ts'
+import { warmUp } from './warm-up.ts'
 
 // Longest step of prompt rows: what a new arrival waits for at worst.
 const stepMs = 250
@@ -46,7 +45,7 @@ interface Outcome {
 }
 
 /**
- * The engine's loop over all requests in flight. `step()` is the whole of it: admit, speculate, schedule, run, accept,
+ * The engine's loop over all requests in flight. `step()` is the whole of it: admit, speculate, schedule, run, read,
  * emit. Every change of a sequence goes through `flow/core.ts`, every decision who runs through `flow/scheduler.ts`.
  */
 export class Loop {
@@ -58,12 +57,12 @@ export class Loop {
   readonly #scheduler: Scheduler<Flight>
   readonly #speculation: Speculation
   readonly #texts: OpenTexts
+  readonly #reading: Reading
   readonly #pinned: PinnedPrefixes
   /** Requests that are over, but still have their place. */
   readonly #ended: Flight[] = []
   /** What needs the caches for itself, between two steps. */
   readonly #between: (() => Promise<void>)[] = []
-  readonly #logits: Float32Array
   /** Steps that run, one per device at most, with what will have become of them. */
   readonly #steps = new Map<Step, Promise<Outcome>>()
   #pump: Promise<void> | undefined
@@ -113,7 +112,13 @@ export class Loop {
     this.#speculation = new Speculation(loaded, this.core, this.costs, this.stats, delayed)
     this.#texts = new OpenTexts(this.core, this.#scheduler.prefixes)
     this.#pinned = new PinnedPrefixes(loaded, this.core, this.#scheduler.prefixes)
-    this.#logits = new Float32Array(loaded.info.vocabulary)
+    this.#reading = new Reading(loaded, this.core, {
+      flights: this.#scheduler,
+      speculation: this.#speculation,
+      texts: this.#texts,
+      stats: this.stats,
+      finish: (flight, reason) => this.#finish(flight, reason),
+    })
     this.stats.cells = loaded.cells
   }
 
@@ -215,7 +220,7 @@ export class Loop {
     }
   }
 
-  /** Admit, speculate, schedule, run, accept, emit. False when there is nothing to do. */
+  /** Admit, speculate, schedule, run, read, emit. False when there is nothing to do. */
   async step(): Promise<boolean> {
     const now = performance.now()
     // No device begins a step while something waits for all of them to be done.
@@ -267,7 +272,7 @@ export class Loop {
 
   /** Runs the step on its device. */
   async #decode(step: Step): Promise<Outcome> {
-    for (const { sequence } of step.rows) this.#flightOf(sequence)?.reply.started()
+    for (const { sequence } of step.rows) this.#scheduler.jobOf(sequence)?.reply.started()
     const stage = this.#loaded.stages[step.stage]!
     try {
       return { step, ...(await stage.device.run(step, stage, this.#loaded.stages[step.stage - 1])) }
@@ -286,14 +291,14 @@ export class Loop {
       this.costs.observePasses(step.stage, this.core.passesOf(step), ms, depthOf(step))
       this.#loaded.stages[step.stage]!.settle(step, this.#loaded.stages[step.stage - 1])
       this.core.ran(step, performance.now())
-      this.#accept(step)
+      this.#reading.read(step)
       return
     }
     this.core.aborted(step)
     if (result === 'aborted') return
     const error = failure ?? new IncipitError('decode_failed', 'the KV cache has no room for this step')
     for (const { sequence } of step.rows) {
-      const flight = this.#flightOf(sequence)
+      const flight = this.#scheduler.jobOf(sequence)
       if (flight) this.#fail(flight, error)
       const text = this.#texts.of(sequence)
       if (text) this.#texts.evict(text)
@@ -322,97 +327,6 @@ export class Loop {
     }
   }
 
-  // --- after a step -----------------------------------------------------------------------------------------------
-
-  #accept(step: Step): void {
-    const last = step.stage === this.core.stages - 1
-    let row = 0
-    for (const rows of step.rows) {
-      const { sequence } = rows
-      const flight = this.#flightOf(sequence)
-      if (flight === undefined) {
-        this.#texts.of(sequence)?.onProgress?.()
-      } else if (sequence.kind === 'fork') {
-        // The prompt's own first token may have been decided just now: then the look is over.
-        if (last && rows.output < rows.valid && this.core.has(sequence))
-          this.#speculation.look(flight, this.#read(step, row + rows.to - 1 - rows.from))
-      } else {
-        if (flight.heads && step.stage === 0 && rows.valid > rows.from) this.#speculation.see(flight, rows)
-        if (last) this.#decide(flight, rows, row)
-        else if (rows.output < rows.valid && rows.valid === rows.to) {
-          const token = this.#speculation.exit(flight, rows, this.#read(step, row + rows.to - 1 - rows.from))
-          if (token !== undefined) this.#said(flight, token, 'earlyN')
-        }
-        if (this.#scheduler.running.has(flight)) {
-          flight.reply.say()
-          flight.reply.show(flight.guesses, flight.draft?.source ?? 'exit')
-        }
-      }
-      row += rows.to - rows.from
-    }
-  }
-
-  #read(step: Step, row: number): Float32Array {
-    return this.#loaded.stages[step.stage]!.context.logits(row, this.#logits)
-  }
-
-  /** The last stage decides: its logits confirm the tail token by token, or replace it. */
-  #decide(flight: Flight, rows: Rows, row: number): void {
-    const { slot, from, output } = rows
-    const sequence = flight.sequence!
-    const { reply } = flight
-    if (!inPrompt(sequence)) reply.timings.promptMs ??= reply.elapsed()
-    // These rows are not, or no longer, the sequence's when another branch was right.
-    while (sequence.slot === slot) {
-      // Row committed - 1 decides the first token that is not committed; a rollback takes the rows after it away.
-      const index = sequence.committed - 1
-      if (index < output || index >= Math.min(rows.valid, sequence.computed.at(-1)!)) return
-      const logits = this.#loaded.stages.at(-1)!.context.logits(row + index - from, this.#logits)
-      const { grammar, sampling } = flight
-      if (grammar) maskLogits(logits, grammar.allowed(sequence.tokens.slice(sequence.prompt, sequence.committed)))
-      const choice = choose(logits, sampling, sequence.committed)
-      const token = this.#tolerates(flight, logits) ? sequence.tokens[sequence.committed]! : choice
-      if (sequence.committed === sequence.prompt) this.#speculation.decided(flight)
-      const tail = tailLength(sequence)
-      const verdict = this.core.decide(sequence, token)
-      this.#speculation.learn(flight, verdict === 'confirmed', tail)
-      if (verdict === 'branched') {
-        this.stats.branched++
-        trace?.(`branch of seq${sequence.order}: right`)
-      }
-      if (!this.#said(flight, token, token === choice ? undefined : 'toleratedN')) return
-      // A reply ahead stops here until its text is final.
-      if (flight.ahead && sequence.committed - sequence.prompt >= flight.ahead.budget) sequence.limit = 0
-    }
-  }
-
-  /** Policy `tolerant`: a token that is shown already stays when the full model holds it nearly as likely as its best. */
-  #tolerates({ policy, reply, sequence, alpha }: Flight, logits: Float32Array): boolean {
-    if (policy !== 'tolerant' || reply.shownTokens === 0) return false
-    const shown = sequence!.tokens[sequence!.committed]
-    return shown !== undefined && isTypical(logits, shown, alpha)
-  }
-
-  /** A token is final. False when the reply ends with it. */
-  #said(flight: Flight, token: number, lossy: 'toleratedN' | 'earlyN' | undefined): boolean {
-    const { reply } = flight
-    this.stats.generatedTokens++
-    if (lossy) {
-      reply.timings[lossy]++
-      this.stats[lossy === 'earlyN' ? 'early' : 'tolerated']++
-    }
-    const ended = reply.commit(token) ?? this.#limitOf(flight)
-    if (ended) this.#finish(flight, ended)
-    return ended === undefined
-  }
-
-  /** Why a reply must end after the token just committed, if it must. */
-  #limitOf(flight: Flight): FinishReason | undefined {
-    const { committed, prompt } = flight.sequence!
-    if (committed - prompt >= flight.maxTokens) return 'length'
-    return committed >= this.#loaded.info.contextLength ? 'context' : undefined
-  }
-
   // --- ends -------------------------------------------------------------------------------------------------------
 
   /** Ends a request at once, wherever it is. */
@@ -428,7 +342,7 @@ export class Loop {
   }
 
   #isWanted(sequence: Sequence): boolean {
-    return this.#flightOf(sequence) !== undefined || this.#texts.of(sequence) !== undefined
+    return this.#scheduler.jobOf(sequence) !== undefined || this.#texts.of(sequence) !== undefined
   }
 
   #finish(flight: Flight, reason: FinishReason): void {
@@ -453,38 +367,9 @@ export class Loop {
     flight.close(error)
   }
 
-  #flightOf(sequence: Sequence): Flight | undefined {
-    const root = sequence.parent ?? sequence
-    for (const flight of this.#scheduler.running) if (flight.sequence === root) return flight
-    return undefined
-  }
-
-  /**
-   * Runs every stage at a few sizes: pages the weights in, and gives the cost model its first numbers where no earlier run
-   * left any.
-   */
+  /** Pages the weights in, measures what rows cost, and brings back the prefixes that earlier runs kept. */
   async warmUp(): Promise<void> {
-    const { stages } = this.#loaded
-    const token = Math.max(0, stages[0]!.model.vocab.bos)
-    // One thread first: it pages the weights in, and it is what the governor compares with.
-    const sizes = [[32, 1], [1, 1], [8, 1], [1], [4], [32], [1], [8]] as const
-    const { profile } = this.#loaded
-    if (profile) this.costs.load(profile.costs)
-    for (const [rows, threads] of profile ? sizes.slice(0, 4) : sizes) {
-      const sequence = this.core.add(new Array<number>(rows).fill(token))!
-      for (let stage = 0; stage < stages.length; ) {
-        const { device } = stages[stage]!
-        const step = this.core.next(this.#loaded.devices.indexOf(device))!
-        const { result, ms } = await device.run(step, stages[stage]!, stages[stage - 1], threads)
-        if (result === 'done') {
-          stages[stage]!.settle(step, stages[stage - 1])
-          this.core.ran(step, performance.now())
-          if (threads === undefined) this.costs.observe(stage, rowsOf(step), ms, depthOf(step))
-          if (sequence.computed[stage] === rows) stage++
-        } else this.core.aborted(step)
-      }
-      this.core.remove(sequence)
-    }
+    await warmUp(this.#loaded, this.core, this.costs)
     await this.#pinned.restoreAll()
   }
 }

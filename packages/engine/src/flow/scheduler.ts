@@ -80,6 +80,13 @@ export class Scheduler<J extends Job> {
     return this.#waiting
   }
 
+  /** The running job that a sequence, a look or another continuation belongs to. */
+  jobOf(sequence: Sequence): J | undefined {
+    const root = sequence.parent ?? sequence
+    for (const job of this.running) if (job.sequence === root) return job
+    return undefined
+  }
+
   submit(job: J): void {
     this.#waiting.push(job)
   }
