@@ -41,19 +41,20 @@ export class Reading {
     const last = step.stage === this.#core.stages - 1
     let row = 0
     for (const rows of step.rows) {
-      const { sequence } = rows
+      const { sequence, from, to, output, valid } = rows
+      const lastRow = row + to - 1 - from
       const flight = flights.jobOf(sequence)
       if (flight === undefined) {
         texts.of(sequence)?.onProgress?.()
       } else if (sequence.kind === 'fork') {
         // The prompt's own first token may have been decided just now: then the look is over.
-        if (last && rows.output < rows.valid && this.#core.has(sequence))
-          speculation.look(flight, this.#logitsOf(step.stage, row + rows.to - 1 - rows.from))
+        if (last && output < valid && this.#core.has(sequence))
+          speculation.look(flight, this.#logitsOf(step.stage, lastRow))
       } else {
-        if (flight.heads && step.stage === 0 && rows.valid > rows.from) speculation.see(flight, rows)
+        if (flight.heads && step.stage === 0 && valid > from) speculation.see(flight, rows)
         if (last) this.#decide(flight, rows, row)
-        else if (rows.output < rows.valid && rows.valid === rows.to) {
-          const token = speculation.exit(flight, rows, this.#logitsOf(step.stage, row + rows.to - 1 - rows.from))
+        else if (output < valid && valid === to) {
+          const token = speculation.exit(flight, rows, this.#logitsOf(step.stage, lastRow))
           if (token !== undefined) this.#said(flight, token, 'earlyN')
         }
         if (flights.running.has(flight)) {
@@ -61,7 +62,7 @@ export class Reading {
           flight.reply.show(flight.guesses, flight.draft?.source ?? 'exit')
         }
       }
-      row += rows.to - rows.from
+      row += to - from
     }
   }
 

@@ -3,7 +3,7 @@ import { CostModel } from '../flow/cost.ts'
 import { Crowd } from '../flow/crowd.ts'
 import type { SlotRows } from '../flow/passes.ts'
 import { Scheduler } from '../flow/scheduler.ts'
-import { depthOf, inPrompt, type Rows, type Sequence, type Step, slotRowsOf } from '../flow/sequence.ts'
+import { depthOf, inPrompt, type Rows, type Step, slotRowsOf } from '../flow/sequence.ts'
 import { type Flight, flightOf } from './flight.ts'
 import { Guessing } from './guessing.ts'
 import { Ledger } from './ledger.ts'
@@ -53,7 +53,6 @@ class Simulation {
   readonly #crowd = new Crowd()
   readonly #guessing: Guessing | undefined
   readonly #ledger = new Ledger()
-  readonly #flights = new Map<Sequence, Flight>()
   /** Steps that run, one per device at most, the one that ends first first. */
   readonly #running: { step: Step; end: number }[] = []
   readonly #replies: ReplyRecord[] = []
@@ -169,8 +168,6 @@ class Simulation {
   }
 
   #began(flight: Flight): void {
-    const sequence = flight.sequence!
-    this.#flights.set(sequence, flight)
     this.#ledger.began(flight)
     this.#guessing?.begin(flight)
   }
@@ -195,7 +192,6 @@ class Simulation {
     this.#guessing?.forget(flight)
     this.#ledger.ended(flight)
     this.#scheduler.end(flight, true)
-    this.#flights.delete(sequence)
     this.#replies.push({
       kind: request.kind,
       tier: request.tier,
@@ -250,7 +246,7 @@ class Simulation {
     const last = step.stage === this.#core.stages - 1
     for (const rows of step.rows) {
       const { sequence, to, valid, output } = rows
-      const flight = this.#flights.get(sequence.parent ?? sequence)
+      const flight = this.#scheduler.jobOf(sequence)
       if (sequence.kind === 'fork') {
         this.#ledger.looked(rows)
         // The prompt's own first token may have been decided just now: then the look is over.
