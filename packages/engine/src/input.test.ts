@@ -110,6 +110,25 @@ test('a reply begun in a pause is released at the commit of the same text', { sk
   for (let i = 1; i < ghosts.length; i++) assert.ok(ghosts[i]!.rev > ghosts[i - 1]!.rev)
 })
 
+test('a reply begun in a pause stops at its budget until the commit', { skip }, async () => {
+  const ghosts: ProvisionalEvent[] = []
+  using input = engine.open({
+    raw: true,
+    speculate: 'reply',
+    replyBudget: 6,
+    maxTokens: 20,
+    proposers: [],
+    onGhost: (event) => ghosts.push(event),
+  })
+  input.append('Once upon a time')
+  const deadline = Date.now() + 10_000
+  while ((ghosts.at(-1)?.tokens ?? 0) < 6 && Date.now() < deadline) await sleep(5)
+  await engine.idle()
+  assert.equal(ghosts.at(-1)?.tokens, 6)
+  input.commit()
+  assert.equal((await textOf(input.respond())).text, await plain('Once upon a time', 20))
+})
+
 test('a change takes the ghost back, and the reply is that of the new text', { skip }, async () => {
   const ghosts: ProvisionalEvent[] = []
   using input = engine.open({ raw: true, speculate: 'reply', maxTokens: 12, onGhost: (event) => ghosts.push(event) })
