@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, open, readdir, rm, truncate, unlink } from 'node:fs/promises'
+import { mkdtemp, open, readdir, readFile, rm, truncate, unlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -277,4 +277,23 @@ test('a long prompt is cancelled in its middle, and characters arrive whole', { 
   assert.equal(done.usage.completionTokens, 0)
   assert.ok(stopped < whole / 2, `${stopped} of ${whole} ms`)
   await assertClean(chat, emoji, text)
+})
+
+test('what an earlier run measured is known from the start', { skip }, async (t) => {
+  const own = await mkdtemp(join(tmpdir(), 'incipit-engine-'))
+  t.after(() => rm(own, { recursive: true, force: true }))
+  const load = () => Engine.load(stories.path, { cacheDir: own, threads, cut: 'none', parallel: 2 })
+  {
+    await using first = await load()
+    await read(first.generate({ prompt: 'Once', maxTokens: 2 }))
+  }
+  const [name] = (await readdir(own, { recursive: true })).filter((file) => file.endsWith('profile.json'))
+  const path = join(own, name!)
+  const saved = JSON.parse(await readFile(path, 'utf8'))
+  // A size that no start-up measures.
+  saved.costs[0].push({ rows: 300, ms: 12_345 })
+  await writeFile(path, JSON.stringify(saved))
+  await using second = await load()
+  const known = second.costProfile()[0]!.find(({ rows }) => rows === 300)
+  assert.equal(known?.ms, 12_345)
 })
