@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { Core } from '../src/flow/core.ts'
-import type { Sequence } from '../src/flow/sequence.ts'
-import { batchRows, load, tileRows } from '../src/load.ts'
+import type { Sequence } from '../src/core/sequences/sequence.ts'
+import { Core } from '../src/core/sequences/sequence-table.ts'
+import { batchRows, load, tileRows } from '../src/runtime/load/load.ts'
 import type { AttentionCost, MachineProfile } from '../src/simulate/index.ts'
 
 // Measures what steps of a model cost on this machine and prints the profile that `incipit simulate --profile` takes.

@@ -1,4 +1,4 @@
-import { choose, isTypical, topProbability } from '../src/flow/sample.ts'
+import { choose, isTypical, topProbability } from '../src/core/sampling/sample.ts'
 import type { Engine, GenerateRequest, Timings } from '../src/index.ts'
 import type { Plain } from '../src/tune/plain.ts'
 

@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { model } from '../test/fixtures/gguf.ts'
+import type { DoneEvent, GenerateEvent, GenerateRequest } from './api/request.ts'
 import { Engine, type Generation } from './engine.ts'
-import { model } from './gguf/fixtures.ts'
 import { readGguf } from './gguf/index.ts'
 import { Context } from './llama/context.ts'
-import type { DoneEvent, GenerateEvent, GenerateRequest } from './request.ts'
 
 const stories = model('stories260K.gguf')
 const smol = model('SmolLM2-135M-Instruct.Q4_1.gguf')

@@ -1,21 +1,4 @@
-import { Channel } from './channel.ts'
-import { IncipitError } from './errors.ts'
-import type { Flight } from './flight.ts'
-import { commonPrefix } from './flow/core.ts'
-import type { CostProfile } from './flow/cost.ts'
-import { type InputHost, type InputOptions, InputSession } from './input.ts'
-import { type Loaded, load, slackCells, tileRows } from './load.ts'
-import { Loop } from './loop.ts'
-import type { OpenText } from './open-text.ts'
-import { saveProfile } from './profile.ts'
-import { GrammarProposer } from './propose/grammar.ts'
-import { HeadsProposer } from './propose/heads.ts'
-import { Lookup, lookupAcceptance } from './propose/lookup.ts'
-import { Opening } from './propose/opening.ts'
-import { Prediction, predictedText, predictionAcceptance } from './propose/prediction.ts'
-import type { Proposer } from './propose/proposer.ts'
-import { planLooks } from './propose/skim.ts'
-import { Reply } from './reply.ts'
+import { IncipitError } from './api/errors.ts'
 import type {
   ChatMessage,
   EngineOptions,
@@ -24,10 +7,27 @@ import type {
   ModelInfo,
   Policy,
   ProposerName,
-} from './request.ts'
-import type { EngineStats } from './stats.ts'
+} from './api/request.ts'
+import type { EngineStats } from './api/stats.ts'
+import { type CheckedRequest, normalise } from './api/validation.ts'
+import type { CostProfile } from './core/cost/cost-model.ts'
+import { commonPrefix } from './core/sequences/sequence-table.ts'
+import { type InputHost, type InputOptions, InputSession } from './input/input-session.ts'
+import { GrammarProposer } from './proposers/grammar.ts'
+import { HeadsProposer } from './proposers/heads.ts'
+import { Lookup, lookupAcceptance } from './proposers/lookup.ts'
+import { Opening } from './proposers/opening.ts'
+import { Prediction, predictedText, predictionAcceptance } from './proposers/prediction.ts'
+import type { Proposer } from './proposers/proposer.ts'
+import { planLooks } from './proposers/skim.ts'
+import { type Loaded, load, slackCells, tileRows } from './runtime/load/load.ts'
+import { saveProfile } from './runtime/profile.ts'
+import type { Flight } from './serving/active-request.ts'
+import type { OpenText } from './serving/input-prefill.ts'
+import { Loop } from './serving/loop.ts'
+import { Reply } from './serving/reply.ts'
+import { Channel } from './serving/reply-stream.ts'
 import { promptTokens } from './text/prompt.ts'
-import { type CheckedRequest, normalise } from './validate.ts'
 
 /** A reply that is being made: read its events, or cancel it. Leaving the loop early cancels too. */
 export interface Generation extends AsyncIterable<GenerateEvent> {

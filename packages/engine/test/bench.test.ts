@@ -6,7 +6,7 @@ import { loadFigures, msPerToken, ratiosOf } from '../bench/figures.ts'
 import { arriving, mixedRequests, shortPrompt } from '../bench/load.ts'
 import { quantile } from '../bench/numbers.ts'
 import { lossyOf, survivalOf } from '../bench/scoring.ts'
-import { commonPrefix } from '../src/flow/core.ts'
+import { commonPrefix } from '../src/core/sequences/sequence-table.ts'
 
 const corpus = Array.from({ length: 20_000 }, (_, i) => (i * 7919) % 49_157)
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Engine, GenerateRequest, Sampling } from '../src/index.ts'
-import { Loop } from '../src/loop.ts'
+import { Loop } from '../src/serving/loop.ts'
 import { type Answer, answerOf, greedy, type Question, type Reference } from './reference.ts'
 
 /** What is replied to. */

@@ -1,5 +1,5 @@
-import { CostModel } from '../src/flow/cost.ts'
-import { Drafter } from '../src/propose/drafter.ts'
+import { CostModel } from '../src/core/cost/cost-model.ts'
+import { Drafter } from '../src/runtime/draft-runner.ts'
 
 /**
  * From now on all engines of this process plan as on a machine where further rows and second models cost next to nothing,

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { mixtureOf, model, temporaryDirectory } from '../src/gguf/fixtures.ts'
 import { readGguf } from '../src/gguf/index.ts'
 import { Engine, type EngineOptions, type ProposerName } from '../src/index.ts'
-import { withPredictionLayer } from '../src/propose/mtp-fixture.ts'
+import { mixtureOf, model, temporaryDirectory } from './fixtures/gguf.ts'
+import { withPredictionLayer } from './fixtures/mtp-model.ts'
 
 const { path, skip } = model('stories260K.gguf')
 const beginnings = ['Once upon a time', 'Lily had a red ball. She', 'The dog was very big and', 'Tom and his mom']

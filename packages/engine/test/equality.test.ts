@@ -3,12 +3,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, type TestContext, test } from 'node:test'
-import { model } from '../src/gguf/fixtures.ts'
 import { copyOf, type GgufValue, readGguf, writeGguf } from '../src/gguf/index.ts'
 import { Engine, type EngineOptions, type GenerateRequest } from '../src/index.ts'
 import { defaultPrompts } from '../src/tune/default-prompts.ts'
 import { type Choice, Comparison, type Prompt, type Totals, type Way } from './compare.ts'
 import { freeRows } from './costs.ts'
+import { model } from './fixtures/gguf.ts'
 import { type Answer, Reference } from './reference.ts'
 
 /*

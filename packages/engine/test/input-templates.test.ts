@@ -5,9 +5,9 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
-import { model } from '../src/gguf/fixtures.ts'
 import { copyOf, readGguf, writeGguf } from '../src/gguf/index.ts'
 import { Engine } from '../src/index.ts'
+import { model } from './fixtures/gguf.ts'
 import { answerOf, greedy, Reference } from './reference.ts'
 
 /*

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { available, inBackground, inPrompt, type Sequence, type Step } from '../src/flow/sequence.ts'
+import { available, inBackground, inPrompt, type Sequence, type Step } from '../src/core/sequences/sequence.ts'
 import type { Run } from './schedule-run.ts'
 
 // Where the replies' own steps nearly use their bound up, prompts get twice the time that those take.

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { type Tier, tiers } from '../src/flow/tier.ts'
+import { type Tier, tiers } from '../src/api/tiers.ts'
 import { replay } from './replay.ts'
 import { type Arrival, type Fate, type Guesses, type Schedule, serve } from './schedule-run.ts'
 import { vocabulary } from './simulation.ts'

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import type { Caches } from '../src/flow/core.ts'
-import type { KeptState } from '../src/flow/prefix-cache.ts'
-import type { Step } from '../src/flow/sequence.ts'
-import { States } from '../src/stage/states.ts'
+import type { KeptState } from '../src/core/kv/prefix-cache.ts'
+import type { Step } from '../src/core/sequences/sequence.ts'
+import type { Caches } from '../src/core/sequences/sequence-table.ts'
+import { States } from '../src/runtime/hidden-states.ts'
 
 /** Few tokens, so that a wrong guess meets the right one now and then. */
 export const vocabulary = 6

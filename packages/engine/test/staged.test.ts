@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { model, temporaryDirectory } from '../src/gguf/fixtures.ts'
 import { Engine, type EngineOptions } from '../src/index.ts'
+import { model, temporaryDirectory } from './fixtures/gguf.ts'
 
 const { path, skip } = model('stories260K.gguf')
 const beginnings = ['Once upon a time', 'Lily had a red ball. She', 'The dog was very big and', 'Tom and his mom']

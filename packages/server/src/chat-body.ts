@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { list } from './list.ts'
 import { isEmpty, neutral, refineShared, sharedParameters } from './parameters.ts'
+import { list } from './strict-array.ts'
 import { textOf, textPart } from './text-part.ts'
 import { unsupported } from './validate.ts'
 

@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { list } from './list.ts'
 import { MAX_CHOICES, neutral, refineShared, sharedParameters } from './parameters.ts'
+import { list } from './strict-array.ts'
 
 const tokens = list(z.int().min(0))
 

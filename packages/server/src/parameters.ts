@@ -1,7 +1,7 @@
 import { type TierName, tiers } from '@incipit/engine'
 import { z } from 'zod'
-import { list } from './list.ts'
 import { alpha, minStability, policy, policyProblem } from './policy.ts'
+import { list } from './strict-array.ts'
 import { textOf, textPart } from './text-part.ts'
 import { unsupported } from './validate.ts'
 

@@ -1,6 +1,6 @@
 import type { GenerateEvent } from '@incipit/engine'
 import type { FastifyRequest, onErrorHookHandler, preParsingHookHandler } from 'fastify'
-import type { ServedEngine } from './run.ts'
+import type { ServedEngine } from './choices.ts'
 import { Upload } from './upload.ts'
 
 /** What a route needs to work on bodies that are still arriving. */

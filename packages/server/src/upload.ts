@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import type { ChatMessage } from '@incipit/engine'
-import type { ServedEngine, ServedInput } from './run.ts'
+import type { ServedEngine, ServedInput } from './choices.ts'
 import { type Arrived, ArrivingMessages } from './upload-messages.ts'
 
 /**

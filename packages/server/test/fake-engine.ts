@@ -6,7 +6,7 @@ import type {
   GenerateRequest,
   ProvisionalEvent,
 } from '@incipit/engine'
-import type { ServedEngine } from '../src/run.ts'
+import type { ServedEngine } from '../src/choices.ts'
 
 /** An engine that replies from a script, for what real weights cannot be made to do on demand. */
 export interface FakeEngine extends ServedEngine {

@@ -1,5 +1,5 @@
 import type { ChatMessage, GenerateRequest, InputOptions, InputSession } from '@incipit/engine'
-import type { ServedInput } from '../src/run.ts'
+import type { ServedInput } from '../src/choices.ts'
 import { type FakeEngine, fakeEngine } from './fake-engine.ts'
 
 type Script = Parameters<typeof fakeEngine>[0]

@@ -7,8 +7,8 @@ import { copyFile, mkdir, readdir, readFile, rename, stat, utimes, writeFile } f
 import { join, resolve } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { temporaryDirectory } from '../../test/fixtures/gguf.ts'
 import { defaultCacheDir, derived, modelHash } from './cache.ts'
-import { temporaryDirectory } from './fixtures.ts'
 
 const hash = 'ab'.repeat(32)
 const folder = hash.slice(0, 16)

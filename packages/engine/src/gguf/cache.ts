@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs'
 import { mkdir, open, readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { homedir, hostname } from 'node:os'
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
-import { IncipitError } from '../errors.ts'
+import { IncipitError } from '../api/errors.ts'
 
 /** Large reads: hashing is then as fast as the disk or SHA-256, whichever is slower. */
 const hashChunkBytes = 1024 * 1024

@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises'
-import { IncipitError } from '../errors.ts'
+import { IncipitError } from '../api/errors.ts'
 
 /**
  * No header of a real model comes near this (a vocabulary of 256k with merges takes 20 MB). It bounds what a file with

@@ -1,5 +1,5 @@
 import { type FileHandle, open, stat } from 'node:fs/promises'
-import { IncipitError } from '../errors.ts'
+import { IncipitError } from '../api/errors.ts'
 import { type Cursor, HeaderReader, invalid } from './header.ts'
 import {
   type GgufArray,

@@ -1,4 +1,4 @@
-import { IncipitError } from '../errors.ts'
+import { IncipitError } from '../api/errors.ts'
 import { derived } from './cache.ts'
 import { cutStage, type ExitHead, planCut, type StagePlan } from './cut.ts'
 import type { Gguf } from './read.ts'

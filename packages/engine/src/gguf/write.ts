@@ -1,5 +1,5 @@
 import { type FileHandle, open, rm } from 'node:fs/promises'
-import { IncipitError } from '../errors.ts'
+import { IncipitError } from '../api/errors.ts'
 import { invalid } from './header.ts'
 import { type GgufValue, type Metadata, metadataNumber, valueTypeIds } from './metadata.ts'
 import { type Gguf, type GgufTensor, pad } from './read.ts'

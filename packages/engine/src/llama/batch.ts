@@ -1,5 +1,5 @@
 import koffi from 'koffi'
-import { IncipitError } from '../errors.ts'
+import { IncipitError } from '../api/errors.ts'
 import { Handle } from './handle.ts'
 import type { BatchStruct } from './layouts.ts'
 import type { Pointer } from './library.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { model } from '../gguf/fixtures.ts'
+import { model } from '../../test/fixtures/gguf.ts'
 import { Batch } from './batch.ts'
 import { Context, type ContextOptions } from './context.ts'
 import { Model } from './model.ts'

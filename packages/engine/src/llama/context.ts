@@ -1,5 +1,5 @@
 import koffi from 'koffi'
-import { IncipitError } from '../errors.ts'
+import { IncipitError } from '../api/errors.ts'
 import type { Batch } from './batch.ts'
 import { Flag } from './flag.ts'
 import { Handle } from './handle.ts'

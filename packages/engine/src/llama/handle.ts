@@ -1,4 +1,4 @@
-import { IncipitError } from '../errors.ts'
+import { IncipitError } from '../api/errors.ts'
 import type { Pointer } from './library.ts'
 
 /**

@@ -4,7 +4,7 @@ import { cp, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
-import { model, temporaryDirectory } from '../gguf/fixtures.ts'
+import { model, temporaryDirectory } from '../../test/fixtures/gguf.ts'
 import { libraryVersion } from './layouts.ts'
 import { library } from './library.ts'
 

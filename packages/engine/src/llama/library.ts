@@ -2,8 +2,8 @@ import { existsSync, readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import koffi, { type LibraryHandle } from 'koffi'
-import { IncipitError } from '../errors.ts'
-import type { Log } from '../request.ts'
+import { IncipitError } from '../api/errors.ts'
+import type { Log } from '../api/request.ts'
 import { type BatchStruct, type ContextParams, libraryRelease, libraryVersion, type ModelParams } from './layouts.ts'
 
 /** A native address. koffi gives and takes them as BigInt; 0n is NULL. */

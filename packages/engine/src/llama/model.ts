@@ -1,4 +1,4 @@
-import { IncipitError } from '../errors.ts'
+import { IncipitError } from '../api/errors.ts'
 import { architectureOf, type Metadata, metadataNumber, readGguf } from '../gguf/index.ts'
 import { Flag } from './flag.ts'
 import { Handle } from './handle.ts'

@@ -1,5 +1,5 @@
 import koffi from 'koffi'
-import { IncipitError } from '../errors.ts'
+import { IncipitError } from '../api/errors.ts'
 import { tensorBytes } from '../gguf/index.ts'
 import { TypeTraits } from './layouts.ts'
 import { library, type Pointer } from './library.ts'

@@ -1,6 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
-import { IncipitError } from '../errors.ts'
+import { IncipitError } from '../api/errors.ts'
 import { libraryVersion } from './layouts.ts'
 
 // What llama_state_seq_save_file writes: magic, version, number of tokens, the tokens (4 bytes each), the state.

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import fc from 'fast-check'
-import { model } from '../gguf/fixtures.ts'
+import { model } from '../../test/fixtures/gguf.ts'
 import { Model } from './model.ts'
 
 const { path, skip } = model('SmolLM2-135M-Instruct.Q4_1.gguf')

@@ -1,4 +1,4 @@
-import { IncipitError } from '../errors.ts'
+import { IncipitError } from '../api/errors.ts'
 import { library, type Pointer } from './library.ts'
 
 /** The tokenizer of a model. Lives as long as the model. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { plainMachine } from '../../test/fixtures/plain-machine.ts'
 import { capacityOf, measureCapacity } from './capacity.ts'
-import { plainMachine } from './fixtures.ts'
 import type { MachineProfile } from './profile.ts'
 import { machineProfiles } from './profiles.ts'
 import { type KindName, Workload } from './workload.ts'

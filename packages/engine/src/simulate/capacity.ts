@@ -1,4 +1,4 @@
-import type { GuessQuality } from './luck.ts'
+import type { GuessQuality } from './guess-sampler.ts'
 import { type MachineProfile, rowsMs } from './profile.ts'
 import { simulate } from './simulate.ts'
 import { Workload, type WorkloadOptions } from './workload.ts'

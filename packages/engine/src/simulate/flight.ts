@@ -1,6 +1,6 @@
-import type { Job } from '../flow/scheduler.ts'
-import type { Sequence } from '../flow/sequence.ts'
-import type { LookPlan } from '../propose/skim.ts'
+import type { Job } from '../core/schedule/scheduler.ts'
+import type { Sequence } from '../core/sequences/sequence.ts'
+import type { LookPlan } from '../proposers/skim.ts'
 import type { SimulatedRequest } from './workload.ts'
 
 /** A request while it is simulated. */

@@ -1,5 +1,5 @@
 export { capacityOf, type Demand, measureCapacity } from './capacity.ts'
-export type { GuessQuality } from './luck.ts'
+export type { GuessQuality } from './guess-sampler.ts'
 export type { Outcome, ReplyRecord, Waste } from './outcome.ts'
 export { type AttentionCost, type MachineProfile, parseProfile } from './profile.ts'
 export { machineProfiles } from './profiles.ts'

@@ -1,4 +1,4 @@
-import type { Tier } from '../flow/tier.ts'
+import type { Tier } from '../api/tiers.ts'
 import type { KindName } from './workload.ts'
 
 /** What became of one request. Times are ms on the virtual clock. */

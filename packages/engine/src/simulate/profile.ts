@@ -1,7 +1,7 @@
-import { IncipitError } from '../errors.ts'
-import type { CostProfile } from '../flow/cost.ts'
-import { passes, together } from '../flow/passes.ts'
-import type { Rows } from '../flow/sequence.ts'
+import { IncipitError } from '../api/errors.ts'
+import type { CostProfile } from '../core/cost/cost-model.ts'
+import { passes, together } from '../core/cost/microbatches.ts'
+import type { Rows } from '../core/sequences/sequence.ts'
 
 /** What attention adds to a step of a stage, beyond the cost by rows: long contexts have to be read. */
 export interface AttentionCost {

@@ -1,5 +1,5 @@
 import measured from './cpu-smollm2-135m.json' with { type: 'json' }
-import { paperProfiles } from './paper.ts'
+import { paperProfiles } from './datasheet-profiles.ts'
 import type { MachineProfile } from './profile.ts'
 
 /** The profiles that come with incipit; the first, the default, was measured, the others are arithmetic. */

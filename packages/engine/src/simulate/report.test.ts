@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { tiers } from '../flow/tier.ts'
-import { plainMachine } from './fixtures.ts'
+import { plainMachine } from '../../test/fixtures/plain-machine.ts'
+import { tiers } from '../api/tiers.ts'
 import type { Outcome, ReplyRecord } from './outcome.ts'
 import { isGood, percentiles, report } from './report.ts'
 

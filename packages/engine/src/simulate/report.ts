@@ -1,4 +1,4 @@
-import type { TierName } from '../flow/tier.ts'
+import type { TierName } from '../api/tiers.ts'
 import type { Outcome, ReplyRecord } from './outcome.ts'
 import type { MachineProfile } from './profile.ts'
 import type { KindName } from './workload.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { plainMachine } from './fixtures.ts'
+import { plainMachine } from '../../test/fixtures/plain-machine.ts'
 import { sweep } from './sweep.ts'
 import { sweepTable } from './table.ts'
 

@@ -1,6 +1,6 @@
-import type { TierName } from '../flow/tier.ts'
+import type { TierName } from '../api/tiers.ts'
 import { measureCapacity } from './capacity.ts'
-import type { GuessQuality } from './luck.ts'
+import type { GuessQuality } from './guess-sampler.ts'
 import type { MachineProfile } from './profile.ts'
 import { report, type SimulationReport } from './report.ts'
 import { simulate } from './simulate.ts'

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { commonPrefix } from '../flow/core.ts'
+import { commonPrefix } from '../core/sequences/sequence-table.ts'
 import { type Arrivals, type Mix, parseMix, type SimulatedRequest, Workload } from './workload.ts'
 
 const poisson: Arrivals = { pattern: 'poisson', perSecond: 10 }

@@ -1,5 +1,5 @@
-import { IncipitError } from '../errors.ts'
-import { type Tier, type TierName, tiers } from '../flow/tier.ts'
+import { IncipitError } from '../api/errors.ts'
+import { type Tier, type TierName, tiers } from '../api/tiers.ts'
 import { exponential, normal, token, uniform } from './random.ts'
 
 /** Lengths are spread by a log-normal distribution: half are below the median, few are many times as long. */

@@ -1,5 +1,5 @@
+import type { ChatMessage } from '../api/request.ts'
 import type { Vocab } from '../llama/vocab.ts'
-import type { ChatMessage } from '../request.ts'
 import type { ChatTemplate } from './template.ts'
 
 // Private-use characters around an index: they stand for a special token's text while the template is rendered.

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { IncipitError } from '../errors.ts'
+import { IncipitError } from '../api/errors.ts'
 import { StopScanner } from './stop.ts'
 
 /** Pushes the parts: the text released by each, and what stopped the scanner. */

@@ -1,4 +1,4 @@
-import { IncipitError } from '../errors.ts'
+import { IncipitError } from '../api/errors.ts'
 
 /**
  * Ends a text before the first of some stop strings. Text that may turn out to be the beginning of a stop string is

@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
-import { IncipitError } from '../errors.ts'
+import { IncipitError } from '../api/errors.ts'
+import type { ChatMessage } from '../api/request.ts'
 import { readGguf } from '../gguf/read.ts'
-import type { ChatMessage } from '../request.ts'
 import { ChatTemplate } from './template.ts'
 
 // Shapes of templates in use, each with the habit that makes it differ from the others.

@@ -1,6 +1,6 @@
 import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja'
-import { IncipitError } from '../errors.ts'
-import type { ChatMessage } from '../request.ts'
+import { IncipitError } from '../api/errors.ts'
+import type { ChatMessage } from '../api/request.ts'
 import { strftime } from './strftime.ts'
 
 export interface TemplateOptions {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import type { ChatMessage } from '../request.ts'
+import type { ChatMessage } from '../api/request.ts'
 import type { TunePrompt } from './prompts.ts'
 
 interface Passage {

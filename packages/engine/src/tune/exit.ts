@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { open, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { IncipitError } from '../errors.ts'
-import { calibrate, survivalOf } from '../flow/calibrate.ts'
-import { topProbability } from '../flow/sample.ts'
+import { IncipitError } from '../api/errors.ts'
+import { calibrate, survivalOf } from '../core/sampling/calibration.ts'
+import { topProbability } from '../core/sampling/sample.ts'
 import {
   defaultCacheDir,
   derived,
@@ -14,10 +14,10 @@ import {
   readGguf,
   stageFiles,
 } from '../gguf/index.ts'
-import { writeJson } from '../json.ts'
 import { Model } from '../llama/model.ts'
 import { dequantize, ggmlType, quantizeQ8 } from '../llama/quantize.ts'
-import type { FittedExit } from '../propose/exit.ts'
+import { writeJson } from '../runtime/json-file.ts'
+import type { FittedExit } from '../runtime/load/exit.ts'
 import { Plain } from './plain.ts'
 import { type TokenisedPrompt, type TunePrompt, tokenisePrompts } from './prompts.ts'
 import { fold, Ridge } from './ridge.ts'

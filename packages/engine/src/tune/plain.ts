@@ -1,4 +1,4 @@
-import { IncipitError } from '../errors.ts'
+import { IncipitError } from '../api/errors.ts'
 import { Batch } from '../llama/batch.ts'
 import { Context } from '../llama/context.ts'
 import type { Model } from '../llama/model.ts'

@@ -1,6 +1,6 @@
-import { IncipitError } from '../errors.ts'
+import { IncipitError } from '../api/errors.ts'
+import type { ChatMessage } from '../api/request.ts'
 import type { Model } from '../llama/model.ts'
-import type { ChatMessage } from '../request.ts'
 import { promptTokens } from '../text/prompt.ts'
 import { templateOf } from '../text/template-of.ts'
 

@@ -10,7 +10,7 @@ import { engineOptions } from '../flags.ts'
 import { defined } from '../options.ts'
 import { banner } from './banner.ts'
 import type { ServeConfig } from './config.ts'
-import { openGate } from './gate.ts'
+import { openGate } from './loading-server.ts'
 import { pinPrefixes } from './prefixes.ts'
 import type { SupervisorMessage, WorkerMessage } from './supervise.ts'
 

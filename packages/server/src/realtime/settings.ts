@@ -1,8 +1,8 @@
 import type { GenerateRequest, InputOptions, TierName } from '@incipit/engine'
 import { z } from 'zod'
 import { isEmpty, neutral, sharedParameters } from '../parameters.ts'
-import type { PlanDefaults } from '../plan.ts'
 import { enginePolicy, minStability, type NamedPolicy } from '../policy.ts'
+import type { PlanDefaults } from '../request-plan.ts'
 
 const {
   // What these mean over HTTP has another place or no meaning here.

@@ -1,0 +1,208 @@
+import type { Costs } from '../schedule/schedule.ts'
+import { type Pass, together } from './microbatches.ts'
+import { PairCost } from './pair-cost.ts'
+
+/**
+ * Per stage, measured milliseconds by rows of a step, and the pairs of a row and a cell before it that attention had to
+ * look at (none: short contexts). `loose`: many rows, but few of each sequence.
+ */
+export type CostProfile = readonly (readonly { rows: number; ms: number; pairs?: number; loose?: boolean }[])[]
+
+// No step of any machine has more rows.
+const mostRows = 2 ** 20
+
+interface Point {
+  readonly rows: number
+  readonly ms: number
+}
+
+/** Running means of steps with about this many rows. */
+interface Bucket {
+  ms: number
+  rows: number
+  pairs: number
+  runs: number
+}
+
+// From this bucket on (64 rows of a sequence) attention computes tiles of rows together, and a pair costs less. Passes of
+// both kinds are judged apart. (SmolLM2-135M, 2 cores: 8 rows cost 2 times one row at the beginning, 6 times one at depth 1,000.)
+const tiledBucket = 6
+
+/** What is known of one stage. */
+class StageCost {
+  /** By power of two of rows; passes whose attention goes cell by cell, and those with tiles. */
+  readonly #buckets: readonly [loose: Bucket[], tiled: Bucket[]] = [[], []]
+  readonly #attention = [new PairCost(), new PairCost()] as const
+  /** What follows from the measurements: computed again when it is asked for after a new one. */
+  #known: { all: Point[]; bare: Point[]; pair: readonly [number, number] } | undefined
+  // A running mean over about the last 32 runs follows a machine whose load changes.
+  static readonly #memory = 32
+
+  observe(pass: Pass, ms: number, depth: number): void {
+    const pairs = pass.rows * depth
+    this.take(pass, ms, pairs)
+    this.#attention[kindOf(pass)].observe(bucketOf(pass.rows), pairs, ms)
+  }
+
+  /** A measurement that says nothing about attention. */
+  take(pass: Pass, ms: number, pairs: number): void {
+    this.#known = undefined
+    const { rows } = pass
+    const buckets = this.#buckets[kindOf(pass)]
+    const index = bucketOf(rows)
+    buckets[index] ??= { ms: 0, rows: 0, pairs: 0, runs: 0 }
+    const bucket = buckets[index]
+    bucket.runs = Math.min(bucket.runs + 1, StageCost.#memory)
+    bucket.ms += (ms - bucket.ms) / bucket.runs
+    bucket.rows += (rows - bucket.rows) / bucket.runs
+    bucket.pairs += (pairs - bucket.pairs) / bucket.runs
+  }
+
+  /** @param depth default: as in the passes that were measured */
+  ms(pass: Pass, depth: number | undefined): number {
+    this.#known ??= this.#conclude()
+    const { all, bare, pair } = this.#known
+    if (depth === undefined) return interpolated(all, pass.rows)
+    return interpolated(bare, pass.rows) + pair[kindOf(pass)] * pass.rows * depth
+  }
+
+  #conclude() {
+    const pair = [this.#attention[0].ms, this.#attention[1].ms] as const
+    const [loose, tiled] = this.#buckets
+    const all = [...loose.slice(0, tiledBucket), ...tiled.slice(tiledBucket)].filter(isMeasured)
+    // Without attention a pass of many rows costs the same, however they are spread over sequences.
+    const bare = Array.from({ length: Math.max(loose.length, tiled.length) }, (_, index) => {
+      const kind = index >= tiledBucket && tiled[index] ? 1 : 0
+      const bucket = this.#buckets[kind][index]
+      // Never nothing, however noisy the machine.
+      return bucket && { rows: bucket.rows, ms: Math.max(leastBare * bucket.ms, bucket.ms - pair[kind] * bucket.pairs) }
+    }).filter(isMeasured)
+    return { all, bare, pair }
+  }
+
+  points(): CostProfile[number] {
+    const [loose, tiled] = this.#buckets
+    const many = loose.slice(tiledBucket).filter(isMeasured)
+    return [
+      ...[...loose.slice(0, tiledBucket), ...tiled.slice(tiledBucket)].filter(isMeasured).map(point),
+      ...many.map((bucket) => ({ ...point(bucket), loose: true })),
+    ]
+  }
+}
+
+/**
+ * Milliseconds that k rows of a stage take on this machine, learnt while serving: what they cost at the beginning of a
+ * text, a running mean per power of two of rows with straight lines between, and what attention adds for every pair of a
+ * row and a cell before it. Before anything was measured, rows cost the same each.
+ */
+export class CostModel implements Costs {
+  readonly #stages: StageCost[] = []
+
+  #stage(stage: number): StageCost {
+    this.#stages[stage] ??= new StageCost()
+    return this.#stages[stage]
+  }
+
+  /** @param depth positions that a row looks back on, on average */
+  observe(stage: number, rows: number, ms: number, depth = 0): void {
+    this.#stage(stage).observe(together(rows), ms, depth)
+  }
+
+  /** A step that ran in several passes: each gets its part of the time, as far as is known. */
+  observePasses(stage: number, passes: readonly Pass[], ms: number, depth: number): void {
+    const expected = passes.map((pass) => this.pass(stage, pass, depth))
+    const all = expected.reduce((sum, one) => sum + one, 0)
+    for (const [i, pass] of passes.entries()) this.#stage(stage).observe(pass, (ms * expected[i]!) / all, depth)
+  }
+
+  /** True once a step of this stage was observed. */
+  knows(stage: number): boolean {
+    return this.#stages[stage] !== undefined
+  }
+
+  /**
+   * Estimated ms of a step with this many rows of a stage.
+   * @param depth positions that a row looks back on; default: as those that were measured
+   */
+  rows(stage: number, rows: number, depth?: number): number {
+    return this.pass(stage, together(rows), depth)
+  }
+
+  /** Estimated ms of one pass. `depth` as in `rows`. */
+  pass(stage: number, pass: Pass, depth?: number): number {
+    return this.#stages[stage]?.ms(pass, depth) ?? pass.rows
+  }
+
+  /** Most rows of a stage whose step takes at most this long; at least 1. `depth` as in `rows`. */
+  within(stage: number, ms: number, depth?: number): number {
+    if (ms === Number.POSITIVE_INFINITY) return Number.MAX_SAFE_INTEGER
+    let fits = 1
+    let tooMany = 2
+    while (this.rows(stage, tooMany, depth) <= ms && tooMany < mostRows) {
+      fits = tooMany
+      tooMany *= 2
+    }
+    while (tooMany - fits > 1) {
+      const middle = (fits + tooMany) >> 1
+      if (this.rows(stage, middle, depth) <= ms) fits = middle
+      else tooMany = middle
+    }
+    return fits
+  }
+
+  /** What was measured, for a profile that a later start begins with. */
+  save(): CostProfile {
+    // Not `map`: it would leave holes for stages that were never measured.
+    return Array.from(this.#stages, (stage) => stage?.points() ?? [])
+  }
+
+  /** Begins with what was measured before; running observations replace it. */
+  load(profile: CostProfile): void {
+    for (const [stage, points] of profile.entries()) {
+      for (const { rows, ms, pairs = 0, loose } of points) {
+        this.#stage(stage).take(loose ? { rows, each: 1 } : together(rows), ms, pairs)
+      }
+    }
+  }
+}
+
+const leastBare = 0.1
+
+/** The costs of steps that look back on about so many positions. */
+export function atDepth(costs: Costs, depth: number): Pick<Costs, 'rows'> {
+  return { rows: (stage, rows) => costs.rows(stage, rows, depth) }
+}
+
+function bucketOf(rows: number): number {
+  return Math.round(Math.log2(rows))
+}
+
+/** Loose or tiled. */
+function kindOf({ each }: Pass): 0 | 1 {
+  return bucketOf(each) < tiledBucket ? 0 : 1
+}
+
+function isMeasured<T>(bucket: T | undefined): bucket is T {
+  return bucket !== undefined
+}
+
+function point({ rows, ms, pairs }: Bucket) {
+  return { rows, ms, pairs }
+}
+
+/** Milliseconds for this many rows: straight lines between what was measured. */
+function interpolated(points: readonly Point[], rows: number): number {
+  const first = points[0]
+  if (first === undefined) return rows
+  let below = first
+  for (const above of points) {
+    if (above.rows >= rows) {
+      if (above === below || above.rows === below.rows) break
+      const share = (rows - below.rows) / (above.rows - below.rows)
+      return below.ms + share * (above.ms - below.ms)
+    }
+    below = above
+  }
+  // Outside what was measured: in proportion, but a step never costs less than the smallest one seen.
+  return Math.max(first.ms, (below.ms * rows) / below.rows)
+}

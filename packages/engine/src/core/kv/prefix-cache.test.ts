@@ -1,0 +1,258 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { SimulatedStages } from '../../../test/simulation.ts'
+import type { Costs } from '../schedule/schedule.ts'
+import type { Sequence } from '../sequences/sequence.ts'
+import { Core } from '../sequences/sequence-table.ts'
+import { PrefixCache } from './prefix-cache.ts'
+
+/** A prefix cache over simulated stages, whose rows take ten bytes each when they are kept. */
+function setUp(options: { stages?: number; slots?: number; cells?: number; bytes?: number; costs?: Costs } = {}) {
+  const { stages = 1, slots = 6, cells = 200, bytes = 100_000, costs = { rows: () => 1, within: () => 1000 } } = options
+  const caches = new SimulatedStages({ stages, slots, cells, unified: true })
+  const devices = new Array<number>(stages).fill(0)
+  const core = new Core({ devices, slots, cells, unified: true, caches, limits: { batch: 100, stepMs: 1000 }, costs })
+  const prefixes = new PrefixCache(core, { costs, bytes })
+  /** Runs one step. */
+  const step = () => {
+    const next = core.next()
+    if (next === undefined) return false
+    caches.begin(next)
+    caches.end(next)
+    caches.settle(next)
+    core.ran(next, 0)
+    return true
+  }
+  const run = () => {
+    while (step());
+  }
+  /** A text that is still being written, computed. */
+  const text = (tokens: readonly number[], salt = 'a', gone = () => {}): Sequence => {
+    const sequence = core.open()!
+    prefixes.enter(sequence, salt, gone)
+    core.revise(sequence, tokens)
+    prefixes.changed(sequence)
+    run()
+    return sequence
+  }
+  /** Keeps the rows of these tokens, whose sequence ends. False when that changed nothing. */
+  const keep = (tokens: readonly number[], salt = 'a', pinned = false): boolean => {
+    const sequence = core.open()!
+    core.revise(sequence, tokens)
+    run()
+    const before = prefixes.bytes
+    if (pinned) core.save(sequence, (states) => prefixes.put({ salt, tokens, states, pinned }))
+    else prefixes.keep(sequence, salt)
+    core.remove(sequence)
+    return prefixes.bytes > before
+  }
+  return { core, prefixes, caches, step, run, text, keep }
+}
+
+/** Ten tokens that differ from those of other seeds from the first on. */
+const list = (seed: number, length = 10) => Array.from({ length }, (_, i) => (seed + i) % 6)
+const [a, b, c] = [list(0), list(1), list(2)]
+
+// --- finding --------------------------------------------------------------------------------------------------------
+
+test('the longest beginning is found, in the cache or outside of it', () => {
+  const { prefixes, text, keep } = setUp()
+  const short = text(a)
+  keep([...a, 1, 1, 1])
+  const found = prefixes.find('a', [...a, 1, 1, 5])!
+  assert.equal(found.length, 12)
+  assert.notEqual(found.holder, short)
+  assert.deepEqual(prefixes.find('a', [...a, 2]), { holder: short, length: 10 })
+  assert.equal(prefixes.find('b', a), undefined, 'another namespace')
+})
+
+test('less than eight rows are not worth it', () => {
+  const { prefixes, text, keep } = setUp()
+  assert.equal(keep(a.slice(0, 7)), false)
+  text(a.slice(0, 8))
+  assert.equal(prefixes.find('a', a)!.length, 8)
+  assert.equal(prefixes.find('a', [...a.slice(0, 7), 0]), undefined)
+})
+
+test('of a running request its committed tokens are found, as far as they have left the last stage', () => {
+  const { core, prefixes, step, run } = setUp({ stages: 2 })
+  const request = core.add(list(0, 20))!
+  core.draft(request, [1, 2, 3])
+  prefixes.enter(request, 'a')
+  request.limit = 9
+  run()
+  assert.equal(prefixes.find('a', list(0, 20))!.length, 9)
+  request.limit = Number.POSITIVE_INFINITY
+  step()
+  assert.equal(prefixes.find('a', list(0, 20))!.length, 9, 'stage 1 has not run')
+  run()
+  assert.equal(prefixes.find('a', [...list(0, 20), 1, 2, 3])!.length, 20, "guesses are nobody else's beginning")
+})
+
+test('a text that changed is found by what it is now', () => {
+  const { core, prefixes, text, run } = setUp()
+  const one = text(a)
+  assert.equal(prefixes.find('a', a)!.holder, one)
+  core.revise(one, b)
+  prefixes.changed(one)
+  run()
+  assert.equal(prefixes.find('a', a), undefined)
+  assert.equal(prefixes.find('a', b)!.holder, one)
+  prefixes.leave(one)
+  assert.equal(prefixes.find('a', b), undefined)
+})
+
+// --- what is kept ---------------------------------------------------------------------------------------------------
+
+test('rows that are continued by others are kept once, whichever come first', () => {
+  const { prefixes, keep } = setUp()
+  keep(a)
+  keep([...a, 1, 2])
+  assert.equal(prefixes.kept.size, 1)
+  assert.equal(prefixes.bytes, 120)
+  keep(a)
+  assert.equal(prefixes.bytes, 120)
+  keep(a, 'b')
+  keep([...a, 2, 2])
+  assert.equal(prefixes.kept.size, 3)
+})
+
+test('pinned rows are not replaced by what continues them', () => {
+  const { prefixes, keep } = setUp()
+  keep(a, 'a', true)
+  keep([...a, 1])
+  assert.deepEqual(
+    [...prefixes.kept].map(({ pinned }) => pinned),
+    [true, false],
+  )
+  keep([...a, 1], 'a', true)
+  assert.deepEqual(
+    [...prefixes.kept].map(({ tokens, pinned }) => [tokens.length, pinned]),
+    [[11, true]],
+  )
+})
+
+test('rows that are kept but not pinned are pinned on demand', () => {
+  const { prefixes, keep } = setUp()
+  keep([...a, 1])
+  keep(a, 'a', true)
+  assert.deepEqual(
+    [...prefixes.kept].map(({ tokens, pinned }) => [tokens.length, pinned]),
+    [
+      [11, false],
+      [10, true],
+    ],
+  )
+})
+
+test('what was not used for longest goes when there is no room', () => {
+  const { prefixes, keep } = setUp({ bytes: 250 })
+  keep(a)
+  keep(b)
+  prefixes.touch(prefixes.find('a', a)!.holder)
+  keep(c)
+  assert.equal(prefixes.find('a', b), undefined)
+  assert.equal(prefixes.find('a', a)!.length, 10)
+  assert.equal(prefixes.bytes, 200)
+  keep(a)
+  keep(b)
+  assert.equal(prefixes.find('a', c), undefined, 'to be kept again is a use')
+})
+
+test('of two that are as old the one that is sooner computed again per byte goes', () => {
+  // A step costs much, a row little: a short text is dear for its bytes.
+  const { prefixes, keep } = setUp({ bytes: 500, costs: { rows: (_stage, rows) => 100 + rows, within: () => 1000 } })
+  keep(list(0, 10))
+  keep(list(1, 30))
+  keep(list(2, 20))
+  assert.deepEqual(
+    [...prefixes.kept].map(({ tokens }) => tokens.length),
+    [10, 20],
+  )
+})
+
+test('pinned rows go last, and rows that are too many for all room are not kept', () => {
+  const { prefixes, keep } = setUp({ bytes: 250 })
+  keep(a, 'a', true)
+  for (let i = 0; i < 20; i++) keep(i % 2 === 0 ? b : c)
+  assert.equal(prefixes.find('a', a)!.length, 10)
+  assert.equal(keep(list(3, 30)), false)
+  assert.equal(prefixes.bytes, 200)
+  keep(list(3, 24), 'a', true)
+  assert.deepEqual(
+    [...prefixes.kept].map(({ tokens }) => tokens.length),
+    [24],
+  )
+  prefixes.clear()
+  assert.deepEqual([prefixes.bytes, prefixes.kept.size], [0, 0])
+  assert.equal(prefixes.find('a', a), undefined)
+})
+
+// --- texts that give way --------------------------------------------------------------------------------------------
+
+test('the text that was not changed for longest gives way, is told, and is kept', () => {
+  const { core, prefixes, text } = setUp()
+  const gone: string[] = []
+  const first = text(a, 'a', () => gone.push('first'))
+  const second = text(b, 'a', () => gone.push('second'))
+  core.revise(first, [...a, 1])
+  prefixes.changed(first)
+  assert.equal(prefixes.evictText('cells'), true)
+  assert.deepEqual(gone, ['second'])
+  assert.deepEqual([core.has(first), core.has(second)], [true, false])
+  assert.equal(prefixes.find('a', b)!.length, 10)
+  assert.equal(core.cells.used, 10)
+  assert.equal(prefixes.evictText('slots'), true)
+  assert.equal(prefixes.evictText('slots'), false)
+})
+
+test('requests that run never give way, nor what is in flight', () => {
+  const { core, prefixes } = setUp()
+  prefixes.enter(core.add(a)!, 'a')
+  const text = core.open()!
+  prefixes.enter(text, 'a', () => {})
+  core.revise(text, b)
+  const step = core.next()!
+  assert.equal(core.inFlight(text), true)
+  assert.equal(prefixes.evictText('slots'), false)
+  core.aborted(step)
+  assert.equal(prefixes.evictText('slots'), true)
+})
+
+test('the text somebody is about to share goes last', () => {
+  const { core, prefixes, text } = setUp()
+  const spared = text(a)
+  const other = text(b)
+  prefixes.evictText('cells', spared)
+  assert.deepEqual([core.has(spared), core.has(other)], [true, false])
+  assert.equal(prefixes.evictText('cells', spared), true)
+  assert.equal(core.has(spared), false)
+})
+
+test('for cells a text goes that has some of its own, but texts that share theirs go, too', () => {
+  const { core, prefixes, text, run } = setUp()
+  const empty = core.open()!
+  prefixes.enter(empty, 'a', () => {})
+  const one = text(a)
+  const two = core.open({ holder: one, length: 10 })!
+  prefixes.enter(two, 'a', () => {})
+  run()
+  const own = text(b)
+  for (const expected of [own, one, two]) {
+    assert.equal(prefixes.evictText('cells'), true)
+    assert.equal(core.has(expected), false)
+  }
+  assert.equal(core.cells.used, 0)
+  assert.equal(prefixes.evictText('cells'), false, 'it has none')
+  assert.equal(prefixes.evictText('slots'), true)
+})
+
+test('a text that has not left the last stage keeps what has', () => {
+  const { core, prefixes, text, step } = setUp({ stages: 2 })
+  const one = text(a)
+  core.revise(one, [...a, 1, 2, 3])
+  step()
+  assert.deepEqual(one.computed, [13, 10])
+  prefixes.evictText('cells')
+  assert.equal(prefixes.find('a', [...a, 1, 2, 3])!.length, 10)
+})

@@ -1,0 +1,324 @@
+import type { Tier } from '../../api/tiers.ts'
+import { isKept, type Kept, PrefixCache } from '../kv/prefix-cache.ts'
+import { inBackground, inPrompt, rowsOf, type Sequence, type Step } from '../sequences/sequence.ts'
+import { type Core, commonPrefix } from '../sequences/sequence-table.ts'
+import { stretch } from './priority.ts'
+import type { Costs } from './schedule.ts'
+import { throughAll } from './speculation-gain.ts'
+
+/** What the scheduler knows of a request. */
+export interface Job {
+  readonly prompt: readonly number[]
+  /** Only jobs of the same namespace share rows. */
+  readonly salt: string
+  readonly tier: Tier
+  /** ms on the clock that the scheduler is told. */
+  readonly arrival: number
+  /** Ask the exit head. */
+  readonly exits: boolean
+  /** Uses rows of others and leaves its own to others. */
+  readonly shares: boolean
+  /** Most tokens of the reply. */
+  maxTokens: number
+  /** Work for a text that is not final: waits behind all others and goes first when a place is needed. */
+  revocable: boolean
+  /** Undefined while it waits for a place. */
+  sequence: Sequence | undefined
+  /** Prompt rows it found computed when it first began. */
+  cached: number
+  /** Committed tokens of a job that lost its place: it goes on from there. */
+  resume: readonly number[] | undefined
+}
+
+export interface SchedulerEvents<J extends Job> {
+  /** A job got its place. */
+  began(job: J): void
+  /** A job's looks, other continuations and tail are gone, because their place is needed. */
+  guessesDropped(job: J): void
+  /** A job is losing its place, its guesses with it, and waits again; its committed tokens stay. */
+  preempted(job: J): void
+  /** A revocable job lost its place for good. */
+  dropped(job: J): void
+}
+
+// A running reply claims room for this many tokens ahead; beyond that it may have to give way.
+const claimedAhead = 64
+// Drafts and looks of a job.
+const slackCells = 32
+// Waiting for somebody else to compute a common beginning is worth it from this many rows on.
+const worthWaiting = 32
+
+/**
+ * Which requests run: admission, memory, reuse and preemption. Pure, as the core below it, which it tells what to run;
+ * the engine and the simulator drive the same code.
+ *
+ * Memory is counted in KV cells, shared ones once. A request is admitted when its prompt and the next part of its reply
+ * fit beside what the running ones have claimed; speculation claims nothing. When room is needed, texts that are still
+ * being written give way first, then guesses, then revocable work, then batch jobs, then the request that came last: it
+ * is computed again later (preemption by recomputation).
+ */
+export class Scheduler<J extends Job> {
+  readonly core: Core
+  readonly prefixes: PrefixCache
+  readonly running = new Set<J>()
+  readonly #waiting: J[] = []
+  readonly #costs: Costs
+  readonly #parallel: number
+  readonly #events: SchedulerEvents<J>
+  preemptions = 0
+
+  /** @param options.keptBytes most memory for rows of requests that are over */
+  constructor(core: Core, options: { costs: Costs; parallel: number; keptBytes: number; events: SchedulerEvents<J> }) {
+    this.core = core
+    this.#costs = options.costs
+    this.#parallel = options.parallel
+    this.#events = options.events
+    this.prefixes = new PrefixCache(core, { costs: options.costs, bytes: options.keptBytes })
+  }
+
+  get waiting(): readonly J[] {
+    return this.#waiting
+  }
+
+  /** The running job that a sequence, a look or another continuation belongs to. */
+  jobOf(sequence: Sequence): J | undefined {
+    const root = sequence.parent ?? sequence
+    for (const job of this.running) if (job.sequence === root) return job
+    return undefined
+  }
+
+  submit(job: J): void {
+    this.#waiting.push(job)
+  }
+
+  /** KV cells that are claimed: in use, and those that running requests have not filled yet. */
+  get claimed(): number {
+    let cells = this.core.cells.used
+    for (const job of this.running) cells += this.#unfilled(job)
+    return cells
+  }
+
+  /** Cells that cached texts and texts that are still being written may use. */
+  get roomForTexts(): number {
+    let cells = this.core.cells.capacity
+    for (const job of this.running) cells -= this.#unfilled(job) + this.core.cells.rows(job.sequence!.slot)
+    return Math.max(0, cells)
+  }
+
+  #unfilled(job: J): number {
+    const { prefill, committed, slot } = job.sequence!
+    return Math.max(0, this.#wanted(job, Math.max(prefill, committed)) - this.core.cells.rows(slot))
+  }
+
+  /** Cells a job claims with this many tokens so far. */
+  #wanted(job: J, tokens: number): number {
+    const ahead = Math.min(claimedAhead, Math.max(1, job.prompt.length + job.maxTokens - tokens))
+    return Math.min(tokens + ahead + slackCells, this.core.cells.capacity)
+  }
+
+  // --- admission ----------------------------------------------------------------------------------------------------
+
+  /** Gives places to waiting jobs, the one that is due first before the others. */
+  admit(now: number): void {
+    if (this.#waiting.length === 0) return
+    const due = new Map(this.#waiting.map((job) => [job, this.#due(job)]))
+    this.#waiting.sort((a, b) => Number(a.revocable) - Number(b.revocable) || due.get(a)! - due.get(b)!)
+    for (const job of [...this.#waiting]) {
+      const tokens = job.resume ?? job.prompt
+      if (job.shares && this.#beginningIsComputed(job, tokens)) continue
+      const source = job.shares ? this.prefixes.find(job.salt, tokens) : undefined
+      if (!this.#makePlace(job, tokens, source?.holder, now)) break
+      this.#waiting.splice(this.#waiting.indexOf(job), 1)
+      // Making room may have changed who has it.
+      this.#begin(job, tokens, job.shares ? this.prefixes.find(job.salt, tokens)?.holder : undefined)
+    }
+  }
+
+  #due(job: J): number {
+    const rows = (job.resume ?? job.prompt).length
+    const ms = throughAll(this.core.stages, this.#costs, rows)
+    return job.arrival + job.tier.ttftMs + stretch * ms
+  }
+
+  /** Somebody no less urgent is computing the same beginning right now: it is taken from there when it is done. */
+  #beginningIsComputed(job: J, tokens: readonly number[]): boolean {
+    for (const { sequence, salt, tier, revocable, shares } of this.running) {
+      if (
+        !sequence ||
+        !shares ||
+        salt !== job.salt ||
+        revocable ||
+        !inPrompt(sequence) ||
+        tier.ttftMs > job.tier.ttftMs
+      )
+        continue
+      // Its first tokens tell nearly always.
+      if (sequence.tokens[0] !== tokens[0]) continue
+      const same = Math.min(commonPrefix(sequence.tokens, tokens), sequence.prefill)
+      if (same - sequence.computed.at(-1)! >= worthWaiting) return true
+    }
+    return false
+  }
+
+  /**
+   * Room for a job, at the cost of what is worth less. False when it has to wait.
+   * @param source has its beginning, and goes last
+   */
+  #makePlace(job: J, tokens: readonly number[], source: Sequence | Kept | undefined, now: number): boolean {
+    for (;;) {
+      const wanted = this.#wanted(job, tokens.length) - this.#shared(source, tokens)
+      const slots = this.core.freeSlots - 1
+      const cells = this.core.cells.capacity - this.claimed - wanted
+      const full = this.running.size >= this.#parallel
+      if (!full && slots >= 0 && cells >= 0) return true
+      // One is on its way out.
+      if (!full && slots < 0 && this.core.leavingSlots > 0) return false
+      if (!full && this.prefixes.evictText(slots < 0 ? 'slots' : 'cells', source)) continue
+      if (!this.#giveWay(job, now)) return false
+    }
+  }
+
+  /** Cells of a job's beginning that it need not have for itself. */
+  #shared(source: Sequence | Kept | undefined, tokens: readonly number[]): number {
+    if (source === undefined || isKept(source) || !this.core.unified) return 0
+    return Math.min(commonPrefix(source.tokens, tokens), source.computed.at(-1)!, tokens.length - 1)
+  }
+
+  /** A running job of less value loses its place. */
+  #giveWay(job: J, now: number): boolean {
+    if (job.revocable) return false
+    const idle = [...this.running].filter(({ sequence }) => !this.core.inFlight(sequence!))
+    const other =
+      idle.find(({ revocable }) => revocable) ??
+      idle.find((other) => isBatch(other) && !isBatch(job) && !this.#overdue(other, now))
+    if (other === undefined) return false
+    this.#displace(other, true)
+    return true
+  }
+
+  #overdue(job: J, now: number): boolean {
+    return job.arrival + job.tier.ttftMs < now
+  }
+
+  #begin(job: J, tokens: readonly number[], source: Sequence | Kept | undefined): void {
+    const options = {
+      exits: job.exits,
+      background: job.revocable,
+      tier: job.tier,
+      arrival: job.arrival,
+      prompt: job.prompt.length,
+    }
+    const sequence =
+      source === undefined
+        ? this.core.add(tokens, options)!
+        : isKept(source)
+          ? this.core.restore(source, tokens, options)!
+          : this.core.branch(source, tokens, options)!
+    if (source) this.prefixes.touch(source)
+    job.sequence = sequence
+    if (job.resume === undefined) job.cached = sequence.computed[0]!
+    job.resume = undefined
+    if (job.shares) this.prefixes.enter(sequence, job.salt)
+    this.running.add(job)
+    this.#events.began(job)
+  }
+
+  // --- ends ---------------------------------------------------------------------------------------------------------
+
+  /** A job is over. `keep`: its rows stay until their place is needed. */
+  end(job: J, keep: boolean): void {
+    this.retire(job)
+    this.release(job, keep)
+  }
+
+  /** A job is over: nothing of it runs any more, but it has its place until that is released. */
+  retire(job: J): void {
+    const waiting = this.#waiting.indexOf(job)
+    if (waiting >= 0) this.#waiting.splice(waiting, 1)
+    this.running.delete(job)
+    if (job.sequence) job.sequence.limit = 0
+  }
+
+  /** A job that is over gives its place back. */
+  release({ sequence, salt, shares }: J, keep: boolean): void {
+    if (sequence === undefined || !this.core.has(sequence)) return
+    if (keep && shares) {
+      this.core.settle(sequence)
+      this.prefixes.keep(sequence, salt)
+    }
+    this.prefixes.leave(sequence)
+    this.core.remove(sequence)
+  }
+
+  /** A job loses its place: a revocable one for good, any other waits again. */
+  #displace(job: J, keep: boolean): void {
+    const sequence = job.sequence!
+    this.running.delete(job)
+    if (job.revocable) {
+      this.release(job, keep)
+      this.#events.dropped(job)
+      return
+    }
+    this.preemptions++
+    this.#events.preempted(job)
+    job.resume = sequence.tokens.slice(0, sequence.committed)
+    this.release(job, keep)
+    job.sequence = undefined
+    this.#waiting.push(job)
+  }
+
+  // --- steps --------------------------------------------------------------------------------------------------------
+
+  /**
+   * The next step for an idle device, or undefined. Where the cells do not suffice for it, it gets fewer rows: guesses are
+   * the first to be left out. Where there are none, stages that need none go on, and then somebody makes room.
+   */
+  next(device: number, now: number): Step | undefined {
+    for (;;) {
+      const step = this.core.plan(device, now)
+      if (step === undefined) return undefined
+      const { free } = this.core.cells
+      if (step.stage > 0 || rowsOf(step) <= free) return this.#begun(step)
+      if (this.prefixes.evictText('cells')) continue
+      const smaller = this.core.plan(device, now, free)
+      if (smaller) return this.#begun(smaller)
+      // What runs elsewhere may end with fewer rows than it has.
+      if (this.core.running.length > 0) return undefined
+      // For background work nobody else gives way.
+      if (step.rows.every(({ sequence }) => inBackground(sequence)) || !this.#makeRoom()) return undefined
+    }
+  }
+
+  #begun(step: Step): Step {
+    this.core.begin(step)
+    return step
+  }
+
+  /** Frees cells, while nothing runs: of guesses, else of the job that is worth least, unless it is the only one. */
+  #makeRoom(): boolean {
+    for (const job of this.running) if (this.#dropGuesses(job)) return true
+    const least = [...this.running].sort(
+      (a, b) =>
+        Number(b.revocable) - Number(a.revocable) || Number(isBatch(b)) - Number(isBatch(a)) || b.arrival - a.arrival,
+    )[0]
+    if (least === undefined || (this.running.size === 1 && !least.revocable)) return false
+    this.#displace(least, false)
+    return true
+  }
+
+  /** Frees the cells of a job's looks, other continuations and tail. False when it has none. */
+  #dropGuesses(job: J): boolean {
+    const { core } = this
+    const sequence = job.sequence!
+    const own = core.children(sequence).some(({ slot }) => core.cells.own(slot) > 0)
+    if (!own && sequence.computed[0]! <= sequence.committed) return false
+    core.removeChildren(sequence)
+    core.replace(sequence, sequence.committed)
+    this.#events.guessesDropped(job)
+    return true
+  }
+}
+
+function isBatch(job: Job): boolean {
+  return job.tier.name === 'batch'
+}

@@ -1,0 +1,511 @@
+import { defaultTier, type Tier } from '../../api/tiers.ts'
+import { type Pass, passes, together } from '../cost/microbatches.ts'
+import { Cells } from '../kv/kv-cells.ts'
+import type { Kept, KeptState } from '../kv/prefix-cache.ts'
+import { type Costs, type Limits, schedule } from '../schedule/schedule.ts'
+import { type Rows, rowsOf, type Sequence, type Step, slotRowsOf } from './sequence.ts'
+
+/** The KV caches as the core sees them: one per stage. The engine's are llama.cpp contexts, the tests' are simulated. */
+export interface Caches {
+  /** Drops positions [from, end) of a slot in one stage. */
+  remove(stage: number, slot: number, from: number): void
+  /** Lets slot `to` share positions [from, end) of slot `source` in one stage; it holds those before already. */
+  share(stage: number, source: number, to: number, from: number, end: number): void
+  /** A copy of the rows of a slot in one stage. */
+  save(stage: number, slot: number): KeptState
+  /** Puts rows that were saved into an empty slot of the same stage. */
+  restore(stage: number, slot: number, state: KeptState): void
+}
+
+/** What became of a decided token. `branched`: the tail was wrong and another continuation right. */
+export type Verdict = 'confirmed' | 'replaced' | 'extended' | 'branched'
+
+export interface StartOptions {
+  /** See `Sequence`. Default: all false. */
+  exits?: boolean
+  open?: boolean
+  background?: boolean
+  tier?: Tier
+  arrival?: number
+  /** Of the tokens, this many are the prompt; the others are a reply that was begun before. Default: all. */
+  prompt?: number
+}
+
+export interface CoreOptions {
+  /** Per stage the device it lives on. Stages of one device run one at a time; devices run at the same time. */
+  devices: readonly number[]
+  slots: number
+  /** KV cells of each stage. */
+  cells: number
+  /** Whether slots that share rows share cells; otherwise each has a cache of its own and shared rows are copied. */
+  unified: boolean
+  caches: Caches
+  limits: Limits
+  costs: Costs
+}
+
+/**
+ * The pure core: owns all sequences and every change of their state. It says which rows run next (`next`) and is told
+ * what came out (`ran`, `aborted`, `decide`). It imports nothing native and nothing from Node.
+ *
+ * A stage's cache is never touched while it runs a step: what becomes of its rows meanwhile is noted in the step
+ * (`Rows.valid`), and what is to be done to the cache waits, in order, until the step ends. The ledger of cells is ahead
+ * of the cache: it counts rows from the moment their step begins, and no longer when they are given up.
+ */
+export class Core {
+  readonly stages: number
+  readonly slots: number
+  /** Cells of stage 0, which always holds the most rows. */
+  readonly cells: Cells
+  readonly #options: CoreOptions
+  readonly #sequences = new Set<Sequence>()
+  readonly #free: number[]
+  /** Per stage: the step that runs there, and what is to be done to its cache afterwards. */
+  readonly #running: (Step | undefined)[]
+  readonly #deferred: (() => void)[][]
+  #order = 0
+
+  constructor(options: CoreOptions) {
+    this.#options = options
+    this.stages = options.devices.length
+    this.slots = options.slots
+    this.cells = new Cells(options.cells, options.slots, options.unified)
+    this.#free = Array.from({ length: options.slots }, (_, i) => i)
+    this.#running = options.devices.map(() => undefined)
+    this.#deferred = options.devices.map(() => [])
+  }
+
+  get sequences(): ReadonlySet<Sequence> {
+    return this.#sequences
+  }
+
+  get freeSlots(): number {
+    return this.#free.length
+  }
+
+  /** Slots of sequences that have ended, whose rows leave when running steps end. */
+  get leavingSlots(): number {
+    return this.slots - this.#free.length - this.#sequences.size
+  }
+
+  /** Whether slots that share rows share cells. */
+  get unified(): boolean {
+    return this.#options.unified
+  }
+
+  has(sequence: Sequence): boolean {
+    return this.#sequences.has(sequence)
+  }
+
+  /** Steps that run now. */
+  get running(): Step[] {
+    return this.#running.filter((step) => step !== undefined)
+  }
+
+  /** True while rows of this sequence are running. */
+  inFlight(sequence: Sequence): boolean {
+    return this.#running.some((step) => step?.rows.some((rows) => rows.sequence === sequence))
+  }
+
+  // --- beginnings ---------------------------------------------------------------------------------------------------
+
+  /** Starts a sequence over a prompt, or returns undefined when all slots are taken. */
+  add(prompt: readonly number[], options: StartOptions = {}): Sequence | undefined {
+    return this.#start('reply', [...prompt], options)
+  }
+
+  /** Starts a sequence over a prompt whose beginning was kept. The last row is always left to run. */
+  restore(kept: Kept, prompt: readonly number[], options: StartOptions = {}): Sequence | undefined {
+    const sequence = this.#start('reply', [...prompt], options)
+    if (sequence === undefined) return undefined
+    this.#fill(sequence, kept, Math.min(commonPrefix(kept.tokens, prompt), prompt.length - 1))
+    return sequence
+  }
+
+  /** Kept rows [0, end) become rows of a new sequence, if there is room for a moment for all that was kept. */
+  #fill(sequence: Sequence, kept: Kept, end: number): void {
+    const { slot } = sequence
+    if (kept.tokens.length > this.cells.free) return
+    this.cells.grow(slot, end)
+    for (const [stage, state] of kept.states.entries()) {
+      sequence.computed[stage] = end
+      this.#defer(stage, () => {
+        this.#options.caches.restore(stage, slot, state)
+        this.#options.caches.remove(stage, slot, end)
+      })
+    }
+  }
+
+  /**
+   * Copies a sequence's rows that have left the last stage. A stage that runs a step is copied when it ends; the sequence
+   * may be removed before that.
+   * @param done is told one state per stage when all are there: at once where nothing runs
+   */
+  save(sequence: Sequence, done: (states: KeptState[]) => void): void {
+    const { computed, slot } = sequence
+    // Only what has left the last stage is of use; the tail of a stage before is rolled back first.
+    if (computed.some((rows) => rows > computed.at(-1)!))
+      throw new RangeError('rows are saved that have not left the last stage')
+    const states: KeptState[] = []
+    let left = this.stages
+    for (let stage = 0; stage < this.stages; stage++) {
+      this.#defer(stage, () => {
+        states[stage] = this.#options.caches.save(stage, slot)
+        if (--left === 0) done(states)
+      })
+    }
+  }
+
+  /**
+   * Starts a sequence over a text that is still being written: background work, without output.
+   * @param source who holds its first `length` tokens
+   */
+  open(source?: { holder: Sequence | Kept; length: number }): Sequence | undefined {
+    const tokens = source?.holder.tokens.slice(0, source.length) ?? []
+    const sequence = this.#start('reply', tokens, { open: true, background: true, prompt: 0 })
+    if (sequence === undefined) return undefined
+    sequence.committed = 0
+    sequence.prefill = 0
+    if (source === undefined) return sequence
+    const { holder, length } = source
+    if ('states' in holder) this.#fill(sequence, holder, length)
+    else this.#share(holder, sequence, Math.min(length, holder.computed.at(-1)!))
+    return sequence
+  }
+
+  /**
+   * Starts a sequence over a prompt that shares what another one has computed of it, as far as the tokens agree. The last
+   * row is always left to run: its logits are wanted. Later changes of one are not seen by the other.
+   */
+  branch(source: Sequence, prompt: readonly number[], options: StartOptions = {}): Sequence | undefined {
+    const branch = this.#start('reply', [...prompt], options)
+    if (branch === undefined) return undefined
+    const agreed = Math.min(commonPrefix(source.tokens, prompt), source.computed.at(-1)!, prompt.length - 1)
+    this.#share(source, branch, agreed)
+    return branch
+  }
+
+  /**
+   * A look ahead: a new sequence that shares the parent's first `at` rows in every stage, followed by `rest`. The rows
+   * must have left the last stage. Sharing is safe because they are prompt rows, which a parent never rolls back.
+   */
+  fork(parent: Sequence, at: number, rest: readonly number[]): Sequence | undefined {
+    if (at > parent.computed.at(-1)! || at > parent.committed)
+      throw new RangeError('a fork point must be computed and committed')
+    const tokens = [...parent.tokens.slice(0, at), ...rest]
+    const fork = this.#start('fork', tokens, { tier: parent.tier, arrival: parent.arrival }, parent, at)
+    if (fork !== undefined) this.#share(parent, fork, at)
+    return fork
+  }
+
+  /**
+   * Another continuation of `parent`: `tokens` instead of its tail. Rows before are the parent's, also those it has not
+   * computed yet: they run once, for both. It lives until the parent's next token is decided. Only in a unified cache.
+   */
+  alternative(parent: Sequence, tokens: readonly number[]): Sequence | undefined {
+    if (!this.#options.unified) return undefined
+    const at = parent.committed
+    const all = [...parent.tokens.slice(0, at), ...tokens]
+    const branch = this.#start('branch', all, { tier: parent.tier, arrival: parent.arrival }, parent, at)
+    if (branch === undefined) return undefined
+    branch.committed = at
+    this.#share(parent, branch, at)
+    return branch
+  }
+
+  /** Rows [0, end) of `from` become rows of `to`, in every stage as far as it has them. */
+  #share(from: Sequence, to: Sequence, end: number): void {
+    for (let stage = 0; stage < this.stages; stage++) {
+      const most = Math.min(from.computed[stage]!, end)
+      if (most > 0) this.#shareRows(stage, from, to, most)
+      // What runs now belongs to both as soon as it is there.
+      else if (this.#rowsInFlight(stage, from)) this.#defer(stage, () => this.#catchUp(stage, from, to, end))
+    }
+  }
+
+  #shareRows(stage: number, from: Sequence, to: Sequence, end: number): void {
+    const { slot: source } = from
+    const { slot } = to
+    to.computed[stage] = end
+    if (stage === 0) this.cells.share(source, slot, end)
+    this.#defer(stage, () => this.#options.caches.share(stage, source, slot, 0, end))
+    if (to.kind === 'branch' && this.#rowsInFlight(stage, from)) {
+      this.#defer(stage, () => this.#catchUp(stage, from, to, to.at))
+    }
+  }
+
+  /** A branch takes what its parent computed while it was born. */
+  #catchUp(stage: number, from: Sequence, to: Sequence, end: number): void {
+    if (to.kind !== 'branch' || !this.#sequences.has(to) || !this.#sequences.has(from)) return
+    const most = Math.min(from.computed[stage]!, end)
+    const held = to.computed[stage]!
+    if (most <= held) return
+    this.#options.caches.share(stage, from.slot, to.slot, held, most)
+    if (stage === 0) this.cells.share(from.slot, to.slot, most)
+    to.computed[stage] = most
+  }
+
+  #start(
+    kind: Sequence['kind'],
+    tokens: number[],
+    options: StartOptions,
+    parent?: Sequence,
+    at = 0,
+  ): Sequence | undefined {
+    // Replies from below, everything else from above: rows of neighbouring slots run in one pass where every slot has a
+    // cache of its own.
+    const replies = kind === 'reply' && !options.background
+    const slot = replies ? this.#free.shift() : this.#free.pop()
+    if (slot === undefined) return undefined
+    const sequence: Sequence = {
+      slot,
+      order: this.#order++,
+      kind,
+      ...(parent && { parent }),
+      at,
+      prompt: options.prompt ?? tokens.length,
+      prefill: tokens.length,
+      tokens,
+      committed: tokens.length,
+      computed: new Array<number>(this.stages).fill(0),
+      limit: Number.POSITIVE_INFINITY,
+      exits: options.exits ?? false,
+      open: options.open ?? false,
+      background: options.background ?? false,
+      tier: options.tier ?? defaultTier,
+      arrival: options.arrival ?? 0,
+      spoke: options.arrival ?? 0,
+    }
+    this.#sequences.add(sequence)
+    return sequence
+  }
+
+  // --- steps --------------------------------------------------------------------------------------------------------
+
+  /**
+   * The next step for a device, or undefined when it is busy or nothing can run there. It must be answered by `ran` or
+   * `aborted`.
+   * @param now ms, on the clock of the arrivals
+   */
+  next(device = 0, now = 0): Step | undefined {
+    const step = this.plan(device, now)
+    if (step) this.begin(step)
+    return step
+  }
+
+  /**
+   * The step that `next` would begin.
+   * @param cells the step may take so many new cells; only stage 0 takes any
+   */
+  plan(device: number, now: number, cells = Number.POSITIVE_INFINITY): Step | undefined {
+    const { devices, costs } = this.#options
+    const limits = { ...this.#options.limits }
+    if (cells > 0) limits.batch = Math.min(limits.batch, cells)
+    const stages: number[] = []
+    for (let stage = cells > 0 ? 0 : 1; stage < this.stages; stage++) {
+      if (devices[stage] === device) stages.push(stage)
+    }
+    if (stages.some((stage) => this.#running[stage] !== undefined)) return undefined
+    return schedule(this.#sequences, { stages, limits, costs, now })
+  }
+
+  /** The passes that the step takes: in caches of their own, sequences do not always run together. */
+  passesOf(step: Step): Pass[] {
+    return this.#options.unified ? [together(rowsOf(step))] : passes(slotRowsOf(step))
+  }
+
+  begin(step: Step): void {
+    this.#running[step.stage] = step
+    if (step.stage > 0) return
+    for (const { slot, to, shared } of step.rows) this.cells.grow(slot, to, shared)
+  }
+
+  /**
+   * The step's rows are in the stage's cache, also those that were rolled back meanwhile: they leave it now.
+   * @param now ms, on the clock of the arrivals
+   */
+  ran(step: Step, now: number): void {
+    const { stage } = step
+    const last = stage === this.stages - 1
+    for (const rows of step.rows) {
+      if (rows.valid > rows.from) {
+        rows.sequence.computed[stage] = rows.valid
+        if (last) rows.sequence.spoke = now
+      }
+      for (const { slot, end } of rows.shared) {
+        const branch = this.#branchIn(slot, rows.sequence)
+        if (branch && rows.valid > branch.computed[stage]!) branch.computed[stage] = Math.min(rows.valid, end)
+      }
+    }
+    this.#ended(step)
+  }
+
+  #branchIn(slot: number, parent: Sequence): Sequence | undefined {
+    for (const other of this.#sequences) {
+      if (other.slot === slot) return other.kind === 'branch' && other.parent === parent ? other : undefined
+    }
+    return undefined
+  }
+
+  /** The step was stopped or failed: whatever it left in the cache goes, nothing of it counts as computed. */
+  aborted(step: Step): void {
+    const { stage } = step
+    for (const { slot, shared, from } of step.rows) {
+      for (const other of [slot, ...shared.map((branch) => branch.slot)]) {
+        this.#options.caches.remove(stage, other, from)
+        if (stage === 0) this.cells.remove(other, from)
+      }
+    }
+    this.#ended(step)
+  }
+
+  #ended(step: Step): void {
+    const { stage } = step
+    this.#running[stage] = undefined
+    for (const act of this.#deferred[stage]!.splice(0)) act()
+  }
+
+  #defer(stage: number, act: () => void): void {
+    if (this.#running[stage] === undefined) act()
+    else this.#deferred[stage]!.push(act)
+  }
+
+  /** Rows of a slot from `base` on are given up: in the cache as soon as it may be touched. */
+  #giveUp(stage: number, slot: number, base: number): void {
+    if (stage === 0) this.cells.remove(slot, base)
+    this.#defer(stage, () => this.#options.caches.remove(stage, slot, base))
+  }
+
+  #rowsInFlight(stage: number, sequence: Sequence): Rows | undefined {
+    return this.#running[stage]?.rows.find((rows) => rows.sequence === sequence)
+  }
+
+  // --- changes ------------------------------------------------------------------------------------------------------
+
+  /** Appends guesses to the tail. */
+  draft(sequence: Sequence, tokens: readonly number[]): void {
+    sequence.tokens.push(...tokens)
+  }
+
+  /** The one operation on revisable text: everything from `base` on becomes `tokens`, in all stages. */
+  replace(sequence: Sequence, base: number, tokens: readonly number[] = []): void {
+    if (base < sequence.committed) throw new RangeError(`token ${base} is committed and cannot be replaced`)
+    sequence.tokens.length = base
+    sequence.tokens.push(...tokens)
+    this.#rollBack(sequence, base)
+  }
+
+  #rollBack(sequence: Sequence, base: number): void {
+    const { slot } = sequence
+    for (let stage = 0; stage < this.stages; stage++) {
+      const running = this.#rowsInFlight(stage, sequence)
+      if (running) running.valid = Math.min(running.valid, Math.max(base, running.from))
+      const held = Math.max(sequence.computed[stage]!, running?.to ?? 0)
+      if (held <= base) continue
+      sequence.computed[stage] = Math.min(sequence.computed[stage]!, base)
+      this.#giveUp(stage, slot, base)
+    }
+  }
+
+  /**
+   * The last stage chose `token` to follow the committed text: it confirms the tail's first token or replaces the tail.
+   * Where the tail is wrong and a branch is right, the branch's rows become the sequence's own.
+   */
+  decide(sequence: Sequence, token: number): Verdict {
+    const wrong = sequence.tokens[sequence.committed] !== token
+    const right =
+      wrong && this.branches(sequence).find(({ at, tokens }) => at === sequence.committed && tokens[at] === token)
+    if (right) this.#takeOver(sequence, right)
+    const verdict = this.commit(sequence, token)
+    return right ? 'branched' : verdict
+  }
+
+  /** A token is final, whoever says so. Other continuations have lost. */
+  commit(sequence: Sequence, token: number): Verdict {
+    const guess = sequence.tokens[sequence.committed]
+    if (guess === undefined) sequence.tokens.push(token)
+    else if (guess !== token) this.replace(sequence, sequence.committed, [token])
+    sequence.committed++
+    for (const branch of this.branches(sequence)) this.remove(branch)
+    return guess === undefined ? 'extended' : guess === token ? 'confirmed' : 'replaced'
+  }
+
+  branches(sequence: Sequence): Sequence[] {
+    return this.children(sequence).filter(({ kind }) => kind === 'branch')
+  }
+
+  /** Its looks and its other continuations. */
+  children(sequence: Sequence): Sequence[] {
+    return [...this.#sequences].filter(({ parent }) => parent === sequence)
+  }
+
+  /**
+   * The branch's rows become the sequence's. Rows of either that are running are given up: all they share was there when
+   * the token was decided.
+   */
+  #takeOver(sequence: Sequence, branch: Sequence): void {
+    for (let stage = 0; stage < this.stages; stage++) {
+      for (const one of [sequence, branch]) {
+        const running = this.#rowsInFlight(stage, one)
+        if (!running) continue
+        running.valid = running.from
+        this.#giveUp(stage, one.slot, running.from)
+      }
+    }
+    ;[sequence.slot, branch.slot] = [branch.slot, sequence.slot]
+    for (let stage = 0; stage < this.stages; stage++) {
+      const mine = sequence.computed[stage]!
+      sequence.computed[stage] = branch.computed[stage]!
+      branch.computed[stage] = mine
+    }
+    sequence.tokens.length = branch.at
+    sequence.tokens.push(...branch.tokens.slice(branch.at))
+  }
+
+  /** The open text now is this: what agrees stays computed, the rest is rolled back. */
+  revise(sequence: Sequence, tokens: readonly number[]): void {
+    const base = commonPrefix(sequence.tokens, tokens)
+    this.replace(sequence, base, tokens.slice(base))
+  }
+
+  /** A reply is over: rows that have not left the last stage leave the others. Its tokens stay as they are. */
+  settle(sequence: Sequence): void {
+    this.removeChildren(sequence)
+    this.#rollBack(sequence, sequence.computed.at(-1)!)
+  }
+
+  /**
+   * Ends a sequence, finished or cancelled, and its forks and branches: all its rows leave every cache. Allowed at any
+   * time; in a stage that runs a step the rows leave when it ends, and the slot is free when all have left.
+   */
+  remove(sequence: Sequence): void {
+    if (!this.#sequences.delete(sequence)) return
+    this.removeChildren(sequence)
+    const { slot } = sequence
+    this.cells.remove(slot, 0)
+    let left = this.stages
+    for (let stage = 0; stage < this.stages; stage++) {
+      const running = this.#rowsInFlight(stage, sequence)
+      if (running) running.valid = running.from
+      sequence.computed[stage] = 0
+      this.#defer(stage, () => {
+        this.#options.caches.remove(stage, slot, 0)
+        if (--left > 0) return
+        this.#free.push(slot)
+        this.#free.sort((a, b) => a - b)
+      })
+    }
+  }
+
+  removeChildren(sequence: Sequence): void {
+    for (const child of this.children(sequence)) this.remove(child)
+  }
+}
+
+/** Length of the longest common prefix. */
+export function commonPrefix(a: readonly number[], b: readonly number[]): number {
+  const end = Math.min(a.length, b.length)
+  let i = 0
+  while (i < end && a[i] === b[i]) i++
+  return i
+}

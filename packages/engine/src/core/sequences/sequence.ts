@@ -1,0 +1,110 @@
+import type { Tier } from '../../api/tiers.ts'
+import type { SlotRows } from '../cost/microbatches.ts'
+
+/**
+ * One flow through the engine: a list of tokens that grows and rolls back, and per stage how many of them that stage has
+ * computed. Stage 0 chases the tokens, every later stage chases the one before; there is no prefill phase and no decode
+ * phase. Only `core.ts` changes a sequence.
+ */
+export interface Sequence {
+  /** Id in every stage's KV cache. Changes only when a branch wins and its rows become its parent's. */
+  slot: number
+  /** Arrival number: earlier ones go first where nothing else decides. */
+  readonly order: number
+  /**
+   * `fork`: a look ahead on behalf of `parent`, which jumps over a part of it. `branch`: another possible continuation of
+   * `parent` from token `at` on. Both are dropped before their parent.
+   */
+  readonly kind: 'reply' | 'fork' | 'branch'
+  readonly parent?: Sequence
+  /** Rows before this one are its parent's; a branch waits until the parent has computed them. */
+  readonly at: number
+  /** Number of prompt tokens; 0 while they are open. */
+  prompt: number
+  /** Tokens it began with: the prompt, and after a preemption the reply so far. Rows before this run in pieces. */
+  prefill: number
+  /** Prompt, committed reply, then the tail: guesses that may be replaced. */
+  readonly tokens: number[]
+  /** tokens[0, committed) never change. */
+  committed: number
+  /** Per stage: KV rows [0, computed) are in its cache and belong to `tokens`. Never rises along the stages. */
+  readonly computed: number[]
+  /** Stage 0 stops here for now (a fork is wanted at this point); Infinity otherwise. */
+  limit: number
+  /** Ask stage 0's exit head for a guess when the last token leaves it. */
+  exits: boolean
+  /** A text that is still being written: it is computed ahead, any of it may change, and no row of it has output. */
+  open: boolean
+  /** Revocable work: runs only when nothing else can, or for nearly nothing beside other work. */
+  background: boolean
+  readonly tier: Tier
+  /** When its request came, ms on the clock that `Core.next` is told. */
+  readonly arrival: number
+  /** When rows of it last left the last stage, its prompt or its reply, ms; before that, when its request came. */
+  spoke: number
+}
+
+/** Rows [from, to) of one sequence in a step. */
+export interface Rows {
+  readonly sequence: Sequence
+  readonly slot: number
+  /** Branches that share these rows up to `end`: each of them is one cell with several sequence ids. */
+  readonly shared: readonly { readonly slot: number; readonly end: number }[]
+  readonly from: number
+  readonly to: number
+  /** Rows [output, to) produce logits; `to` when none do. */
+  readonly output: number
+  /** Rows [from, valid) still belong to the tokens: a rollback while they run lowers it. */
+  valid: number
+}
+
+/** What one decode runs: rows of one stage, from any number of sequences. */
+export interface Step {
+  readonly stage: number
+  readonly rows: readonly Rows[]
+}
+
+/** Rows that a stage could run now: what its source has and it has not. */
+export function available(sequence: Sequence, stage: number): number {
+  const computed = firstRow(sequence, stage)
+  const before = sequence.computed[stage - 1]
+  const source = before === undefined ? Math.min(sequence.tokens.length, sequence.limit) : before
+  return Math.max(0, source - computed)
+}
+
+/** The next row a stage would run: a branch begins where it leaves its parent. */
+export function firstRow(sequence: Sequence, stage: number): number {
+  return Math.max(sequence.computed[stage]!, sequence.kind === 'branch' ? sequence.at : 0)
+}
+
+/** Number of tokens that may still be replaced. */
+export function tailLength(sequence: Sequence): number {
+  return sequence.tokens.length - sequence.committed
+}
+
+/** Revocable work, or a look of it, which is no more urgent than the work itself. */
+export function inBackground(sequence: Sequence): boolean {
+  return (sequence.parent ?? sequence).background
+}
+
+/** True while what it began with has not left the last stage. */
+export function inPrompt(sequence: Sequence): boolean {
+  return sequence.computed.at(-1)! < sequence.prefill
+}
+
+/** Number of rows of a step. */
+export function rowsOf(step: Step): number {
+  return step.rows.reduce((sum, { from, to }) => sum + to - from, 0)
+}
+
+/** Rows of a step by slot. */
+export function slotRowsOf(step: Step): SlotRows[] {
+  return step.rows.map(({ slot, from, to }) => ({ slot, rows: to - from }))
+}
+
+/** Positions that a row of a step looks back on, on average. */
+export function depthOf(step: Step): number {
+  let sum = 0
+  for (const { from, to } of step.rows) sum += ((to - from) * (from + to)) / 2
+  return sum / rowsOf(step)
+}

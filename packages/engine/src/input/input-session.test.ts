@@ -1,0 +1,238 @@
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import fc from 'fast-check'
+import { Engine, type GenerateEvent, type ProvisionalEvent } from '../index.ts'
+
+const models = process.env.INCIPIT_MODELS ?? join(import.meta.dirname, '../../../../../shared/models')
+const path = join(models, 'stories260K.gguf')
+const skip = existsSync(path) ? false : `no model at ${path}`
+
+let engine: Engine
+before(async () => {
+  if (!skip) engine = await Engine.load(path, { threads: 1, cut: [2] })
+})
+after(() => engine?.close())
+
+async function textOf(events: AsyncIterable<GenerateEvent>): Promise<{ text: string; cached: number; reason: string }> {
+  let text = ''
+  for await (const event of events) {
+    if (event.type === 'delta') text += event.text
+    if (event.type === 'done') return { text, cached: event.usage.cachedTokens, reason: event.finishReason }
+  }
+  throw new Error('no done event')
+}
+
+/** The reply of a request sent in one piece. */
+const plain = async (prompt: string, maxTokens = 16) =>
+  (await textOf(engine.generate({ prompt, maxTokens, proposers: [] }))).text
+
+const edit = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constant('append' as const),
+      text: fc.constantFrom(' the', ' dog', 's', '. ', 'Lily ', '🙂', 'é', ' שלום', '\n'),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('cut' as const),
+      share: fc.double({ min: 0, max: 1, noNaN: true }),
+      text: fc.constantFrom('', 'a', ' cat ran'),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('clear' as const) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant('wait' as const), ms: fc.integer({ min: 0, max: 12 }) }) },
+)
+
+test('any typing history gives the reply of the final text sent in one piece', { skip }, async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(edit, { maxLength: 14 }),
+      fc.constantFrom('off' as const, 'prefill' as const, 'reply' as const),
+      async (edits, speculate) => {
+        using input = engine.open({ raw: true, speculate, maxTokens: 16 })
+        for (const step of edits) {
+          if (step.kind === 'append') input.append(step.text)
+          else if (step.kind === 'cut') input.replace(Math.floor(step.share * input.text.length), step.text)
+          else if (step.kind === 'clear') input.clear()
+          else await sleep(step.ms)
+        }
+        input.append('Once upon a time')
+        const text = input.text
+        input.commit()
+        assert.equal((await textOf(input.respond())).text, await plain(text))
+      },
+    ),
+    { numRuns: 60 },
+  )
+  await engine.idle()
+  assert.deepEqual(engine.audit(), [])
+})
+
+test('what was typed is computed before the commit', { skip }, async () => {
+  using input = engine.open({ raw: true, maxTokens: 4 })
+  input.append(
+    'Once upon a time, there was a little girl named Lily. She loved to play outside in the park with her dog',
+  )
+  await engine.idle()
+  input.commit()
+  const { cached } = await textOf(input.respond())
+  assert.ok(cached >= 30, `${cached} rows were there`)
+})
+
+test('a reply begun in a pause is released at the commit of the same text', { skip }, async () => {
+  const ghosts: ProvisionalEvent[] = []
+  using input = engine.open({
+    raw: true,
+    speculate: 'reply',
+    replyBudget: 12,
+    maxTokens: 20,
+    onGhost: (event) => ghosts.push(event),
+  })
+  input.append('Once upon a time')
+  const deadline = Date.now() + 10_000
+  while ((ghosts.at(-1)?.tokens ?? 0) < 12 && Date.now() < deadline) await sleep(10)
+  const ghost = ghosts.at(-1)!
+  assert.ok(ghost.tokens >= 12, 'the reply was begun')
+  input.commit()
+  const events: GenerateEvent[] = []
+  for await (const event of input.respond()) events.push(event)
+  const text = events.map((event) => (event.type === 'delta' ? event.text : '')).join('')
+  assert.ok(text.startsWith(ghost.text))
+  assert.equal(text, await plain('Once upon a time', 20))
+  const done = events.at(-1)
+  assert.ok(done?.type === 'done' && done.timings.committedMs === 0, 'its first text took no time after the commit')
+  for (let i = 1; i < ghosts.length; i++) assert.ok(ghosts[i]!.rev > ghosts[i - 1]!.rev)
+})
+
+test('a reply begun in a pause stops at its budget until the commit', { skip }, async () => {
+  const ghosts: ProvisionalEvent[] = []
+  using input = engine.open({
+    raw: true,
+    speculate: 'reply',
+    replyBudget: 6,
+    maxTokens: 20,
+    proposers: [],
+    onGhost: (event) => ghosts.push(event),
+  })
+  input.append('Once upon a time')
+  const deadline = Date.now() + 10_000
+  while ((ghosts.at(-1)?.tokens ?? 0) < 6 && Date.now() < deadline) await sleep(5)
+  await engine.idle()
+  assert.equal(ghosts.at(-1)?.tokens, 6)
+  input.commit()
+  assert.equal((await textOf(input.respond())).text, await plain('Once upon a time', 20))
+})
+
+test('a change takes the ghost back, and the reply is that of the new text', { skip }, async () => {
+  const ghosts: ProvisionalEvent[] = []
+  using input = engine.open({ raw: true, speculate: 'reply', maxTokens: 12, onGhost: (event) => ghosts.push(event) })
+  input.append('Once upon a time')
+  const deadline = Date.now() + 10_000
+  while (ghosts.length === 0 && Date.now() < deadline) await sleep(5)
+  input.append(' there was a cat')
+  assert.equal(ghosts.at(-1)?.text, '')
+  assert.equal(ghosts.at(-1)?.reason, 'input_changed')
+  input.commit()
+  assert.equal((await textOf(input.respond())).text, await plain('Once upon a time there was a cat', 12))
+})
+
+test('typing what the ghost says keeps it, and the reply is that of the longer text', { skip }, async () => {
+  const ghosts: ProvisionalEvent[] = []
+  using input = engine.open({
+    raw: true,
+    speculate: 'reply',
+    replyBudget: 16,
+    maxTokens: 20,
+    onGhost: (event) => ghosts.push(event),
+  })
+  input.append('Once upon a time')
+  const deadline = Date.now() + 10_000
+  while ((ghosts.at(-1)?.tokens ?? 0) < 16 && Date.now() < deadline) await sleep(5)
+  const said = ghosts.at(-1)!.text
+  const words = said.slice(0, said.indexOf(' ', 12))
+  for (const letter of words) {
+    input.append(letter)
+    assert.equal(ghosts.at(-1)!.text, said.slice(input.text.length - 'Once upon a time'.length))
+  }
+  assert.ok(
+    ghosts.every(({ reason }) => reason === undefined),
+    'nothing was taken back',
+  )
+  input.commit()
+  const { text } = await textOf(input.respond())
+  assert.equal(text, await plain(`Once upon a time${words}`, 20))
+})
+
+test('typing something else takes the ghost back', { skip }, async () => {
+  const ghosts: ProvisionalEvent[] = []
+  using input = engine.open({ raw: true, speculate: 'reply', maxTokens: 12, onGhost: (event) => ghosts.push(event) })
+  input.append('Once upon a time')
+  const deadline = Date.now() + 10_000
+  while ((ghosts.at(-1)?.text.length ?? 0) < 8 && Date.now() < deadline) await sleep(5)
+  input.append(ghosts.at(-1)!.text.slice(0, 3))
+  input.append('zebra')
+  assert.equal(ghosts.at(-1)!.text, '')
+  const text = input.text
+  input.commit()
+  assert.equal((await textOf(input.respond())).text, await plain(text, 12))
+})
+
+test('revise keeps what agrees', { skip }, () => {
+  using input = engine.open({ raw: true })
+  for (const text of ['the cat', 'the cats ran', 'the 🙂', 'the 🙃 cat', '', 'new']) {
+    input.revise(text)
+    assert.equal(input.text, text)
+  }
+})
+
+test('requests go before open inputs, and many inputs share a bounded place', { skip }, async () => {
+  const inputs = Array.from({ length: 30 }, (_, i) => {
+    const input = engine.open({ raw: true, maxTokens: 4 })
+    input.append(`Story ${i}: ${'the dog ran to the park and '.repeat(20)}`)
+    return input
+  })
+  const { reason } = await textOf(engine.generate({ prompt: 'Once upon a time', maxTokens: 8 }))
+  assert.equal(reason, 'length')
+  await engine.idle()
+  assert.deepEqual(engine.audit(), [])
+  assert.ok(engine.stats().cellsUsed <= engine.stats().cells)
+  for (const input of inputs) input.close()
+  await engine.idle()
+  assert.equal(engine.stats().cellsUsed, 0)
+  assert.deepEqual(engine.audit(), [])
+})
+
+test('a prompt that was warmed is not computed again, but not across namespaces', { skip }, async () => {
+  const prompt = 'Tim and Sam went to the big park. They saw a tall tree and a red ball near it.'
+  const warmed = await engine.prefill({ prompt, cacheSalt: 'a' })
+  assert.equal(warmed.cachedTokens, 0)
+  const request = { prompt: `${prompt} They were happy`, maxTokens: 4 }
+  assert.equal((await textOf(engine.generate({ ...request, cacheSalt: 'b' }))).cached, 0)
+  assert.ok((await textOf(engine.generate({ ...request, cacheSalt: 'a' }))).cached >= warmed.promptTokens - 2)
+})
+
+test('a signal that was aborted before cancels every kind of request', { skip }, async () => {
+  const signal = AbortSignal.abort()
+  assert.equal((await textOf(engine.generate({ prompt: 'Once', maxTokens: 4, signal }))).reason, 'cancelled')
+  using input = engine.open({ raw: true, maxTokens: 4 })
+  input.append('Once upon a time')
+  input.commit()
+  assert.equal((await textOf(input.respond({ signal }))).reason, 'cancelled')
+})
+
+test('misuse is named', { skip }, () => {
+  const input = engine.open({ raw: true })
+  assert.throws(() => input.commit(), { code: 'invalid_request' })
+  assert.throws(() => input.replace(1, 'x'), { code: 'invalid_request', param: 'base' })
+  assert.throws(() => input.replace(Number.NaN, 'x'), { code: 'invalid_request' })
+  input.close()
+  input.close()
+  assert.throws(() => input.append('x'), { code: 'closed' })
+  assert.throws(() => engine.open({}), { code: 'chat_template' })
+})

@@ -1,0 +1,54 @@
+import { mkdir } from 'node:fs/promises'
+import { cpus } from 'node:os'
+import { join } from 'node:path'
+import type { Log } from '../api/request.ts'
+import type { CostProfile } from '../core/cost/cost-model.ts'
+import { derivedDir } from '../gguf/index.ts'
+import { libraryVersion } from '../llama/layouts.ts'
+import type { SavedAcceptances } from '../proposers/acceptances.ts'
+import { readJson, writeJson } from './json-file.ts'
+
+/** What an engine learnt about one model on one machine: what rows cost, and how often its proposers were right. */
+export interface Profile {
+  readonly costs: CostProfile
+  readonly acceptances: SavedAcceptances
+}
+
+/** Whatever changes what rows cost. */
+export interface ProfileOf {
+  readonly cacheDir: string
+  /** Content hash of the model. */
+  readonly hash: string
+  readonly stages: readonly (readonly [number, number])[]
+  readonly threads: readonly number[]
+  readonly cache: 'unified' | 'separate'
+}
+
+interface SavedProfile extends Profile {
+  readonly basis: string
+}
+
+/** What an earlier run learnt under the same conditions, or undefined. */
+export async function loadProfile(of: ProfileOf): Promise<Profile | undefined> {
+  const saved = await readJson<SavedProfile>(profilePath(of)).catch(() => undefined)
+  return saved?.basis === basisOf(of) ? saved : undefined
+}
+
+/** Saves what was learnt. A cache that cannot be written is named in the log and changes nothing else. */
+export async function saveProfile(of: ProfileOf, profile: Profile, log: Log): Promise<void> {
+  const saved: SavedProfile = { basis: basisOf(of), ...profile }
+  try {
+    await mkdir(derivedDir(of.cacheDir, of.hash), { recursive: true })
+    await writeJson(profilePath(of), saved)
+  } catch (error) {
+    log('warn', `what was learnt about this model is not saved: ${(error as Error).message}`)
+  }
+}
+
+function profilePath({ cacheDir, hash }: ProfileOf): string {
+  return join(derivedDir(cacheDir, hash), 'profile.json')
+}
+
+function basisOf({ stages, threads, cache }: ProfileOf): string {
+  return JSON.stringify({ library: libraryVersion, cpu: cpus()[0]?.model ?? '', stages, threads, cache })
+}

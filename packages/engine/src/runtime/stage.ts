@@ -1,0 +1,129 @@
+import type { Step } from '../core/sequences/sequence.ts'
+import { Batch } from '../llama/batch.ts'
+import { Context, type DecodeResult } from '../llama/context.ts'
+import type { Model } from '../llama/model.ts'
+import type { Device } from './device.ts'
+import type { Drafter } from './draft-runner.ts'
+import { States } from './hidden-states.ts'
+
+export interface StageOptions {
+  /** Layers [from, to) of the whole model. */
+  from: number
+  to: number
+  last: boolean
+  cells: number
+  slots: number
+  /** See `ContextOptions`. Default true. */
+  unified?: boolean
+  batch: number
+  /** Most rows with output in one step. */
+  outputs: number
+  /** Follows this stage, the last one. */
+  drafter?: Drafter | undefined
+}
+
+// Most sequences that one row may belong to: a reply and its other possible continuations.
+const sequencesPerRow = 8
+
+/**
+ * A run of layers with its KV cache. Takes tokens (the first stage) or the states the stage before left, and leaves
+ * states for the next stage, logits for rows that ask for output, or both.
+ */
+export class Stage implements Disposable {
+  readonly from: number
+  readonly to: number
+  readonly model: Model
+  readonly device: Device
+  readonly context: Context
+  readonly #batch: Batch
+  /** States that wait for the next stage, by slot. The last stage leaves none. */
+  readonly #states: States[]
+  readonly #drafter: Drafter | undefined
+
+  constructor(model: Model, device: Device, options: StageOptions) {
+    this.model = model
+    this.device = device
+    this.from = options.from
+    this.to = options.to
+    this.context = new Context(model, {
+      cells: options.cells,
+      sequences: options.slots,
+      ...(options.unified === undefined ? {} : { unified: options.unified }),
+      batch: options.batch,
+      outputs: Math.min(options.batch, options.outputs),
+      threadpool: device.threadpool,
+      ...(options.last ? {} : { layerInput: options.to - options.from }),
+      mtpStates: options.drafter?.mtp ?? false,
+    })
+    this.#batch = new Batch(options.batch, {
+      stateWidth: options.from === 0 ? 0 : model.embedding,
+      sequencesPerRow: Math.min(options.slots, sequencesPerRow),
+    })
+    this.#drafter = options.drafter
+    this.#states = options.last ? [] : Array.from({ length: options.slots }, () => new States(model.embedding))
+  }
+
+  /**
+   * Runs the rows of a step. Afterwards `logits` can be read until the next run.
+   * @param before the stage whose states enter; undefined for the first stage, which takes tokens
+   */
+  async run(step: Step, before: Stage | undefined): Promise<DecodeResult> {
+    this.#batch.clear()
+    for (const { sequence, slot, shared, from, to, output } of step.rows) {
+      for (let row = from; row < to; row++) {
+        const input = before === undefined ? sequence.tokens[row]! : before.statesOf(slot).row(row)
+        const slots = [slot]
+        for (const other of shared) if (row < other.end) slots.push(other.slot)
+        this.#batch.add(input, row, slots, row >= output)
+      }
+    }
+    return this.context.decode(this.#batch)
+  }
+
+  /** Keeps the states that a step left, as far as they are still wanted, and releases those that it took. */
+  settle(step: Step, before: Stage | undefined): void {
+    let row = 0
+    for (const { slot, shared, from, to, valid } of step.rows) {
+      // Where all was rolled back, the stage before may already have computed other rows in their place.
+      if (valid > from) {
+        if (this.#states.length > 0) {
+          this.context.layerInput(row, valid - from, this.statesOf(slot).append(from, valid))
+        }
+        if (this.#drafter?.mtp) {
+          for (const of of [{ slot, end: valid }, ...shared]) {
+            const end = Math.min(valid, of.end)
+            if (end > from) this.context.mtpStates(row, end - from, this.#drafter.feed(of.slot, from, end))
+          }
+        }
+        if (before !== undefined) before.statesOf(slot).release(valid)
+      }
+      row += to - from
+    }
+  }
+
+  /** States of a slot that wait for the next stage. */
+  statesOf(slot: number): States {
+    const states = this.#states[slot]
+    if (states === undefined) throw new RangeError(`stage ${this.from}..${this.to} keeps no states for slot ${slot}`)
+    return states
+  }
+
+  /** Rolls a slot back: positions from `from` on leave the cache and the waiting states. */
+  remove(slot: number, from: number): void {
+    this.context.sequenceRemove(slot, from)
+    this.#states[slot]?.truncate(from)
+    if (from === 0) this.#drafter?.release(slot)
+  }
+
+  /** Lets slot `to` share, or copies to it, positions [from, end) of slot `source`. */
+  share(source: number, to: number, from: number, end: number): void {
+    this.context.sequenceCopy(source, to, from, end)
+    if (from === 0) this.#drafter?.share(source, to)
+  }
+
+  [Symbol.dispose](): void {
+    this.context[Symbol.dispose]()
+    this.#batch[Symbol.dispose]()
+    this.model[Symbol.dispose]()
+  }
+}

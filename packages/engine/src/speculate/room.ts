@@ -1,9 +1,0 @@
-import type { Flight } from '../flight.ts'
-import { mostDrafts } from '../load.ts'
-
-/** How many more drafts a flight's tail may take. */
-export function roomFor(flight: Flight, contextLength: number): number {
-  const { tokens, prompt, committed } = flight.sequence!
-  const wanted = flight.maxTokens - (committed - prompt)
-  return Math.max(0, Math.min(mostDrafts, wanted, contextLength - 1 - committed) - (tokens.length - committed))
-}

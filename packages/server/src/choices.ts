@@ -1,0 +1,102 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Engine, GenerateEvent, GenerateRequest, InputOptions, InputSession, ModelInfo } from '@incipit/engine'
+import { IncipitError } from '@incipit/engine'
+import type { Choice, Format } from './format.ts'
+import type { Plan } from './request-plan.ts'
+import type { EventStream } from './sse.ts'
+import { type Account, finishReason, provisional, timingsOf, usageOf } from './wire.ts'
+
+/** What the server needs of an `Engine`. One without `open` or `prefill` has no streaming input. */
+export interface ServedEngine {
+  readonly info: ModelInfo
+  generate(request: GenerateRequest): AsyncIterable<GenerateEvent>
+  open?(options: InputOptions): ServedInput
+  prefill?(request: Parameters<Engine['prefill']>[0]): ReturnType<Engine['prefill']>
+}
+
+/** What the server needs of an `InputSession`. */
+export type ServedInput = Pick<
+  InputSession,
+  'text' | 'rev' | 'messages' | 'configure' | 'append' | 'replace' | 'revise' | 'clear' | 'commit' | 'respond' | 'close'
+>
+
+type Events = AsyncIterable<GenerateEvent>
+
+/**
+ * Starts all choices of a plan. Returns when the engine has had the opportunity to refuse each of them, and long before
+ * the first token: an error that is found in the request itself is thrown here, while the answer can still have a status.
+ *
+ * @param signal aborting it cancels every choice
+ * @throws IncipitError `invalid_request`, `context_overflow`, `chat_template`, `closed`
+ */
+export async function start(engine: ServedEngine, plan: Plan, signal: AbortSignal): Promise<Events[]> {
+  const begun = plan.choices.map((choice) => {
+    const iterator = engine.generate({ ...choice, signal })[Symbol.asyncIterator]()
+    const first = iterator.next()
+    // It is awaited below or in `resume`, unless another choice fails before: then nobody waits for it any more.
+    first.catch(() => {})
+    return { iterator, first }
+  })
+  await Promise.race([Promise.all(begun.map(({ first }) => first)), nextTurn()])
+  return begun.map(({ iterator, first }) => resume(iterator, first))
+}
+
+/** The rest of an iterator whose first result was already asked for. */
+async function* resume(
+  iterator: AsyncIterator<GenerateEvent>,
+  first: Promise<IteratorResult<GenerateEvent>>,
+): AsyncGenerator<GenerateEvent> {
+  try {
+    for (let result = await first; !result.done; result = await iterator.next()) yield result.value
+  } finally {
+    await iterator.return?.()
+  }
+}
+
+/** Tells started choices to a client as they come, interleaved; ends with usage where asked for, not with `[DONE]`. */
+export async function tell(choices: readonly Events[], plan: Plan, format: Format, stream: EventStream): Promise<void> {
+  const accounts = await Promise.all(choices.map((events, index) => tellChoice(events, index, format, stream)))
+  if (plan.includeUsage) await stream.send(format.usage(usageOf(accounts, plan.n), timingsOf(accounts)))
+}
+
+async function tellChoice(events: Events, index: number, format: Format, stream: EventStream): Promise<Account> {
+  const opening = format.opening(index)
+  if (opening) await stream.send(opening)
+  for await (const event of events) {
+    if (event.type === 'delta') await stream.send(format.delta(index, event.text))
+    else if (event.type === 'provisional') await stream.send(format.provisional(provisional(index, event)))
+    else {
+      await stream.send(format.finish(index, finishReason(event.finishReason) ?? cancelled()))
+      return event
+    }
+  }
+  return unfinished()
+}
+
+/** Waits for all choices and returns the whole answer. */
+export async function collect(choices: readonly Events[], plan: Plan, format: Format): Promise<object> {
+  const whole = await Promise.all(choices.map(collectChoice))
+  return format.body(whole, usageOf(whole, plan.n), timingsOf(whole))
+}
+
+async function collectChoice(events: Events): Promise<Choice & Account> {
+  let text = ''
+  for await (const event of events) {
+    if (event.type === 'delta') text += event.text
+    else if (event.type === 'done') {
+      const { usage, timings } = event
+      return { text, finishReason: finishReason(event.finishReason) ?? cancelled(), usage, timings }
+    }
+  }
+  return unfinished()
+}
+
+// A client that cancels is gone, and its signal has ended the loop before. If somebody is still there to be told, the
+// engine's owner did it.
+function cancelled(): never {
+  throw new IncipitError('cancelled', 'the reply was cancelled before it was complete')
+}
+
+function unfinished(): never {
+  throw new Error('the generation ended without a done event')
+}

@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { GenerateRequest, Policy } from '@incipit/engine'
+import fc from 'fast-check'
+import { chatBody } from './chat-body.ts'
+import { completionBody } from './completion-body.ts'
+import { planChat, planCompletion } from './request-plan.ts'
+import { validate } from './validate.ts'
+
+const messages = [{ role: 'user', content: 'Hi' }]
+const planned = (over: object) => planChat(validate(chatBody, { messages, ...over }))
+const completed = (over: object) =>
+  planCompletion(validate(completionBody, { prompt: 'Hi', ...over }), { vocabulary: 100 })
+
+/** The engine's request of a one-choice plan, without the seed. */
+function only(choices: readonly GenerateRequest[]): Omit<GenerateRequest, 'seed'> {
+  assert.equal(choices.length, 1)
+  const { seed, ...rest } = choices[0]!
+  assert.ok(Number.isSafeInteger(seed))
+  return rest
+}
+
+test('what is not said is left to the engine, but for the defaults of OpenAI', () => {
+  assert.deepEqual(only(planned({}).choices), { messages, temperature: 1 })
+  assert.deepEqual(only(completed({}).choices), { prompt: 'Hi', temperature: 1, maxTokens: 16 })
+})
+
+test('every parameter reaches the engine', () => {
+  const parameters = { temperature: 0, top_p: 0.5, top_k: 40, min_p: 0.1, stop: ['a', 'b'], max_tokens: 5 }
+  const request = { temperature: 0, topP: 0.5, topK: 40, minP: 0.1, stop: ['a', 'b'], maxTokens: 5 }
+  assert.deepEqual(only(planned(parameters).choices), { messages, ...request })
+  assert.deepEqual(only(completed(parameters).choices), { prompt: 'Hi', ...request })
+})
+
+test('single parameters', () => {
+  const request = (over: object) => only(planned(over).choices)
+  assert.deepEqual(request({ stop: 'x' }).stop, ['x'])
+  assert.equal(request({ top_k: -1 }).topK, 0)
+  assert.equal(request({ max_completion_tokens: 7, max_tokens: 9 }).maxTokens, 7)
+  assert.deepEqual(request({ speculate: false }).proposers, [])
+  assert.equal('proposers' in request({ speculate: true }), false)
+  assert.equal(request({ cache_prompt: false }).cachePrompt, false)
+  assert.equal(request({ cache_salt: 'ann' }).cacheSalt, 'ann')
+  const prediction = {
+    type: 'content',
+    content: [
+      { type: 'text', text: 'a' },
+      { type: 'text', text: 'b' },
+    ],
+  }
+  assert.equal(request({ prediction }).prediction, 'ab')
+})
+
+test('provisional text is asked for explicitly', () => {
+  const request = (stream_options: object) => only(planned({ stream: true, stream_options }).choices)
+  assert.equal('policy' in request({ include_usage: true, min_stability: 0 }), false)
+  assert.equal(request({ include_provisional: true }).policy, 'provisional')
+  assert.equal('minStability' in request({ include_provisional: true }), false)
+  assert.equal(request({ include_provisional: true, min_stability: 0 }).minStability, 0)
+})
+
+test('a lossy policy is an explicit wish', () => {
+  const shown = { stream: true, stream_options: { include_provisional: true, min_stability: 0.7 } }
+  const policy = (over: object) => {
+    const { choices, lossy } = planned(over)
+    const { policy, alpha, minStability } = choices[0]!
+    return { policy, alpha, minStability, lossy }
+  }
+  const nothing = { policy: undefined, alpha: undefined, minStability: undefined, lossy: false }
+  assert.deepEqual(policy({}), nothing)
+  assert.deepEqual(policy({ policy: 'committed' }), nothing)
+  assert.deepEqual(policy(shown), { ...nothing, policy: 'provisional', minStability: 0.7 })
+  const tolerant = { ...nothing, policy: 'tolerant', minStability: 0.7, lossy: true }
+  assert.deepEqual(policy({ ...shown, policy: 'tolerant' }), tolerant)
+  assert.deepEqual(policy({ ...shown, policy: 'tolerant', alpha: 0 }), { ...tolerant, alpha: 0 })
+  const confident = { ...nothing, policy: 'confident', lossy: true }
+  assert.deepEqual(policy({ policy: 'confident' }), confident)
+  assert.deepEqual(policy({ policy: 'confident', min_stability: 0 }), { ...confident, minStability: 0 })
+})
+
+test('the server’s policy is for requests that say nothing about it', () => {
+  const policy = (over: object, policy: Policy) => {
+    const plan = planChat(validate(chatBody, { messages, ...over }), { policy, alpha: 0.2 })
+    const { policy: planned = 'committed', alpha } = plan.choices[0]!
+    return [planned, alpha, plan.lossy]
+  }
+  const stream = { stream: true }
+  const shown = { stream: true, stream_options: { include_provisional: true } }
+  const hidden = { stream: true, stream_options: { include_provisional: false } }
+  for (const usual of ['provisional', 'tolerant', 'confident'] as const) {
+    assert.deepEqual(policy({ policy: 'committed', ...stream }, usual), ['committed', undefined, false])
+    assert.deepEqual(policy(hidden, usual), ['committed', undefined, false])
+    assert.deepEqual(policy(shown, usual), ['provisional', undefined, false])
+  }
+  assert.deepEqual(policy(stream, 'provisional'), ['provisional', undefined, false])
+  assert.deepEqual(policy({}, 'provisional'), ['committed', undefined, false])
+  assert.deepEqual(policy(stream, 'tolerant'), ['tolerant', 0.2, true])
+  assert.deepEqual(policy({ stream: true, stream_options: { include_usage: true } }, 'tolerant'), [
+    'tolerant',
+    0.2,
+    true,
+  ])
+  assert.deepEqual(policy({}, 'tolerant'), ['committed', undefined, false])
+  assert.deepEqual(policy({ policy: 'tolerant', alpha: 0.7, ...shown }, 'committed'), ['tolerant', 0.7, true])
+  for (const body of [stream, {}]) assert.deepEqual(policy(body, 'confident'), ['confident', undefined, true])
+})
+
+test('the tier is the one of the body, of OpenAI’s flex, or of the server', () => {
+  const tier = (over: object, defaults = {}) =>
+    planChat(validate(chatBody, { messages, ...over }), defaults).choices[0]!.tier
+  assert.equal(tier({}), undefined)
+  assert.equal(tier({}, { tier: 'npc' }), 'npc')
+  assert.equal(tier({ tier: 'code' }, { tier: 'npc' }), 'code')
+  assert.equal(tier({ service_tier: 'flex' }, { tier: 'npc' }), 'batch')
+  assert.equal(tier({ service_tier: 'flex', tier: 'code' }), 'code')
+  for (const service_tier of ['auto', 'default', 'priority', 'scale']) assert.equal(tier({ service_tier }), undefined)
+  const { choices } = planCompletion(validate(completionBody, { prompt: 'Hi' }), { vocabulary: 100 }, { tier: 'npc' })
+  assert.equal(choices[0]!.tier, 'npc')
+})
+
+test('choices go through the prompts in order and raise the seed', () => {
+  const { choices, n } = completed({ prompt: ['a', [1, 2]], n: 3, seed: 40 })
+  assert.equal(n, 3)
+  assert.deepEqual(
+    choices.map(({ prompt, seed }) => [prompt, seed]),
+    [
+      ['a', 40],
+      ['a', 41],
+      ['a', 42],
+      [[1, 2], 40],
+      [[1, 2], 41],
+      [[1, 2], 42],
+    ],
+  )
+})
+
+test('without a seed equal requests get different ones', () => {
+  const seeds = new Set(Array.from({ length: 20 }, () => planned({}).choices[0]!.seed))
+  // Two equal ones among twenty of 2^31 come once in ten million runs.
+  assert.equal(seeds.size, 20)
+})
+
+test('token ids outside the vocabulary never reach the engine', () => {
+  assert.throws(() => completed({ prompt: [99, 100] }), { code: 'invalid_request', param: 'prompt' })
+  fc.assert(
+    fc.property(fc.array(fc.array(fc.nat(120), { minLength: 1 }), { minLength: 1, maxLength: 5 }), (prompt) => {
+      const sound = prompt.flat().every((token) => token < 100)
+      if (sound)
+        assert.deepEqual(
+          completed({ prompt }).choices.map((choice) => choice.prompt),
+          prompt,
+        )
+      else assert.throws(() => completed({ prompt }), { code: 'invalid_request' })
+    }),
+  )
+})

@@ -1,0 +1,52 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { collect, type ServedEngine, start, tell } from './choices.ts'
+import { watchClient } from './disconnect.ts'
+import { errorAnswer } from './errors.ts'
+import type { Format } from './format.ts'
+import type { Plan } from './request-plan.ts'
+import { EventStream } from './sse.ts'
+
+/**
+ * Runs a plan and answers the request, streaming or not. A client that goes away at any time cancels the work.
+ *
+ * Until the first byte an error is thrown, for the server's error handler to answer with its status; after it, the stream
+ * ends with an error event, which is also handed to `report`.
+ */
+export async function complete(
+  engine: ServedEngine,
+  plan: Plan,
+  format: Format,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  report: (error: unknown) => void,
+): Promise<FastifyReply> {
+  const client = watchClient(request)
+  try {
+    const choices = await start(engine, plan, client.signal)
+    if (!plan.stream) return await reply.send(await collect(choices, plan, format))
+    reply.hijack()
+    const stream = new EventStream(reply.raw, definedHeaders(reply), client.signal)
+    try {
+      await tell(choices, plan, format, stream)
+      stream.done()
+    } catch (error) {
+      if (client.signal.aborted) return reply
+      report(error)
+      stream.fail(errorAnswer(error).body)
+    }
+    return reply
+  } catch (error) {
+    // Nobody is there to read an answer, and the error is our own abort.
+    if (client.signal.aborted) return reply.hijack()
+    throw error
+  } finally {
+    client.end()
+  }
+}
+
+/** Headers that hooks have set (CORS, request id); a hijacked reply no longer sends them by itself. */
+function definedHeaders(reply: FastifyReply): Record<string, string | number | string[]> {
+  const defined: Record<string, string | number | string[]> = {}
+  for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) defined[name] = value
+  return defined
+}
