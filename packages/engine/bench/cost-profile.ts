@@ -3,7 +3,7 @@ import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Sequence } from '../src/core/sequences/sequence.ts'
-import { Core } from '../src/core/sequences/sequence-table.ts'
+import { SequenceTable } from '../src/core/sequences/sequence-table.ts'
 import { batchRows, load, tileRows } from '../src/runtime/load/load.ts'
 import type { AttentionCost, MachineProfile } from '../src/simulate/index.ts'
 
@@ -31,7 +31,7 @@ const parallel = Number(values.parallel)
 const loaded = await load(path, { parallel, ...(values.threads ? { threads: Number(values.threads) } : {}) })
 const { stages, devices, slots, unified } = loaded
 
-const core = new Core({
+const core = new SequenceTable({
   devices: stages.map(({ device }) => devices.indexOf(device)),
   slots,
   cells: loaded.cells,
@@ -60,7 +60,7 @@ async function run(): Promise<number[]> {
     // One thread waits for nobody: its processor time is what the step would take if other programs left it alone.
     const ms = threads === 1 ? (user + system) / 1000 : wall
     if (result === 'done') {
-      stage.settle(step, stages[step.stage - 1])
+      stage.storeHiddenStates(step, stages[step.stage - 1])
       core.ran(step, performance.now())
       spent[step.stage]! += ms
     } else core.aborted(step)
@@ -82,7 +82,7 @@ interface Case {
 async function measure({ sequences, rows, context }: Case, source: Sequence): Promise<number[]> {
   const before = source.tokens.slice(0, context)
   const started = Array.from({ length: sequences }, (_, i) =>
-    context === 0 ? core.add(tokens(rows, i))! : core.branch(source, [...before, ...tokens(rows, i)])!,
+    context === 0 ? core.add(tokens(rows, i))! : core.addSharing(source, [...before, ...tokens(rows, i)])!,
   )
   const spent = await run()
   for (const sequence of started) core.remove(sequence)

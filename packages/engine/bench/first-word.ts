@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util'
 import { choose } from '../src/core/sampling/sample.ts'
 import { Engine, type GenerateRequest, type ProposerName, type Timings } from '../src/index.ts'
 import { Model } from '../src/llama/model.ts'
-import { shortestPrompt } from '../src/proposers/skim.ts'
+import { minPrompt } from '../src/proposers/skim.ts'
 import { Plain } from '../src/tune/plain.ts'
 import { median } from './numbers.ts'
 import { table } from './table.ts'
@@ -168,7 +168,7 @@ async function survival(proposer: ProposerName): Promise<void> {
     const tokens = engine.tokenize(request.messages ? engine.renderChat(request.messages) : String(request.prompt), {
       special: request.messages !== undefined,
     })
-    if (proposer === 'skim' && tokens.length < shortestPrompt) {
+    if (proposer === 'skim' && tokens.length < minPrompt) {
       without++
       continue
     }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { topProbability } from '../src/core/sampling/sample.ts'
 import { Model } from '../src/llama/model.ts'
-import { shortestPrompt } from '../src/proposers/skim.ts'
+import { minPrompt } from '../src/proposers/skim.ts'
 import { Plain } from '../src/tune/plain.ts'
 import { parsePrompts, tokenisePrompts } from '../src/tune/prompts.ts'
 import { mean } from './numbers.ts'
@@ -39,7 +39,7 @@ const longest = 2048
 
 using model = await Model.load(modelPath)
 const prompts = tokenisePrompts(model, parsePrompts(readFileSync(promptPath, 'utf8')), longest)
-  .filter(({ tokens }) => tokens.length >= shortestPrompt)
+  .filter(({ tokens }) => tokens.length >= minPrompt)
   .slice(0, Number(values.n))
 const threads = Number(process.env.INCIPIT_THREADS) || availableParallelism()
 using plain = new Plain(model, { cells: longest + Math.max(...tails), threads })
@@ -71,7 +71,7 @@ for (const { tokens, suffix } of prompts) {
   }
 }
 
-console.log(`${prompts.length} prompts of ${shortestPrompt} tokens and more\n`)
+console.log(`${prompts.length} prompts of ${minPrompt} tokens and more\n`)
 table(
   ['read before', ...tails.map((tail) => `T = ${tail}: r, p`)],
   shares.map((share) => [

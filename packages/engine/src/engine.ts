@@ -20,13 +20,13 @@ import { Opening } from './proposers/opening.ts'
 import { Prediction, predictedText, predictionAcceptance } from './proposers/prediction.ts'
 import type { Proposer } from './proposers/proposer.ts'
 import { planLooks } from './proposers/skim.ts'
-import { type Loaded, load, slackCells, tileRows } from './runtime/load/load.ts'
+import { type EngineParts, load, slackCells, tileRows } from './runtime/load/load.ts'
 import { saveProfile } from './runtime/profile.ts'
 import type { Flight } from './serving/active-request.ts'
-import type { OpenText } from './serving/input-prefill.ts'
+import type { InputPrefill } from './serving/input-prefill.ts'
 import { Loop } from './serving/loop.ts'
 import { Reply } from './serving/reply.ts'
-import { Channel } from './serving/reply-stream.ts'
+import { ReplyStream } from './serving/reply-stream.ts'
 import { promptTokens } from './text/prompt.ts'
 
 /** A reply that is being made: read its events, or cancel it. Leaving the loop early cancels too. */
@@ -57,13 +57,13 @@ const charactersPerToken = 16
  */
 export class Engine implements AsyncDisposable {
   readonly info: ModelInfo
-  readonly #loaded: Loaded
+  readonly #loaded: EngineParts
   readonly #loop: Loop
   /** Tokens that the chat template puts after the last message. */
   readonly #suffix: number
   #closed = false
 
-  private constructor(loaded: Loaded) {
+  private constructor(loaded: EngineParts) {
     this.info = loaded.info
     this.#loaded = loaded
     this.#loop = new Loop(loaded)
@@ -90,7 +90,7 @@ export class Engine implements AsyncDisposable {
    * @throws IncipitError `invalid_request`, `context_overflow`, `chat_template`, `closed`, at once
    */
   generate(request: GenerateRequest): Generation {
-    const channel = new Channel<GenerateEvent>()
+    const channel = new ReplyStream<GenerateEvent>()
     const flight = this.#flight(request, (event) => channel.push(event))
     const generation = this.#reading(flight, channel, request.signal)
     this.#loop.submit(flight)
@@ -123,7 +123,7 @@ export class Engine implements AsyncDisposable {
     return { promptTokens: flight.prompt.length, cachedTokens: flight.cached }
   }
 
-  #reading(flight: Flight, channel: Channel<GenerateEvent>, signal: AbortSignal | undefined): Generation {
+  #reading(flight: Flight, channel: ReplyStream<GenerateEvent>, signal: AbortSignal | undefined): Generation {
     const cancel = () => this.#loop.cancel(flight)
     flight.close = (error) => channel.close(error)
     const deaf = onAbort(signal, cancel)
@@ -158,13 +158,13 @@ export class Engine implements AsyncDisposable {
     follow: (text) => this.#loop.follow(text),
     forget: (text) => this.#loop.forget(text),
     generation: (flight, signal) => {
-      const channel = new Channel<GenerateEvent>()
+      const channel = new ReplyStream<GenerateEvent>()
       const generation = this.#reading(flight, channel, signal)
       return { generation, push: (event) => channel.push(event) }
     },
   }
 
-  #flight(request: GenerateRequest, emit: (event: GenerateEvent) => void, text?: OpenText): Flight {
+  #flight(request: GenerateRequest, emit: (event: GenerateEvent) => void, text?: InputPrefill): Flight {
     this.#live()
     const checked = normalise(request)
     const prompt = this.#tokens(request)
@@ -185,7 +185,7 @@ export class Engine implements AsyncDisposable {
       prompt,
       sampling: checked.sampling,
       maxTokens: checked.maxTokens,
-      proposers,
+      allowed: proposers,
       policy: checked.policy,
       alpha: checked.alpha,
       provisional: shows(checked.policy),
@@ -203,13 +203,13 @@ export class Engine implements AsyncDisposable {
       looks: proposers.has('skim') ? planLooks(prompt.length, request.messages ? this.#suffix : 0, tileRows) : [],
       look: undefined,
       seen: undefined,
-      salt: request.cacheSalt ?? '',
+      cacheNamespace: request.cacheSalt ?? '',
       tier: checked.tier,
       arrival: performance.now(),
-      exits: proposers.has('exit'),
+      wantsExit: proposers.has('exit'),
       shares: request.cachePrompt ?? true,
       cached: 0,
-      text,
+      input: text,
       ahead: undefined,
       revocable: false,
       resume: undefined,
@@ -226,7 +226,7 @@ export class Engine implements AsyncDisposable {
     request: GenerateRequest,
     { tier, sampling }: CheckedRequest,
     proposers: ReadonlySet<ProposerName>,
-  ): Pick<Flight, 'asks' | 'opening' | 'heads'> {
+  ): Pick<Flight, 'proposers' | 'opening' | 'heads'> {
     const { acceptances, openings, heads: matrices } = this.#loaded
     const vocab = this.#vocab
     const ends = (token: number) => vocab.isEndOfGeneration(token)
@@ -245,7 +245,7 @@ export class Engine implements AsyncDisposable {
     // Only who sees guesses gains from one at the first token, but everybody's replies are learnt from.
     const learns = tier.speculates && this.info.proposers.opening.available
     const opening = learns ? new Opening(openings, request.cacheSalt ?? '', acceptances, kind, ends) : undefined
-    return { asks, opening, heads }
+    return { proposers: asks, opening, heads }
   }
 
   /**

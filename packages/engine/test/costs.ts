@@ -1,5 +1,5 @@
 import { CostModel } from '../src/core/cost/cost-model.ts'
-import { Drafter } from '../src/runtime/draft-runner.ts'
+import { DraftRunner } from '../src/runtime/draft-runner.ts'
 
 /**
  * From now on all engines of this process plan as on a machine where further rows and second models cost next to nothing,
@@ -9,8 +9,8 @@ import { Drafter } from '../src/runtime/draft-runner.ts'
  */
 export function freeRows(promptRows: () => number): void {
   // The rest of a long prompt is dear, so that looks pay.
-  CostModel.prototype.pass = (_stage, { rows }) => (rows > 64 ? rows : 1 + rows / 1000)
+  CostModel.prototype.microbatch = (_stage, { rows }) => (rows > 64 ? rows : 1 + rows / 1000)
   CostModel.prototype.within = (_stage, ms) =>
     ms === Number.POSITIVE_INFINITY ? Number.MAX_SAFE_INTEGER : promptRows()
-  Drafter.prototype.estimateMs = () => ({ behind: 0, guesses: 0 })
+  DraftRunner.prototype.estimateMs = () => ({ behind: 0, guesses: 0 })
 }

@@ -18,10 +18,10 @@ export function checkStep(run: Run, step: Step): void {
     assert.ok(from < to && output >= from && output <= to, 'rows or output out of order')
     assert.ok(to <= sequence.tokens.length)
     if (stage > 0) assert.ok(to <= sequence.computed[stage - 1]!, 'the stage before has not computed these rows')
-    if (sequence.open) assert.equal(output, to, 'a row of an open text has output')
+    if (sequence.isInput) assert.equal(output, to, 'a row of an open text has output')
     assert.equal(
       shared.length > 0,
-      core.branches(sequence).some(({ at }) => from < at),
+      core.alternatives(sequence).some(({ forkPoint: at }) => from < at),
     )
     counts.all += to - from
     counts[kindOf(sequence, from)] += to - from
@@ -62,11 +62,11 @@ function kindOf(
   const late = sequence.tier.name === 'batch'
   if (inBackground(sequence)) return 'ahead'
   if (sequence.kind === 'reply' && inPrompt(sequence)) {
-    if (from >= sequence.prefill) return 'other'
+    if (from >= sequence.prefillLength) return 'other'
     return late ? 'batchPrompts' : 'prompts'
   }
-  if (late || sequence.kind === 'branch') return 'other'
-  return sequence.kind === 'fork' && inPrompt(sequence) ? 'looks' : 'replies'
+  if (late || sequence.kind === 'alternative') return 'other'
+  return sequence.kind === 'lookahead' && inPrompt(sequence) ? 'looks' : 'replies'
 }
 
 /** How long the running replies that wait for rows on a device can wait, and the strictest bound of all that run. */
@@ -77,7 +77,7 @@ function slackOf({ core, costs, now, plan, stages }: Run, device: number): { sla
   let count = 0
   let all = 0
   for (const sequence of core.sequences) {
-    const { kind, tier, committed, computed, spoke } = sequence
+    const { kind, tier, committed, computed, lastOutputAt: spoke } = sequence
     if (kind !== 'reply' || inBackground(sequence) || inPrompt(sequence)) continue
     itlMs = Math.min(itlMs, tier.itlMs)
     const waits = computed.some(
@@ -115,7 +115,9 @@ export function checkState(run: Run): void {
     }
     if (parent) assert.ok(core.has(parent), 'a look or branch outlives its parent')
     const request = run.requestOf(sequence)
-    const salt = request ? request.salt || `${run.requests.indexOf(request)}` : texts.of(sequence)?.salt
+    const salt = request
+      ? request.cacheNamespace || `${run.requests.indexOf(request)}`
+      : texts.of(sequence)?.cacheNamespace
     assert.notEqual(salt, undefined, 'a sequence that nobody owns')
     for (let stage = 0; stage < stages; stage++) device.claim(stage, sequence.slot, salt!)
   }

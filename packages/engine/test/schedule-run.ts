@@ -3,9 +3,9 @@ import type { Tier } from '../src/api/tiers.ts'
 import type { Costs, Limits } from '../src/core/schedule/schedule.ts'
 import { Scheduler } from '../src/core/schedule/scheduler.ts'
 import { inPrompt, type Rows, rowsOf, type Sequence, type Step, tailLength } from '../src/core/sequences/sequence.ts'
-import { Core } from '../src/core/sequences/sequence-table.ts'
-import { type OpenText, openText } from '../src/serving/input-prefill.ts'
-import { OpenTexts } from '../src/serving/input-prefills.ts'
+import { SequenceTable } from '../src/core/sequences/sequence-table.ts'
+import { type InputPrefill, inputPrefill } from '../src/serving/input-prefill.ts'
+import { InputPrefills } from '../src/serving/input-prefills.ts'
 import { checkState, checkStep } from './schedule-checks.ts'
 import { decodeAlone, nextToken, SimulatedStages, vocabulary } from './simulation.ts'
 
@@ -74,9 +74,9 @@ export interface Schedule {
 export interface Request {
   // What the scheduler knows.
   readonly prompt: readonly number[]
-  readonly salt: string
+  readonly cacheNamespace: string
   readonly tier: Tier
-  readonly exits: boolean
+  readonly wantsExit: boolean
   readonly shares: boolean
   arrival: number
   maxTokens: number
@@ -90,7 +90,7 @@ export interface Request {
   readonly expected: readonly number[]
   over: 'no' | 'finished' | 'cancelled' | 'failed' | 'dropped'
   submitted: number | undefined
-  text: OpenText | undefined
+  text: InputPrefill | undefined
   typed: readonly number[]
   fork: Sequence | undefined
   forkTokens: number[]
@@ -123,9 +123,9 @@ export class Run {
   readonly stages: number
   readonly costs: Costs
   readonly device: SimulatedStages
-  readonly core: Core
+  readonly core: SequenceTable
   readonly scheduler: Scheduler<Request>
-  readonly texts: OpenTexts
+  readonly texts: InputPrefills
   readonly requests: Request[]
   /** Milliseconds. */
   now = 0
@@ -149,7 +149,7 @@ export class Run {
     const { slots, unified } = plan
     const cells = unified ? this.#context + plan.spareCells : slots * (this.#context + slack)
     this.device = new SimulatedStages({ stages: this.stages, slots, cells, unified })
-    this.core = new Core({ ...plan, cells, caches: this.device, costs: this.costs })
+    this.core = new SequenceTable({ ...plan, cells, caches: this.device, costs: this.costs })
     this.scheduler = new Scheduler(this.core, {
       ...plan,
       costs: this.costs,
@@ -166,16 +166,16 @@ export class Run {
         dropped: (request) => this.#over(request, 'dropped'),
       },
     })
-    this.texts = new OpenTexts(this.core, this.scheduler.prefixes)
+    this.texts = new InputPrefills(this.core, this.scheduler.prefixes)
     this.requests = plan.arrivals.map((arrival) => this.#request(arrival))
   }
 
   #request(plan: Arrival): Request {
     return {
       prompt: plan.prompt,
-      salt: plan.salt,
+      cacheNamespace: plan.salt,
       tier: plan.tier,
-      exits: plan.exits,
+      wantsExit: plan.exits,
       shares: plan.salt !== '',
       arrival: 0,
       maxTokens: plan.reply,
@@ -237,10 +237,11 @@ export class Run {
     assert.equal(this.core.sequences.size, 0)
     assert.equal(this.core.freeSlots, this.plan.slots, 'a slot is lost')
     assert.equal(this.core.cells.used, 0, 'a cell is lost')
-    for (const { tokens, states, salt } of prefixes.kept) this.device.checkSaved(states, tokens, salt)
+    for (const { tokens, states, cacheNamespace: salt } of prefixes.kept) this.device.checkSaved(states, tokens, salt)
     prefixes.clear()
     assert.equal(prefixes.bytes, 0)
-    for (const { expected, salt } of this.requests) assert.equal(prefixes.find(salt, expected), undefined)
+    for (const { expected, cacheNamespace: salt } of this.requests)
+      assert.equal(prefixes.find(salt, expected), undefined)
   }
 
   /** Far more than every row that can be wanted in a step of its own, rolled back and computed again. */
@@ -282,7 +283,7 @@ export class Run {
       ...request.prompt.slice(0, state.right),
       ...new Array<number>(state.wrong).fill(this.#tick % vocabulary),
     ]
-    request.text ??= openText(request.salt, { wanted: () => request.typed })
+    request.text ??= inputPrefill(request.cacheNamespace, { wanted: () => request.typed })
     this.texts.follow(request.text)
   }
 
@@ -292,7 +293,7 @@ export class Run {
     if (!request.sequence) return
     this.#takeText(request)
     request.sequence.background = false
-    request.sequence.limit = Number.POSITIVE_INFINITY
+    request.sequence.pausedAt = Number.POSITIVE_INFINITY
   }
 
   #takeText(request: Request): void {
@@ -307,13 +308,13 @@ export class Run {
     if (!request.revocable) this.#takeText(request)
     const { look } = request.plan
     const at = look ? Math.floor(look.at * request.prompt.length) : 0
-    if (!request.looked && at > sequence.computed[0]!) sequence.limit = at
+    if (!request.looked && at > sequence.computed[0]!) sequence.pausedAt = at
     else request.looked = true
   }
 
   /** Its guesses are gone. */
   #forget(request: Request): void {
-    if (request.fork || !request.looked) request.sequence!.limit = Number.POSITIVE_INFINITY
+    if (request.fork || !request.looked) request.sequence!.pausedAt = Number.POSITIVE_INFINITY
     request.fork = undefined
     request.looked = true
   }
@@ -331,11 +332,11 @@ export class Run {
   #speculate(request: Request): void {
     const sequence = request.sequence!
     const { look, revise } = request.plan
-    if (look && !request.looked && sequence.computed.at(-1)! >= sequence.limit) {
+    if (look && !request.looked && sequence.computed.at(-1)! >= sequence.pausedAt) {
       request.looked = true
-      request.fork = this.core.fork(sequence, sequence.limit, look.rest)
+      request.fork = this.core.addLookahead(sequence, sequence.pausedAt, look.rest)
       request.forkTokens = []
-      sequence.limit = Number.POSITIVE_INFINITY
+      sequence.pausedAt = Number.POSITIVE_INFINITY
       if (request.fork) this.seen.looks++
     }
     // Once per committed token at most: whoever revises for ever waits for ever.
@@ -348,7 +349,7 @@ export class Run {
     }
     const ready = sequence.computed.at(-1)! === sequence.tokens.length - 1 && tail === 0 && !inPrompt(sequence)
     if (ready) {
-      this.core.draft(sequence, this.#guesses(request, request.plan.guesses, sequence.tokens))
+      this.core.append(sequence, this.#guesses(request, request.plan.guesses, sequence.tokens))
       this.#branch(request)
     }
   }
@@ -356,11 +357,11 @@ export class Run {
   /** Other continuations of the committed text. */
   #branch(request: Request): void {
     const sequence = request.sequence!
-    if (this.core.branches(sequence).length > 0) return
+    if (this.core.alternatives(sequence).length > 0) return
     for (const _ of request.plan.branches) {
       const committed = sequence.tokens.slice(0, sequence.committed)
       const tokens = this.#guesses(request, request.plan.branches, committed)
-      if (tokens.length > 0) this.core.alternative(sequence, tokens)
+      if (tokens.length > 0) this.core.addAlternative(sequence, tokens)
     }
   }
 
@@ -422,7 +423,7 @@ export class Run {
     for (const rows of step.rows) {
       const request = this.requestOf(rows.sequence)
       if (request === undefined || rows.valid === rows.from) continue
-      if (rows.sequence.kind === 'fork') {
+      if (rows.sequence.kind === 'lookahead') {
         if (last && rows.output < rows.valid && this.core.has(rows.sequence)) this.#decideFork(request)
       } else if (last) this.#decide(request, rows)
       else if (rows.output < rows.valid && rows.valid === rows.to) this.#exit(request, rows)
@@ -443,14 +444,14 @@ export class Run {
       if (branch) this.seen.branchesWon++
       assert.equal(
         verdict,
-        branch ? 'branched' : guess === token ? 'confirmed' : guess === undefined ? 'extended' : 'replaced',
+        branch ? 'alternative' : guess === token ? 'confirmed' : guess === undefined ? 'extended' : 'replaced',
       )
       if (this.#committed(request, token!)) return
     }
   }
 
   #branchWith(sequence: Sequence, token: number): boolean {
-    return this.core.branches(sequence).some(({ tokens, at }) => tokens[at] === token)
+    return this.core.alternatives(sequence).some(({ tokens, forkPoint: at }) => tokens[at] === token)
   }
 
   /** A token was said. True when the reply ends with it. */
@@ -466,7 +467,7 @@ export class Run {
       this.#over(request, 'finished')
       return true
     }
-    if (request.revocable && said.length >= plan.ahead!.budget) sequence.limit = 0
+    if (request.revocable && said.length >= plan.ahead!.budget) sequence.pausedAt = 0
     return false
   }
 
@@ -479,7 +480,7 @@ export class Run {
     this.core.decide(fork, token!)
     const sequence = request.sequence!
     if (request.forkTokens.length === 0) this.core.replace(sequence, sequence.prompt, [token!])
-    else this.core.draft(sequence, [token!])
+    else this.core.append(sequence, [token!])
     request.forkTokens.push(token!)
     const { burst } = request.plan.look!
     if (request.forkTokens.length < Math.min(burst, request.plan.reply)) return
@@ -492,7 +493,7 @@ export class Run {
     if (to !== sequence.tokens.length) return
     const [guess] = this.#guesses(request, request.plan.guesses, sequence.tokens)
     if (guess === undefined || tailLength(sequence) >= Math.min(exitBurst, this.#room(request))) return
-    this.core.draft(sequence, [guess])
+    this.core.append(sequence, [guess])
     if (tailLength(sequence) === 1) {
       if (this.steps % 4 < request.plan.confident) {
         this.seen.confident++

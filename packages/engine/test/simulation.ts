@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import type { KeptState } from '../src/core/kv/prefix-cache.ts'
+import type { SavedState } from '../src/core/kv/prefix-cache.ts'
 import type { Step } from '../src/core/sequences/sequence.ts'
 import type { Caches } from '../src/core/sequences/sequence-table.ts'
-import { States } from '../src/runtime/hidden-states.ts'
+import { HiddenStates } from '../src/runtime/hidden-states.ts'
 
 /** Few tokens, so that a wrong guess meets the right one now and then. */
 export const vocabulary = 6
@@ -66,7 +66,7 @@ export function decodeAlone(prompt: readonly number[], length: number, stages: n
 }
 
 /** Rows outside the KV cache; ten bytes each. */
-interface SavedRows extends KeptState {
+interface SavedRows extends SavedState {
   readonly stage: number
   readonly rows: readonly number[]
   readonly salt: string | undefined
@@ -91,7 +91,7 @@ export class SimulatedStages implements Caches {
   readonly #unified: boolean
   readonly #cache: Cell[][][]
   readonly #used: number[]
-  readonly #states: States[][]
+  readonly #states: HiddenStates[][]
   /** Per stage: what runs, as its inputs were when it began. */
   readonly #running: (number[][] | undefined)[]
   /** Rows with output of the last step of each stage, by slot and position. */
@@ -104,7 +104,7 @@ export class SimulatedStages implements Caches {
     this.#cellsOfSlot = unified ? cells : cells / slots
     this.#unified = unified
     this.#cache = perSlot(() => [])
-    this.#states = perSlot(() => new States(1))
+    this.#states = perSlot(() => new HiddenStates(1))
     this.#used = new Array<number>(stages).fill(0)
     this.#running = new Array<number[][] | undefined>(stages).fill(undefined)
     this.#outputs = Array.from({ length: stages }, () => new Map())
@@ -206,7 +206,7 @@ export class SimulatedStages implements Caches {
   }
 
   /** Saved rows are those of these tokens, in this namespace. */
-  checkSaved(states: readonly KeptState[], tokens: readonly number[], salt: string): void {
+  checkSaved(states: readonly SavedState[], tokens: readonly number[], salt: string): void {
     assert.equal(states.length, this.stages)
     const decoder = new Decoder(this.stages)
     const rows = tokens.map((token) => decoder.push(token))
@@ -246,7 +246,7 @@ export class SimulatedStages implements Caches {
     return { stage, rows, salt: this.#cache[stage]![slot]![0]?.salt, bytes: 10 * rows.length }
   }
 
-  restore(stage: number, slot: number, state: KeptState): void {
+  restore(stage: number, slot: number, state: SavedState): void {
     assert.equal(this.#running[stage], undefined, 'a cache was touched while a step was running')
     const saved = state as SavedRows
     assert.equal(saved.stage, stage, 'rows of another stage are restored')

@@ -100,7 +100,7 @@ test('of ghosts and progress a slow reader gets the last, in order', { timeout }
   client.send('session.update', { session: { instructions: 'x'.repeat(1_000_000) } })
   for (let i = 1; i <= 40; i++) client.send('session.update', { session: { top_k: i } })
   await stalled(() => engine.inputs[0]!.options.topK!)
-  const { onGhost, onProgress } = engine.inputs[0]!.options
+  const { onPreview: onGhost, onProgress } = engine.inputs[0]!.options
   for (let i = 1; i <= 1000; i++) {
     onGhost!(guess(i, 0, 'word '.repeat(i)))
     onProgress!({ rev: i, tokens: 1000, computed: i })

@@ -92,7 +92,7 @@ test('a reply begun in a pause is released at the commit of the same text', { sk
     speculate: 'reply',
     replyBudget: 12,
     maxTokens: 20,
-    onGhost: (event) => ghosts.push(event),
+    onPreview: (event) => ghosts.push(event),
   })
   input.append('Once upon a time')
   const deadline = Date.now() + 10_000
@@ -118,7 +118,7 @@ test('a reply begun in a pause stops at its budget until the commit', { skip }, 
     replyBudget: 6,
     maxTokens: 20,
     proposers: [],
-    onGhost: (event) => ghosts.push(event),
+    onPreview: (event) => ghosts.push(event),
   })
   input.append('Once upon a time')
   const deadline = Date.now() + 10_000
@@ -131,7 +131,7 @@ test('a reply begun in a pause stops at its budget until the commit', { skip }, 
 
 test('a change takes the ghost back, and the reply is that of the new text', { skip }, async () => {
   const ghosts: ProvisionalEvent[] = []
-  using input = engine.open({ raw: true, speculate: 'reply', maxTokens: 12, onGhost: (event) => ghosts.push(event) })
+  using input = engine.open({ raw: true, speculate: 'reply', maxTokens: 12, onPreview: (event) => ghosts.push(event) })
   input.append('Once upon a time')
   const deadline = Date.now() + 10_000
   while (ghosts.length === 0 && Date.now() < deadline) await sleep(5)
@@ -149,7 +149,7 @@ test('typing what the ghost says keeps it, and the reply is that of the longer t
     speculate: 'reply',
     replyBudget: 16,
     maxTokens: 20,
-    onGhost: (event) => ghosts.push(event),
+    onPreview: (event) => ghosts.push(event),
   })
   input.append('Once upon a time')
   const deadline = Date.now() + 10_000
@@ -171,7 +171,7 @@ test('typing what the ghost says keeps it, and the reply is that of the longer t
 
 test('typing something else takes the ghost back', { skip }, async () => {
   const ghosts: ProvisionalEvent[] = []
-  using input = engine.open({ raw: true, speculate: 'reply', maxTokens: 12, onGhost: (event) => ghosts.push(event) })
+  using input = engine.open({ raw: true, speculate: 'reply', maxTokens: 12, onPreview: (event) => ghosts.push(event) })
   input.append('Once upon a time')
   const deadline = Date.now() + 10_000
   while ((ghosts.at(-1)?.text.length ?? 0) < 8 && Date.now() < deadline) await sleep(5)

@@ -2,8 +2,8 @@ import { IncipitError } from '../api/errors.ts'
 import type { ChatMessage, GenerateEvent, GenerateRequest, ProvisionalEvent } from '../api/request.ts'
 import type { Generation } from '../engine.ts'
 import type { Flight } from '../serving/active-request.ts'
-import { computedRows, type OpenText, openText } from '../serving/input-prefill.ts'
-import { Rhythm } from './pause-detector.ts'
+import { computedRows, type InputPrefill, inputPrefill } from '../serving/input-prefill.ts'
+import { PauseDetector } from './pause-detector.ts'
 
 /** How far the engine runs ahead of an input that is still open. */
 export type Speculate = 'off' | 'prefill' | 'reply'
@@ -23,7 +23,7 @@ export interface InputOptions extends Omit<GenerateRequest, 'prompt' | 'messages
   /** How far the prefill has come: tokens of the text so far, and how many are computed. */
   onProgress?: (progress: { rev: number; tokens: number; computed: number }) => void
   /** The reply that was begun ahead, as provisional text: shown while the input is open, taken back when it changes. */
-  onGhost?: (event: ProvisionalEvent) => void
+  onPreview?: (event: ProvisionalEvent) => void
 }
 
 const defaultReplyBudget = 24
@@ -37,12 +37,12 @@ export interface InputHost {
   /** Tokens of a raw reply that this longer prompt repeats, or undefined where its tokens are not exactly those. */
   repliedTokens(flight: Flight, prompt: string): number | undefined
   /** Builds a request without starting it. */
-  prepare(request: GenerateRequest, text: OpenText, emit: (event: GenerateEvent) => void): Flight
+  prepare(request: GenerateRequest, text: InputPrefill, emit: (event: GenerateEvent) => void): Flight
   start(flight: Flight): void
   adopt(flight: Flight): void
   cancel(flight: Flight): void
-  follow(text: OpenText): void
-  forget(text: OpenText): void
+  follow(text: InputPrefill): void
+  forget(text: InputPrefill): void
   /** The reading side of a flight whose events arrive in `push`. */
   generation(flight: Flight, signal?: AbortSignal): { push: (event: GenerateEvent) => void; generation: Generation }
 }
@@ -71,8 +71,8 @@ interface Ahead {
  */
 export class InputSession implements Disposable {
   readonly #host: InputHost
-  readonly #open: OpenText
-  readonly #rhythm = new Rhythm()
+  readonly #open: InputPrefill
+  readonly #rhythm = new PauseDetector()
   #options: InputOptions
   #messages: ChatMessage[]
   #text = ''
@@ -86,7 +86,7 @@ export class InputSession implements Disposable {
     this.#host = host
     this.#options = { ...options }
     this.#messages = [...(options.messages ?? [])]
-    this.#open = openText(options.cacheSalt ?? '', {
+    this.#open = inputPrefill(options.cacheSalt ?? '', {
       wanted: () => this.#host.openTokens(this.#messages, this.#text, this.#options.raw ?? false),
       onProgress: () => this.#progress(),
     })
@@ -239,7 +239,7 @@ export class InputSession implements Disposable {
       speculate: _s,
       replyBudget: _b,
       onProgress: _p,
-      onGhost: _g,
+      onPreview: _g,
       ...options
     } = this.#options
     return { ...options, ...request, ...(raw ? { prompt: this.#text } : { messages: [...this.#messages] }) }
@@ -381,7 +381,7 @@ export class InputSession implements Disposable {
 
   #showGhost(ahead: Ahead, text: string): void {
     ahead.ghost = text
-    this.#options.onGhost?.({
+    this.#options.onPreview?.({
       type: 'provisional',
       rev: ++this.#ghostRev,
       base: 0,

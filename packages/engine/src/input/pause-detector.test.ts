@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Rhythm } from './pause-detector.ts'
+import { PauseDetector } from './pause-detector.ts'
 
-function typed(gapMs: number, count = 40): Rhythm {
-  const rhythm = new Rhythm()
+function typed(gapMs: number, count = 40): PauseDetector {
+  const rhythm = new PauseDetector()
   for (let i = 0; i < count; i++) rhythm.changed(i * gapMs)
   return rhythm
 }

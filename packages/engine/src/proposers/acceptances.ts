@@ -5,7 +5,7 @@ import { Acceptance } from './proposer.ts'
 export type SavedAcceptances = Record<string, (readonly [tried: number, right: number])[]>
 
 // Kinds come from a short list of tiers; a caller that names them freely must not fill the memory.
-const mostClasses = 1000
+const maxClasses = 1000
 
 /**
  * Acceptance statistics of an engine, by proposer, kind of request, and a bucket of the proposer's own (how long its match
@@ -35,7 +35,7 @@ export class Acceptances {
     const known = this.#classes.get(key)
     if (known) return known
     // Beyond the bound a kind has no statistics of its own.
-    if (this.#classes.size >= mostClasses && prior instanceof Acceptance) return prior
+    if (this.#classes.size >= maxClasses && prior instanceof Acceptance) return prior
     const acceptance = new Acceptance(prior, this.#saved[key])
     this.#classes.set(key, acceptance)
     return acceptance

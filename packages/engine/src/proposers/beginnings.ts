@@ -1,7 +1,7 @@
 import { Neighbours } from './neighbours.ts'
 
 /** Tokens of a reply's beginning that are remembered. */
-export const longestBeginning = 4
+export const maxBeginning = 4
 /** Stands for whatever token ends a reply. */
 export const end = -1
 // How many earlier prompts vote: 5 and 30 are a little worse on Spec-Bench and HumanEval.
@@ -105,7 +105,7 @@ export class Beginnings {
     let node: Trie | undefined = this.#trie
     for (const token of path) node = node?.children.get(token)
     let voting = voters.filter(({ beginning }) => path.every((token, i) => beginning[i] === token))
-    for (let depth = path.length; depth < longestBeginning && node; depth++) {
+    for (let depth = path.length; depth < maxBeginning && node; depth++) {
       const sums = new Map<number, number>()
       const add = (token: number, weight: number) => sums.set(token, (sums.get(token) ?? 0) + weight)
       for (const { beginning, weight } of voting) {

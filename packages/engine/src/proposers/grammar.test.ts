@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { choose } from '../core/sampling/sample.ts'
-import { allows, type GrammarHook, GrammarProposer, lawful, maskLogits, maskOf } from './grammar.ts'
+import { allows, type GrammarHook, GrammarProposer, maskLogits, maskOf, trimToGrammar } from './grammar.ts'
 import type { Draft } from './proposer.ts'
 
 const vocabulary = 40
@@ -93,10 +93,10 @@ test('without a mask everything is allowed', () => {
 
 test('of a draft the lawful part is kept, with what belongs to it', () => {
   const draft = { source: 'lookup' as const, tokens: [6, 7, 9, 11], confidences: [0.9, 0.8, 0.7, 0.6], match: 4 }
-  assert.deepEqual(lawful(draft, grammar, [5]), { ...draft, tokens: [6, 7, 9], confidences: [0.9, 0.8, 0.7] })
-  assert.equal(lawful(draft, grammar, []), undefined)
+  assert.deepEqual(trimToGrammar(draft, grammar, [5]), { ...draft, tokens: [6, 7, 9], confidences: [0.9, 0.8, 0.7] })
+  assert.equal(trimToGrammar(draft, grammar, []), undefined)
   const whole = { ...draft, tokens: [6, 7], confidences: [1, 1] }
-  assert.equal(lawful(whole, grammar, [5]), whole)
+  assert.equal(trimToGrammar(whole, grammar, [5]), whole)
 })
 
 /** A model without weights: logits that depend on the seed and the number of tokens before. */
@@ -125,7 +125,7 @@ test('under a grammar drafts change nothing: the reply is in the language and th
         const forced = proposer.propose(text(reply))
         // Where nothing is forced some other proposer guesses, lawfully or not.
         const other: Draft = { source: 'lookup', tokens: [...noise.take(3)], confidences: [0.5, 0.5, 0.5] }
-        const draft = forced ?? lawful(other, grammar, reply)
+        const draft = forced ?? trimToGrammar(other, grammar, reply)
         const tokens = draft?.tokens ?? []
         let right = 0
         for (;;) {

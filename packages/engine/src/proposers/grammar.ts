@@ -1,4 +1,4 @@
-import { type CommittedText, type Draft, longestDraft, type Proposer } from './proposer.ts'
+import { type CommittedText, type Draft, maxDraft, type Proposer } from './proposer.ts'
 
 /** A set of tokens: bit t % 32 of word t / 32 is 1 for token t. */
 export type TokenMask = Uint32Array
@@ -48,7 +48,11 @@ export function maskLogits(logits: Float32Array, mask: TokenMask | undefined): v
 }
 
 /** The part of a draft that the grammar allows; undefined when its first token already is not allowed. */
-export function lawful<D extends Draft>(draft: D, grammar: GrammarHook, reply: readonly number[]): D | undefined {
+export function trimToGrammar<D extends Draft>(
+  draft: D,
+  grammar: GrammarHook,
+  reply: readonly number[],
+): D | undefined {
   const text = [...reply]
   for (const token of draft.tokens) {
     if (!allows(grammar.allowed(text), token)) break
@@ -73,7 +77,7 @@ export class GrammarProposer implements Proposer {
   }
 
   propose({ tokens, committed, prompt }: CommittedText): Draft | undefined {
-    const forced = this.#grammar.forced(tokens.slice(prompt, committed)).slice(0, longestDraft)
+    const forced = this.#grammar.forced(tokens.slice(prompt, committed)).slice(0, maxDraft)
     const end = forced.findIndex(this.#ends)
     const guess = end < 0 ? forced : forced.slice(0, end)
     if (guess.length === 0) return undefined

@@ -6,7 +6,7 @@ import type { Acceptance, CommittedText, Draft, Proposer } from './proposer.ts'
 
 // A head costs a part of a step, and is for nothing when a guess before it is wrong: it is asked only while the chain
 // before it holds with this probability.
-const leastSurvival = 0.2
+const minSurvival = 0.2
 
 /** What a head holds for likely. */
 export interface HeadGuess {
@@ -41,7 +41,7 @@ export class Heads {
     const guesses: HeadGuess[] = []
     let chain = 1
     for (const { rank, down, up, calibration } of this.#heads) {
-      if (chain < leastSurvival) break
+      if (chain < minSurvival) break
       const inner = new Float32Array(rank)
       multiply(down, x, inner)
       multiply(up, inner, this.#logits)

@@ -1,9 +1,9 @@
 import { Acceptances } from './acceptances.ts'
-import { type Acceptance, type CommittedText, type Draft, longestDraft, type Proposer } from './proposer.ts'
+import { type Acceptance, type CommittedText, type Draft, maxDraft, type Proposer } from './proposer.ts'
 import { SuffixIndex } from './suffix.ts'
 
 // A match of one token is mostly chance. (Prompt lookup decoding, Saxena 2023, uses up to three.)
-const shortestMatch = 2
+const minMatch = 2
 
 /**
  * Match lengths that are judged together, each from its least length on. Priors: about the shares of first tokens that
@@ -17,7 +17,7 @@ const buckets = [
   { from: 6, name: '6-8', prior: 0.7 },
   { from: 9, name: '9+', prior: 0.85 },
 ] as const
-const longestBucket = buckets.at(-1)!.from
+const maxBucket = buckets.at(-1)!.from
 
 export interface LookupDraft extends Draft {
   /** How many of the last tokens stood there before, at most 9: index of the acceptance that judges the draft. */
@@ -46,10 +46,10 @@ export class LookupIndex {
   ): LookupDraft | undefined {
     while (this.#index.length < length) this.#index.push(tokens[this.#index.length]!)
     for (const { length: found, place } of this.#index.matches()) {
-      if (found < shortestMatch) return undefined
+      if (found < minMatch) return undefined
       const guess = copy(tokens, place, length, ends)
       if (guess.length === 0) continue
-      const match = Math.min(found, longestBucket)
+      const match = Math.min(found, maxBucket)
       return { source: 'lookup', tokens: guess, confidences: guess.map((_, i) => acceptance[match]!.at(i)), match }
     }
     return undefined
@@ -81,7 +81,7 @@ export class Lookup implements Proposer<LookupDraft> {
 /** What stands from `place` on; a draft that reaches the end of the text goes on with its own beginning. */
 function copy(tokens: readonly number[], place: number, end: number, ends: (token: number) => boolean): number[] {
   const guess: number[] = []
-  for (let i = place; guess.length < longestDraft; i++) {
+  for (let i = place; guess.length < maxDraft; i++) {
     const token = i < end ? tokens[i]! : guess[i - end]!
     if (ends(token)) break
     guess.push(token)
@@ -94,7 +94,7 @@ export function lookupAcceptance(acceptances = new Acceptances(), kind = 'later'
   const table: Acceptance[] = []
   for (const { from, name, prior } of buckets) {
     const acceptance = acceptances.of('lookup', kind, prior, name)
-    for (let match = from; match <= longestBucket; match++) table[match] = acceptance
+    for (let match = from; match <= maxBucket; match++) table[match] = acceptance
   }
   return table
 }

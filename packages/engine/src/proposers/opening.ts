@@ -1,5 +1,5 @@
 import type { Acceptances } from './acceptances.ts'
-import { Beginnings, type Electorate, end, longestBeginning, type Vote } from './beginnings.ts'
+import { Beginnings, type Electorate, end, maxBeginning, type Vote } from './beginnings.ts'
 import type { Acceptance, CommittedText, Draft, Proposer } from './proposer.ts'
 
 /** What the engine remembers at most. A prompt takes 2 kB: 35 MB for all of them. */
@@ -87,7 +87,7 @@ export class Opening implements Proposer {
 
   propose({ tokens, committed, prompt }: CommittedText): Draft | undefined {
     const given = committed - prompt
-    if (given >= longestBeginning) return undefined
+    if (given >= maxBeginning) return undefined
     const electorate = this.#ask(tokens, prompt)
     const path = tokens.slice(prompt, committed)
     const followed = path.every((token, i) => this.#votes[i]?.token === token)
@@ -101,7 +101,7 @@ export class Opening implements Proposer {
   learn(): void {}
 
   finished({ tokens, committed, prompt }: CommittedText): void {
-    const reply = tokens.slice(prompt, Math.min(committed, prompt + longestBeginning))
+    const reply = tokens.slice(prompt, Math.min(committed, prompt + maxBeginning))
     if (reply.length === 0) return
     const stop = reply.findIndex(this.#ends)
     const beginning = stop < 0 ? reply : [...reply.slice(0, stop), end]

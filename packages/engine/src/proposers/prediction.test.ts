@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { Acceptances } from './acceptances.ts'
 import { Prediction, predictedText, predictionAcceptance } from './prediction.ts'
-import { longestDraft } from './proposer.ts'
+import { maxDraft } from './proposer.ts'
 
 const end = -1
 
@@ -121,7 +121,7 @@ test('an edited text costs its new tokens, and a few steps per edit', () => {
       const reply = apply(predicted, edits)
       const { steps } = run(predict(predicted), reply)
       const added = reply.filter((token) => token >= 10_000).length
-      const least = Math.ceil(reply.length / (longestDraft + 1))
+      const least = Math.ceil(reply.length / (maxDraft + 1))
       assert.ok(steps <= least + added + 4 * (edits.length + 1), `${steps} steps`)
     }),
     { numRuns: 1000 },
@@ -136,7 +136,7 @@ test('whatever the reply is, a draft is a part of the prediction', () => {
       for (let committed = 1; committed <= reply.length + 1; committed++) {
         const draft = prediction.propose({ tokens: [0, ...reply], committed, prompt: 1 })
         if (draft === undefined) continue
-        assert.ok(draft.tokens.length > 0 && draft.tokens.length <= longestDraft)
+        assert.ok(draft.tokens.length > 0 && draft.tokens.length <= maxDraft)
         assert.equal(draft.tokens.length, draft.confidences.length)
         assert.ok(`,${predicted.join()},`.includes(`,${draft.tokens.join()},`))
       }

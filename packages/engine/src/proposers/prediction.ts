@@ -1,5 +1,5 @@
 import type { Acceptances } from './acceptances.ts'
-import { type Acceptance, type CommittedText, type Draft, longestDraft, type Proposer } from './proposer.ts'
+import { type Acceptance, type CommittedText, type Draft, maxDraft, type Proposer } from './proposer.ts'
 
 /** What the client expects the reply to be (OpenAI's `prediction`): an editor knows most of an edited file before. */
 export interface PredictedContent {
@@ -31,10 +31,10 @@ const certain = 3
 // An edit is small more often than not: a place this far ahead needs less evidence than one further away or behind.
 const near = 8
 const nearBonus = 2
-const leastScore = 2
-const longestCompared = 8
+const minScore = 2
+const maxCompared = 8
 // Places compared for one token. Prose of 10,000 tokens has a few hundred commas.
-const mostPlaces = 256
+const maxPlaces = 256
 
 /** Acceptance of predictions for one kind of request. */
 export interface PredictionAcceptance {
@@ -93,7 +93,7 @@ export class Prediction implements Proposer<PredictionDraft> {
   propose({ tokens, committed, prompt }: CommittedText): PredictionDraft | undefined {
     if (this.#seen < 0) this.#seen = prompt
     for (; this.#seen < committed; this.#seen++) this.#follow(tokens, prompt, this.#seen)
-    const guess = Array.from(this.#predicted.subarray(this.#at, this.#at + longestDraft))
+    const guess = Array.from(this.#predicted.subarray(this.#at, this.#at + maxDraft))
     if (guess.length === 0) return undefined
     const { start, agreed } = this.#acceptance
     const acceptance = committed === prompt ? start : agreed[Math.min(this.#agreed, agreed.length - 1)]!
@@ -127,10 +127,10 @@ export class Prediction implements Proposer<PredictionDraft> {
     const predicted = this.#predicted
     const token = tokens[index]!
     let best: { at: number; agreed: number } | undefined
-    let bestScore = leastScore - 1
+    let bestScore = minScore - 1
     let wrapped = false
     let place = predicted.indexOf(token, this.#anchor)
-    for (let i = 0; i < mostPlaces; i++) {
+    for (let i = 0; i < maxPlaces; i++) {
       if (place < 0 && !wrapped) {
         wrapped = true
         place = predicted.indexOf(token)
@@ -138,7 +138,7 @@ export class Prediction implements Proposer<PredictionDraft> {
       if (place < 0 || (wrapped && place >= this.#anchor)) break
       let agreed = 1
       while (
-        agreed < longestCompared &&
+        agreed < maxCompared &&
         index - agreed >= prompt &&
         place >= agreed &&
         predicted[place - agreed] === tokens[index - agreed]

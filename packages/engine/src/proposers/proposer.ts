@@ -1,7 +1,7 @@
 import type { ProposerName } from '../api/request.ts'
 
 /** A chain of guesses is no longer: even at 95% each, what follows survives in two of three cases only. */
-export const longestDraft = 8
+export const maxDraft = 8
 
 /** Guesses for the tokens that follow the committed text. */
 export interface Draft {

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { planLooks, shortestPrompt } from './skim.ts'
+import { minPrompt, planLooks } from './skim.ts'
 
 test('short prompts are not skimmed', () => {
-  assert.deepEqual(planLooks(shortestPrompt - 1, 0), [])
-  assert.notDeepEqual(planLooks(shortestPrompt, 0), [])
+  assert.deepEqual(planLooks(minPrompt - 1, 0), [])
+  assert.notDeepEqual(planLooks(minPrompt, 0), [])
 })
 
 test('a look reads a true beginning and the true end, without overlap, and a later look reads more', () => {

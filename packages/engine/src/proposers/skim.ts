@@ -8,7 +8,7 @@
  */
 
 /** Below this the prompt itself is soon done and a look gains little. */
-export const shortestPrompt = 200
+export const minPrompt = 200
 /**
  * Shares of the prompt that are read before each look. A long prompt affords one look more: with three, 63% of first
  * tokens were shown at 0.9 instead of 60%, sooner (docs/benchmarks.md).
@@ -35,7 +35,7 @@ export interface LookPlan {
  * in vain (350 tokens and a look: 1.15 times the prompt's time when cut at 35, 1.09 at 64)
  */
 export function planLooks(prompt: number, suffix: number, tile = 1): LookPlan[] {
-  if (prompt < shortestPrompt) return []
+  if (prompt < minPrompt) return []
   const tailFrom = prompt - suffix - tailTokens
   const cuts = (prompt < manyFrom ? prefixShares.few : prefixShares.many).map((share) => {
     const rows = Math.max(16, Math.round(prompt * share))

@@ -29,7 +29,7 @@ async function run(stage: Stage, tokens: number): Promise<DecodeResult> {
   const rows = { sequence, slot: 0, shared: [], from: 0, to: tokens, output: tokens, valid: tokens }
   const step = { stage: 0, rows: [rows] }
   const { result } = await stage.device.run(step, stage, undefined)
-  if (result === 'done') stage.settle(step, undefined)
+  if (result === 'done') stage.storeHiddenStates(step, undefined)
   return result
 }
 

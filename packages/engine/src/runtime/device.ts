@@ -2,7 +2,7 @@ import { rowsOf, type Step } from '../core/sequences/sequence.ts'
 import type { DecodeResult } from '../llama/context.ts'
 import { Threadpool } from '../llama/threadpool.ts'
 import type { Stage } from './stage.ts'
-import { Governor } from './thread-governor.ts'
+import { ThreadGovernor } from './thread-governor.ts'
 
 /**
  * A processor: compute threads that one decode at a time uses. Stages that live on one device take turns; stages on two
@@ -10,12 +10,12 @@ import { Governor } from './thread-governor.ts'
  */
 export class Device implements Disposable {
   readonly threadpool: Threadpool
-  readonly governor: Governor
+  readonly governor: ThreadGovernor
   #running: Stage | undefined
 
   constructor(threads: number) {
     this.threadpool = new Threadpool(threads)
-    this.governor = new Governor(threads)
+    this.governor = new ThreadGovernor(threads)
   }
 
   /**
@@ -40,7 +40,7 @@ export class Device implements Disposable {
       patience === undefined
         ? undefined
         : setTimeout(() => {
-            this.governor.yield(performance.now())
+            this.governor.useOneThread(performance.now())
             stage.context.abort()
           }, patience)
     try {

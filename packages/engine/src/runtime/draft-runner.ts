@@ -5,10 +5,10 @@ import { commonPrefix } from '../core/sequences/sequence-table.ts'
 import { Batch } from '../llama/batch.ts'
 import type { Context, DecodeResult } from '../llama/context.ts'
 import { ConfidenceTable } from '../proposers/confidence.ts'
-import { States } from './hidden-states.ts'
+import { HiddenStates } from './hidden-states.ts'
 
 // States that wait for a text to be followed: of longer texts nobody drafts for, the beginning is given up.
-const mostWaiting = 1024
+const maxWaiting = 1024
 
 interface DraftRequest {
   /** Which sequence. What it held at the last call is kept as far as it agrees. */
@@ -34,7 +34,7 @@ export interface ModelDraft {
 interface Held {
   readonly tokens: number[]
   /** With states: those of the verifying model, which the next rows start from. */
-  readonly states: States | undefined
+  readonly states: HiddenStates | undefined
   /** Rows from here on were computed from states that have been replaced. */
   valid: number
 }
@@ -65,7 +65,7 @@ interface ChainRows {
  * sequences in a KV cache of its own. A token is chosen with the noise that the verifying model will use at that position,
  * so that a sampled reply is guessed nearly as well as a greedy one. No other decode may run on its threads meanwhile.
  */
-export class Drafter implements Disposable {
+export class DraftRunner implements Disposable {
   readonly #context: Context
   readonly #batch: Batch
   readonly #logits: Float32Array
@@ -94,14 +94,14 @@ export class Drafter implements Disposable {
 
   /**
    * Guesses what follows each text, all sequences together in each decode. A chain ends early at a token that ends
-   * replies, or when the probability that all of it is right falls under `leastSurvival`. After `abort()`, and where the
+   * replies, or when the probability that all of it is right falls under `minSurvival`. After `abort()`, and where the
    * cache has no room, drafts are shorter or empty.
    * @param threads compute threads, by default all of the pool
    * @returns a draft per request, in order, and the milliseconds that it took
    */
   async propose(
     requests: readonly DraftRequest[],
-    leastSurvival: number,
+    minSurvival: number,
     threads?: number,
   ): Promise<{ drafts: ModelDraft[]; ms: number }> {
     if (this.#running) throw new Error('the drafter is busy')
@@ -114,7 +114,7 @@ export class Drafter implements Disposable {
       for (const request of requests) chains.push(this.#begin(request))
       for (let rows = this.#next(chains); rows.length > 0; rows = this.#next(chains)) {
         if ((await this.#decode(rows, chains)) !== 'done' || this.#stopped) break
-        this.#read(rows, leastSurvival)
+        this.#read(rows, minSurvival)
       }
       return { drafts: chains.map(({ draft }) => draft), ms: performance.now() - start }
     } finally {
@@ -156,13 +156,13 @@ export class Drafter implements Disposable {
     let held = this.#held.get(slot)
     let states = held?.states
     if (states === undefined || from < states.from || from > states.end) {
-      states = new States(this.#context.model.embedding)
+      states = new HiddenStates(this.#context.model.embedding)
       held = { tokens: held?.tokens ?? [], states, valid: held?.valid ?? Number.POSITIVE_INFINITY }
       this.#held.set(slot, held)
     }
     // A row starts from the state before it.
     held!.valid = Math.min(held!.valid, from + 1)
-    states.release(from - mostWaiting)
+    states.release(from - maxWaiting)
     return states.append(from, to)
   }
 
@@ -177,7 +177,7 @@ export class Drafter implements Disposable {
     if (held === undefined || held.tokens.length === 0 || from === to || this.#running) return
     this.release(to)
     this.#context.sequenceCopy(from, to, 0, held.tokens.length)
-    const states = held.states && new States(this.#context.model.embedding)
+    const states = held.states && new HiddenStates(this.#context.model.embedding)
     if (states && held.states) {
       const room = states.append(held.states.from, held.states.end)
       for (let row = states.from; row < states.end; row++) {
@@ -311,7 +311,7 @@ export class Drafter implements Disposable {
   }
 
   /** Chains whose text is computed get their next token. */
-  #read(rows: readonly ChainRows[], leastSurvival: number): void {
+  #read(rows: readonly ChainRows[], minSurvival: number): void {
     let row = -1
     for (const { chain, from, to } of rows) {
       row += to - from
@@ -328,7 +328,7 @@ export class Drafter implements Disposable {
       text.push(token)
       chain.survival *= confidence
       const last = draft.tokens.length >= request.count || this.#context.model.vocab.isEndOfGeneration(token)
-      chain.done = last || chain.survival < leastSurvival
+      chain.done = last || chain.survival < minSurvival
     }
   }
 

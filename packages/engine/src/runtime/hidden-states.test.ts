@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { States } from './hidden-states.ts'
+import { HiddenStates } from './hidden-states.ts'
 
 /** States of width 2 whose rows [from, to) are filled with their index. */
-function filled(from: number, to: number): States {
-  const states = new States(2)
+function filled(from: number, to: number): HiddenStates {
+  const states = new HiddenStates(2)
   fill(states, from, to)
   return states
 }
 
-function fill(states: States, from: number, to: number, mark = 0): void {
+function fill(states: HiddenStates, from: number, to: number, mark = 0): void {
   const room = states.append(from, to)
   assert.equal(room.length, 2 * (to - from))
   for (let row = from; row < to; row++) room.set([row, mark], 2 * (row - from))
@@ -53,7 +53,7 @@ test('appends, rollbacks and releases in any order hold what a plain list would'
   })
   fc.assert(
     fc.property(fc.array(operation, { maxLength: 40 }), (operations) => {
-      const states = new States(2)
+      const states = new HiddenStates(2)
       let rows: { row: number; mark: number }[] = []
       let mark = 0
       for (const { kind, at, rows: count } of operations) {

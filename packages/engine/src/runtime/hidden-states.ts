@@ -2,7 +2,7 @@
  * States that left one stage and wait for the next: rows [from, end) of a sequence, n_embd floats each. It follows the
  * sequence's rollbacks.
  */
-export class States {
+export class HiddenStates {
   readonly #width: number
   #from = 0
   #rows = 0

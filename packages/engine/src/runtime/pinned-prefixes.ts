@@ -1,10 +1,10 @@
-import type { KeptState, PrefixCache } from '../core/kv/prefix-cache.ts'
-import type { Core } from '../core/sequences/sequence-table.ts'
-import type { Loaded } from './load/load.ts'
+import type { PrefixCache, SavedState } from '../core/kv/prefix-cache.ts'
+import type { SequenceTable } from '../core/sequences/sequence-table.ts'
+import type { EngineParts } from './load/load.ts'
 import { PrefixStore } from './prefix-store.ts'
 
 /** Rows of a slot outside the KV cache, as llama.cpp serialises them. */
-export interface RowsState extends KeptState {
+export interface RowsState extends SavedState {
   readonly rows: Uint8Array
 }
 
@@ -13,16 +13,16 @@ export function keptState(rows: Uint8Array): RowsState {
 }
 
 // System prompts of a few thousand tokens each.
-const mostBytes = 4 * 2 ** 30
+const maxBytes = 4 * 2 ** 30
 
 /** Named prefixes that are kept for good, in memory and on disk. Only to be used while no step runs. */
 export class PinnedPrefixes {
-  readonly #loaded: Loaded
-  readonly #core: Core
+  readonly #loaded: EngineParts
+  readonly #core: SequenceTable
   readonly #prefixes: PrefixCache
   #store: PrefixStore | undefined
 
-  constructor(loaded: Loaded, core: Core, prefixes: PrefixCache) {
+  constructor(loaded: EngineParts, core: SequenceTable, prefixes: PrefixCache) {
     this.#loaded = loaded
     this.#core = core
     this.#prefixes = prefixes
@@ -37,7 +37,7 @@ export class PinnedPrefixes {
       // llama.cpp refuses rows of a context with another number of caches.
       cells: unified ? 'f16' : `f16, ${slots} caches`,
       stages: info.stages,
-      maxBytes: mostBytes,
+      maxBytes: maxBytes,
       log,
     })
     return this.#store
@@ -58,7 +58,7 @@ export class PinnedPrefixes {
           states.push(keptState(context.sequenceState(0)))
           context.sequenceRemove(0, 0)
         }
-        this.#prefixes.put({ salt: saved.salt, tokens: saved.tokens, states, pinned: true })
+        this.#prefixes.put({ cacheNamespace: saved.salt, tokens: saved.tokens, states, pinned: true })
       } catch (error) {
         this.#loaded.log('warn', `the saved prefix '${name}' is removed: ${(error as Error).message}`)
         await store.remove(name)
@@ -70,13 +70,13 @@ export class PinnedPrefixes {
   async pin(name: string, salt: string, tokens: readonly number[]): Promise<boolean> {
     const found = this.#prefixes.find(salt, tokens)
     if (!found || found.length < tokens.length) return false
-    const sequence = this.#core.open(found)
+    const sequence = this.#core.addInput(found)
     if (sequence === undefined) return false
     try {
       if (sequence.computed.at(-1)! < tokens.length) return false
       let kept = false
       this.#core.save(sequence, (states) => {
-        kept = this.#prefixes.put({ salt, tokens: [...tokens], states, pinned: true })
+        kept = this.#prefixes.put({ cacheNamespace: salt, tokens: [...tokens], states, pinned: true })
       })
       if (!kept) return false
       const { stages } = this.#loaded

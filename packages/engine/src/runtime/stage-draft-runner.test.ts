@@ -34,7 +34,7 @@ test('a drafter gets the states of all rows a stage computes, shares and forgets
   const run = async (...rows: Partial<Rows>[]): Promise<number[]> => {
     const step = { stage: 0, rows: rows.map((part) => ({ shared: [], valid: part.to, ...part }) as Rows) }
     assert.equal((await device.run(step, stage, undefined)).result, 'done')
-    stage.settle(step, undefined)
+    stage.storeHiddenStates(step, undefined)
     let row = -1
     return step.rows.map(({ from, to }) => {
       row += to - from

@@ -3,8 +3,8 @@ import { Batch } from '../llama/batch.ts'
 import { Context, type DecodeResult } from '../llama/context.ts'
 import type { Model } from '../llama/model.ts'
 import type { Device } from './device.ts'
-import type { Drafter } from './draft-runner.ts'
-import { States } from './hidden-states.ts'
+import type { DraftRunner } from './draft-runner.ts'
+import { HiddenStates } from './hidden-states.ts'
 
 export interface StageOptions {
   /** Layers [from, to) of the whole model. */
@@ -19,7 +19,7 @@ export interface StageOptions {
   /** Most rows with output in one step. */
   outputs: number
   /** Follows this stage, the last one. */
-  drafter?: Drafter | undefined
+  drafter?: DraftRunner | undefined
 }
 
 // Most sequences that one row may belong to: a reply and its other possible continuations.
@@ -37,8 +37,8 @@ export class Stage implements Disposable {
   readonly context: Context
   readonly #batch: Batch
   /** States that wait for the next stage, by slot. The last stage leaves none. */
-  readonly #states: States[]
-  readonly #drafter: Drafter | undefined
+  readonly #states: HiddenStates[]
+  readonly #drafter: DraftRunner | undefined
 
   constructor(model: Model, device: Device, options: StageOptions) {
     this.model = model
@@ -60,7 +60,7 @@ export class Stage implements Disposable {
       sequencesPerRow: Math.min(options.slots, sequencesPerRow),
     })
     this.#drafter = options.drafter
-    this.#states = options.last ? [] : Array.from({ length: options.slots }, () => new States(model.embedding))
+    this.#states = options.last ? [] : Array.from({ length: options.slots }, () => new HiddenStates(model.embedding))
   }
 
   /**
@@ -81,7 +81,7 @@ export class Stage implements Disposable {
   }
 
   /** Keeps the states that a step left, as far as they are still wanted, and releases those that it took. */
-  settle(step: Step, before: Stage | undefined): void {
+  storeHiddenStates(step: Step, before: Stage | undefined): void {
     let row = 0
     for (const { slot, shared, from, to, valid } of step.rows) {
       // Where all was rolled back, the stage before may already have computed other rows in their place.
@@ -102,7 +102,7 @@ export class Stage implements Disposable {
   }
 
   /** States of a slot that wait for the next stage. */
-  statesOf(slot: number): States {
+  statesOf(slot: number): HiddenStates {
     const states = this.#states[slot]
     if (states === undefined) throw new RangeError(`stage ${this.from}..${this.to} keeps no states for slot ${slot}`)
     return states

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Governor } from './thread-governor.ts'
+import { ThreadGovernor } from './thread-governor.ts'
 
 /** A governor that knows a step of 1 row takes 10 ms on one thread. */
-function measured(): Governor {
-  const governor = new Governor(4)
+function measured(): ThreadGovernor {
+  const governor = new ThreadGovernor(4)
   governor.observe(0, 1, 10, 1, 0)
   return governor
 }
@@ -58,17 +58,17 @@ test('it tries all threads again, less and less often while the machine stays bu
   }
 })
 
-test('a hopeless step is to be stopped, but never one on a single thread', () => {
+test('a fatal step is to be stopped, but never one on a single thread', () => {
   const governor = measured()
   const patience = governor.patienceMs(0, 1, 4)
   assert.ok(patience !== undefined && patience > 20 && patience < 200, `${patience} ms`)
   assert.equal(governor.patienceMs(0, 1, 1), undefined)
-  governor.yield(1000)
+  governor.useOneThread(1000)
   assert.equal(governor.threads(1001), 1)
 })
 
 test('without a measurement of one thread nothing is judged', () => {
-  const governor = new Governor(4)
+  const governor = new ThreadGovernor(4)
   for (let i = 0; i < 5; i++) governor.observe(0, 1, 1e6, 4, i)
   assert.equal(governor.threads(10), 4)
 })

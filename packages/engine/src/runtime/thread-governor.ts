@@ -7,17 +7,17 @@ const marginMs = 5
 // One slow step is chance, unless the machine was busy lately.
 const strikesToYield = 2
 // A step that takes this many times as long as on one thread, and this much longer, is not worth waiting for.
-const hopeless = 3
-const hopelessMs = 50
+const fatal = 3
+const fatalMs = 50
 const firstPenaltyMs = 500
-const longestPenaltyMs = 16_000
+const maxPenaltyMs = 16_000
 
 /**
  * How many compute threads the next step uses: all, or one while other programs keep the cores busy. llama.cpp's threads
  * wait for each other by spinning after every operation; when one of them has no core, the others burn theirs, and a step
  * can take a hundred times as long. One thread waits for nobody.
  */
-export class Governor {
+export class ThreadGovernor {
   readonly all: number
   readonly #alone = new CostModel()
   #strikes = 0
@@ -48,19 +48,19 @@ export class Governor {
     }
     const lately = this.#penaltyMs > firstPenaltyMs
     if (++this.#strikes < (lately ? 1 : strikesToYield)) return
-    this.yield(now)
+    this.useOneThread(now)
   }
 
   /** Milliseconds after which a step on these threads should be stopped and run again on one, or undefined. */
   patienceMs(stage: number, rows: number, threads: number): number | undefined {
     if (threads === 1 || !this.#alone.knows(stage)) return undefined
-    return hopeless * this.#alone.rows(stage, rows) + hopelessMs
+    return fatal * this.#alone.rows(stage, rows) + fatalMs
   }
 
   /** The next steps run on one thread. */
-  yield(now: number): void {
+  useOneThread(now: number): void {
     this.#strikes = 0
     this.#aloneUntil = now + this.#penaltyMs
-    this.#penaltyMs = Math.min(longestPenaltyMs, 2 * this.#penaltyMs)
+    this.#penaltyMs = Math.min(maxPenaltyMs, 2 * this.#penaltyMs)
   }
 }

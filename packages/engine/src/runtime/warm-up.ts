@@ -1,13 +1,17 @@
 import type { CostModel } from '../core/cost/cost-model.ts'
-import { depthOf, rowsOf } from '../core/sequences/sequence.ts'
-import type { Core } from '../core/sequences/sequence-table.ts'
-import type { Loaded } from './load/load.ts'
+import { meanDepth, rowsOf } from '../core/sequences/sequence.ts'
+import type { SequenceTable } from '../core/sequences/sequence-table.ts'
+import type { EngineParts } from './load/load.ts'
 
 /**
  * Runs every stage at a few sizes: pages the weights in, and gives the cost model its first numbers where no earlier run
  * left any.
  */
-export async function warmUp({ stages, devices, profile }: Loaded, core: Core, costs: CostModel): Promise<void> {
+export async function warmUp(
+  { stages, devices, profile }: EngineParts,
+  core: SequenceTable,
+  costs: CostModel,
+): Promise<void> {
   const token = Math.max(0, stages[0]!.model.vocab.bos)
   // One thread first: it pages the weights in, and it is what the governor compares with.
   const sizes = [[32, 1], [1, 1], [8, 1], [1], [4], [32], [1], [8]] as const
@@ -19,9 +23,9 @@ export async function warmUp({ stages, devices, profile }: Loaded, core: Core, c
       const step = core.next(devices.indexOf(device))!
       const { result, ms } = await device.run(step, stages[stage]!, stages[stage - 1], threads)
       if (result === 'done') {
-        stages[stage]!.settle(step, stages[stage - 1])
+        stages[stage]!.storeHiddenStates(step, stages[stage - 1])
         core.ran(step, performance.now())
-        if (threads === undefined) costs.observe(stage, rowsOf(step), ms, depthOf(step))
+        if (threads === undefined) costs.observe(stage, rowsOf(step), ms, meanDepth(step))
         if (sequence.computed[stage] === rows) stage++
       } else core.aborted(step)
     }

@@ -6,7 +6,7 @@ import type { HeadsProposer } from '../proposers/heads.ts'
 import type { Opening } from '../proposers/opening.ts'
 import type { Proposer } from '../proposers/proposer.ts'
 import type { LookPlan } from '../proposers/skim.ts'
-import type { OpenText } from './input-prefill.ts'
+import type { InputPrefill } from './input-prefill.ts'
 import type { Guess, Reply } from './reply.ts'
 import type { Candidate } from './speculation/alternatives.ts'
 
@@ -35,7 +35,7 @@ export interface TailDraft {
 /** One request between its arrival and its last event. */
 export interface Flight extends Job {
   readonly sampling: Sampling
-  readonly proposers: ReadonlySet<ProposerName>
+  readonly allowed: ReadonlySet<ProposerName>
   readonly policy: Policy
   /** Policy `tolerant`: a shown token stays when the full model holds it this likely, as a share of its best token. */
   readonly alpha: number
@@ -44,7 +44,7 @@ export interface Flight extends Job {
   readonly minStability: number
   readonly reply: Reply
   /** Proposers of later tokens that cost nearly nothing to ask. */
-  readonly asks: readonly Proposer[]
+  readonly proposers: readonly Proposer[]
   /** How replies to similar prompts began: a guess before the first layer. */
   readonly opening: Opening | undefined
   /** Guesses from the exit's state; one of `asks`. */
@@ -57,7 +57,7 @@ export interface Flight extends Job {
   /** The first token that the last look saw. */
   seen: number | undefined
   /** The text it answers: its rows are taken over. */
-  readonly text: OpenText | undefined
+  readonly input: InputPrefill | undefined
   /**
    * A reply to a text that is not final: revocable work of at most `budget` tokens, dropped when anybody else needs the
    * place. Undefined once the text is final.

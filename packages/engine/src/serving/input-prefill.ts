@@ -4,9 +4,9 @@ import type { Sequence } from '../core/sequences/sequence.ts'
  * A text that is computed ahead: an open message while it is typed. It holds KV rows as long as nobody needs their place;
  * what was evicted is computed again.
  */
-export interface OpenText {
+export interface InputPrefill {
   /** Only requests of the same namespace share its rows. */
-  readonly salt: string
+  readonly cacheNamespace: string
   /** What shall be computed. Asked once before a step, however often the text changed since the last one. */
   readonly wanted: () => readonly number[]
   /** What was wanted when it was last asked. */
@@ -19,11 +19,11 @@ export interface OpenText {
   readonly onProgress?: () => void
 }
 
-export function openText(salt: string, options: Pick<OpenText, 'wanted' | 'onProgress'>): OpenText {
-  return { salt, tokens: [], changed: false, sequence: undefined, ...options }
+export function inputPrefill(salt: string, options: Pick<InputPrefill, 'wanted' | 'onProgress'>): InputPrefill {
+  return { cacheNamespace: salt, tokens: [], changed: false, sequence: undefined, ...options }
 }
 
 /** Rows that have left the last stage. */
-export function computedRows(text: OpenText): number {
+export function computedRows(text: InputPrefill): number {
   return text.sequence?.computed.at(-1) ?? 0
 }

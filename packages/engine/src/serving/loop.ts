@@ -4,28 +4,28 @@ import type { FinishReason } from '../api/request.ts'
 import { type EngineStats, emptyStats } from '../api/stats.ts'
 import { CostModel } from '../core/cost/cost-model.ts'
 import type { SlotRows } from '../core/cost/microbatches.ts'
-import { Crowd } from '../core/schedule/busy-period.ts'
+import { BusyPeriod } from '../core/schedule/busy-period.ts'
 import { Scheduler } from '../core/schedule/scheduler.ts'
 import {
-  depthOf,
   inBackground,
   inPrompt,
+  meanDepth,
   type Rows,
   rowsOf,
   type Sequence,
   type Step,
   slotRowsOf,
 } from '../core/sequences/sequence.ts'
-import { Core, commonPrefix } from '../core/sequences/sequence-table.ts'
+import { commonPrefix, SequenceTable } from '../core/sequences/sequence-table.ts'
 import type { DecodeResult } from '../llama/context.ts'
-import { batchRows, type Loaded, tileRows } from '../runtime/load/load.ts'
+import { batchRows, type EngineParts, tileRows } from '../runtime/load/load.ts'
 import { keptState, PinnedPrefixes, type RowsState } from '../runtime/pinned-prefixes.ts'
 import { warmUp } from '../runtime/warm-up.ts'
 import type { Flight } from './active-request.ts'
-import type { OpenText } from './input-prefill.ts'
-import { OpenTexts } from './input-prefills.ts'
+import type { InputPrefill } from './input-prefill.ts'
+import { InputPrefills } from './input-prefills.ts'
 import { Speculation } from './speculation/speculation.ts'
-import { Reading } from './step-results.ts'
+import { StepResults } from './step-results.ts'
 import { describeStep, trace } from './trace.ts'
 
 // Longest step of prompt rows: what a new arrival waits for at worst.
@@ -49,15 +49,15 @@ interface Outcome {
  * emit. Every change of a sequence goes through `flow/core.ts`, every decision who runs through `flow/scheduler.ts`.
  */
 export class Loop {
-  readonly core: Core
+  readonly core: SequenceTable
   readonly stats: EngineStats = emptyStats()
-  readonly #loaded: Loaded
+  readonly #loaded: EngineParts
   readonly costs = new CostModel()
-  readonly #crowd = new Crowd()
+  readonly #crowd = new BusyPeriod()
   readonly #scheduler: Scheduler<Flight>
   readonly #speculation: Speculation
-  readonly #texts: OpenTexts
-  readonly #reading: Reading
+  readonly #texts: InputPrefills
+  readonly #reading: StepResults
   readonly #pinned: PinnedPrefixes
   /** Requests that are over, but still have their place. */
   readonly #ended: Flight[] = []
@@ -67,10 +67,10 @@ export class Loop {
   readonly #steps = new Map<Step, Promise<Outcome>>()
   #pump: Promise<void> | undefined
 
-  constructor(loaded: Loaded) {
+  constructor(loaded: EngineParts) {
     this.#loaded = loaded
     const { stages, devices } = loaded
-    this.core = new Core({
+    this.core = new SequenceTable({
       devices: stages.map(({ device }) => devices.indexOf(device)),
       slots: loaded.slots,
       cells: loaded.cells,
@@ -85,7 +85,7 @@ export class Loop {
         batch: batchRows,
         stepMs,
         tile: tileRows,
-        ...(loaded.unified ? { mixed: mixedRows } : { apart: true }),
+        ...(loaded.unified ? { mixed: mixedRows } : { separateCaches: true }),
         background: backgroundRows,
         ...(loaded.exit ? { exitStage: 0 } : {}),
       },
@@ -110,9 +110,9 @@ export class Loop {
     })
     const delayed = () => this.#crowd.delayed(this.#waitForFirst())
     this.#speculation = new Speculation(loaded, this.core, this.costs, this.stats, delayed)
-    this.#texts = new OpenTexts(this.core, this.#scheduler.prefixes)
+    this.#texts = new InputPrefills(this.core, this.#scheduler.prefixes)
     this.#pinned = new PinnedPrefixes(loaded, this.core, this.#scheduler.prefixes)
-    this.#reading = new Reading(loaded, this.core, {
+    this.#reading = new StepResults(loaded, this.core, {
       flights: this.#scheduler,
       speculation: this.#speculation,
       texts: this.#texts,
@@ -149,21 +149,21 @@ export class Loop {
     flight.reply.restart()
     this.#interruptBackground(flight)
     if (flight.sequence) {
-      if (flight.text) this.#texts.evict(flight.text)
+      if (flight.input) this.#texts.evict(flight.input)
       flight.sequence.background = false
-      flight.sequence.limit = Number.POSITIVE_INFINITY
+      flight.sequence.pausedAt = Number.POSITIVE_INFINITY
     }
     this.#start()
   }
 
   /** Computes a text ahead, from now on, whenever nothing else is to be done. Called again after every change. */
-  follow(text: OpenText): void {
+  follow(text: InputPrefill): void {
     this.#texts.follow(text)
     this.#start()
   }
 
   /** Lets a text's rows go. */
-  forget(text: OpenText): void {
+  forget(text: InputPrefill): void {
     this.#texts.forget(text)
   }
 
@@ -265,7 +265,7 @@ export class Loop {
   /** Nothing runs although somebody wants to: the cache has no room, even for a request that is alone. */
   #endStuck(): boolean {
     const stuck = [...this.#scheduler.running].find(({ sequence }) => sequence!.computed[0]! < sequence!.committed)
-    if (stuck === undefined || Number.isFinite(stuck.sequence!.limit)) return false
+    if (stuck === undefined || Number.isFinite(stuck.sequence!.pausedAt)) return false
     this.#finish(stuck, 'context')
     return true
   }
@@ -288,8 +288,8 @@ export class Loop {
     this.stats.decodeMs += ms
     if (result === 'done') {
       this.stats.rows += rowsOf(step)
-      this.costs.observePasses(step.stage, this.core.passesOf(step), ms, depthOf(step))
-      this.#loaded.stages[step.stage]!.settle(step, this.#loaded.stages[step.stage - 1])
+      this.costs.observeMicrobatches(step.stage, this.core.microbatchesOf(step), ms, meanDepth(step))
+      this.#loaded.stages[step.stage]!.storeHiddenStates(step, this.#loaded.stages[step.stage - 1])
       this.core.ran(step, performance.now())
       this.#reading.read(step)
       return
@@ -308,7 +308,7 @@ export class Loop {
   #began(flight: Flight): void {
     const sequence = flight.sequence!
     // The rows a text holds live on in the reply that answers it.
-    if (!flight.revocable && flight.text) this.#texts.evict(flight.text)
+    if (!flight.revocable && flight.input) this.#texts.evict(flight.input)
     flight.reply.timings.promptN = flight.prompt.length - flight.cached
     trace?.(
       `begin seq${sequence.order}: ${flight.tier.name}, ${sequence.tokens.length} tokens, ${sequence.computed[0]} of them reused`,
@@ -319,7 +319,7 @@ export class Loop {
   /** New work must not wait for a step that is only background work, unless that is the beginning of the new work. */
   #interruptBackground(flight: Flight): void {
     const useful = ({ sequence, to }: Rows) =>
-      (sequence === flight.sequence || sequence === flight.text?.sequence) &&
+      (sequence === flight.sequence || sequence === flight.input?.sequence) &&
       commonPrefix(sequence.tokens, flight.prompt) >= to
     for (const { stage, rows } of this.#steps.keys()) {
       if (rows.every(({ sequence }) => inBackground(sequence)) && !rows.some(useful))

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
-import { Channel } from './reply-stream.ts'
+import { ReplyStream } from './reply-stream.ts'
 
 /** Everything that is read until the end, and the error that ended it. */
-async function drain(channel: Channel<number>): Promise<{ items: number[]; error?: unknown }> {
+async function drain(channel: ReplyStream<number>): Promise<{ items: number[]; error?: unknown }> {
   const items: number[] = []
   try {
     for await (const item of channel.read()) items.push(item)
@@ -15,7 +15,7 @@ async function drain(channel: Channel<number>): Promise<{ items: number[]; error
 }
 
 test('items arrive in order, written before or while they are awaited', async () => {
-  const channel = new Channel<number>()
+  const channel = new ReplyStream<number>()
   channel.push(1)
   const read = drain(channel)
   await setTimeout(2)
@@ -28,7 +28,7 @@ test('items arrive in order, written before or while they are awaited', async ()
 })
 
 test('an error comes after everything that was written before it', async () => {
-  const channel = new Channel<number>()
+  const channel = new ReplyStream<number>()
   channel.push(1)
   channel.close(new Error('broken'))
   const { items, error } = await drain(channel)
@@ -37,7 +37,7 @@ test('an error comes after everything that was written before it', async () => {
 })
 
 test('after its end nothing is taken, and the first end counts', async () => {
-  const channel = new Channel<number>()
+  const channel = new ReplyStream<number>()
   channel.push(1)
   channel.close()
   channel.push(2)
@@ -47,7 +47,7 @@ test('after its end nothing is taken, and the first end counts', async () => {
 })
 
 test('a close wakes a reader that waits', async () => {
-  const channel = new Channel<number>()
+  const channel = new ReplyStream<number>()
   const read = drain(channel)
   await setTimeout(2)
   channel.close()

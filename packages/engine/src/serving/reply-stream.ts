@@ -1,5 +1,5 @@
 /** An unbounded queue between one writer and one async reader. Bounded in practice by the reply's length. */
-export class Channel<T> {
+export class ReplyStream<T> {
   readonly #items: T[] = []
   #closed = false
   #error: unknown

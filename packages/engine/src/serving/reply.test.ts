@@ -70,7 +70,7 @@ class Conversation {
       this.commitTimes.push(this.clock - 1000)
       if (this.reply.commit(token) === 'stop') return true
     }
-    this.reply.say()
+    this.reply.flush()
     this.reply.show(tail, 'skim')
     return false
   }
@@ -173,10 +173,10 @@ test('revisions rise by one, their base never falls, and what is committed is ne
       let committed = ''
       let stopped = false
       for (const one of acts) {
-        if (one.act === 'say') reply.say()
+        if (one.act === 'say') reply.flush()
         else if (one.act === 'show') {
           // Guesses follow what was said.
-          reply.say()
+          reply.flush()
           reply.show(one.tail, 'skim')
         } else for (const token of one.tokens) stopped ||= reply.commit(token) === 'stop'
         assert.ok(reader.committed.startsWith(committed), `'${committed}' was withdrawn for '${reader.committed}'`)

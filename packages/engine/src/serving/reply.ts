@@ -117,7 +117,7 @@ export class Reply {
   #stopString: string | undefined
 
   /** Emits the text committed since the last call. */
-  say(): void {
+  flush(): void {
     if (this.#text === '') return
     const ms = this.elapsed()
     this.timings.provisionalMs ??= ms
@@ -181,7 +181,7 @@ export class Reply {
       const { text, stopped } = this.#stops.push(this.#detokenizer.flush())
       this.#text += stopped === undefined ? text + this.#stops.flush() : text
     }
-    this.say()
+    this.flush()
     this.show([], this.#source)
     this.timings.committedMs ??= this.timings.predictedN > 0 ? this.elapsed() : null
     this.timings.stableMs ??= this.timings.committedMs

@@ -3,11 +3,11 @@ import type { EngineStats } from '../api/stats.ts'
 import { choose, isTypical } from '../core/sampling/sample.ts'
 import type { Scheduler } from '../core/schedule/scheduler.ts'
 import { inPrompt, type Rows, type Step, tailLength } from '../core/sequences/sequence.ts'
-import type { Core } from '../core/sequences/sequence-table.ts'
+import type { SequenceTable } from '../core/sequences/sequence-table.ts'
 import { maskLogits } from '../proposers/grammar.ts'
-import type { Loaded } from '../runtime/load/load.ts'
+import type { EngineParts } from '../runtime/load/load.ts'
 import type { Flight } from './active-request.ts'
-import type { OpenTexts } from './input-prefills.ts'
+import type { InputPrefills } from './input-prefills.ts'
 import type { Speculation } from './speculation/speculation.ts'
 import { trace } from './trace.ts'
 
@@ -15,20 +15,20 @@ import { trace } from './trace.ts'
 interface Readers {
   readonly flights: Scheduler<Flight>
   readonly speculation: Speculation
-  readonly texts: OpenTexts
+  readonly texts: InputPrefills
   readonly stats: EngineStats
   /** A reply is complete. */
   readonly finish: (flight: Flight, reason: FinishReason) => void
 }
 
 /** What a step computed is read: logits of looks and exits become guesses, those of the last stage decide. */
-export class Reading {
-  readonly #loaded: Loaded
-  readonly #core: Core
+export class StepResults {
+  readonly #loaded: EngineParts
+  readonly #core: SequenceTable
   readonly #readers: Readers
   readonly #logits: Float32Array
 
-  constructor(loaded: Loaded, core: Core, readers: Readers) {
+  constructor(loaded: EngineParts, core: SequenceTable, readers: Readers) {
     this.#loaded = loaded
     this.#core = core
     this.#readers = readers
@@ -46,7 +46,7 @@ export class Reading {
       const flight = flights.jobOf(sequence)
       if (flight === undefined) {
         texts.of(sequence)?.onProgress?.()
-      } else if (sequence.kind === 'fork') {
+      } else if (sequence.kind === 'lookahead') {
         // The prompt's own first token may have been decided just now: then the look is over.
         if (last && output < valid && this.#core.has(sequence))
           speculation.look(flight, this.#logitsOf(step.stage, lastRow))
@@ -58,7 +58,7 @@ export class Reading {
           if (token !== undefined) this.#said(flight, token, 'earlyN')
         }
         if (flights.running.has(flight)) {
-          flight.reply.say()
+          flight.reply.flush()
           flight.reply.show(flight.guesses, flight.draft?.source ?? 'exit')
         }
       }
@@ -92,13 +92,13 @@ export class Reading {
       const tail = tailLength(sequence)
       const verdict = this.#core.decide(sequence, token)
       speculation.learn(flight, verdict === 'confirmed', tail)
-      if (verdict === 'branched') {
+      if (verdict === 'alternative') {
         stats.branched++
         trace?.(`branch of seq${sequence.order}: right`)
       }
       if (!this.#said(flight, token, token === choice ? undefined : 'toleratedN')) return
       // A reply ahead stops here until its text is final.
-      if (flight.ahead && sequence.committed - sequence.prompt >= flight.ahead.budget) sequence.limit = 0
+      if (flight.ahead && sequence.committed - sequence.prompt >= flight.ahead.budget) sequence.pausedAt = 0
     }
   }
 

@@ -8,7 +8,7 @@ export const trace = enabled ? (line: string) => process.stderr.write(`trace ${l
 /** The line of a step: stage, and per sequence its rows; `+n` marks rows with output. */
 export function describeStep(step: Step, result: string, ms: number): string {
   const rows = step.rows.map(({ sequence, from, to, output }) => {
-    const kind = sequence.kind === 'fork' ? 'fork' : 'seq'
+    const kind = sequence.kind === 'lookahead' ? 'lookahead' : 'seq'
     return `${kind}${sequence.order}[${from}..${to})${to > output ? `+${to - output}` : ''}`
   })
   return `stage ${step.stage} ${rows.join(' ')} ${result} ${ms.toFixed(1)} ms`

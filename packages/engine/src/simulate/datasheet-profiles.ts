@@ -1,7 +1,7 @@
 import type { MachineProfile } from './profile.ts'
 
 /** A dense transformer with grouped-query attention, as far as its speed depends on it. */
-interface PaperModel {
+interface DatasheetModel {
   readonly name: string
   readonly layers: number
   readonly hidden: number
@@ -15,7 +15,7 @@ interface PaperModel {
 }
 
 /** One GPU of a machine, with published peaks. */
-interface PaperGpu {
+interface DatasheetGpu {
   readonly name: string
   readonly memoryBytes: number
   readonly bytesPerSecond: number
@@ -26,7 +26,7 @@ interface PaperGpu {
 }
 
 // Llama 3.1, from its published configurations (BF16 weights and cache: 2 bytes).
-const llama8b: PaperModel = {
+const llama8b: DatasheetModel = {
   name: 'Llama 3.1 8B',
   layers: 32,
   hidden: 4096,
@@ -36,7 +36,7 @@ const llama8b: PaperModel = {
   matrixParameters: 7.505e9,
   parameters: 8.03e9,
 }
-const llama70b: PaperModel = {
+const llama70b: DatasheetModel = {
   name: 'Llama 3.1 70B',
   layers: 80,
   hidden: 8192,
@@ -46,7 +46,7 @@ const llama70b: PaperModel = {
   matrixParameters: 69.5e9,
   parameters: 70.55e9,
 }
-const h200: PaperGpu = {
+const h200: DatasheetGpu = {
   name: 'H200 SXM',
   memoryBytes: 141e9,
   bytesPerSecond: 4.8e12,
@@ -74,7 +74,7 @@ const dollarsPerGpuHour = 3.5
  * A profile by arithmetic: reading the weights, or multiplying with them, whichever takes longer, then what the GPUs say
  * to each other, and a fixed overhead. Every number is derived in docs/simulation.md.
  */
-function paperProfile(name: string, model: PaperModel, gpu: PaperGpu, gpus: number): MachineProfile {
+function datasheetProfile(name: string, model: DatasheetModel, gpu: DatasheetGpu, gpus: number): MachineProfile {
   const weightsMs = (1000 * bytesPerNumber * model.matrixParameters) / gpus / (bandwidthEfficiency * gpu.bytesPerSecond)
   const rowMs = (1000 * 2 * model.matrixParameters) / gpus / (computeEfficiency * gpu.flopsPerSecond)
   // Each GPU sends and receives 2 (n - 1) / n of a row's hidden state, twice per layer.
@@ -113,7 +113,7 @@ function paperProfile(name: string, model: PaperModel, gpu: PaperGpu, gpus: numb
   }
 }
 
-export const paperProfiles = [
-  paperProfile('h200-8b', llama8b, h200, 1),
-  paperProfile('8xh200-70b', llama70b, h200, 8),
+export const datasheetProfiles = [
+  datasheetProfile('h200-8b', llama8b, h200, 1),
+  datasheetProfile('8xh200-70b', llama70b, h200, 8),
 ] as const

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Luck } from './guess-sampler.ts'
+import { GuessSampler } from './guess-sampler.ts'
 
 const quality = { drafts: 0.6, coverage: 0.4, looks: 0.71, exits: 0.3 }
-const luck = new Luck(quality, 1)
+const luck = new GuessSampler(quality, 1)
 const requests = Array.from({ length: 4000 }, (_, i) => i)
 const share = (hits: readonly boolean[]) => hits.filter(Boolean).length / hits.length
 const near = (a: number, b: number, tolerance = 0.03) => assert.ok(Math.abs(a - b) < tolerance, `${a} is not ${b}`)
@@ -28,6 +28,6 @@ test('a later look misses in proportion to what is left unread', () => {
 })
 
 test('a better quality is right wherever a worse one was', () => {
-  const better = new Luck({ ...quality, drafts: 0.8 }, 1)
+  const better = new GuessSampler({ ...quality, drafts: 0.8 }, 1)
   for (const request of requests) if (luck.draft(request, 0)) assert.ok(better.draft(request, 0))
 })

@@ -18,7 +18,7 @@ export interface GuessQuality {
 const about = { draft: 101, offer: 102, hard: 103, look: 104, exit: 105 }
 
 /** Whether guesses are right, drawn per request and position. */
-export class Luck {
+export class GuessSampler {
   readonly #quality: GuessQuality
   readonly #seed: number
 

@@ -1,14 +1,14 @@
 import { atDepth, type CostModel } from '../core/cost/cost-model.ts'
-import type { Pass, SlotRows } from '../core/cost/microbatches.ts'
+import type { Microbatch, SlotRows } from '../core/cost/microbatches.ts'
 import { burstPays, draftsOfStep, exitPays, lookPays } from '../core/schedule/speculation-gain.ts'
 import { inPrompt, tailLength } from '../core/sequences/sequence.ts'
-import type { Core } from '../core/sequences/sequence-table.ts'
-import { Acceptance, longestDraft } from '../proposers/proposer.ts'
+import type { SequenceTable } from '../core/sequences/sequence-table.ts'
+import { Acceptance, maxDraft } from '../proposers/proposer.ts'
 import { burst, type LookPlan, looksFrom, planLooks } from '../proposers/skim.ts'
 import type { Flight } from './flight.ts'
-import { type GuessQuality, Luck } from './guess-sampler.ts'
+import { type GuessQuality, GuessSampler } from './guess-sampler.ts'
 import { token } from './random.ts'
-import type { Ledger } from './row-accounting.ts'
+import type { RowAccounting } from './row-accounting.ts'
 import { type SimulatedRequest, suffixTokens } from './workload.ts'
 
 /** What the full model says to a request at a position of its reply. */
@@ -34,20 +34,20 @@ const aboutWrong = 203
 export class Guessing {
   drafted = 0
   accepted = 0
-  readonly #core: Core
+  readonly #core: SequenceTable
   readonly #costs: CostModel
-  readonly #ledger: Ledger
+  readonly #ledger: RowAccounting
   readonly #options: GuessingOptions
-  readonly #luck: Luck
+  readonly #luck: GuessSampler
   // Before anything was counted, a draft is as likely right as wrong.
   readonly #acceptance = new Acceptance(0.5)
 
-  constructor(core: Core, costs: CostModel, ledger: Ledger, options: GuessingOptions) {
+  constructor(core: SequenceTable, costs: CostModel, ledger: RowAccounting, options: GuessingOptions) {
     this.#core = core
     this.#costs = costs
     this.#ledger = ledger
     this.#options = options
-    this.#luck = new Luck(options.quality, options.seed)
+    this.#luck = new GuessSampler(options.quality, options.seed)
   }
 
   /** Looks that a request wants. */
@@ -68,13 +68,13 @@ export class Guessing {
       if (!this.#waits(flight)) continue
       const { committed, prompt, slot } = flight.sequence!
       if (!this.#luck.offers(flight.request.index, committed - prompt)) continue
-      const room = Math.min(longestDraft, flight.maxTokens - (committed - prompt))
+      const room = Math.min(maxDraft, flight.maxTokens - (committed - prompt))
       ready.push({ flight, slot, confidences: Array.from({ length: room }, (_, i) => this.#acceptance.at(i)) })
     }
     if (ready.length === 0) return
     // What a guess costs depends on how far it looks back.
     const depth = ready.reduce((sum, { flight }) => sum + flight.sequence!.tokens.length, 0) / ready.length
-    const costs = (stage: number, pass: Pass) => this.#costs.pass(stage, pass, depth)
+    const costs = (stage: number, pass: Microbatch) => this.#costs.microbatch(stage, pass, depth)
     const lengths = draftsOfStep(ready, plain(), this.#core.stages, costs, !this.#core.unified)
     for (const [i, { flight }] of ready.entries()) {
       if (lengths[i] === 0) continue
@@ -82,7 +82,7 @@ export class Guessing {
       const sequence = flight.sequence!
       const from = sequence.committed - sequence.prompt
       for (let position = from; position < from + lengths[i]!; position++) {
-        this.#core.draft(sequence, [this.#guess(flight, position, 'draft', this.#isRight(flight, from, position))])
+        this.#core.append(sequence, [this.#guess(flight, position, 'draft', this.#isRight(flight, from, position))])
       }
     }
   }
@@ -113,7 +113,7 @@ export class Guessing {
   begin(flight: Flight): void {
     const sequence = flight.sequence!
     flight.looks = looksFrom(sequence.computed[0]!, flight.looks, (look) => this.#pays(flight, look))
-    sequence.limit = flight.looks[0]?.forkAt ?? Number.POSITIVE_INFINITY
+    sequence.pausedAt = flight.looks[0]?.forkAt ?? Number.POSITIVE_INFINITY
   }
 
   #pays({ prompt }: Flight, { forkAt, tailFrom }: LookPlan): boolean {
@@ -132,13 +132,13 @@ export class Guessing {
       this.endLooks(flight)
       return
     }
-    const fork = this.#core.fork(sequence, plan.forkAt, flight.prompt.slice(plan.tailFrom))
+    const fork = this.#core.addLookahead(sequence, plan.forkAt, flight.prompt.slice(plan.tailFrom))
     if (!fork) {
       this.endLooks(flight)
       return
     }
     flight.look = { fork, tokens: [], share: plan.forkAt / flight.prompt.length }
-    sequence.limit = flight.looks[0]?.forkAt ?? Number.POSITIVE_INFINITY
+    sequence.pausedAt = flight.looks[0]?.forkAt ?? Number.POSITIVE_INFINITY
   }
 
   /** A look has its next token: the first one is shown at once, and all of them stand at the prompt's end. */
@@ -165,7 +165,7 @@ export class Guessing {
     } else {
       flight.draft ??= { byDrafter: false, offered: 0, right: 0 }
       flight.draft.offered++
-      this.#core.draft(parent, [next])
+      this.#core.append(parent, [next])
     }
     if (look.tokens.length < Math.min(burst, flight.maxTokens)) return
     this.#core.remove(look.fork)
@@ -185,7 +185,7 @@ export class Guessing {
 
   #lookNoMore(flight: Flight): void {
     flight.looks = []
-    flight.sequence!.limit = Number.POSITIVE_INFINITY
+    flight.sequence!.pausedAt = Number.POSITIVE_INFINITY
   }
 
   /** The first token of a reply is shown before it is certain, if it is sure enough. */
@@ -207,12 +207,12 @@ export class Guessing {
     const pays = inPrompt(sequence)
       ? (tail === 0 && this.#options.provisional) || burstPays(new Array<number>(tail).fill(stability), stability)
       : exitPays(tail, stability, this.#core.stages, atDepth(this.#costs, to))
-    if (!pays || tail >= longestDraft) return
+    if (!pays || tail >= maxDraft) return
     const before = this.#isRight(flight, position - tail, position)
     const next = this.#guess(flight, position, 'exit', before)
     flight.draft ??= { byDrafter: false, offered: 0, right: 0 }
     flight.draft.offered++
-    this.#core.draft(sequence, [next])
+    this.#core.append(sequence, [next])
     if (position === 0) this.#show(flight, next, stability, now)
   }
 

@@ -1,6 +1,6 @@
 import { IncipitError } from '../api/errors.ts'
 import type { CostProfile } from '../core/cost/cost-model.ts'
-import { passes, together } from '../core/cost/microbatches.ts'
+import { microbatches, oneBatch } from '../core/cost/microbatches.ts'
 import type { Rows } from '../core/sequences/sequence.ts'
 
 /** What attention adds to a step of a stage, beyond the cost by rows: long contexts have to be read. */
@@ -70,8 +70,8 @@ export function stepMs(profile: MachineProfile, step: StepRows): number {
     ms += Math.max(cellMs * to, arithmetic * perRow)
   }
   for (const { rows } of profile.unified
-    ? [together(total)]
-    : passes(step.rows.map(({ slot, from, to }) => ({ slot, rows: to - from }))))
+    ? [oneBatch(total)]
+    : microbatches(step.rows.map(({ slot, from, to }) => ({ slot, rows: to - from }))))
     ms += rowsMs(profile, step.stage, rows)
   return ms
 }

@@ -3,7 +3,7 @@ import type { Flight } from './flight.ts'
 import type { Waste } from './outcome.ts'
 
 /** What became of every row that was run: kept, or wasted, and on what. */
-export class Ledger {
+export class RowAccounting {
   rows = 0
   kept = 0
   readonly waste: Waste = { drafts: 0, looks: 0, again: 0 }

@@ -1,16 +1,16 @@
 import { CostModel } from '../core/cost/cost-model.ts'
 import type { SlotRows } from '../core/cost/microbatches.ts'
-import { Crowd } from '../core/schedule/busy-period.ts'
+import { BusyPeriod } from '../core/schedule/busy-period.ts'
 import { Scheduler } from '../core/schedule/scheduler.ts'
-import { depthOf, inPrompt, type Rows, type Step, slotRowsOf } from '../core/sequences/sequence.ts'
-import { Core } from '../core/sequences/sequence-table.ts'
+import { inPrompt, meanDepth, type Rows, type Step, slotRowsOf } from '../core/sequences/sequence.ts'
+import { SequenceTable } from '../core/sequences/sequence-table.ts'
 import { type Flight, flightOf } from './flight.ts'
 import type { GuessQuality } from './guess-sampler.ts'
 import { Guessing } from './guessing.ts'
 import type { Outcome, ReplyRecord } from './outcome.ts'
 import { type MachineProfile, rowsMs, stepMs } from './profile.ts'
 import { normal, uniform } from './random.ts'
-import { Ledger } from './row-accounting.ts'
+import { RowAccounting } from './row-accounting.ts'
 import type { RequestSource } from './workload.ts'
 
 export interface SimulationOptions {
@@ -46,13 +46,13 @@ class Simulation {
   readonly #profile: MachineProfile
   readonly #source: RequestSource
   readonly #seed: number
-  readonly #core: Core
+  readonly #core: SequenceTable
   readonly #scheduler: Scheduler<Flight>
   /** What the engine believes that steps cost: learnt from those it ran. */
   readonly #costs = new CostModel()
-  readonly #crowd = new Crowd()
+  readonly #crowd = new BusyPeriod()
   readonly #guessing: Guessing | undefined
-  readonly #ledger = new Ledger()
+  readonly #ledger = new RowAccounting()
   /** Steps that run, one per device at most, the one that ends first first. */
   readonly #running: { step: Step; end: number }[] = []
   readonly #replies: ReplyRecord[] = []
@@ -68,7 +68,7 @@ class Simulation {
     for (const rows of warmUpRows) {
       for (const stage of profile.devices.keys()) this.#costs.observe(stage, rows, rowsMs(profile, stage, rows))
     }
-    this.#core = new Core({
+    this.#core = new SequenceTable({
       devices: profile.devices,
       slots: profile.slots,
       cells: profile.cells,
@@ -85,7 +85,7 @@ class Simulation {
         tile: profile.tile,
         // In a unified cache rows of several sequences would share a tile.
         ...(profile.unified && profile.tile > 1 ? { mixed: profile.tile - 1 } : {}),
-        apart: !profile.unified,
+        separateCaches: !profile.unified,
         ...(profile.exit ? { exitStage: 0 } : {}),
       },
       costs: this.#costs,
@@ -181,7 +181,7 @@ class Simulation {
   /** Nothing runs although somebody wants to: the cache has no room, even for a request that is alone. */
   #endStuck(): boolean {
     const stuck = [...this.#scheduler.running].find(({ sequence }) => sequence!.computed[0]! < sequence!.committed)
-    if (stuck === undefined || Number.isFinite(stuck.sequence!.limit)) return false
+    if (stuck === undefined || Number.isFinite(stuck.sequence!.pausedAt)) return false
     this.#finish(stuck)
     return true
   }
@@ -230,7 +230,7 @@ class Simulation {
     this.#busy[device]! += ms
     this.#running.push({ step, end: this.#now + ms })
     this.#running.sort((a, b) => a.end - b.end)
-    this.#costs.observePasses(step.stage, this.#core.passesOf(step), ms, depthOf(step))
+    this.#costs.observeMicrobatches(step.stage, this.#core.microbatchesOf(step), ms, meanDepth(step))
   }
 
   /** A factor with mean 1. */
@@ -247,7 +247,7 @@ class Simulation {
     for (const rows of step.rows) {
       const { sequence, to, valid, output } = rows
       const flight = this.#scheduler.jobOf(sequence)
-      if (sequence.kind === 'fork') {
+      if (sequence.kind === 'lookahead') {
         this.#ledger.looked(rows)
         // The prompt's own first token may have been decided just now: then the look is over.
         if (flight && last && output < valid && this.#core.has(sequence)) this.#guessing!.looked(flight, this.#now)

@@ -39,7 +39,7 @@ export interface TuneExitOptions extends TuneOptions {
 }
 
 // Prompts beyond this say little more per millisecond.
-const longestPrompt = 1024
+const maxPrompt = 1024
 // There are few first tokens and they matter most: each counts as much as this many later ones.
 const firstTokenWeight = 4
 const lambda = 1e-3
@@ -61,7 +61,7 @@ export async function tuneExit(options: TuneExitOptions): Promise<FittedExit> {
   using model = await Model.load(options.model)
   const at = options.at ?? Math.max(1, Math.round(model.layers / 4))
   planCut(gguf, [at])
-  const prompts = tokenisePrompts(model, options.prompts, longestPrompt)
+  const prompts = tokenisePrompts(model, options.prompts, maxPrompt)
   const count = options.tokens ?? 24
 
   say(`replying to ${prompts.length} prompts with ${count} tokens each`)
@@ -69,7 +69,7 @@ export async function tuneExit(options: TuneExitOptions): Promise<FittedExit> {
   const heldOut: { prompt: TokenisedPrompt; reply: number[] }[] = []
   let fitted = 0
   {
-    using plain = new Plain(model, { cells: longestPrompt + count + 1, threads, layerInput: at })
+    using plain = new Plain(model, { cells: maxPrompt + count + 1, threads, layerInput: at })
     const x = new Float32Array(model.embedding)
     const y = new Float32Array(model.embedding)
     for (const [index, prompt] of prompts.entries()) {
@@ -173,7 +173,7 @@ async function measure(
 ): Promise<Sample[]> {
   using stage = await Model.load(path)
   const most = Math.max(...cases.map(({ reply }) => reply.length))
-  using plain = new Plain(stage, { cells: longestPrompt + most + 1, threads, outputs: most })
+  using plain = new Plain(stage, { cells: maxPrompt + most + 1, threads, outputs: most })
   const logits = new Float32Array(stage.vocab.size)
   const samples: Sample[] = []
   for (const { prompt, reply } of cases) {

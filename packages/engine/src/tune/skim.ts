@@ -19,7 +19,7 @@ export interface SkimReport extends SkimCalibration {
 }
 
 // A context for prompts of this length costs little, and longer ones teach nothing new.
-const longestPrompt = 2048
+const maxPrompt = 2048
 
 /**
  * Calibrates the looks of `propose/skim.ts` for one model: what a look's own top probability says about its tokens'
@@ -31,13 +31,13 @@ export async function tuneSkim(options: TuneOptions): Promise<SkimReport> {
   const cacheDir = options.cacheDir ?? defaultCacheDir()
   const hash = await modelHash(options.model, cacheDir)
   using model = await Model.load(options.model)
-  const long = tokenisePrompts(model, options.prompts, longestPrompt).flatMap(({ tokens, suffix }) => {
+  const long = tokenisePrompts(model, options.prompts, maxPrompt).flatMap(({ tokens, suffix }) => {
     const looks = planLooks(tokens.length, suffix, tileRows)
     return looks.length === 0 ? [] : [{ tokens, looks }]
   })
   if (long.length < 40) throw new IncipitError('tune_failed', `${long.length} prompts are long enough to skim: too few`)
   say(`looking ahead in ${long.length} prompts`)
-  using plain = new Plain(model, { cells: longestPrompt + 2 * burst, threads: options.threads ?? 2 })
+  using plain = new Plain(model, { cells: maxPrompt + 2 * burst, threads: options.threads ?? 2 })
   const samples: Record<'first' | 'agreeing' | 'differing' | 'later', { confidence: number; survived: boolean }[]> = {
     first: [],
     agreeing: [],

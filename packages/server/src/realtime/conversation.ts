@@ -112,7 +112,7 @@ export class Conversation {
       messages,
       ...(cacheSalt === null ? {} : { cacheSalt }),
       onProgress: (progress) => this.#tellProgress({ ...progress, rev: this.#formerRevs + progress.rev }),
-      onGhost: (event) => this.#tellGhost(event),
+      onPreview: (event) => this.#tellGhost(event),
     })
   }
 

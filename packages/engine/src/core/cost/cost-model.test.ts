@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { admitDrafts } from '../schedule/select-drafts.ts'
+import { selectDrafts } from '../schedule/select-drafts.ts'
 import { CostModel, type CostProfile } from './cost-model.ts'
-import { together } from './microbatches.ts'
+import { oneBatch } from './microbatches.ts'
 
 /** A model that measured these runs of stage 0. */
 function measured(...runs: [rows: number, ms: number][]): CostModel {
@@ -74,7 +74,7 @@ test('what was measured long ago over short texts does not make rows look cheap 
   for (let depth = 100; depth < 2000; depth++) cost.observe(0, 1, 10 + 0.01 * depth, depth)
   near(cost.rows(0, 8, 2000), 14 + 160, 0.05)
   assert.deepEqual(
-    admitDrafts([[0.5, 0.5, 0.5]], 1, (_, count) => cost.rows(0, 1 + count, 2000)),
+    selectDrafts([[0.5, 0.5, 0.5]], 1, (_, count) => cost.rows(0, 1 + count, 2000)),
     [0],
   )
 })
@@ -156,8 +156,8 @@ test('what is measured after a profile was loaded replaces it', () => {
 test('a step that ran in passes says what each of them takes, as far as that is known', () => {
   const cost = measured([8, 16])
   for (let i = 0; i < 40; i++) {
-    cost.observePasses(0, [together(1)], 9, 0)
-    cost.observePasses(0, [together(8), together(1)], 29, 0)
+    cost.observeMicrobatches(0, [oneBatch(1)], 9, 0)
+    cost.observeMicrobatches(0, [oneBatch(8), oneBatch(1)], 29, 0)
   }
   near(cost.rows(0, 1), 9, 0.05)
   near(cost.rows(0, 8), 20, 0.05)
@@ -167,8 +167,8 @@ test('many rows, but few of each sequence, cost what loose rows cost, and say no
   const cost = attentive({ loose: 0.01, tiled: 0.001 })
   const before = cost.rows(0, 128, 1000)
   const many = { rows: 128, each: 16 }
-  near(cost.pass(0, many, 1000), before + 128 * 0.009 * 1000)
-  for (let i = 0; i < 40; i++) cost.observePasses(0, [many], 74 + 1280, 1000)
+  near(cost.microbatch(0, many, 1000), before + 128 * 0.009 * 1000)
+  for (let i = 0; i < 40; i++) cost.observeMicrobatches(0, [many], 74 + 1280, 1000)
   near(cost.rows(0, 128, 1000), before, 0.01)
   const saved = new CostModel()
   saved.load(cost.save())

@@ -1,5 +1,5 @@
 import type { Costs } from '../schedule/schedule.ts'
-import { type Pass, together } from './microbatches.ts'
+import { type Microbatch, oneBatch } from './microbatches.ts'
 import { PairCost } from './pair-cost.ts'
 
 /**
@@ -9,7 +9,7 @@ import { PairCost } from './pair-cost.ts'
 export type CostProfile = readonly (readonly { rows: number; ms: number; pairs?: number; loose?: boolean }[])[]
 
 // No step of any machine has more rows.
-const mostRows = 2 ** 20
+const maxRows = 2 ** 20
 
 interface Point {
   readonly rows: number
@@ -38,14 +38,14 @@ class StageCost {
   // A running mean over about the last 32 runs follows a machine whose load changes.
   static readonly #memory = 32
 
-  observe(pass: Pass, ms: number, depth: number): void {
+  observe(pass: Microbatch, ms: number, depth: number): void {
     const pairs = pass.rows * depth
     this.take(pass, ms, pairs)
     this.#attention[kindOf(pass)].observe(bucketOf(pass.rows), pairs, ms)
   }
 
   /** A measurement that says nothing about attention. */
-  take(pass: Pass, ms: number, pairs: number): void {
+  take(pass: Microbatch, ms: number, pairs: number): void {
     this.#known = undefined
     const { rows } = pass
     const buckets = this.#buckets[kindOf(pass)]
@@ -59,7 +59,7 @@ class StageCost {
   }
 
   /** @param depth default: as in the passes that were measured */
-  ms(pass: Pass, depth: number | undefined): number {
+  ms(pass: Microbatch, depth: number | undefined): number {
     this.#known ??= this.#conclude()
     const { all, bare, pair } = this.#known
     if (depth === undefined) return interpolated(all, pass.rows)
@@ -75,7 +75,7 @@ class StageCost {
       const kind = index >= tiledBucket && tiled[index] ? 1 : 0
       const bucket = this.#buckets[kind][index]
       // Never nothing, however noisy the machine.
-      return bucket && { rows: bucket.rows, ms: Math.max(leastBare * bucket.ms, bucket.ms - pair[kind] * bucket.pairs) }
+      return bucket && { rows: bucket.rows, ms: Math.max(minBare * bucket.ms, bucket.ms - pair[kind] * bucket.pairs) }
     }).filter(isMeasured)
     return { all, bare, pair }
   }
@@ -105,12 +105,12 @@ export class CostModel implements Costs {
 
   /** @param depth positions that a row looks back on, on average */
   observe(stage: number, rows: number, ms: number, depth = 0): void {
-    this.#stage(stage).observe(together(rows), ms, depth)
+    this.#stage(stage).observe(oneBatch(rows), ms, depth)
   }
 
   /** A step that ran in several passes: each gets its part of the time, as far as is known. */
-  observePasses(stage: number, passes: readonly Pass[], ms: number, depth: number): void {
-    const expected = passes.map((pass) => this.pass(stage, pass, depth))
+  observeMicrobatches(stage: number, passes: readonly Microbatch[], ms: number, depth: number): void {
+    const expected = passes.map((pass) => this.microbatch(stage, pass, depth))
     const all = expected.reduce((sum, one) => sum + one, 0)
     for (const [i, pass] of passes.entries()) this.#stage(stage).observe(pass, (ms * expected[i]!) / all, depth)
   }
@@ -125,11 +125,11 @@ export class CostModel implements Costs {
    * @param depth positions that a row looks back on; default: as those that were measured
    */
   rows(stage: number, rows: number, depth?: number): number {
-    return this.pass(stage, together(rows), depth)
+    return this.microbatch(stage, oneBatch(rows), depth)
   }
 
   /** Estimated ms of one pass. `depth` as in `rows`. */
-  pass(stage: number, pass: Pass, depth?: number): number {
+  microbatch(stage: number, pass: Microbatch, depth?: number): number {
     return this.#stages[stage]?.ms(pass, depth) ?? pass.rows
   }
 
@@ -138,7 +138,7 @@ export class CostModel implements Costs {
     if (ms === Number.POSITIVE_INFINITY) return Number.MAX_SAFE_INTEGER
     let fits = 1
     let tooMany = 2
-    while (this.rows(stage, tooMany, depth) <= ms && tooMany < mostRows) {
+    while (this.rows(stage, tooMany, depth) <= ms && tooMany < maxRows) {
       fits = tooMany
       tooMany *= 2
     }
@@ -160,13 +160,13 @@ export class CostModel implements Costs {
   load(profile: CostProfile): void {
     for (const [stage, points] of profile.entries()) {
       for (const { rows, ms, pairs = 0, loose } of points) {
-        this.#stage(stage).take(loose ? { rows, each: 1 } : together(rows), ms, pairs)
+        this.#stage(stage).take(loose ? { rows, each: 1 } : oneBatch(rows), ms, pairs)
       }
     }
   }
 }
 
-const leastBare = 0.1
+const minBare = 0.1
 
 /** The costs of steps that look back on about so many positions. */
 export function atDepth(costs: Costs, depth: number): Pick<Costs, 'rows'> {
@@ -178,7 +178,7 @@ function bucketOf(rows: number): number {
 }
 
 /** Loose or tiled. */
-function kindOf({ each }: Pass): 0 | 1 {
+function kindOf({ each }: Microbatch): 0 | 1 {
   return bucketOf(each) < tiledBucket ? 0 : 1
 }
 

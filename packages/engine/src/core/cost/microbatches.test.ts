@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { passes } from './microbatches.ts'
+import { microbatches } from './microbatches.ts'
 
 const cases: [lengths: number[], expected: number[]][] = [
   [[], []],
@@ -25,7 +25,7 @@ for (const [lengths, expected] of cases) {
   test(`rows ${lengths} of slots 0, 1, ... run as ${expected}`, () => {
     const step = lengths.map((rows, slot) => ({ slot, rows }))
     assert.deepEqual(
-      passes(step).map(({ rows }) => rows),
+      microbatches(step).map(({ rows }) => rows),
       expected,
     )
   })
@@ -34,7 +34,7 @@ for (const [lengths, expected] of cases) {
 test('a pass knows how many rows of each sequence it has', () => {
   const step = [5, 1, 2].map((rows, slot) => ({ slot, rows }))
   assert.deepEqual(
-    passes(step).map(({ each }) => each),
+    microbatches(step).map(({ each }) => each),
     [1, 4, 1],
   )
 })

@@ -5,14 +5,14 @@ export interface SlotRows {
 }
 
 /** What one run of the model's graph computes. */
-export interface Pass {
+export interface Microbatch {
   readonly rows: number
   /** Rows that attention computes together: those of one sequence where each has a cache of its own, otherwise all. */
   readonly each: number
 }
 
 /** Rows that run in one pass and share a cache. */
-export function together(rows: number): Pass {
+export function oneBatch(rows: number): Microbatch {
   return { rows, each: rows }
 }
 
@@ -21,9 +21,9 @@ export function together(rows: number): Pass {
  * run together for as many rows as all of them have, the rest in further passes.
  * @param step in the order of slots
  */
-export function passes(step: readonly SlotRows[]): Pass[] {
+export function microbatches(step: readonly SlotRows[]): Microbatch[] {
   const left = step.filter(({ rows }) => rows > 0).map(({ slot, rows }) => ({ slot, rows }))
-  const passes: Pass[] = []
+  const passes: Microbatch[] = []
   while (left.length > 0) {
     let sequences = 1
     let each = left[0]!.rows

@@ -32,7 +32,7 @@ export class PairCost {
 
   /** The slope less its standard error: what is not known costs nothing. */
   get ms(): number {
-    if (!(this.#pairs2 > 0) || this.#runs < leastRuns) return 0
+    if (!(this.#pairs2 > 0) || this.#runs < minRuns) return 0
     const slope = this.#product / this.#pairs2
     const unexplained = Math.max(0, this.#ms2 - slope * this.#product) / this.#runs
     return Math.max(0, slope - Math.sqrt(unexplained / this.#pairs2))
@@ -40,4 +40,4 @@ export class PairCost {
 }
 
 // Two points always lie on a line.
-const leastRuns = 8
+const minRuns = 8

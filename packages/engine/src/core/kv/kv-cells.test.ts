@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { replay } from '../../../test/replay.ts'
-import { Cells } from './kv-cells.ts'
+import { KvCells } from './kv-cells.ts'
 
 const slots = 4
 const capacity = 30
@@ -46,7 +46,7 @@ for (const unified of [true, false]) {
   test(`any growth, sharing and removal: as counted naively${unified ? '' : ', with a cache for each slot'}`, () => {
     fc.assert(
       fc.property(acts, (acts) => {
-        const cells = new Cells(capacity, slots, unified)
+        const cells = new KvCells(capacity, slots, unified)
         const naive = new Naive()
         for (const one of acts) {
           if (one.act === 'grow') {
@@ -93,13 +93,13 @@ for (const unified of [true, false]) {
 }
 
 test('more rows than cells are refused', () => {
-  const cells = new Cells(5, 2)
+  const cells = new KvCells(5, 2)
   cells.grow(0, 3)
   assert.throws(() => cells.grow(1, 3), RangeError)
 })
 
 test('rows that are there already cost nothing again', () => {
-  const cells = new Cells(5, 2)
+  const cells = new KvCells(5, 2)
   cells.grow(0, 3)
   cells.grow(0, 2)
   cells.grow(0, 3)

@@ -2,7 +2,7 @@
  * The KV cells of one stage: every slot has a cell per position, and in a unified cache a cell that several slots share is
  * one cell. Counts what is in use and what would become free. Costs a few integers per row.
  */
-export class Cells {
+export class KvCells {
   readonly capacity: number
   /** Per slot: the cell of each position. */
   readonly #held: number[][]

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { SimulatedStages } from '../../../test/simulation.ts'
 import type { Costs } from '../schedule/schedule.ts'
 import type { Sequence } from '../sequences/sequence.ts'
-import { Core } from '../sequences/sequence-table.ts'
+import { SequenceTable } from '../sequences/sequence-table.ts'
 import { PrefixCache } from './prefix-cache.ts'
 
 /** A prefix cache over simulated stages, whose rows take ten bytes each when they are kept. */
@@ -11,7 +11,15 @@ function setUp(options: { stages?: number; slots?: number; cells?: number; bytes
   const { stages = 1, slots = 6, cells = 200, bytes = 100_000, costs = { rows: () => 1, within: () => 1000 } } = options
   const caches = new SimulatedStages({ stages, slots, cells, unified: true })
   const devices = new Array<number>(stages).fill(0)
-  const core = new Core({ devices, slots, cells, unified: true, caches, limits: { batch: 100, stepMs: 1000 }, costs })
+  const core = new SequenceTable({
+    devices,
+    slots,
+    cells,
+    unified: true,
+    caches,
+    limits: { batch: 100, stepMs: 1000 },
+    costs,
+  })
   const prefixes = new PrefixCache(core, { costs, bytes })
   /** Runs one step. */
   const step = () => {
@@ -28,7 +36,7 @@ function setUp(options: { stages?: number; slots?: number; cells?: number; bytes
   }
   /** A text that is still being written, computed. */
   const text = (tokens: readonly number[], salt = 'a', gone = () => {}): Sequence => {
-    const sequence = core.open()!
+    const sequence = core.addInput()!
     prefixes.enter(sequence, salt, gone)
     core.revise(sequence, tokens)
     prefixes.changed(sequence)
@@ -37,11 +45,11 @@ function setUp(options: { stages?: number; slots?: number; cells?: number; bytes
   }
   /** Keeps the rows of these tokens, whose sequence ends. False when that changed nothing. */
   const keep = (tokens: readonly number[], salt = 'a', pinned = false): boolean => {
-    const sequence = core.open()!
+    const sequence = core.addInput()!
     core.revise(sequence, tokens)
     run()
     const before = prefixes.bytes
-    if (pinned) core.save(sequence, (states) => prefixes.put({ salt, tokens, states, pinned }))
+    if (pinned) core.save(sequence, (states) => prefixes.put({ cacheNamespace: salt, tokens, states, pinned }))
     else prefixes.keep(sequence, salt)
     core.remove(sequence)
     return prefixes.bytes > before
@@ -77,12 +85,12 @@ test('less than eight rows are not worth it', () => {
 test('of a running request its committed tokens are found, as far as they have left the last stage', () => {
   const { core, prefixes, step, run } = setUp({ stages: 2 })
   const request = core.add(list(0, 20))!
-  core.draft(request, [1, 2, 3])
+  core.append(request, [1, 2, 3])
   prefixes.enter(request, 'a')
-  request.limit = 9
+  request.pausedAt = 9
   run()
   assert.equal(prefixes.find('a', list(0, 20))!.length, 9)
-  request.limit = Number.POSITIVE_INFINITY
+  request.pausedAt = Number.POSITIVE_INFINITY
   step()
   assert.equal(prefixes.find('a', list(0, 20))!.length, 9, 'stage 1 has not run')
   run()
@@ -209,7 +217,7 @@ test('the text that was not changed for longest gives way, is told, and is kept'
 test('requests that run never give way, nor what is in flight', () => {
   const { core, prefixes } = setUp()
   prefixes.enter(core.add(a)!, 'a')
-  const text = core.open()!
+  const text = core.addInput()!
   prefixes.enter(text, 'a', () => {})
   core.revise(text, b)
   const step = core.next()!
@@ -231,10 +239,10 @@ test('the text somebody is about to share goes last', () => {
 
 test('for cells a text goes that has some of its own, but texts that share theirs go, too', () => {
   const { core, prefixes, text, run } = setUp()
-  const empty = core.open()!
+  const empty = core.addInput()!
   prefixes.enter(empty, 'a', () => {})
   const one = text(a)
-  const two = core.open({ holder: one, length: 10 })!
+  const two = core.addInput({ holder: one, length: 10 })!
   prefixes.enter(two, 'a', () => {})
   run()
   const own = text(b)

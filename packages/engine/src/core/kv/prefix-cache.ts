@@ -1,14 +1,14 @@
 import type { Costs } from '../schedule/schedule.ts'
 import { throughAll } from '../schedule/speculation-gain.ts'
 import type { Sequence } from '../sequences/sequence.ts'
-import type { Core } from '../sequences/sequence-table.ts'
+import type { SequenceTable } from '../sequences/sequence-table.ts'
 import { PrefixTree } from './prefix-tree.ts'
 
 /** Rows of a text that is over, outside the KV cache: one state per stage. */
-export interface Kept {
-  readonly salt: string
+export interface SavedRows {
+  readonly cacheNamespace: string
   readonly tokens: readonly number[]
-  readonly states: readonly KeptState[]
+  readonly states: readonly SavedState[]
   readonly bytes: number
   /** Goes only when nothing else is left to go. */
   readonly pinned: boolean
@@ -17,23 +17,23 @@ export interface Kept {
 }
 
 /** What a stage gave for a slot; only the caches know what is in it. */
-export interface KeptState {
+export interface SavedState {
   readonly bytes: number
 }
 
 /** A sequence in the KV cache whose rows others may share. */
 interface Live {
   readonly sequence: Sequence
-  readonly salt: string
+  readonly cacheNamespace: string
   used: number
   /** Its tokens changed since the tree was told. */
   changed: boolean
   /** A text that is still being written: it gives way to requests, and is told so. */
-  readonly gone: (() => void) | undefined
+  readonly onEvicted: (() => void) | undefined
 }
 
 // Sharing fewer rows than this is not worth a copy.
-export const leastShared = 8
+export const minShared = 8
 
 /**
  * Rows that may be used again: of requests that run and of texts that are still being written, which are in the KV cache;
@@ -41,19 +41,19 @@ export const leastShared = 8
  * (attention walks over the cells of others, and slots are few). Rows are found only within one namespace (`salt`).
  */
 export class PrefixCache {
-  readonly #core: Core
+  readonly #table: SequenceTable
   readonly #costs: Costs
-  readonly #mostBytes: number
-  readonly #tree = new PrefixTree<Sequence | Kept>()
+  readonly #maxBytes: number
+  readonly #tree = new PrefixTree<Sequence | SavedRows>()
   readonly #live = new Map<Sequence, Live>()
-  readonly #kept = new Set<Kept>()
+  readonly #kept = new Set<SavedRows>()
   #bytes = 0
   #uses = 0
 
-  constructor(core: Core, options: { costs: Costs; bytes: number }) {
-    this.#core = core
+  constructor(table: SequenceTable, options: { costs: Costs; bytes: number }) {
+    this.#table = table
     this.#costs = options.costs
-    this.#mostBytes = options.bytes
+    this.#maxBytes = options.bytes
   }
 
   /** Bytes of rows that are kept outside the KV cache. */
@@ -61,7 +61,7 @@ export class PrefixCache {
     return this.#bytes
   }
 
-  get kept(): ReadonlySet<Kept> {
+  get kept(): ReadonlySet<SavedRows> {
     return this.#kept
   }
 
@@ -72,7 +72,7 @@ export class PrefixCache {
    * @param gone makes it a text that gives way to requests; called when it did
    */
   enter(sequence: Sequence, salt: string, gone?: () => void): void {
-    this.#live.set(sequence, { sequence, salt, used: ++this.#uses, changed: true, gone })
+    this.#live.set(sequence, { sequence, cacheNamespace: salt, used: ++this.#uses, changed: true, onEvicted: gone })
   }
 
   /** The tokens of a sequence changed. */
@@ -94,22 +94,22 @@ export class PrefixCache {
    * @param spared goes only when no other can
    * @returns false when there is none
    */
-  evictText(wanted: 'cells' | 'slots', spared?: Sequence | Kept): boolean {
-    const { cells } = this.#core
+  evictText(wanted: 'cells' | 'slots', spared?: Sequence | SavedRows): boolean {
+    const { cells } = this.#table
     const shares = ({ sequence }: Live) => Number(wanted === 'cells' && cells.own(sequence.slot) === 0)
     const [victim] = [...this.#live.values()]
-      .filter(({ sequence, gone }) => gone && !this.#core.inFlight(sequence))
+      .filter(({ sequence, onEvicted: gone }) => gone && !this.#table.inFlight(sequence))
       .filter(({ sequence }) => wanted === 'slots' || cells.rows(sequence.slot) > 0)
       .sort(
         (a, b) =>
           Number(a.sequence === spared) - Number(b.sequence === spared) || shares(a) - shares(b) || a.used - b.used,
       )
     if (victim === undefined) return false
-    this.#core.settle(victim.sequence)
-    this.keep(victim.sequence, victim.salt)
+    this.#table.dropUnfinishedRows(victim.sequence)
+    this.keep(victim.sequence, victim.cacheNamespace)
     this.leave(victim.sequence)
-    this.#core.remove(victim.sequence)
-    victim.gone!()
+    this.#table.remove(victim.sequence)
+    victim.onEvicted!()
     return true
   }
 
@@ -118,15 +118,15 @@ export class PrefixCache {
   /** Keeps a copy of what is computed of a sequence's certain tokens, from the moment no step runs in their caches. */
   keep(sequence: Sequence, salt: string): void {
     const rows = sequence.computed.at(-1)!
-    if (rows < leastShared) return
+    if (rows < minShared) return
     const tokens = sequence.tokens.slice(0, rows)
     if (this.#isKept(salt, tokens)) return
-    this.#core.save(sequence, (states) => this.put({ salt, tokens, states, pinned: false }))
+    this.#table.save(sequence, (states) => this.put({ cacheNamespace: salt, tokens, states, pinned: false }))
   }
 
   /** Whether all these rows are kept already, with others behind them perhaps. */
   #isKept(salt: string, tokens: readonly number[]): boolean {
-    const usable = (holder: Sequence | Kept) => (isKept(holder) ? holder.tokens.length : 0)
+    const usable = (holder: Sequence | SavedRows) => (isSaved(holder) ? holder.tokens.length : 0)
     const found = this.#tree.longest(salt, tokens, usable)
     if (found?.length !== tokens.length) return false
     this.touch(found.holder)
@@ -134,22 +134,22 @@ export class PrefixCache {
   }
 
   /** Takes rows in, in place of those they continue. False when they are too many. */
-  put(rows: Pick<Kept, 'salt' | 'tokens' | 'states' | 'pinned'>): boolean {
+  put(rows: Pick<SavedRows, 'cacheNamespace' | 'tokens' | 'states' | 'pinned'>): boolean {
     const bytes = rows.states.reduce((sum, state) => sum + state.bytes, 0)
-    if (bytes > this.#mostBytes) return false
+    if (bytes > this.#maxBytes) return false
     this.#refresh()
-    for (const holder of [...this.#tree.within(rows.salt, rows.tokens)]) {
-      if (isKept(holder) && (!holder.pinned || rows.pinned)) this.drop(holder)
+    for (const holder of [...this.#tree.within(rows.cacheNamespace, rows.tokens)]) {
+      if (isSaved(holder) && (!holder.pinned || rows.pinned)) this.drop(holder)
     }
-    while (this.#bytes + bytes > this.#mostBytes) this.#dropOne()
-    const kept: Kept = { ...rows, bytes, used: ++this.#uses }
+    while (this.#bytes + bytes > this.#maxBytes) this.#dropOne()
+    const kept: SavedRows = { ...rows, bytes, used: ++this.#uses }
     this.#kept.add(kept)
     this.#bytes += bytes
-    this.#tree.set(kept, kept.salt, kept.tokens)
+    this.#tree.set(kept, kept.cacheNamespace, kept.tokens)
     return true
   }
 
-  drop(kept: Kept): void {
+  drop(kept: SavedRows): void {
     if (!this.#kept.delete(kept)) return
     this.#bytes -= kept.bytes
     this.#tree.delete(kept)
@@ -161,12 +161,12 @@ export class PrefixCache {
 
   /** Drops what is missed least: long unused, large, soon computed again. Pinned rows go last. */
   #dropOne(): void {
-    let victim: Kept | undefined
+    let victim: SavedRows | undefined
     let most = Number.NEGATIVE_INFINITY
     for (const kept of this.#kept) {
       const age = this.#uses - kept.used + 1
       const score =
-        (age * kept.bytes) / throughAll(this.#core.stages, this.#costs, kept.tokens.length) -
+        (age * kept.bytes) / throughAll(this.#table.stages, this.#costs, kept.tokens.length) -
         (kept.pinned ? Number.MAX_SAFE_INTEGER : 0)
       if (victim && score <= most) continue
       most = score
@@ -178,16 +178,16 @@ export class PrefixCache {
   // --- finding ------------------------------------------------------------------------------------------------------
 
   /** Who has most of a prompt's beginning, and how much. */
-  find(salt: string, prompt: readonly number[]): { holder: Sequence | Kept; length: number } | undefined {
+  find(salt: string, prompt: readonly number[]): { holder: Sequence | SavedRows; length: number } | undefined {
     this.#refresh()
-    const usable = (holder: Sequence | Kept) => (isKept(holder) ? holder.tokens.length : holder.computed.at(-1)!)
+    const usable = (holder: Sequence | SavedRows) => (isSaved(holder) ? holder.tokens.length : holder.computed.at(-1)!)
     const found = this.#tree.longest(salt, prompt, usable)
-    return found && found.length >= leastShared ? found : undefined
+    return found && found.length >= minShared ? found : undefined
   }
 
   /** A holder was of use. */
-  touch(holder: Sequence | Kept): void {
-    const entry = isKept(holder) ? holder : this.#live.get(holder)
+  touch(holder: Sequence | SavedRows): void {
+    const entry = isSaved(holder) ? holder : this.#live.get(holder)
     if (entry) entry.used = ++this.#uses
   }
 
@@ -197,12 +197,12 @@ export class PrefixCache {
       live.changed = false
       const { sequence } = live
       // A tail may be replaced: it is nobody's beginning.
-      const tokens = sequence.open ? sequence.tokens : sequence.tokens.slice(0, sequence.committed)
-      this.#tree.set(sequence, live.salt, tokens)
+      const tokens = sequence.isInput ? sequence.tokens : sequence.tokens.slice(0, sequence.committed)
+      this.#tree.set(sequence, live.cacheNamespace, tokens)
     }
   }
 }
 
-export function isKept(holder: Sequence | Kept): holder is Kept {
+export function isSaved(holder: Sequence | SavedRows): holder is SavedRows {
   return 'states' in holder
 }

@@ -261,13 +261,13 @@ function ofAll(logits: Float32Array, floor: number, temperature: number, key: No
   for (let block = 0; block < blocks; block++) {
     const drop = -difference(max, blockMaxima[block]!)
     // Written so that NaN and -Infinity fail.
-    if (!(drop / temperature + mostNoise > score) || drop < floor) continue
+    if (!(drop / temperature + maxNoise > score) || drop < floor) continue
     if (drop / temperature + mostOfBlock(key, block) <= score) continue
     const end = Math.min((block + 1) * size, logits.length)
     for (let token = block * size; token < end; token++) {
       const l = logits[token]!
       const own = l === max ? 0 : l - max
-      if (!(own / temperature + mostNoise > score) || own < floor) continue
+      if (!(own / temperature + maxNoise > score) || own < floor) continue
       const value = own / temperature + noiseOf(key, token)
       if (value > score) {
         score = value
@@ -279,4 +279,4 @@ function ofAll(logits: Float32Array, floor: number, temperature: number, key: No
 }
 
 // -ln t is below 40.3 for the shortest time, 2^-53 / 32.
-const mostNoise = 40.3
+const maxNoise = 40.3

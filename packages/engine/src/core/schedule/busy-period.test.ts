@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Crowd } from './busy-period.ts'
+import { BusyPeriod } from './busy-period.ts'
 
-function crowd(...others: number[]): Crowd {
-  const crowd = new Crowd()
+function crowd(...others: number[]): BusyPeriod {
+  const crowd = new BusyPeriod()
   for (const number of others) crowd.arrived(number)
   return crowd
 }

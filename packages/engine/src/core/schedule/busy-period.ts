@@ -1,7 +1,7 @@
 // About the last twenty requests: a load lasts for minutes.
 const memory = 20
 // However crowded it was, the next request may be the last one.
-const mostCrowded = 0.9
+const maxLoad = 0.9
 
 /**
  * Who waits longer when work is added now: those that wait already, and those that will come before the machine is idle
@@ -10,7 +10,7 @@ const mostCrowded = 0.9
  * observer sees on average. Somebody who is alone and sends one request after the other has a load of nothing, however
  * busy the machine is.
  */
-export class Crowd {
+export class BusyPeriod {
   #load = 0
 
   /**
@@ -23,6 +23,6 @@ export class Crowd {
 
   /** @param waiting requests that wait for their first token now */
   delayed(waiting: number): number {
-    return waiting / (1 - Math.min(this.#load, mostCrowded))
+    return waiting / (1 - Math.min(this.#load, maxLoad))
   }
 }

@@ -2,9 +2,9 @@ import { available, firstRow, inBackground, inPrompt, type Sequence } from '../s
 import type { Costs } from './schedule.ts'
 
 /** Urgency of rows, the most urgent first. */
-export const level = {
+export const priority = {
   /** The first guess of a look: one that comes late is worth nothing. */
-  fork: 0,
+  lookahead: 0,
   /** The next token of a running reply, and its drafts while nobody else waits for a prompt. */
   reply: 1,
   prompt: 2,
@@ -15,10 +15,10 @@ export const level = {
 } as const
 
 /** Part of a sequence's rows in one stage that has an urgency of its own. */
-export interface Piece {
+export interface WorkItem {
   readonly sequence: Sequence
   readonly stage: number
-  readonly level: (typeof level)[keyof typeof level]
+  readonly priority: (typeof priority)[keyof typeof priority]
   /** Guesses: of one level they come after what is certain. */
   readonly guess: boolean
   /** Order within a level: when its first token is due; for background work its size. */
@@ -27,9 +27,9 @@ export interface Piece {
 }
 
 /** What could run now. */
-export interface Waiting {
+export interface PendingWork {
   /** The most urgent first. */
-  readonly pieces: readonly Piece[]
+  readonly items: readonly WorkItem[]
   /** Running replies that wait for rows here: how many, and when the first of them must have its next token, ms. */
   readonly replies: number
   readonly deadline: number
@@ -44,17 +44,17 @@ export interface Waiting {
 export const stretch = 16
 
 /** Everything that could run in these stages. */
-export function waiting(
+export function pendingWork(
   sequences: Iterable<Sequence>,
   { stages, costs, now }: { stages: readonly number[]; costs: Costs; now: number },
-): Waiting {
-  const pieces: Piece[] = []
+): PendingWork {
+  const items: WorkItem[] = []
   const drafts: { sequence: Sequence; stage: number; due: number; rows: number }[] = []
   const prompts = new Set<Sequence>()
   const running = { replies: 0, deadline: Number.POSITIVE_INFINITY, patience: Number.POSITIVE_INFINITY }
   let itlMs = Number.POSITIVE_INFINITY
   for (const sequence of sequences) {
-    const { kind, tier, prefill, committed, spoke } = sequence
+    const { kind, tier, prefillLength: prefill, committed, lastOutputAt: spoke } = sequence
     const behind = inBackground(sequence)
     // A look or branch is as urgent as what it is for.
     const due = dueOf(sequence.parent ?? sequence, costs)
@@ -66,10 +66,10 @@ export function waiting(
       const rows = available(sequence, stage)
       if (rows === 0 || !rootsCanRun(sequence, stage)) continue
       // A look's first token is the guess; its further ones only lengthen it.
-      const urgent = kind === 'fork' && inPrompt(sequence)
+      const urgent = kind === 'lookahead' && inPrompt(sequence)
       if (behind || batched || urgent) {
-        const at = behind ? level.background : batched ? level.batch : level.fork
-        pieces.push({ sequence, stage, level: at, guess: kind === 'branch', due: behind ? rows : due, rows })
+        const at = behind ? priority.background : batched ? priority.batch : priority.lookahead
+        items.push({ sequence, stage, priority: at, guess: kind === 'alternative', due: behind ? rows : due, rows })
         // Work goes as deep as it can before it goes up, so that exits speak early.
         if (!urgent || behind || batched) break
         continue
@@ -77,14 +77,14 @@ export function waiting(
       const computed = firstRow(sequence, stage)
       if (computed < prefill && kind === 'reply') {
         // Drafts that stand at the prompt's end ride with its last rows.
-        pieces.push({ sequence, stage, level: level.prompt, guess: false, due, rows })
+        items.push({ sequence, stage, priority: priority.prompt, guess: false, due, rows })
         prompts.add(sequence)
         continue
       }
-      const certain = kind === 'branch' ? 0 : Math.max(0, Math.min(rows, committed - computed))
+      const certain = kind === 'alternative' ? 0 : Math.max(0, Math.min(rows, committed - computed))
       if (certain > 0) {
         waits = true
-        pieces.push({ sequence, stage, level: level.reply, guess: false, due, rows: certain })
+        items.push({ sequence, stage, priority: priority.reply, guess: false, due, rows: certain })
       }
       if (rows > certain) drafts.push({ sequence, stage, due, rows: rows - certain })
     }
@@ -99,27 +99,27 @@ export function waiting(
     const others = prompts.size - (prompts.has(root) ? 1 : 0)
     if (others > 0 || (root !== sequence && prompts.has(root))) {
       // A branch comes after the rows of its parent that it needs.
-      pieces.push({ ...rest, sequence, level: level.draft, guess: true })
+      items.push({ ...rest, sequence, priority: priority.draft, guess: true })
     } else if (prompts.has(root)) {
       // Its own prompt is above: what it guesses meanwhile is verified with the prompt's last rows.
-      pieces.push({ ...rest, sequence, level: level.prompt, guess: false })
-    } else pieces.push({ ...rest, sequence, level: level.reply, guess: true })
+      items.push({ ...rest, sequence, priority: priority.prompt, guess: false })
+    } else items.push({ ...rest, sequence, priority: priority.reply, guess: true })
   }
-  return { pieces: pieces.sort(byUrgency), ...running, itlMs }
+  return { items: items.sort(byPriority), ...running, itlMs }
 }
 
-function byUrgency(a: Piece, b: Piece): number {
-  if (a.level !== b.level) return a.level - b.level
+function byPriority(a: WorkItem, b: WorkItem): number {
+  if (a.priority !== b.priority) return a.priority - b.priority
   const order = a.due - b.due || a.sequence.order - b.sequence.order
   const guess = Number(a.guess) - Number(b.guess)
   // The lower stage first: what it leaves is verified together. Of prompts only within one: others wait their turn.
-  if (a.level === level.reply) return a.stage - b.stage || guess || order
+  if (a.priority === priority.reply) return a.stage - b.stage || guess || order
   return guess || order || a.stage - b.stage
 }
 
 /** Whether the rows a branch shares with its parent could be in a step now. */
-function rootsCanRun({ kind, parent, at }: Sequence, stage: number): boolean {
-  return kind !== 'branch' || firstRow(parent!, stage) + available(parent!, stage) >= at
+function rootsCanRun({ kind, parent, forkPoint: at }: Sequence, stage: number): boolean {
+  return kind !== 'alternative' || firstRow(parent!, stage) + available(parent!, stage) >= at
 }
 
 /**
@@ -129,7 +129,7 @@ function rootsCanRun({ kind, parent, at }: Sequence, stage: number): boolean {
 function dueOf(sequence: Sequence, costs: Costs): number {
   let ms = 0
   for (let stage = 0; stage < sequence.computed.length; stage++) {
-    const left = Math.min(sequence.prefill, sequence.limit) - sequence.computed[stage]!
+    const left = Math.min(sequence.prefillLength, sequence.pausedAt) - sequence.computed[stage]!
     if (left > 0) ms += costs.rows(stage, left)
   }
   return sequence.arrival + sequence.tier.ttftMs + stretch * ms

@@ -37,18 +37,18 @@ function sequence({ prompt, tokens = prompt, ...rest }: State): Sequence {
     slot: order,
     order,
     kind: 'reply',
-    at: 0,
+    forkPoint: 0,
     prompt,
-    prefill: prompt,
+    prefillLength: prompt,
     tokens: new Array<number>(tokens).fill(1),
     committed: prompt,
-    limit: Number.POSITIVE_INFINITY,
-    exits: false,
-    open: false,
+    pausedAt: Number.POSITIVE_INFINITY,
+    wantsExit: false,
+    isInput: false,
     background: false,
     tier: tiers.chat,
     arrival: 0,
-    spoke: 0,
+    lastOutputAt: 0,
     ...rest,
   }
 }
@@ -110,13 +110,13 @@ test('where each sequence has a cache of its own, nothing rides along with a pro
   const prompt = sequence({ prompt: 60, computed: [0] })
   const free = { rows: () => 1, within: () => 1000 }
   assert.equal(next([reply, prompt], { costs: free }), '0: 0[4..5)+1 1[0..60)+1')
-  assert.equal(next([reply, prompt], { costs: free, limits: { apart: true } }), '0: 1[0..60)+1')
+  assert.equal(next([reply, prompt], { costs: free, limits: { separateCaches: true } }), '0: 1[0..60)+1')
 })
 
 test('a prompt leaves the replies the time of all passes that they take', () => {
   const prompt = sequence({ prompt: 60, computed: [0] })
   const waiting = (slots: number[]) => [prompt, ...slots.map((slot) => reply(50, { slot }))]
-  const options = { costs: costsOf(5, 1), limits: { apart: true } }
+  const options = { costs: costsOf(5, 1), limits: { separateCaches: true } }
   // Replies of neighbouring slots take one pass of 7 ms, others two of 6.
   assert.equal(next(waiting([4, 5]), options), '0: 0[0..38)')
   assert.equal(next(waiting([4, 6]), options), '0: 0[0..33)')
@@ -152,7 +152,7 @@ test('drafts ride on the last rows of the prompt', () => {
 })
 
 test('a sequence stops at its limit, and what is over it waits', () => {
-  const limited = { prompt: 50, limit: 12 }
+  const limited = { prompt: 50, pausedAt: 12 }
   assert.equal(next([sequence({ ...limited, computed: [0, 0] })]), '0: 0[0..12)')
   assert.equal(next([sequence({ ...limited, computed: [12, 0] })]), '1: 0[0..12)')
   assert.equal(next([sequence({ ...limited, computed: [12, 12] })]), undefined)
@@ -160,11 +160,11 @@ test('a sequence stops at its limit, and what is over it waits', () => {
 
 test('an exit is asked after the last token only, where the sequence wants it and the stage has a head', () => {
   const exits = { limits: { batch: 4, exitStage: 0 } }
-  const state = { prompt: 6, exits: true }
+  const state = { prompt: 6, wantsExit: true }
   assert.equal(next([sequence({ ...state, computed: [0, 0] })], exits), '0: 0[0..4)')
   assert.equal(next([sequence({ ...state, computed: [4, 0] })], exits), '0: 0[4..6)+1')
   assert.equal(next([sequence({ ...state, tokens: 8, computed: [6, 0] })], exits), '0: 0[6..8)+1')
-  assert.equal(next([sequence({ ...state, exits: false, computed: [4, 0] })], exits), '0: 0[4..6)')
+  assert.equal(next([sequence({ ...state, wantsExit: false, computed: [4, 0] })], exits), '0: 0[4..6)')
   assert.equal(next([sequence({ ...state, computed: [4, 0] })], { limits: { batch: 4 } }), '0: 0[4..6)')
   assert.equal(next([sequence({ ...state, computed: [6, 4, 0] })], exits), '1: 0[4..6)')
 })
@@ -175,13 +175,16 @@ test('the rows of a tail that is longer than a step come in order', () => {
 })
 
 test('no row of a text that is still being written has output', () => {
-  const text = { prompt: 0, tokens: 6, committed: 0, open: true, background: true }
+  const text = { prompt: 0, tokens: 6, committed: 0, isInput: true, background: true }
   assert.equal(next([sequence({ ...text, computed: [0] })]), '0: 0[0..6)')
-  assert.equal(next([sequence({ ...text, exits: true, computed: [0, 0] })], { limits: { exitStage: 0 } }), '0: 0[0..6)')
+  assert.equal(
+    next([sequence({ ...text, wantsExit: true, computed: [0, 0] })], { limits: { exitStage: 0 } }),
+    '0: 0[0..6)',
+  )
 })
 
 test('after a preemption the reply so far is computed like a prompt', () => {
-  const back = sequence({ prompt: 4, prefill: 30, tokens: 30, committed: 30, computed: [0] })
+  const back = sequence({ prompt: 4, prefillLength: 30, tokens: 30, committed: 30, computed: [0] })
   assert.equal(next([reply(20), back]), '0: 0[4..5)+1 1[0..19)')
 })
 
@@ -241,7 +244,7 @@ test('a tier with a sooner target goes first', () => {
 })
 
 test('a prompt that waits for a look is due by what is left up to there', () => {
-  const looking = sequence({ prompt: 90, computed: [0], limit: 10 })
+  const looking = sequence({ prompt: 90, computed: [0], pausedAt: 10 })
   const other = sequence({ prompt: 20, computed: [0] })
   assert.equal(next([other, looking]), '0: 0[0..1) 1[0..10)')
 })
@@ -251,7 +254,7 @@ test('a prompt has the step as long as replies can still be in time', () => {
   assert.equal(next([sequence({ prompt: 90, computed: [0] }), reply(20)]), '0: 0[0..19) 1[4..5)+1')
   assert.equal(next([sequence({ prompt: 90, computed: [0] }), reply(20)], { now: 10 }), '0: 0[0..9)')
   assert.equal(
-    next([sequence({ prompt: 90, computed: [0] }), reply(20, { spoke: 7 })], { now: 10 }),
+    next([sequence({ prompt: 90, computed: [0] }), reply(20, { lastOutputAt: 7 })], { now: 10 }),
     '0: 0[0..16) 1[4..5)+1',
   )
   assert.equal(next([sequence({ prompt: 90, computed: [0] }), reply(100), reply(20)]), '0: 0[0..18) 1[4..5)+1')
@@ -289,7 +292,7 @@ test('only replies that wait for rows here count', () => {
 })
 
 test('a job without a bound has its next token within its target, though prompts come without end', () => {
-  const job = reply(Number.POSITIVE_INFINITY, { tier: tiers.batch, arrival: -70_000, spoke: -59_000 })
+  const job = reply(Number.POSITIVE_INFINITY, { tier: tiers.batch, arrival: -70_000, lastOutputAt: -59_000 })
   const prompt = sequence({ prompt: 90, computed: [0] })
   assert.equal(next([prompt, job]), '0: 0[0..90)+1 1[4..5)+1')
   assert.equal(next([prompt, job], { now: 1000 }), '0: 1[4..5)+1')
@@ -317,14 +320,14 @@ test('a prompt is cut into whole tiles where there is one, beside replies as wel
 
 test('the first guess of a look goes first, everything else rides for a tenth of the time', () => {
   const prompt = sequence({ prompt: 50, computed: [10] })
-  const fork = sequence({ kind: 'fork', parent: prompt, prompt: 40, computed: [10] })
+  const fork = sequence({ kind: 'lookahead', parent: prompt, prompt: 40, computed: [10] })
   assert.equal(next([prompt, reply(), fork]), '0: 0[10..12) 1[4..5)+1 2[10..40)+1')
   assert.equal(next([prompt, reply(), fork], { costs: flat }), '0: 0[10..50)+1 1[4..5)+1 2[10..40)+1')
 })
 
 test('further tokens of a look are as urgent as those of a reply', () => {
   const parent = sequence({ prompt: 90, computed: [10] })
-  const fork = sequence({ kind: 'fork', parent, prompt: 13, tokens: 14, committed: 14, computed: [13] })
+  const fork = sequence({ kind: 'lookahead', parent, prompt: 13, tokens: 14, committed: 14, computed: [13] })
   assert.equal(next([parent, fork]), '0: 0[10..90)+1 1[13..14)+1')
   assert.equal(next([sequence({ prompt: 9, computed: [0] }), fork]), '0: 0[0..9)+1')
 })
@@ -333,8 +336,13 @@ test('further tokens of a look are as urgent as those of a reply', () => {
 
 function branchOf(parent: Sequence, tokens: number, rest: Partial<State> = {}): Sequence {
   const at = parent.committed
-  const state = { prompt: at + tokens, committed: at, at, computed: parent.computed.map((rows) => Math.min(rows, at)) }
-  return sequence({ kind: 'branch', parent, ...state, ...rest })
+  const state = {
+    prompt: at + tokens,
+    committed: at,
+    forkPoint: at,
+    computed: parent.computed.map((rows) => Math.min(rows, at)),
+  }
+  return sequence({ kind: 'alternative', parent, ...state, ...rest })
 }
 
 test('a branch runs with the rows of its parent that it needs, which are its own as well', () => {
@@ -354,7 +362,7 @@ test('a branch never runs without the rows of its parent that it needs', () => {
   const parent = sequence({ prompt: 60, tokens: 61, computed: [0] })
   const branch = branchOf(parent, 2)
   assert.equal(next([parent, branch], { costs: flat, limits: { batch: 50 } }), '0: 0[0..50)')
-  parent.limit = 30
+  parent.pausedAt = 30
   assert.equal(next([parent, branch], { costs: flat }), '0: 0[0..30)')
   parent.computed[0] = 30
   branch.computed[0] = 30
@@ -419,8 +427,8 @@ test('a batch job that is due is a request like any other', () => {
 })
 
 test('a batch job does not ride with a look beyond a tenth of its time', () => {
-  const parent = sequence({ prompt: 50, computed: [10], limit: 10 })
-  const fork = sequence({ kind: 'fork', parent, prompt: 30, computed: [10] })
+  const parent = sequence({ prompt: 50, computed: [10], pausedAt: 10 })
+  const fork = sequence({ kind: 'lookahead', parent, prompt: 30, computed: [10] })
   const job = sequence({ prompt: 90, computed: [0], tier: tiers.batch })
   assert.equal(next([parent, fork, job]), '0: 1[10..30)+1 2[0..2)')
 })
@@ -442,7 +450,7 @@ test('all background work together makes a step a tenth longer at most', () => {
 })
 
 test('a keystroke goes before a pasted document, whoever came first', () => {
-  const text = { prompt: 0, committed: 0, open: true, background: true }
+  const text = { prompt: 0, committed: 0, isInput: true, background: true }
   const pasted = sequence({ ...text, tokens: 90, computed: [0] })
   const typed = sequence({ ...text, tokens: 22, computed: [20] })
   assert.equal(next([pasted, typed], { limits: { background: 10 } }), '0: 0[0..8) 1[20..22)')
@@ -454,8 +462,8 @@ test('background work goes as deep as it can before it goes up', () => {
 })
 
 test('a look of background work waits, too', () => {
-  const ahead = sequence({ prompt: 50, computed: [10], background: true, limit: 10 })
-  const fork = sequence({ kind: 'fork', parent: ahead, prompt: 13, computed: [10] })
+  const ahead = sequence({ prompt: 50, computed: [10], background: true, pausedAt: 10 })
+  const fork = sequence({ kind: 'lookahead', parent: ahead, prompt: 13, computed: [10] })
   assert.equal(next([ahead, fork, reply()]), '0: 2[4..5)+1')
   ahead.background = false
   assert.equal(next([ahead, fork, reply()]), '0: 1[10..13)+1')
@@ -473,11 +481,11 @@ const family = (stages: number): fc.Arbitrary<Sequence[]> =>
       reply: fc.nat(5),
       tail: fc.nat(5),
       steps: fc.array(fc.nat(20), { minLength: stages, maxLength: stages }),
-      limit: fc.constantFrom(0, 10, 40, Number.POSITIVE_INFINITY),
+      pausedAt: fc.constantFrom(0, 10, 40, Number.POSITIVE_INFINITY),
       background: fc.boolean(),
       tier: fc.constantFrom(...someTiers),
       arrival: fc.nat(100),
-      spoke: fc.nat(100),
+      lastOutputAt: fc.nat(100),
       branches: fc.array(fc.integer({ min: 1, max: 4 }), { maxLength: 2 }),
       fork: fc.boolean(),
     })
@@ -492,9 +500,9 @@ const family = (stages: number): fc.Arbitrary<Sequence[]> =>
       const at = Math.min(computed, committed)
       const { tier, arrival } = rest
       const look = {
-        kind: 'fork',
+        kind: 'lookahead',
         parent,
-        at,
+        forkPoint: at,
         prompt: at + 3,
         computed: computeds.map(() => at),
         tier,
@@ -535,10 +543,10 @@ test('any state: a step if and only if something can run, always the same, of ro
       const step = stepOf(sequences, options)
       assert.deepEqual(comparable(stepOf([...sequences].reverse(), options)), comparable(step))
       const source = (sequence: Sequence, stage: number) =>
-        stage === 0 ? Math.min(sequence.tokens.length, sequence.limit) : sequence.computed[stage - 1]!
+        stage === 0 ? Math.min(sequence.tokens.length, sequence.pausedAt) : sequence.computed[stage - 1]!
       if (step === undefined) {
         for (const one of sequences) {
-          if (one.kind === 'branch') continue
+          if (one.kind === 'alternative') continue
           for (const stage of stages) assert.ok(source(one, stage) <= one.computed[stage]!)
         }
         return
@@ -552,15 +560,19 @@ test('any state: a step if and only if something can run, always the same, of ro
         assert.equal(slot, sequence.slot)
         assert.equal(valid, to)
         assert.ok(from < to && to <= source(sequence, stage) && from <= output && output <= to)
-        assert.equal(from, sequence.kind === 'branch' ? Math.max(sequence.at, ends.get(sequence)!) : ends.get(sequence))
-        if (sequence.kind === 'branch') assert.ok(ends.get(sequence.parent!)! >= sequence.at, 'without its parent')
+        assert.equal(
+          from,
+          sequence.kind === 'alternative' ? Math.max(sequence.forkPoint, ends.get(sequence)!) : ends.get(sequence),
+        )
+        if (sequence.kind === 'alternative')
+          assert.ok(ends.get(sequence.parent!)! >= sequence.forkPoint, 'without its parent')
         ends.set(sequence, to)
         const sharing = sequences.filter(
-          ({ kind, parent, at }) => kind === 'branch' && parent === sequence && from < at,
+          ({ kind, parent, forkPoint: at }) => kind === 'alternative' && parent === sequence && from < at,
         )
         assert.deepEqual(new Set(shared.map((other) => other.slot)), new Set(sharing.map((other) => other.slot)))
         for (const { slot, end } of shared) {
-          assert.equal(end, Math.min(to, sharing.find((other) => other.slot === slot)!.at))
+          assert.equal(end, Math.min(to, sharing.find((other) => other.slot === slot)!.forkPoint))
         }
       }
     }),
@@ -586,7 +598,7 @@ function runOn(sequences: Sequence[], options: { costs: Costs; replies: number }
       : 1
     for (const { sequence, to } of step?.rows ?? []) {
       sequence.computed[0] = to
-      sequence.spoke = now
+      sequence.lastOutputAt = now
       if (to < sequence.committed) continue
       times.get(sequence)!.push(now)
       // Its next token is decided.
@@ -610,7 +622,7 @@ test('tokens of a reply come within its bound, save for what the bound leaves no
   fc.assert(
     fc.property(arrivals, fc.constantFrom(linear, flat, costsOf(5, 0.5)), (arrivals, costs) => {
       const sequences = arrivals.map(({ prompt, ...rest }) =>
-        sequence({ prompt, computed: [0], spoke: rest.arrival, ...rest }),
+        sequence({ prompt, computed: [0], lastOutputAt: rest.arrival, ...rest }),
       )
       const times = runOn(sequences, { costs, replies: 20 })
       for (const [{ tier }, at] of times) {

@@ -1,6 +1,6 @@
-import { type Pass, passes, together } from '../cost/microbatches.ts'
+import { type Microbatch, microbatches, oneBatch } from '../cost/microbatches.ts'
 import { firstRow, type Rows, type Sequence, type Step } from '../sequences/sequence.ts'
-import { level, type Piece, type Waiting, waiting } from './priority.ts'
+import { type PendingWork, pendingWork, priority, type WorkItem } from './priority.ts'
 
 /** Milliseconds that steps take, as the cost model knows them. */
 export interface Costs {
@@ -27,7 +27,7 @@ export interface Limits {
    * beside a prompt, and nothing rides along. (Closed loop of 16 streams on two cores: TTFT p95 0.47 times the peer's
    * instead of 0.8, more tokens a second.) Default false.
    */
-  apart?: boolean
+  separateCaches?: boolean
   /** Most rows of a step of background work. Default: `batch`. */
   background?: number
   /** Stage whose last row asks for a guess (it has an exit head). */
@@ -44,7 +44,7 @@ interface Options {
 
 // Where running replies are waited for in every step, a prompt still gets so many rows, even if that breaks their bound:
 // it must come to an end.
-const leastPromptRows = 8
+const minPromptRows = 8
 // Time that prompts get at least, as a multiple of what the replies' own steps take.
 const promptShare = 2
 // What is not what a step is for rides along while it becomes at most this much longer.
@@ -63,28 +63,28 @@ const rideShare = 0.1
  * document.
  */
 export function schedule(sequences: Iterable<Sequence>, options: Options): Step | undefined {
-  const found = waiting(sequences, options)
-  const [first] = found.pieces
+  const found = pendingWork(sequences, options)
+  const [first] = found.items
   if (first === undefined) return undefined
-  const prompt = found.pieces.find((piece) => piece.level === level.prompt)
-  if (first.level === level.fork) {
-    const step = new Filling(first.stage, found, options)
-    step.add([level.fork])
-    step.ride([level.reply, level.prompt, level.draft, level.batch, level.background])
+  const prompt = found.items.find((item) => item.priority === priority.prompt)
+  if (first.priority === priority.lookahead) {
+    const step = new StepBuilder(first.stage, found, options)
+    step.add([priority.lookahead])
+    step.piggyback([priority.reply, priority.prompt, priority.draft, priority.batch, priority.background])
     return step.done(sequences)
   }
-  if (first.level === level.background) {
-    const step = new Filling(first.stage, found, options)
-    step.add([level.background], options.limits.background)
+  if (first.priority === priority.background) {
+    const step = new StepBuilder(first.stage, found, options)
+    step.add([priority.background], options.limits.background)
     return step.done(sequences)
   }
   return prompt ? besidePrompts(sequences, prompt, found, options) : withoutPrompts(sequences, first, found, options)
 }
 
 /** Prompts wait: the first of them has the step, unless the replies cannot wait any longer. */
-function besidePrompts(sequences: Iterable<Sequence>, prompt: Piece, found: Waiting, options: Options): Step {
+function besidePrompts(sequences: Iterable<Sequence>, prompt: WorkItem, found: PendingWork, options: Options): Step {
   const { limits, costs, now } = options
-  const reply = found.pieces.find((piece) => piece.level === level.reply)
+  const reply = found.items.find((item) => item.priority === priority.reply)
   let repliesMs = 0
   for (const { rows } of repliesPasses(found, options)) {
     for (let stage = 0; stage < prompt.sequence.computed.length; stage++) repliesMs += costs.rows(stage, rows)
@@ -92,87 +92,88 @@ function besidePrompts(sequences: Iterable<Sequence>, prompt: Piece, found: Wait
   // A bound that the replies' own steps nearly use up cannot be kept: then prompts get a fair share of the time.
   const more = Math.max(0, (1 + promptShare) * repliesMs - found.patience)
   const slack = found.deadline + more - now - repliesMs
-  const leastRows = Math.max(leastPromptRows, limits.tile ?? 1)
+  const leastRows = Math.max(minPromptRows, limits.tile ?? 1)
   const least = (stage: number) => costs.rows(stage, leastRows)
   if (reply === undefined || slack >= least(prompt.stage)) {
-    const step = new Filling(prompt.stage, found, options)
+    const step = new StepBuilder(prompt.stage, found, options)
     const longest = isAlone(prompt, found) ? slack : Math.min(limits.stepMs, slack)
     const most = costs.within(prompt.stage, longest, firstRow(prompt.sequence, prompt.stage))
-    step.addPiece(prompt, Math.max(most, leastRows))
-    step.ride([level.reply, level.prompt, level.draft, level.batch, level.background], prompt)
+    step.addItem(prompt, Math.max(most, leastRows))
+    step.piggyback([priority.reply, priority.prompt, priority.draft, priority.batch, priority.background], prompt)
     return step.done(sequences)
   }
-  const step = new Filling(reply.stage, found, options)
-  step.add([level.reply])
+  const step = new StepBuilder(reply.stage, found, options)
+  step.add([priority.reply])
   // Where what is left of it is too short for any, they would wait in no step at all.
   const later = found.patience + more - repliesMs
-  const waiter = found.pieces.find((piece) => piece.level === level.prompt && piece.stage === reply.stage)
-  if (waiter && later < least(reply.stage)) step.addPiece(waiter, leastRows, limits.batch)
-  step.ride([level.prompt, level.batch, level.background])
+  const waiter = found.items.find((item) => item.priority === priority.prompt && item.stage === reply.stage)
+  if (waiter && later < least(reply.stage)) step.addItem(waiter, leastRows, limits.batch)
+  step.piggyback([priority.prompt, priority.batch, priority.background])
   return step.done(sequences)
 }
 
 /** The passes in which the replies' next tokens run. */
-function repliesPasses({ pieces, replies }: Waiting, { limits }: Options): Pass[] {
-  if (!limits.apart) return replies > 0 ? [together(replies)] : []
-  const slots = new Set(pieces.filter((piece) => piece.level === level.reply).map(({ sequence }) => sequence.slot))
-  return passes([...slots].sort((a, b) => a - b).map((slot) => ({ slot, rows: 1 })))
+function repliesPasses({ items, replies }: PendingWork, { limits }: Options): Microbatch[] {
+  if (!limits.separateCaches) return replies > 0 ? [oneBatch(replies)] : []
+  const slots = new Set(items.filter((item) => item.priority === priority.reply).map(({ sequence }) => sequence.slot))
+  return microbatches([...slots].sort((a, b) => a - b).map((slot) => ({ slot, rows: 1 })))
 }
 
 /**
  * Whether nobody else wants anything: then a prompt is not cut to keep steps short. Whole batches are computed faster, by
  * a tenth on a CPU, and a single user has nobody to wait for.
  */
-function isAlone({ sequence }: Piece, { pieces }: Waiting): boolean {
-  return pieces.every(
-    (piece) => (piece.sequence.parent ?? piece.sequence) === sequence || piece.level === level.background,
+function isAlone({ sequence }: WorkItem, { items }: PendingWork): boolean {
+  return items.every(
+    (item) => (item.sequence.parent ?? item.sequence) === sequence || item.priority === priority.background,
   )
 }
 
 /** No prompt waits: all replies and their drafts, batch jobs in what their bounds leave. */
-function withoutPrompts(sequences: Iterable<Sequence>, first: Piece, found: Waiting, options: Options): Step {
+function withoutPrompts(sequences: Iterable<Sequence>, first: WorkItem, found: PendingWork, options: Options): Step {
   const { limits, costs } = options
-  const step = new Filling(first.stage, found, options)
-  step.add([level.reply, level.draft])
-  step.add([level.batch], costs.within(first.stage, Math.min(found.itlMs, limits.stepMs)))
-  step.ride([level.background])
+  const step = new StepBuilder(first.stage, found, options)
+  step.add([priority.reply, priority.draft])
+  step.add([priority.batch], costs.within(first.stage, Math.min(found.itlMs, limits.stepMs)))
+  step.piggyback([priority.background])
   return step.done(sequences)
 }
 
 /** A step of one stage that is being filled. */
-class Filling {
+class StepBuilder {
   readonly #stage: number
-  readonly #pieces: readonly Piece[]
+  readonly #items: readonly WorkItem[]
   readonly #limits: Limits
   readonly #costs: Costs
   readonly #counts = new Map<Sequence, number>()
-  readonly #added = new Map<Piece, number>()
+  readonly #added = new Map<WorkItem, number>()
   #rows = 0
   #replies = 0
   #prompts = 0
 
-  constructor(stage: number, { pieces }: Waiting, { limits, costs }: Options) {
+  constructor(stage: number, { items }: PendingWork, { limits, costs }: Options) {
     this.#stage = stage
-    this.#pieces = pieces.filter((piece) => piece.stage === stage)
+    this.#items = items.filter((item) => item.stage === stage)
     this.#limits = limits
     this.#costs = costs
   }
 
   /**
-   * Adds a piece, or as much of it as there is room for; again to add more of it.
+   * Adds a item, or as much of it as there is room for; again to add more of it.
    * @param rows most rows of it to add
    * @param mixed most rows of the step if rows of replies and of prompts are in it
    */
-  addPiece(piece: Piece, rows: number, mixed = this.#limits.mixed ?? this.#limits.batch): void {
-    const { sequence } = piece
-    const replies = piece.level === level.reply || (piece.level === level.draft && sequence.kind !== 'branch')
-    const prompts = piece.level === level.prompt || piece.level >= level.batch
+  addItem(item: WorkItem, rows: number, mixed = this.#limits.mixed ?? this.#limits.batch): void {
+    const { sequence } = item
+    const replies =
+      item.priority === priority.reply || (item.priority === priority.draft && sequence.kind !== 'alternative')
+    const prompts = item.priority === priority.prompt || item.priority >= priority.batch
     const mixes = (replies && this.#prompts > 0) || (prompts && this.#replies > 0)
     const most = Math.min(this.#limits.batch, mixes ? mixed : this.#limits.batch) - this.#rows
-    const added = this.#added.get(piece) ?? 0
-    const count = this.#whole(piece, Math.min(piece.rows, added + rows, added + most)) - added
+    const added = this.#added.get(item) ?? 0
+    const count = this.#whole(item, Math.min(item.rows, added + rows, added + most)) - added
     if (count <= 0 || !rootsRun(sequence, this.#stage, this.#counts)) return
-    this.#added.set(piece, added + count)
+    this.#added.set(item, added + count)
     this.#counts.set(sequence, (this.#counts.get(sequence) ?? 0) + count)
     this.#rows += count
     if (replies) this.#replies += count
@@ -183,12 +184,12 @@ class Filling {
    * Of a part of a prompt as many rows as whole tiles have; of guesses behind its end those that need no further tile: in
    * the next step they cost next to nothing.
    */
-  #whole(piece: Piece, count: number): number {
-    const { sequence, stage, rows } = piece
+  #whole(item: WorkItem, count: number): number {
+    const { sequence, stage, rows } = item
     const { tile = 1 } = this.#limits
-    if (sequence.kind === 'branch' && this.#prompts > 0 && tile > 1)
-      return Math.min(count, (this.#added.get(piece) ?? 0) + roundUp(this.#rows, tile) - this.#rows)
-    const certain = sequence.prefill - firstRow(sequence, stage)
+    if (sequence.kind === 'alternative' && this.#prompts > 0 && tile > 1)
+      return Math.min(count, (this.#added.get(item) ?? 0) + roundUp(this.#rows, tile) - this.#rows)
+    const certain = sequence.prefillLength - firstRow(sequence, stage)
     if (sequence.kind !== 'reply' || certain <= 0) return count
     if (count >= certain && tile > 1) return Math.min(count, roundUp(certain, tile))
     const whole = count - (count % tile)
@@ -200,15 +201,15 @@ class Filling {
    * Adds what is of these levels.
    * @param most rows of the step
    */
-  add(levels: readonly number[], most = this.#limits.batch, except?: Piece): void {
-    for (const piece of this.#pieces) {
-      if (levels.includes(piece.level) && piece !== except) this.addPiece(piece, most - this.#rows)
+  add(levels: readonly number[], most = this.#limits.batch, except?: WorkItem): void {
+    for (const item of this.#items) {
+      if (levels.includes(item.priority) && item !== except) this.addItem(item, most - this.#rows)
     }
   }
 
   /** Adds what is of these levels while it costs nearly nothing. */
-  ride(levels: readonly number[], except?: Piece): void {
-    if (this.#limits.apart) return
+  piggyback(levels: readonly number[], except?: WorkItem): void {
+    if (this.#limits.separateCaches) return
     const ms = this.#costs.rows(this.#stage, this.#rows)
     this.add(levels, this.#costs.within(this.#stage, (1 + rideShare) * ms), except)
   }
@@ -224,8 +225,12 @@ function roundUp(rows: number, tile: number): number {
 }
 
 /** Whether the rows a branch shares with its parent are computed, or in this step. */
-function rootsRun({ kind, parent, at }: Sequence, stage: number, counts: ReadonlyMap<Sequence, number>): boolean {
-  return kind !== 'branch' || parent!.computed[stage]! + (counts.get(parent!) ?? 0) >= at
+function rootsRun(
+  { kind, parent, forkPoint: at }: Sequence,
+  stage: number,
+  counts: ReadonlyMap<Sequence, number>,
+): boolean {
+  return kind !== 'alternative' || parent!.computed[stage]! + (counts.get(parent!) ?? 0) >= at
 }
 
 function rowsOfCounts(
@@ -240,8 +245,8 @@ function rowsOfCounts(
     const to = from + count
     const shared: { slot: number; end: number }[] = []
     for (const other of sequences) {
-      if (other.kind !== 'branch' || other.parent !== sequence || from >= other.at) continue
-      shared.push({ slot: other.slot, end: Math.min(to, other.at) })
+      if (other.kind !== 'alternative' || other.parent !== sequence || from >= other.forkPoint) continue
+      shared.push({ slot: other.slot, end: Math.min(to, other.forkPoint) })
     }
     rows.push({
       sequence,
@@ -254,9 +259,10 @@ function rowsOfCounts(
     })
   }
   // Neighbouring slots together; a branch after the sequence whose rows it shares.
-  const root = ({ sequence }: Rows) => (sequence.kind === 'branch' ? sequence.parent! : sequence).slot
+  const root = ({ sequence }: Rows) => (sequence.kind === 'alternative' ? sequence.parent! : sequence).slot
   return rows.sort(
-    (a, b) => root(a) - root(b) || Number(a.sequence.kind === 'branch') - Number(b.sequence.kind === 'branch'),
+    (a, b) =>
+      root(a) - root(b) || Number(a.sequence.kind === 'alternative') - Number(b.sequence.kind === 'alternative'),
   )
 }
 
@@ -265,8 +271,8 @@ function rowsOfCounts(
  * only after the last token.
  */
 function firstOutput(sequence: Sequence, stage: number, from: number, to: number, limits: Limits): number {
-  if (sequence.open) return to
+  if (sequence.isInput) return to
   if (stage === sequence.computed.length - 1) return Math.min(to, Math.max(from, sequence.committed - 1))
   const atEnd = to === sequence.tokens.length && to >= sequence.committed
-  return stage === limits.exitStage && sequence.exits && atEnd ? to - 1 : to
+  return stage === limits.exitStage && sequence.wantsExit && atEnd ? to - 1 : to
 }

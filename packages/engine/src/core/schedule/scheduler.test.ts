@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { decodeAlone, SimulatedStages } from '../../../test/simulation.ts'
 import { type Tier, tiers } from '../../api/tiers.ts'
 import type { Sequence, Step } from '../sequences/sequence.ts'
-import { Core } from '../sequences/sequence-table.ts'
+import { SequenceTable } from '../sequences/sequence-table.ts'
 import type { Costs } from './schedule.ts'
 import { type Job, Scheduler } from './scheduler.ts'
 
@@ -27,7 +27,7 @@ interface Request extends Job {
 
 /** A scheduler over simulated stages, with a clock, and a diary of what became of the requests. */
 class Bench {
-  readonly core: Core
+  readonly core: SequenceTable
   readonly scheduler: Scheduler<Request>
   readonly diary: string[] = []
   readonly #caches: SimulatedStages
@@ -49,7 +49,7 @@ class Bench {
     this.#stages = devices.length
     this.#caches = new SimulatedStages({ stages: devices.length, slots, cells, unified })
     const limits = { batch, stepMs: 1000 }
-    this.core = new Core({ devices, slots, cells, unified, caches: this.#caches, limits, costs: linear })
+    this.core = new SequenceTable({ devices, slots, cells, unified, caches: this.#caches, limits, costs: linear })
     this.scheduler = new Scheduler(this.core, {
       costs: linear,
       parallel,
@@ -68,10 +68,10 @@ class Bench {
     const request: Request = {
       name,
       prompt: typeof prompt === 'number' ? list(name.charCodeAt(0), prompt) : prompt,
-      salt: 'a',
+      cacheNamespace: 'a',
       tier: tiers.chat,
       arrival: this.now,
-      exits: false,
+      wantsExit: false,
       shares: true,
       maxTokens: 5,
       revocable: false,
@@ -147,7 +147,7 @@ class Bench {
 
   /** A text that is still being written, computed. */
   text(tokens: readonly number[], salt = 'a'): Sequence {
-    const sequence = this.core.open()!
+    const sequence = this.core.addInput()!
     this.scheduler.prefixes.enter(sequence, salt, () => this.diary.push('a text gave way'))
     this.core.revise(sequence, tokens)
     this.scheduler.prefixes.changed(sequence)
@@ -220,7 +220,7 @@ test('a job that waits to come back has its committed tokens, without guesses', 
   const bench = new Bench({ parallel: 1 })
   const job = bench.submit('batch', 10, { tier: tiers.batch, maxTokens: 20 })
   for (let turns = 0; turns < 4; turns++) bench.turn()
-  bench.core.draft(job.sequence!, [1, 2, 3])
+  bench.core.append(job.sequence!, [1, 2, 3])
   bench.submit('a', 5)
   bench.admit()
   assert.deepEqual(job.resume, decodeAlone(job.prompt, 4, 1))
@@ -323,7 +323,7 @@ test('the text that a request begins with goes when there is no other way, and c
 test('texts that share all their rows give way, too', () => {
   const bench = new Bench({ cells: 100 })
   const one = bench.text(list(1, 60))
-  const two = bench.core.open({ holder: one, length: 60 })!
+  const two = bench.core.addInput({ holder: one, length: 60 })!
   bench.scheduler.prefixes.enter(two, 'a', () => bench.diary.push('the other text gave way'))
   bench.submit('b', 60)
   assert.deepEqual(bench.admit(), ['a text gave way', 'the other text gave way', 'b began'])
@@ -406,11 +406,11 @@ test('for background work no request gives way', () => {
   const bench = new Bench({ cells: 60 })
   bench.submit('a', 40, { maxTokens: 20 })
   bench.turn()
-  const text = bench.core.open()!
+  const text = bench.core.addInput()!
   bench.core.revise(text, list(2, 50))
   bench.scheduler.prefixes.enter(text, 'a', () => {})
   const [request] = bench.scheduler.running
-  request!.sequence!.limit = 0
+  request!.sequence!.pausedAt = 0
   while (bench.turn());
   assert.deepEqual(bench.read(), ['a began'])
 })
@@ -419,7 +419,7 @@ test('short of cells a step has fewer rows, and what is certain goes first', () 
   const bench = new Bench({ cells: 50 })
   const request = bench.submit('a', 40)
   bench.turn()
-  bench.core.draft(request.sequence!, list(3, 20))
+  bench.core.append(request.sequence!, list(3, 20))
   const step = bench.begin()!
   assert.deepEqual([step.rows[0]!.from, step.rows[0]!.to], [40, 50])
   bench.abort(step)
@@ -429,7 +429,7 @@ test('without cells later stages go on', () => {
   const bench = new Bench({ devices: [0, 0], cells: 50 })
   const request = bench.submit('a', 40, { maxTokens: 20 })
   bench.turn()
-  bench.core.draft(request.sequence!, list(3, 20))
+  bench.core.append(request.sequence!, list(3, 20))
   bench.turn()
   assert.deepEqual([request.sequence!.computed, bench.core.cells.free], [[50, 0], 0])
   assert.equal(bench.begin()!.stage, 1)
@@ -441,9 +441,9 @@ test('guesses go before anybody loses a place', () => {
   const request = bench.submit('a', 40)
   bench.scheduler.admit(0)
   const sequence = request.sequence!
-  sequence.limit = 30
+  sequence.pausedAt = 30
   while (sequence.computed[0]! < 30) bench.turn()
-  const look = bench.core.fork(sequence, 30, list(3, 30))!
+  const look = bench.core.addLookahead(sequence, 30, list(3, 30))!
   assert.equal(bench.turn(), true)
   assert.equal(bench.core.cells.free, 0)
   assert.deepEqual(bench.read(), ['a began'])
@@ -458,7 +458,7 @@ test('what runs on another device is waited for before anybody loses anything', 
   const request = bench.submit('a', 40, { maxTokens: 20 })
   bench.turn()
   bench.turn()
-  bench.core.draft(request.sequence!, list(3, 30))
+  bench.core.append(request.sequence!, list(3, 30))
   while (bench.core.cells.free > 0) bench.end(bench.begin(0)!)
   const above = bench.begin(1)!
   assert.equal(bench.begin(0), undefined)
@@ -477,7 +477,7 @@ test('a beginning that somebody computes just now is waited for, and taken over'
   bench.submit('a', [...common, 1])
   assert.deepEqual(bench.admit(), ['a began'])
   bench.submit('b', [...common, 2])
-  bench.submit('other', [...common, 2], { salt: 'b' })
+  bench.submit('other', [...common, 2], { cacheNamespace: 'b' })
   bench.submit('private', [...common, 2], { shares: false })
   bench.submit('urgent', [...common, 2], { tier: tiers.npc })
   bench.submit('different', 50)
@@ -567,9 +567,9 @@ test('a request can be cancelled in every state, also twice, and everything is f
     },
     'with guesses, a look and another continuation': (bench, { sequence }) => {
       bench.turn()
-      bench.core.draft(sequence!, [1, 2, 3])
-      bench.core.fork(sequence!, 10, [1, 2])
-      bench.core.alternative(sequence!, [4, 5])
+      bench.core.append(sequence!, [1, 2, 3])
+      bench.core.addLookahead(sequence!, 10, [1, 2])
+      bench.core.addAlternative(sequence!, [4, 5])
       const step = bench.begin()!
       return () => bench.end(step)
     },

@@ -1,7 +1,7 @@
 import type { Tier } from '../../api/tiers.ts'
-import { isKept, type Kept, PrefixCache } from '../kv/prefix-cache.ts'
+import { isSaved, PrefixCache, type SavedRows } from '../kv/prefix-cache.ts'
 import { inBackground, inPrompt, rowsOf, type Sequence, type Step } from '../sequences/sequence.ts'
-import { type Core, commonPrefix } from '../sequences/sequence-table.ts'
+import { commonPrefix, type SequenceTable } from '../sequences/sequence-table.ts'
 import { stretch } from './priority.ts'
 import type { Costs } from './schedule.ts'
 import { throughAll } from './speculation-gain.ts'
@@ -10,12 +10,12 @@ import { throughAll } from './speculation-gain.ts'
 export interface Job {
   readonly prompt: readonly number[]
   /** Only jobs of the same namespace share rows. */
-  readonly salt: string
+  readonly cacheNamespace: string
   readonly tier: Tier
   /** ms on the clock that the scheduler is told. */
   readonly arrival: number
   /** Ask the exit head. */
-  readonly exits: boolean
+  readonly wantsExit: boolean
   /** Uses rows of others and leaves its own to others. */
   readonly shares: boolean
   /** Most tokens of the reply. */
@@ -49,7 +49,7 @@ const slackCells = 32
 const worthWaiting = 32
 
 /**
- * Which requests run: admission, memory, reuse and preemption. Pure, as the core below it, which it tells what to run;
+ * Which requests run: admission, memory, reuse and preemption. Pure, as the table below it, which it tells what to run;
  * the engine and the simulator drive the same code.
  *
  * Memory is counted in KV cells, shared ones once. A request is admitted when its prompt and the next part of its reply
@@ -58,7 +58,7 @@ const worthWaiting = 32
  * is computed again later (preemption by recomputation).
  */
 export class Scheduler<J extends Job> {
-  readonly core: Core
+  readonly table: SequenceTable
   readonly prefixes: PrefixCache
   readonly running = new Set<J>()
   readonly #waiting: J[] = []
@@ -68,12 +68,15 @@ export class Scheduler<J extends Job> {
   preemptions = 0
 
   /** @param options.keptBytes most memory for rows of requests that are over */
-  constructor(core: Core, options: { costs: Costs; parallel: number; keptBytes: number; events: SchedulerEvents<J> }) {
-    this.core = core
+  constructor(
+    table: SequenceTable,
+    options: { costs: Costs; parallel: number; keptBytes: number; events: SchedulerEvents<J> },
+  ) {
+    this.table = table
     this.#costs = options.costs
     this.#parallel = options.parallel
     this.#events = options.events
-    this.prefixes = new PrefixCache(core, { costs: options.costs, bytes: options.keptBytes })
+    this.prefixes = new PrefixCache(table, { costs: options.costs, bytes: options.keptBytes })
   }
 
   get waiting(): readonly J[] {
@@ -93,27 +96,27 @@ export class Scheduler<J extends Job> {
 
   /** KV cells that are claimed: in use, and those that running requests have not filled yet. */
   get claimed(): number {
-    let cells = this.core.cells.used
+    let cells = this.table.cells.used
     for (const job of this.running) cells += this.#unfilled(job)
     return cells
   }
 
   /** Cells that cached texts and texts that are still being written may use. */
   get roomForTexts(): number {
-    let cells = this.core.cells.capacity
-    for (const job of this.running) cells -= this.#unfilled(job) + this.core.cells.rows(job.sequence!.slot)
+    let cells = this.table.cells.capacity
+    for (const job of this.running) cells -= this.#unfilled(job) + this.table.cells.rows(job.sequence!.slot)
     return Math.max(0, cells)
   }
 
   #unfilled(job: J): number {
-    const { prefill, committed, slot } = job.sequence!
-    return Math.max(0, this.#wanted(job, Math.max(prefill, committed)) - this.core.cells.rows(slot))
+    const { prefillLength: prefill, committed, slot } = job.sequence!
+    return Math.max(0, this.#wanted(job, Math.max(prefill, committed)) - this.table.cells.rows(slot))
   }
 
   /** Cells a job claims with this many tokens so far. */
   #wanted(job: J, tokens: number): number {
     const ahead = Math.min(claimedAhead, Math.max(1, job.prompt.length + job.maxTokens - tokens))
-    return Math.min(tokens + ahead + slackCells, this.core.cells.capacity)
+    return Math.min(tokens + ahead + slackCells, this.table.cells.capacity)
   }
 
   // --- admission ----------------------------------------------------------------------------------------------------
@@ -126,27 +129,27 @@ export class Scheduler<J extends Job> {
     for (const job of [...this.#waiting]) {
       const tokens = job.resume ?? job.prompt
       if (job.shares && this.#beginningIsComputed(job, tokens)) continue
-      const source = job.shares ? this.prefixes.find(job.salt, tokens) : undefined
+      const source = job.shares ? this.prefixes.find(job.cacheNamespace, tokens) : undefined
       if (!this.#makePlace(job, tokens, source?.holder, now)) break
       this.#waiting.splice(this.#waiting.indexOf(job), 1)
       // Making room may have changed who has it.
-      this.#begin(job, tokens, job.shares ? this.prefixes.find(job.salt, tokens)?.holder : undefined)
+      this.#begin(job, tokens, job.shares ? this.prefixes.find(job.cacheNamespace, tokens)?.holder : undefined)
     }
   }
 
   #due(job: J): number {
     const rows = (job.resume ?? job.prompt).length
-    const ms = throughAll(this.core.stages, this.#costs, rows)
+    const ms = throughAll(this.table.stages, this.#costs, rows)
     return job.arrival + job.tier.ttftMs + stretch * ms
   }
 
   /** Somebody no less urgent is computing the same beginning right now: it is taken from there when it is done. */
   #beginningIsComputed(job: J, tokens: readonly number[]): boolean {
-    for (const { sequence, salt, tier, revocable, shares } of this.running) {
+    for (const { sequence, cacheNamespace: salt, tier, revocable, shares } of this.running) {
       if (
         !sequence ||
         !shares ||
-        salt !== job.salt ||
+        salt !== job.cacheNamespace ||
         revocable ||
         !inPrompt(sequence) ||
         tier.ttftMs > job.tier.ttftMs
@@ -154,7 +157,7 @@ export class Scheduler<J extends Job> {
         continue
       // Its first tokens tell nearly always.
       if (sequence.tokens[0] !== tokens[0]) continue
-      const same = Math.min(commonPrefix(sequence.tokens, tokens), sequence.prefill)
+      const same = Math.min(commonPrefix(sequence.tokens, tokens), sequence.prefillLength)
       if (same - sequence.computed.at(-1)! >= worthWaiting) return true
     }
     return false
@@ -164,30 +167,30 @@ export class Scheduler<J extends Job> {
    * Room for a job, at the cost of what is worth less. False when it has to wait.
    * @param source has its beginning, and goes last
    */
-  #makePlace(job: J, tokens: readonly number[], source: Sequence | Kept | undefined, now: number): boolean {
+  #makePlace(job: J, tokens: readonly number[], source: Sequence | SavedRows | undefined, now: number): boolean {
     for (;;) {
       const wanted = this.#wanted(job, tokens.length) - this.#shared(source, tokens)
-      const slots = this.core.freeSlots - 1
-      const cells = this.core.cells.capacity - this.claimed - wanted
+      const slots = this.table.freeSlots - 1
+      const cells = this.table.cells.capacity - this.claimed - wanted
       const full = this.running.size >= this.#parallel
       if (!full && slots >= 0 && cells >= 0) return true
       // One is on its way out.
-      if (!full && slots < 0 && this.core.leavingSlots > 0) return false
+      if (!full && slots < 0 && this.table.leavingSlots > 0) return false
       if (!full && this.prefixes.evictText(slots < 0 ? 'slots' : 'cells', source)) continue
       if (!this.#giveWay(job, now)) return false
     }
   }
 
   /** Cells of a job's beginning that it need not have for itself. */
-  #shared(source: Sequence | Kept | undefined, tokens: readonly number[]): number {
-    if (source === undefined || isKept(source) || !this.core.unified) return 0
+  #shared(source: Sequence | SavedRows | undefined, tokens: readonly number[]): number {
+    if (source === undefined || isSaved(source) || !this.table.unified) return 0
     return Math.min(commonPrefix(source.tokens, tokens), source.computed.at(-1)!, tokens.length - 1)
   }
 
   /** A running job of less value loses its place. */
   #giveWay(job: J, now: number): boolean {
     if (job.revocable) return false
-    const idle = [...this.running].filter(({ sequence }) => !this.core.inFlight(sequence!))
+    const idle = [...this.running].filter(({ sequence }) => !this.table.inFlight(sequence!))
     const other =
       idle.find(({ revocable }) => revocable) ??
       idle.find((other) => isBatch(other) && !isBatch(job) && !this.#overdue(other, now))
@@ -200,9 +203,9 @@ export class Scheduler<J extends Job> {
     return job.arrival + job.tier.ttftMs < now
   }
 
-  #begin(job: J, tokens: readonly number[], source: Sequence | Kept | undefined): void {
+  #begin(job: J, tokens: readonly number[], source: Sequence | SavedRows | undefined): void {
     const options = {
-      exits: job.exits,
+      wantsExit: job.wantsExit,
       background: job.revocable,
       tier: job.tier,
       arrival: job.arrival,
@@ -210,15 +213,15 @@ export class Scheduler<J extends Job> {
     }
     const sequence =
       source === undefined
-        ? this.core.add(tokens, options)!
-        : isKept(source)
-          ? this.core.restore(source, tokens, options)!
-          : this.core.branch(source, tokens, options)!
+        ? this.table.add(tokens, options)!
+        : isSaved(source)
+          ? this.table.addRestored(source, tokens, options)!
+          : this.table.addSharing(source, tokens, options)!
     if (source) this.prefixes.touch(source)
     job.sequence = sequence
     if (job.resume === undefined) job.cached = sequence.computed[0]!
     job.resume = undefined
-    if (job.shares) this.prefixes.enter(sequence, job.salt)
+    if (job.shares) this.prefixes.enter(sequence, job.cacheNamespace)
     this.running.add(job)
     this.#events.began(job)
   }
@@ -236,18 +239,18 @@ export class Scheduler<J extends Job> {
     const waiting = this.#waiting.indexOf(job)
     if (waiting >= 0) this.#waiting.splice(waiting, 1)
     this.running.delete(job)
-    if (job.sequence) job.sequence.limit = 0
+    if (job.sequence) job.sequence.pausedAt = 0
   }
 
   /** A job that is over gives its place back. */
-  release({ sequence, salt, shares }: J, keep: boolean): void {
-    if (sequence === undefined || !this.core.has(sequence)) return
+  release({ sequence, cacheNamespace: salt, shares }: J, keep: boolean): void {
+    if (sequence === undefined || !this.table.has(sequence)) return
     if (keep && shares) {
-      this.core.settle(sequence)
+      this.table.dropUnfinishedRows(sequence)
       this.prefixes.keep(sequence, salt)
     }
     this.prefixes.leave(sequence)
-    this.core.remove(sequence)
+    this.table.remove(sequence)
   }
 
   /** A job loses its place: a revocable one for good, any other waits again. */
@@ -275,22 +278,22 @@ export class Scheduler<J extends Job> {
    */
   next(device: number, now: number): Step | undefined {
     for (;;) {
-      const step = this.core.plan(device, now)
+      const step = this.table.plan(device, now)
       if (step === undefined) return undefined
-      const { free } = this.core.cells
+      const { free } = this.table.cells
       if (step.stage > 0 || rowsOf(step) <= free) return this.#begun(step)
       if (this.prefixes.evictText('cells')) continue
-      const smaller = this.core.plan(device, now, free)
+      const smaller = this.table.plan(device, now, free)
       if (smaller) return this.#begun(smaller)
       // What runs elsewhere may end with fewer rows than it has.
-      if (this.core.running.length > 0) return undefined
+      if (this.table.running.length > 0) return undefined
       // For background work nobody else gives way.
       if (step.rows.every(({ sequence }) => inBackground(sequence)) || !this.#makeRoom()) return undefined
     }
   }
 
   #begun(step: Step): Step {
-    this.core.begin(step)
+    this.table.begin(step)
     return step
   }
 
@@ -308,12 +311,12 @@ export class Scheduler<J extends Job> {
 
   /** Frees the cells of a job's looks, other continuations and tail. False when it has none. */
   #dropGuesses(job: J): boolean {
-    const { core } = this
+    const { table } = this
     const sequence = job.sequence!
-    const own = core.children(sequence).some(({ slot }) => core.cells.own(slot) > 0)
+    const own = table.children(sequence).some(({ slot }) => table.cells.own(slot) > 0)
     if (!own && sequence.computed[0]! <= sequence.committed) return false
-    core.removeChildren(sequence)
-    core.replace(sequence, sequence.committed)
+    table.removeChildren(sequence)
+    table.replace(sequence, sequence.committed)
     this.#events.guessesDropped(job)
     return true
   }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { admitDrafts } from './select-drafts.ts'
+import { selectDrafts } from './select-drafts.ts'
 
 /** Tokens per millisecond expected of a step with the first drafts of each chain. */
 function rate(
@@ -37,7 +37,7 @@ test('no other choice of drafts gives more tokens per millisecond, and none as g
   fc.assert(
     fc.property(chains, plain, steps, (chains, plain, steps) => {
       const ms = (rows: number) => steps.slice(0, rows).reduce((a, b) => a + b, 1)
-      const lengths = admitDrafts(chains, plain.tokens, (_, count) => ms(plain.rows + count))
+      const lengths = selectDrafts(chains, plain.tokens, (_, count) => ms(plain.rows + count))
       const sum = (lengths: readonly number[]) => lengths.reduce((a, b) => a + b, 0)
       const best = rate(chains, lengths, plain, ms)
       for (const other of choices(chains)) {
@@ -51,7 +51,8 @@ test('no other choice of drafts gives more tokens per millisecond, and none as g
 
 test('rows that are free invite every draft, rows at full price none that may fail', () => {
   const confidences = [0.5, 0.5, 0.5]
-  const drafts = (chain: number[], ms: (rows: number) => number) => admitDrafts([chain], 1, (_, count) => ms(1 + count))
+  const drafts = (chain: number[], ms: (rows: number) => number) =>
+    selectDrafts([chain], 1, (_, count) => ms(1 + count))
   assert.deepEqual(
     drafts(confidences, () => 10),
     [3],
@@ -70,7 +71,7 @@ test('the surest drafts of all requests go first, and a full step makes them dea
   // Four rows cost what one does, every further one as much again.
   const ms = (rows: number) => Math.max(4, rows)
   const drafts = (plain: number) =>
-    admitDrafts([[0.9, 0.9], [0.5], [0.85, 0.1]], plain, (_, count) => ms(plain + count))
+    selectDrafts([[0.9, 0.9], [0.5], [0.85, 0.1]], plain, (_, count) => ms(plain + count))
   assert.deepEqual(drafts(1), [2, 0, 1])
   assert.deepEqual(drafts(4), [0, 0, 0])
 })
@@ -78,9 +79,9 @@ test('the surest drafts of all requests go first, and a full step makes them dea
 test('where unequal chains cost more, as many of each are taken', () => {
   // A pass of its own for every length.
   const ms = (lengths: readonly number[]) => 10 * new Set(lengths).size
-  assert.deepEqual(admitDrafts([[0.9, 0.9, 0.2], [0.6, 0.5, 0.4], [0.8]], 3, ms), [1, 1, 1])
+  assert.deepEqual(selectDrafts([[0.9, 0.9, 0.2], [0.6, 0.5, 0.4], [0.8]], 3, ms), [1, 1, 1])
   assert.deepEqual(
-    admitDrafts(
+    selectDrafts(
       [
         [0.9, 0.2],
         [0.6, 0.5],

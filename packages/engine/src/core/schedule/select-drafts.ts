@@ -7,7 +7,7 @@
  * @param plainTokens tokens that the step decides without drafts
  * @param ms cost of the step with so many drafts of each chain, `count` together
  */
-export function admitDrafts(
+export function selectDrafts(
   chains: readonly (readonly number[])[],
   plainTokens: number,
   ms: (lengths: readonly number[], count: number) => number,

@@ -1,6 +1,6 @@
-import { type Pass, passes, type SlotRows, together } from '../cost/microbatches.ts'
+import { type Microbatch, microbatches, oneBatch, type SlotRows } from '../cost/microbatches.ts'
 import type { Costs } from './schedule.ts'
-import { admitDrafts } from './select-drafts.ts'
+import { selectDrafts } from './select-drafts.ts'
 
 type RowCosts = Pick<Costs, 'rows'>
 
@@ -10,7 +10,7 @@ type RowCosts = Pick<Costs, 'rows'>
 
 // Tokens an exit may run ahead while the prompt is still in the upper stages: their verification is almost free there.
 const exitBurst = 4
-const leastBurstSurvival = 0.3
+const minBurstSurvival = 0.3
 
 /** Drafts that somebody has for a sequence. */
 export interface Chain {
@@ -33,15 +33,15 @@ export function draftsOfStep(
   chains: readonly Chain[],
   plain: readonly SlotRows[],
   stages: number,
-  costs: (stage: number, pass: Pass) => number,
+  costs: (stage: number, pass: Microbatch) => number,
   apart = false,
 ): number[] {
   const confidences = chains.map((chain) => chain.confidences)
-  const whole = (pass: Pass) => allStages(stages, (stage) => costs(stage, pass))
+  const whole = (pass: Microbatch) => allStages(stages, (stage) => costs(stage, pass))
   const plainRows = plain.reduce((sum, { rows }) => sum + rows, 0)
   if (!apart) {
-    const ms = (_: readonly number[], count: number) => whole(together(Math.max(1, plainRows + count)))
-    return admitDrafts(confidences, Math.max(1, plainRows), ms)
+    const ms = (_: readonly number[], count: number) => whole(oneBatch(Math.max(1, plainRows + count)))
+    return selectDrafts(confidences, Math.max(1, plainRows), ms)
   }
   const rows = new Map(plain.map(({ slot, rows }) => [slot, rows]))
   for (const { slot } of chains) if (!rows.has(slot)) rows.set(slot, 0)
@@ -49,9 +49,9 @@ export function draftsOfStep(
   const ms = (lengths: readonly number[]): number => {
     const drafts = new Map(chains.map(({ slot }, i) => [slot, lengths[i]!]))
     const step = slots.map((slot) => ({ slot, rows: rows.get(slot)! + (drafts.get(slot) ?? 0) }))
-    return passes(step).reduce((sum, pass) => sum + whole(pass), 0)
+    return microbatches(step).reduce((sum, pass) => sum + whole(pass), 0)
   }
-  return admitDrafts(confidences, Math.max(1, plainRows), ms)
+  return selectDrafts(confidences, Math.max(1, plainRows), ms)
 }
 
 /**
@@ -61,7 +61,7 @@ export function draftsOfStep(
  */
 export function burstPays(before: readonly number[], stability: number): boolean {
   const survival = before.reduce((product, one) => product * one, stability)
-  return before.length < exitBurst && survival >= leastBurstSurvival
+  return before.length < exitBurst && survival >= minBurstSurvival
 }
 
 /**

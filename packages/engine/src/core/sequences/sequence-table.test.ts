@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Kept } from '../kv/prefix-cache.ts'
+import type { SavedRows } from '../kv/prefix-cache.ts'
 import type { Costs } from '../schedule/schedule.ts'
-import { type Caches, Core } from './sequence-table.ts'
+import { type Caches, SequenceTable } from './sequence-table.ts'
 
 interface Options {
   /** Per stage its device. */
@@ -28,11 +28,11 @@ function recorded(options: Options = {}) {
   const { batch = 100, ...rest } = options
   const limits = { batch, stepMs: 1000 }
   const defaults = { devices: [0], slots: 2, cells: 1000, unified: true }
-  const core = new Core({ ...defaults, ...rest, caches, limits, costs: free })
+  const core = new SequenceTable({ ...defaults, ...rest, caches, limits, costs: free })
   return { core, calls }
 }
 
-function runAll(core: Core): void {
+function runAll(core: SequenceTable): void {
   for (let ran = true; ran; ) {
     ran = false
     for (const device of [0, 1]) {
@@ -48,7 +48,7 @@ test('a full core takes no sequence and no fork', () => {
   const sequence = core.add([1, 2, 3])!
   assert.equal(core.add([1]), undefined)
   runAll(core)
-  assert.equal(core.fork(sequence, 2, [5]), undefined)
+  assert.equal(core.addLookahead(sequence, 2, [5]), undefined)
   assert.equal(core.sequences.size, 1)
 })
 
@@ -65,7 +65,7 @@ test('a decision extends, confirms or replaces, and a replaced tail leaves every
   const sequence = core.add([1, 2])!
   runAll(core)
   assert.equal(core.decide(sequence, 3), 'extended')
-  core.draft(sequence, [4, 5, 6])
+  core.append(sequence, [4, 5, 6])
   runAll(core)
   assert.equal(core.decide(sequence, 4), 'confirmed')
   assert.deepEqual(calls, [])
@@ -79,7 +79,7 @@ test('a tail that no stage has computed is replaced without touching a cache', (
   const { core, calls } = recorded()
   const sequence = core.add([1, 2])!
   runAll(core)
-  core.draft(sequence, [3, 4])
+  core.append(sequence, [3, 4])
   assert.equal(core.decide(sequence, 7), 'replaced')
   assert.deepEqual(sequence.tokens, [1, 2, 7])
   assert.deepEqual(calls, [])
@@ -97,26 +97,26 @@ test('committed tokens cannot be replaced', () => {
 test('a fork shares computed rows in every stage, and takes no other fork point', () => {
   const { core, calls } = recorded({ devices: [0, 0], batch: 2 })
   const parent = core.add([1, 2, 3, 4])!
-  parent.limit = 2
+  parent.pausedAt = 2
   core.ran(core.next()!, 0)
-  assert.throws(() => core.fork(parent, 2, [9]), RangeError, 'the last stage has not computed it')
+  assert.throws(() => core.addLookahead(parent, 2, [9]), RangeError, 'the last stage has not computed it')
   runAll(core)
-  const fork = core.fork(parent, 2, [9, 8])!
+  const fork = core.addLookahead(parent, 2, [9, 8])!
   assert.deepEqual(fork.tokens, [1, 2, 9, 8])
   assert.deepEqual(fork.computed, [2, 2])
   assert.deepEqual(calls, [`share 0 ${parent.slot} ${fork.slot} 0..2`, `share 1 ${parent.slot} ${fork.slot} 0..2`])
-  parent.limit = Number.POSITIVE_INFINITY
+  parent.pausedAt = Number.POSITIVE_INFINITY
   runAll(core)
-  core.draft(parent, [5])
+  core.append(parent, [5])
   runAll(core)
-  assert.throws(() => core.fork(parent, 5, []), RangeError, 'a guess may be rolled back under the fork')
+  assert.throws(() => core.addLookahead(parent, 5, []), RangeError, 'a guess may be rolled back under the fork')
 })
 
 test('a sequence that ends takes its forks along', () => {
   const { core } = recorded()
   const parent = core.add([1, 2])!
   runAll(core)
-  const fork = core.fork(parent, 1, [3])!
+  const fork = core.addLookahead(parent, 1, [3])!
   core.remove(parent)
   assert.equal(core.has(fork), false)
   assert.equal(core.freeSlots, 2)
@@ -158,16 +158,16 @@ test('without work there is no step, and a sequence can be removed at once', () 
 
 test('a text that is revised keeps what agrees, and a reply branches off it without its last row', () => {
   const { core, calls } = recorded({ devices: [0, 0], slots: 2 })
-  const text = core.open()!
+  const text = core.addInput()!
   core.revise(text, [1, 2, 3, 4])
   runAll(core)
   core.revise(text, [1, 2, 9])
   assert.deepEqual(text.computed, [2, 2])
   assert.deepEqual(calls.splice(0), [`remove 0 ${text.slot} 2`, `remove 1 ${text.slot} 2`])
   runAll(core)
-  const reply = core.branch(text, [1, 2, 9])!
+  const reply = core.addSharing(text, [1, 2, 9])!
   assert.deepEqual(reply.computed, [2, 2], 'the last row has to run: its logits are wanted')
-  assert.equal(core.branch(text, [1]), undefined, 'no slot is left')
+  assert.equal(core.addSharing(text, [1]), undefined, 'no slot is left')
   core.revise(text, [7])
   assert.deepEqual(reply.tokens, [1, 2, 9])
   assert.deepEqual(reply.computed, [2, 2])
@@ -175,10 +175,10 @@ test('a text that is revised keeps what agrees, and a reply branches off it with
 
 test('a reply that shares nothing with the text starts from nothing', () => {
   const { core, calls } = recorded()
-  const text = core.open()!
+  const text = core.addInput()!
   core.revise(text, [1, 2])
   runAll(core)
-  assert.deepEqual(core.branch(text, [3, 4])!.computed, [0])
+  assert.deepEqual(core.addSharing(text, [3, 4])!.computed, [0])
   assert.deepEqual(calls, [])
 })
 
@@ -186,7 +186,7 @@ test('a reply takes over only what has left the last stage', () => {
   const { core, calls } = recorded({ devices: [0, 0], batch: 4 })
   const source = core.add([1, 2, 3, 4, 5, 6])!
   core.ran(core.next()!, 0)
-  assert.deepEqual(core.branch(source, [1, 2, 3, 4, 5, 6])!.computed, [0, 0])
+  assert.deepEqual(core.addSharing(source, [1, 2, 3, 4, 5, 6])!.computed, [0, 0])
   assert.deepEqual(calls, [])
 })
 
@@ -212,7 +212,7 @@ test('devices run at the same time, the stages of one in turn', () => {
 test('a rollback while rows run: those before it count, the others leave the cache when the step ends', () => {
   for (const end of ['ran', 'aborted'] as const) {
     const { core, calls } = recorded({ devices: [0, 1] })
-    const text = core.open()!
+    const text = core.addInput()!
     core.revise(text, [1, 2, 3, 4])
     const step = core.next()!
     core.revise(text, [1, 2, 9])
@@ -226,7 +226,7 @@ test('a rollback while rows run: those before it count, the others leave the cac
 
 test('what was rolled back while it ran stays rolled back, whatever was written in its place', () => {
   const { core } = recorded()
-  const text = core.open()!
+  const text = core.addInput()!
   core.revise(text, [1, 2, 3, 4, 5])
   const step = core.next()!
   core.revise(text, [1, 2, 9, 9, 9])
@@ -237,7 +237,7 @@ test('what was rolled back while it ran stays rolled back, whatever was written 
 
 test('a rollback below the rows that run: nothing of them counts', () => {
   const { core, calls } = recorded({ batch: 3 })
-  const text = core.open()!
+  const text = core.addInput()!
   core.revise(text, [1, 2, 3, 4, 5, 6])
   core.ran(core.next()!, 0)
   const step = core.next()!
@@ -250,7 +250,7 @@ test('a rollback below the rows that run: nothing of them counts', () => {
 
 test('a stage that is idle is rolled back at once, one that runs when its step ends', () => {
   const { core, calls } = recorded({ devices: [0, 1], batch: 2 })
-  const text = core.open()!
+  const text = core.addInput()!
   core.revise(text, [1, 2, 3, 4])
   core.ran(core.next(0)!, 0)
   const above = core.next(1)!
@@ -265,11 +265,11 @@ test('a stage that is idle is rolled back at once, one that runs when its step e
 
 test('what waits for the end of a step is done in the order in which it was asked for', () => {
   const { core, calls } = recorded({ slots: 3, batch: 4 })
-  const text = core.open()!
+  const text = core.addInput()!
   core.revise(text, [1, 2, 3, 4, 5])
   core.ran(core.next()!, 0)
   const step = core.next()!
-  const reply = core.branch(text, [1, 2, 3, 4])!
+  const reply = core.addSharing(text, [1, 2, 3, 4])!
   core.revise(text, [1])
   core.remove(reply)
   assert.deepEqual(calls, [])
@@ -296,7 +296,7 @@ test('a slot is free when every stage has let its rows go', () => {
 
 test('rows in flight are told, and rows of others are not', () => {
   const { core } = recorded()
-  const [first, second] = [core.add([1])!, core.open()!]
+  const [first, second] = [core.add([1])!, core.addInput()!]
   const step = core.next()!
   assert.deepEqual([core.inFlight(first), core.inFlight(second)], [true, false])
   core.ran(step, 0)
@@ -306,16 +306,16 @@ test('rows in flight are told, and rows of others are not', () => {
 test('rows speak when they leave the last stage', () => {
   const { core } = recorded({ devices: [0, 0] })
   const sequence = core.add([1, 2], { arrival: 5 })!
-  assert.equal(sequence.spoke, 5)
+  assert.equal(sequence.lastOutputAt, 5)
   core.ran(core.next()!, 7)
-  assert.equal(sequence.spoke, 5)
+  assert.equal(sequence.lastOutputAt, 5)
   core.ran(core.next()!, 9)
-  assert.equal(sequence.spoke, 9)
+  assert.equal(sequence.lastOutputAt, 9)
   core.decide(sequence, 3)
   const step = core.next()!
   core.replace(sequence, 3)
   core.ran(step, 11)
-  assert.equal(sequence.spoke, 9)
+  assert.equal(sequence.lastOutputAt, 9)
 })
 
 // --- cells ----------------------------------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ test('only stage 0 takes cells, shared rows take them once', () => {
   const sequence = core.add([1, 2, 3, 4])!
   runAll(core)
   assert.equal(core.cells.used, 4)
-  const fork = core.fork(sequence, 3, [9])!
+  const fork = core.addLookahead(sequence, 3, [9])!
   assert.equal(core.cells.used, 4)
   assert.equal(core.cells.rows(fork.slot), 3)
   runAll(core)
@@ -363,7 +363,7 @@ test('replies take the lowest free slot, everything else the highest', () => {
   const reply = core.add([1, 2])!
   assert.equal(reply.slot, 0)
   assert.equal(core.add([1], { background: true })!.slot, 3)
-  assert.equal(core.open()!.slot, 2)
+  assert.equal(core.addInput()!.slot, 2)
   core.remove(reply)
   assert.equal(core.add([1])!.slot, 0)
   assert.equal(core.add([1])!.slot, 1)
@@ -375,8 +375,8 @@ test('other continuations share what is computed, and what is not runs once for 
   const { core, calls } = recorded({ slots: 4, batch: 4 })
   const parent = core.add([1, 2, 3, 4, 5, 6])!
   core.ran(core.next()!, 0)
-  core.draft(parent, [7])
-  const [one, two] = [core.alternative(parent, [8, 9])!, core.alternative(parent, [9])!]
+  core.append(parent, [7])
+  const [one, two] = [core.addAlternative(parent, [8, 9])!, core.addAlternative(parent, [9])!]
   assert.deepEqual(calls, [`share 0 0 ${one.slot} 0..4`, `share 0 0 ${two.slot} 0..4`])
   assert.deepEqual(one.tokens, [1, 2, 3, 4, 5, 6, 8, 9])
   const shared = core.next()!
@@ -392,12 +392,12 @@ test('other continuations share what is computed, and what is not runs once for 
 test("when the tail is wrong and another continuation right, its rows become the reply's own", () => {
   const { core, calls } = recorded({ slots: 4 })
   const sequence = core.add([1, 2])!
-  core.draft(sequence, [3])
-  const wrong = core.alternative(sequence, [4])!
-  const right = core.alternative(sequence, [5, 6])!
+  core.append(sequence, [3])
+  const wrong = core.addAlternative(sequence, [4])!
+  const right = core.addAlternative(sequence, [5, 6])!
   const slots = { old: sequence.slot, right: right.slot, wrong: wrong.slot }
   core.ran(core.next()!, 0)
-  assert.equal(core.decide(sequence, 5), 'branched')
+  assert.equal(core.decide(sequence, 5), 'alternative')
   assert.deepEqual(sequence.tokens, [1, 2, 5, 6])
   assert.deepEqual([sequence.slot, sequence.committed, sequence.computed], [slots.right, 3, [4]])
   assert.equal(core.sequences.size, 1)
@@ -415,8 +415,8 @@ test('when the tail is right, or all are wrong, the other continuations go', () 
   ] as const) {
     const { core } = recorded()
     const sequence = core.add([1, 2])!
-    core.draft(sequence, [3])
-    core.alternative(sequence, [4])
+    core.append(sequence, [3])
+    core.addAlternative(sequence, [4])
     const { slot } = sequence
     core.ran(core.next()!, 0)
     assert.equal(core.decide(sequence, token), verdict)
@@ -429,13 +429,13 @@ test('rows that run for a reply or for the continuation that wins are given up, 
   for (const end of ['ran', 'aborted'] as const) {
     const { core, calls } = recorded({ devices: [0, 1], slots: 3 })
     const sequence = core.add([1, 2])!
-    core.draft(sequence, [3])
-    const right = core.alternative(sequence, [5])!
+    core.append(sequence, [3])
+    const right = core.addAlternative(sequence, [5])!
     const slots = { old: sequence.slot, right: right.slot }
     core.ran(core.next(0)!, 0)
     core.ran(core.next(1)!, 0)
-    core.draft(sequence, [4])
-    core.draft(right, [6, 7])
+    core.append(sequence, [4])
+    core.append(right, [6, 7])
     const below = core.next(0)!
     assert.equal(core.cells.used, 7)
     core.decide(sequence, 5)
@@ -458,8 +458,8 @@ test('a continuation that is born while rows run has them when they are there', 
       const parent = core.add([1, 2, 3, 4])!
       if (before > 0) core.ran(core.next()!, 0)
       const step = core.next()!
-      core.draft(parent, [5])
-      const branch = core.alternative(parent, [6])!
+      core.append(parent, [5])
+      const branch = core.addAlternative(parent, [6])!
       core[end](step, 0)
       const held = end === 'ran' ? before + 2 : before
       assert.deepEqual(branch.computed, [held])
@@ -477,7 +477,7 @@ test('a continuation that is born while rows run has them when they are there', 
 test('a continuation is dropped with its parent, also while shared rows run', () => {
   const { core, calls } = recorded({ slots: 2 })
   const parent = core.add([1, 2])!
-  const branch = core.alternative(parent, [3])!
+  const branch = core.addAlternative(parent, [3])!
   const step = core.next()!
   core.remove(parent)
   assert.equal(core.has(branch), false)
@@ -489,7 +489,7 @@ test('a continuation is dropped with its parent, also while shared rows run', ()
 test('a step that is aborted takes shared rows from everybody', () => {
   const { core, calls } = recorded({ slots: 2, batch: 1 })
   const parent = core.add([1, 2])!
-  const branch = core.alternative(parent, [3])!
+  const branch = core.addAlternative(parent, [3])!
   core.ran(core.next()!, 0)
   core.aborted(core.next()!)
   assert.deepEqual(calls, ['remove 0 0 1', 'remove 0 1 1'])
@@ -498,22 +498,22 @@ test('a step that is aborted takes shared rows from everybody', () => {
 
 test('there are no other continuations where slots do not share cells, or where none is free', () => {
   const apart = recorded({ unified: false })
-  assert.equal(apart.core.alternative(apart.core.add([1])!, [2]), undefined)
+  assert.equal(apart.core.addAlternative(apart.core.add([1])!, [2]), undefined)
   const full = recorded({ slots: 1 })
-  assert.equal(full.core.alternative(full.core.add([1])!, [2]), undefined)
+  assert.equal(full.core.addAlternative(full.core.add([1])!, [2]), undefined)
 })
 
 test('a token that an exit makes final stays, and other continuations from before it have lost', () => {
   const { core } = recorded({ devices: [0, 0] })
   const sequence = core.add([1, 2])!
   core.ran(core.next()!, 0)
-  core.draft(sequence, [3])
-  core.alternative(sequence, [4])
+  core.append(sequence, [3])
+  core.addAlternative(sequence, [4])
   assert.equal(core.commit(sequence, 3), 'confirmed')
-  assert.equal(core.branches(sequence).length, 0)
+  assert.equal(core.alternatives(sequence).length, 0)
   assert.throws(() => core.replace(sequence, 2, [4]), RangeError)
   assert.equal(core.commit(sequence, 5), 'extended')
-  core.draft(sequence, [6])
+  core.append(sequence, [6])
   assert.equal(core.commit(sequence, 7), 'replaced')
   assert.deepEqual(sequence.tokens, [1, 2, 3, 5, 7])
   runAll(core)
@@ -522,9 +522,9 @@ test('a token that an exit makes final stays, and other continuations from befor
 
 // --- rows outside the caches ----------------------------------------------------------------------------------------
 
-function kept(tokens: number[], stages = 1): Kept {
+function kept(tokens: number[], stages = 1): SavedRows {
   return {
-    salt: '',
+    cacheNamespace: '',
     tokens,
     states: Array.from({ length: stages }, () => ({ bytes: 1 })),
     bytes: 1,
@@ -535,13 +535,13 @@ function kept(tokens: number[], stages = 1): Kept {
 
 test('kept rows come back as far as the tokens agree, without the last row of the prompt', () => {
   const { core, calls } = recorded({ devices: [0, 0], slots: 3 })
-  const reply = core.restore(kept([1, 2, 3, 9], 2), [1, 2, 3, 4])!
+  const reply = core.addRestored(kept([1, 2, 3, 9], 2), [1, 2, 3, 4])!
   assert.deepEqual(reply.computed, [3, 3])
   assert.deepEqual(calls, ['restore 0 0', 'remove 0 0 3', 'restore 1 0', 'remove 1 0 3'])
   assert.equal(core.cells.used, 3)
-  const same = core.restore(kept([1, 2, 3], 2), [1, 2, 3])!
+  const same = core.addRestored(kept([1, 2, 3], 2), [1, 2, 3])!
   assert.deepEqual(same.computed, [2, 2])
-  const text = core.open({ holder: kept([1, 2, 3, 4], 2), length: 3 })!
+  const text = core.addInput({ holder: kept([1, 2, 3, 4], 2), length: 3 })!
   assert.deepEqual(
     [text.tokens, text.computed],
     [
@@ -556,8 +556,8 @@ test('kept rows for which there is no room are computed again', () => {
   core.add([1, 2, 3])
   core.ran(core.next()!, 0)
   // Four rows would be put back before one of them leaves.
-  assert.deepEqual(core.restore(kept([1, 2, 3, 4]), [1, 2, 3])!.computed, [0])
-  assert.deepEqual(core.open({ holder: kept([1, 2, 3, 4]), length: 3 })!.computed, [0])
+  assert.deepEqual(core.addRestored(kept([1, 2, 3, 4]), [1, 2, 3])!.computed, [0])
+  assert.deepEqual(core.addInput({ holder: kept([1, 2, 3, 4]), length: 3 })!.computed, [0])
   assert.deepEqual(calls, [])
 })
 
@@ -565,7 +565,7 @@ test('an open text begins with what another sequence has computed of it', () => 
   const { core, calls } = recorded({ slots: 3, batch: 2 })
   const reply = core.add([1, 2, 3, 4])!
   core.ran(core.next()!, 0)
-  const text = core.open({ holder: reply, length: 3 })!
+  const text = core.addInput({ holder: reply, length: 3 })!
   assert.deepEqual([text.tokens, text.computed, text.committed], [[1, 2, 3], [2], 0])
   assert.deepEqual(calls, [`share 0 ${reply.slot} ${text.slot} 0..2`])
 })
@@ -578,8 +578,8 @@ test('rows are saved that have left the last stage', () => {
   runAll(core)
   core.decide(reply, 3)
   core.ran(core.next()!, 0)
-  core.fork(reply, 1, [9])
-  core.settle(reply)
+  core.addLookahead(reply, 1, [9])
+  core.dropUnfinishedRows(reply)
   assert.equal(core.children(reply).length, 0)
   assert.deepEqual(
     [reply.tokens, reply.computed],

@@ -1,7 +1,7 @@
 import { defaultTier, type Tier } from '../../api/tiers.ts'
-import { type Pass, passes, together } from '../cost/microbatches.ts'
-import { Cells } from '../kv/kv-cells.ts'
-import type { Kept, KeptState } from '../kv/prefix-cache.ts'
+import { type Microbatch, microbatches, oneBatch } from '../cost/microbatches.ts'
+import { KvCells } from '../kv/kv-cells.ts'
+import type { SavedRows, SavedState } from '../kv/prefix-cache.ts'
 import { type Costs, type Limits, schedule } from '../schedule/schedule.ts'
 import { type Rows, rowsOf, type Sequence, type Step, slotRowsOf } from './sequence.ts'
 
@@ -12,18 +12,18 @@ export interface Caches {
   /** Lets slot `to` share positions [from, end) of slot `source` in one stage; it holds those before already. */
   share(stage: number, source: number, to: number, from: number, end: number): void
   /** A copy of the rows of a slot in one stage. */
-  save(stage: number, slot: number): KeptState
+  save(stage: number, slot: number): SavedState
   /** Puts rows that were saved into an empty slot of the same stage. */
-  restore(stage: number, slot: number, state: KeptState): void
+  restore(stage: number, slot: number, state: SavedState): void
 }
 
-/** What became of a decided token. `branched`: the tail was wrong and another continuation right. */
-export type Verdict = 'confirmed' | 'replaced' | 'extended' | 'branched'
+/** What became of a decided token. `alternative`: the tail was wrong and another continuation right. */
+export type Verdict = 'confirmed' | 'replaced' | 'extended' | 'alternative'
 
 export interface StartOptions {
   /** See `Sequence`. Default: all false. */
-  exits?: boolean
-  open?: boolean
+  wantsExit?: boolean
+  isInput?: boolean
   background?: boolean
   tier?: Tier
   arrival?: number
@@ -31,7 +31,7 @@ export interface StartOptions {
   prompt?: number
 }
 
-export interface CoreOptions {
+export interface SequenceTableOptions {
   /** Per stage the device it lives on. Stages of one device run one at a time; devices run at the same time. */
   devices: readonly number[]
   slots: number
@@ -52,12 +52,12 @@ export interface CoreOptions {
  * (`Rows.valid`), and what is to be done to the cache waits, in order, until the step ends. The ledger of cells is ahead
  * of the cache: it counts rows from the moment their step begins, and no longer when they are given up.
  */
-export class Core {
+export class SequenceTable {
   readonly stages: number
   readonly slots: number
   /** Cells of stage 0, which always holds the most rows. */
-  readonly cells: Cells
-  readonly #options: CoreOptions
+  readonly cells: KvCells
+  readonly #options: SequenceTableOptions
   readonly #sequences = new Set<Sequence>()
   readonly #free: number[]
   /** Per stage: the step that runs there, and what is to be done to its cache afterwards. */
@@ -65,11 +65,11 @@ export class Core {
   readonly #deferred: (() => void)[][]
   #order = 0
 
-  constructor(options: CoreOptions) {
+  constructor(options: SequenceTableOptions) {
     this.#options = options
     this.stages = options.devices.length
     this.slots = options.slots
-    this.cells = new Cells(options.cells, options.slots, options.unified)
+    this.cells = new KvCells(options.cells, options.slots, options.unified)
     this.#free = Array.from({ length: options.slots }, (_, i) => i)
     this.#running = options.devices.map(() => undefined)
     this.#deferred = options.devices.map(() => [])
@@ -115,7 +115,7 @@ export class Core {
   }
 
   /** Starts a sequence over a prompt whose beginning was kept. The last row is always left to run. */
-  restore(kept: Kept, prompt: readonly number[], options: StartOptions = {}): Sequence | undefined {
+  addRestored(kept: SavedRows, prompt: readonly number[], options: StartOptions = {}): Sequence | undefined {
     const sequence = this.#start('reply', [...prompt], options)
     if (sequence === undefined) return undefined
     this.#fill(sequence, kept, Math.min(commonPrefix(kept.tokens, prompt), prompt.length - 1))
@@ -123,7 +123,7 @@ export class Core {
   }
 
   /** Kept rows [0, end) become rows of a new sequence, if there is room for a moment for all that was kept. */
-  #fill(sequence: Sequence, kept: Kept, end: number): void {
+  #fill(sequence: Sequence, kept: SavedRows, end: number): void {
     const { slot } = sequence
     if (kept.tokens.length > this.cells.free) return
     this.cells.grow(slot, end)
@@ -141,12 +141,12 @@ export class Core {
    * may be removed before that.
    * @param done is told one state per stage when all are there: at once where nothing runs
    */
-  save(sequence: Sequence, done: (states: KeptState[]) => void): void {
+  save(sequence: Sequence, done: (states: SavedState[]) => void): void {
     const { computed, slot } = sequence
     // Only what has left the last stage is of use; the tail of a stage before is rolled back first.
     if (computed.some((rows) => rows > computed.at(-1)!))
       throw new RangeError('rows are saved that have not left the last stage')
-    const states: KeptState[] = []
+    const states: SavedState[] = []
     let left = this.stages
     for (let stage = 0; stage < this.stages; stage++) {
       this.#defer(stage, () => {
@@ -160,12 +160,12 @@ export class Core {
    * Starts a sequence over a text that is still being written: background work, without output.
    * @param source who holds its first `length` tokens
    */
-  open(source?: { holder: Sequence | Kept; length: number }): Sequence | undefined {
+  addInput(source?: { holder: Sequence | SavedRows; length: number }): Sequence | undefined {
     const tokens = source?.holder.tokens.slice(0, source.length) ?? []
-    const sequence = this.#start('reply', tokens, { open: true, background: true, prompt: 0 })
+    const sequence = this.#start('reply', tokens, { isInput: true, background: true, prompt: 0 })
     if (sequence === undefined) return undefined
     sequence.committed = 0
-    sequence.prefill = 0
+    sequence.prefillLength = 0
     if (source === undefined) return sequence
     const { holder, length } = source
     if ('states' in holder) this.#fill(sequence, holder, length)
@@ -177,7 +177,7 @@ export class Core {
    * Starts a sequence over a prompt that shares what another one has computed of it, as far as the tokens agree. The last
    * row is always left to run: its logits are wanted. Later changes of one are not seen by the other.
    */
-  branch(source: Sequence, prompt: readonly number[], options: StartOptions = {}): Sequence | undefined {
+  addSharing(source: Sequence, prompt: readonly number[], options: StartOptions = {}): Sequence | undefined {
     const branch = this.#start('reply', [...prompt], options)
     if (branch === undefined) return undefined
     const agreed = Math.min(commonPrefix(source.tokens, prompt), source.computed.at(-1)!, prompt.length - 1)
@@ -189,11 +189,11 @@ export class Core {
    * A look ahead: a new sequence that shares the parent's first `at` rows in every stage, followed by `rest`. The rows
    * must have left the last stage. Sharing is safe because they are prompt rows, which a parent never rolls back.
    */
-  fork(parent: Sequence, at: number, rest: readonly number[]): Sequence | undefined {
+  addLookahead(parent: Sequence, at: number, rest: readonly number[]): Sequence | undefined {
     if (at > parent.computed.at(-1)! || at > parent.committed)
       throw new RangeError('a fork point must be computed and committed')
     const tokens = [...parent.tokens.slice(0, at), ...rest]
-    const fork = this.#start('fork', tokens, { tier: parent.tier, arrival: parent.arrival }, parent, at)
+    const fork = this.#start('lookahead', tokens, { tier: parent.tier, arrival: parent.arrival }, parent, at)
     if (fork !== undefined) this.#share(parent, fork, at)
     return fork
   }
@@ -202,11 +202,11 @@ export class Core {
    * Another continuation of `parent`: `tokens` instead of its tail. Rows before are the parent's, also those it has not
    * computed yet: they run once, for both. It lives until the parent's next token is decided. Only in a unified cache.
    */
-  alternative(parent: Sequence, tokens: readonly number[]): Sequence | undefined {
+  addAlternative(parent: Sequence, tokens: readonly number[]): Sequence | undefined {
     if (!this.#options.unified) return undefined
     const at = parent.committed
     const all = [...parent.tokens.slice(0, at), ...tokens]
-    const branch = this.#start('branch', all, { tier: parent.tier, arrival: parent.arrival }, parent, at)
+    const branch = this.#start('alternative', all, { tier: parent.tier, arrival: parent.arrival }, parent, at)
     if (branch === undefined) return undefined
     branch.committed = at
     this.#share(parent, branch, at)
@@ -229,14 +229,14 @@ export class Core {
     to.computed[stage] = end
     if (stage === 0) this.cells.share(source, slot, end)
     this.#defer(stage, () => this.#options.caches.share(stage, source, slot, 0, end))
-    if (to.kind === 'branch' && this.#rowsInFlight(stage, from)) {
-      this.#defer(stage, () => this.#catchUp(stage, from, to, to.at))
+    if (to.kind === 'alternative' && this.#rowsInFlight(stage, from)) {
+      this.#defer(stage, () => this.#catchUp(stage, from, to, to.forkPoint))
     }
   }
 
   /** A branch takes what its parent computed while it was born. */
   #catchUp(stage: number, from: Sequence, to: Sequence, end: number): void {
-    if (to.kind !== 'branch' || !this.#sequences.has(to) || !this.#sequences.has(from)) return
+    if (to.kind !== 'alternative' || !this.#sequences.has(to) || !this.#sequences.has(from)) return
     const most = Math.min(from.computed[stage]!, end)
     const held = to.computed[stage]!
     if (most <= held) return
@@ -262,19 +262,19 @@ export class Core {
       order: this.#order++,
       kind,
       ...(parent && { parent }),
-      at,
+      forkPoint: at,
       prompt: options.prompt ?? tokens.length,
-      prefill: tokens.length,
+      prefillLength: tokens.length,
       tokens,
       committed: tokens.length,
       computed: new Array<number>(this.stages).fill(0),
-      limit: Number.POSITIVE_INFINITY,
-      exits: options.exits ?? false,
-      open: options.open ?? false,
+      pausedAt: Number.POSITIVE_INFINITY,
+      wantsExit: options.wantsExit ?? false,
+      isInput: options.isInput ?? false,
       background: options.background ?? false,
       tier: options.tier ?? defaultTier,
       arrival: options.arrival ?? 0,
-      spoke: options.arrival ?? 0,
+      lastOutputAt: options.arrival ?? 0,
     }
     this.#sequences.add(sequence)
     return sequence
@@ -310,8 +310,8 @@ export class Core {
   }
 
   /** The passes that the step takes: in caches of their own, sequences do not always run together. */
-  passesOf(step: Step): Pass[] {
-    return this.#options.unified ? [together(rowsOf(step))] : passes(slotRowsOf(step))
+  microbatchesOf(step: Step): Microbatch[] {
+    return this.#options.unified ? [oneBatch(rowsOf(step))] : microbatches(slotRowsOf(step))
   }
 
   begin(step: Step): void {
@@ -330,7 +330,7 @@ export class Core {
     for (const rows of step.rows) {
       if (rows.valid > rows.from) {
         rows.sequence.computed[stage] = rows.valid
-        if (last) rows.sequence.spoke = now
+        if (last) rows.sequence.lastOutputAt = now
       }
       for (const { slot, end } of rows.shared) {
         const branch = this.#branchIn(slot, rows.sequence)
@@ -342,7 +342,7 @@ export class Core {
 
   #branchIn(slot: number, parent: Sequence): Sequence | undefined {
     for (const other of this.#sequences) {
-      if (other.slot === slot) return other.kind === 'branch' && other.parent === parent ? other : undefined
+      if (other.slot === slot) return other.kind === 'alternative' && other.parent === parent ? other : undefined
     }
     return undefined
   }
@@ -383,7 +383,7 @@ export class Core {
   // --- changes ------------------------------------------------------------------------------------------------------
 
   /** Appends guesses to the tail. */
-  draft(sequence: Sequence, tokens: readonly number[]): void {
+  append(sequence: Sequence, tokens: readonly number[]): void {
     sequence.tokens.push(...tokens)
   }
 
@@ -414,10 +414,11 @@ export class Core {
   decide(sequence: Sequence, token: number): Verdict {
     const wrong = sequence.tokens[sequence.committed] !== token
     const right =
-      wrong && this.branches(sequence).find(({ at, tokens }) => at === sequence.committed && tokens[at] === token)
+      wrong &&
+      this.alternatives(sequence).find(({ forkPoint: at, tokens }) => at === sequence.committed && tokens[at] === token)
     if (right) this.#takeOver(sequence, right)
     const verdict = this.commit(sequence, token)
-    return right ? 'branched' : verdict
+    return right ? 'alternative' : verdict
   }
 
   /** A token is final, whoever says so. Other continuations have lost. */
@@ -426,12 +427,12 @@ export class Core {
     if (guess === undefined) sequence.tokens.push(token)
     else if (guess !== token) this.replace(sequence, sequence.committed, [token])
     sequence.committed++
-    for (const branch of this.branches(sequence)) this.remove(branch)
+    for (const branch of this.alternatives(sequence)) this.remove(branch)
     return guess === undefined ? 'extended' : guess === token ? 'confirmed' : 'replaced'
   }
 
-  branches(sequence: Sequence): Sequence[] {
-    return this.children(sequence).filter(({ kind }) => kind === 'branch')
+  alternatives(sequence: Sequence): Sequence[] {
+    return this.children(sequence).filter(({ kind }) => kind === 'alternative')
   }
 
   /** Its looks and its other continuations. */
@@ -458,8 +459,8 @@ export class Core {
       sequence.computed[stage] = branch.computed[stage]!
       branch.computed[stage] = mine
     }
-    sequence.tokens.length = branch.at
-    sequence.tokens.push(...branch.tokens.slice(branch.at))
+    sequence.tokens.length = branch.forkPoint
+    sequence.tokens.push(...branch.tokens.slice(branch.forkPoint))
   }
 
   /** The open text now is this: what agrees stays computed, the rest is rolled back. */
@@ -469,7 +470,7 @@ export class Core {
   }
 
   /** A reply is over: rows that have not left the last stage leave the others. Its tokens stay as they are. */
-  settle(sequence: Sequence): void {
+  dropUnfinishedRows(sequence: Sequence): void {
     this.removeChildren(sequence)
     this.#rollBack(sequence, sequence.computed.at(-1)!)
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { depthOf, type Rows, rowsOf, type Step } from './sequence.ts'
+import { meanDepth, type Rows, rowsOf, type Step } from './sequence.ts'
 
 function step(...rows: [from: number, to: number][]): Step {
   return { stage: 0, rows: rows.map(([from, to]) => ({ from, to }) as Rows) }
@@ -8,7 +8,7 @@ function step(...rows: [from: number, to: number][]): Step {
 
 test('rows of a step, and what each of them looks back on', () => {
   assert.equal(rowsOf(step([0, 10], [100, 101])), 11)
-  assert.equal(depthOf(step([0, 10])), 5)
-  assert.equal(depthOf(step([100, 101])), 100.5)
-  assert.equal(depthOf(step([0, 10], [100, 110])), 55)
+  assert.equal(meanDepth(step([0, 10])), 5)
+  assert.equal(meanDepth(step([100, 101])), 100.5)
+  assert.equal(meanDepth(step([0, 10], [100, 110])), 55)
 })

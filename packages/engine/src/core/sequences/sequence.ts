@@ -15,14 +15,14 @@ export interface Sequence {
    * `fork`: a look ahead on behalf of `parent`, which jumps over a part of it. `branch`: another possible continuation of
    * `parent` from token `at` on. Both are dropped before their parent.
    */
-  readonly kind: 'reply' | 'fork' | 'branch'
+  readonly kind: 'reply' | 'lookahead' | 'alternative'
   readonly parent?: Sequence
   /** Rows before this one are its parent's; a branch waits until the parent has computed them. */
-  readonly at: number
+  readonly forkPoint: number
   /** Number of prompt tokens; 0 while they are open. */
   prompt: number
-  /** Tokens it began with: the prompt, and after a preemption the reply so far. Rows before this run in pieces. */
-  prefill: number
+  /** Tokens it began with: the prompt, and after a preemption the reply so far. Rows before this run in items. */
+  prefillLength: number
   /** Prompt, committed reply, then the tail: guesses that may be replaced. */
   readonly tokens: number[]
   /** tokens[0, committed) never change. */
@@ -30,18 +30,18 @@ export interface Sequence {
   /** Per stage: KV rows [0, computed) are in its cache and belong to `tokens`. Never rises along the stages. */
   readonly computed: number[]
   /** Stage 0 stops here for now (a fork is wanted at this point); Infinity otherwise. */
-  limit: number
+  pausedAt: number
   /** Ask stage 0's exit head for a guess when the last token leaves it. */
-  exits: boolean
+  wantsExit: boolean
   /** A text that is still being written: it is computed ahead, any of it may change, and no row of it has output. */
-  open: boolean
+  isInput: boolean
   /** Revocable work: runs only when nothing else can, or for nearly nothing beside other work. */
   background: boolean
   readonly tier: Tier
   /** When its request came, ms on the clock that `Core.next` is told. */
   readonly arrival: number
   /** When rows of it last left the last stage, its prompt or its reply, ms; before that, when its request came. */
-  spoke: number
+  lastOutputAt: number
 }
 
 /** Rows [from, to) of one sequence in a step. */
@@ -68,13 +68,13 @@ export interface Step {
 export function available(sequence: Sequence, stage: number): number {
   const computed = firstRow(sequence, stage)
   const before = sequence.computed[stage - 1]
-  const source = before === undefined ? Math.min(sequence.tokens.length, sequence.limit) : before
+  const source = before === undefined ? Math.min(sequence.tokens.length, sequence.pausedAt) : before
   return Math.max(0, source - computed)
 }
 
 /** The next row a stage would run: a branch begins where it leaves its parent. */
 export function firstRow(sequence: Sequence, stage: number): number {
-  return Math.max(sequence.computed[stage]!, sequence.kind === 'branch' ? sequence.at : 0)
+  return Math.max(sequence.computed[stage]!, sequence.kind === 'alternative' ? sequence.forkPoint : 0)
 }
 
 /** Number of tokens that may still be replaced. */
@@ -89,7 +89,7 @@ export function inBackground(sequence: Sequence): boolean {
 
 /** True while what it began with has not left the last stage. */
 export function inPrompt(sequence: Sequence): boolean {
-  return sequence.computed.at(-1)! < sequence.prefill
+  return sequence.computed.at(-1)! < sequence.prefillLength
 }
 
 /** Number of rows of a step. */
@@ -103,7 +103,7 @@ export function slotRowsOf(step: Step): SlotRows[] {
 }
 
 /** Positions that a row of a step looks back on, on average. */
-export function depthOf(step: Step): number {
+export function meanDepth(step: Step): number {
   let sum = 0
   for (const { from, to } of step.rows) sum += ((to - from) * (from + to)) / 2
   return sum / rowsOf(step)

@@ -2,7 +2,7 @@ import { IncipitError } from '../../api/errors.ts'
 import { type Gguf, type GgufStrings, metadataString } from '../../gguf/index.ts'
 
 // Models of one family pad their vocabularies to different lengths; the tokens behind the shorter one are never text.
-const mostPadding = 1024
+const maxPadding = 1024
 
 /**
  * Tokens of a draft model mean something to another model only if both have the same vocabulary: the same text for every
@@ -17,7 +17,7 @@ export function commonVocabulary(target: Gguf, draft: Gguf): number {
   if (kinds[0] !== kinds[1]) throw refuse(`a tokenizer of kind '${kinds[1]}' instead of '${kinds[0]}'`)
   const [wanted, given] = [tokensOf(target), tokensOf(draft)]
   if (wanted === undefined || given === undefined) throw refuse('one of them has none')
-  if (Math.abs(wanted.length - given.length) > mostPadding) {
+  if (Math.abs(wanted.length - given.length) > maxPadding) {
     throw refuse(`${given.length} tokens instead of ${wanted.length}`)
   }
   const common = Math.min(wanted.length, given.length)

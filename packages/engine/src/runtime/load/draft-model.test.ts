@@ -7,7 +7,7 @@ import type { Sampling } from '../../api/request.ts'
 import { type Gguf, readGguf, stageFiles } from '../../gguf/index.ts'
 import { Model } from '../../llama/model.ts'
 import { Threadpool } from '../../llama/threadpool.ts'
-import type { Drafter } from '../draft-runner.ts'
+import type { DraftRunner } from '../draft-runner.ts'
 import { loadDraftModel } from './draft-model.ts'
 
 const { path, skip } = model('stories260K.gguf')
@@ -30,17 +30,17 @@ after(() => {
 
 type Options = Partial<Parameters<typeof loadDraftModel>[2]> & { target?: Gguf }
 
-function draftModel({ target = gguf, ...options }: Options = {}, file = path): Promise<Drafter> {
+function draftModel({ target = gguf, ...options }: Options = {}, file = path): Promise<DraftRunner> {
   return loadDraftModel(file, target, { cells: 1024, sequences: 4, batch: 64, threadpool, ...options })
 }
 
 /** The drafter as a verifier asks it: up to `count` tokens per sequence, and what became of them is told. */
-function drafter(draft: Drafter, sampling: Sampling, count: number, leastSurvival = 0): Guesser {
-  let last: Awaited<ReturnType<Drafter['propose']>>['drafts'] = []
+function drafter(draft: DraftRunner, sampling: Sampling, count: number, minSurvival = 0): Guesser {
+  let last: Awaited<ReturnType<DraftRunner['propose']>>['drafts'] = []
   return {
     propose: async (texts) => {
       const requests = texts.map((tokens, slot) => ({ slot, tokens, count, sampling }))
-      last = (await draft.propose(requests, leastSurvival)).drafts
+      last = (await draft.propose(requests, minSurvival)).drafts
       return last.map(({ tokens }) => tokens)
     },
     observe: (sequence, right) => draft.observe(last[sequence]!, right),
@@ -51,7 +51,7 @@ const beginnings = ['Once upon a time', 'Lily had a red ball. She', 'The dog was
 const prompts = (): number[][] => beginnings.map((text) => stories.vocab.tokenize(text, { addBos: true }))
 const one = (tokens: readonly number[], count: number, slot = 0) => [{ slot, tokens, count, sampling: greedy }]
 
-async function guess(draft: Drafter, tokens: readonly number[], count = 6, slot = 0): Promise<readonly number[]> {
+async function guess(draft: DraftRunner, tokens: readonly number[], count = 6, slot = 0): Promise<readonly number[]> {
   return (await draft.propose(one(tokens, count, slot), 0)).drafts[0]!.tokens
 }
 

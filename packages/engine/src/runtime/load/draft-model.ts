@@ -2,7 +2,7 @@ import { IncipitError } from '../../api/errors.ts'
 import { type Gguf, readGguf } from '../../gguf/index.ts'
 import { Context, type ContextOptions } from '../../llama/context.ts'
 import { Model, type ModelOptions } from '../../llama/model.ts'
-import { Drafter } from '../draft-runner.ts'
+import { DraftRunner } from '../draft-runner.ts'
 import { commonVocabulary } from './common-vocabulary.ts'
 
 /**
@@ -15,7 +15,7 @@ export async function loadDraftModel(
   path: string,
   target: Gguf,
   options: ContextOptions & Pick<ModelOptions, 'experts'>,
-): Promise<Drafter> {
+): Promise<DraftRunner> {
   const { experts, ...contextOptions } = options
   const vocabulary = commonVocabulary(target, await readGguf(path))
   // The context keeps the weights.
@@ -23,5 +23,5 @@ export async function loadDraftModel(
   if (!model.rollsBack) {
     throw new IncipitError('draft_mismatch', `${path} cannot draft: a recurrent memory cannot be rolled back`)
   }
-  return new Drafter(new Context(model, contextOptions), vocabulary, { mtp: false })
+  return new DraftRunner(new Context(model, contextOptions), vocabulary, { mtp: false })
 }

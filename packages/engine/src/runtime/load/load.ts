@@ -12,7 +12,7 @@ import { Openings } from '../../proposers/opening.ts'
 import type { ChatTemplate } from '../../text/template.ts'
 import { templateOf } from '../../text/template-of.ts'
 import { Device } from '../device.ts'
-import type { Drafter } from '../draft-runner.ts'
+import type { DraftRunner } from '../draft-runner.ts'
 import { loadProfile, type Profile, type ProfileOf } from '../profile.ts'
 import { Stage } from '../stage.ts'
 import { loadDraftModel } from './draft-model.ts'
@@ -23,9 +23,9 @@ import { loadSkimCalibration, type SkimCalibration } from './skim-calibration.ts
 import { verifyCut } from './verify-cut.ts'
 
 /** Most draft tokens in one step of a sequence. */
-export const mostDrafts = 8
+export const maxDrafts = 8
 // Two stages cost more per token than one: an exit that may show less than this is not worth it.
-const leastShown = 0.1
+const minShown = 0.1
 /** KV cells a request may use beside its prompt and reply: the drafts of a step and the tail of a look. */
 export const slackCells = 64
 /** Slots for looks and for texts that are still being written, beside those of requests. */
@@ -45,7 +45,7 @@ export const batchRows = 512
 export const tileRows = 64
 
 /** Everything `Engine` runs on. */
-export interface Loaded {
+export interface EngineParts {
   info: ModelInfo
   stages: readonly Stage[]
   /** Where the stages live; one device for all of them is the ordinary case. */
@@ -54,7 +54,7 @@ export interface Loaded {
   exit: Exit | undefined
   skim: SkimCalibration
   /** What drafts for all replies at once. */
-  second: { readonly name: 'draft' | 'experts' | 'mtp'; readonly model: Drafter } | undefined
+  second: { readonly name: 'draft' | 'experts' | 'mtp'; readonly model: DraftRunner } | undefined
   heads: Heads | undefined
   /** How replies began. */
   openings: Openings
@@ -77,7 +77,7 @@ export interface Loaded {
  * Loads a model as stages on one CPU device.
  * @throws IncipitError for everything that can be wrong with the file, the library or the memory
  */
-export async function load(path: string, options: EngineOptions): Promise<Loaded> {
+export async function load(path: string, options: EngineOptions): Promise<EngineParts> {
   const log = options.log ?? (() => {})
   checkOptions(options)
   setNativeLog(options.log)
@@ -131,7 +131,7 @@ export async function load(path: string, options: EngineOptions): Promise<Loaded
     for (const [index, file] of files.entries()) {
       const model = files.length === 1 ? whole : await Model.load(file.path)
       const device = devices[Math.min(index, devices.length - 1)]!
-      const outputs = slots * (mostDrafts + 1)
+      const outputs = slots * (maxDrafts + 1)
       const drafter = file.last ? second?.model : undefined
       const stageOptions = { ...file, cells, slots, unified, batch: batchRows, outputs, drafter }
       stages.push(cleanup.use(new Stage(model, device, stageOptions)))
@@ -235,7 +235,7 @@ async function secondModel(
   target: Gguf,
   { draft, experts }: EngineOptions,
   shape: { cells: number; sequences: number; batch: number; threadpool: Threadpool },
-): Promise<Loaded['second']> {
+): Promise<EngineParts['second']> {
   if (draft !== undefined && experts !== undefined) {
     throw new IncipitError('invalid_request', 'give draft or experts, not both', { param: 'draft' })
   }
@@ -314,8 +314,8 @@ function wantedCut(cut: NonNullable<EngineOptions['cut']>, exit: Exit | undefine
   if (cut === 'none') return []
   if (cut !== 'auto') return cut
   if (exit === undefined) return []
-  if (exit.shown.first < leastShown && exit.shown.later < leastShown) {
-    log('info', `the exit after ${exit.at} layers may show under ${100 * leastShown}% of tokens at 0.9: not cut`)
+  if (exit.shown.first < minShown && exit.shown.later < minShown) {
+    log('info', `the exit after ${exit.at} layers may show under ${100 * minShown}% of tokens at 0.9: not cut`)
     return []
   }
   return [exit.at]

@@ -10,7 +10,7 @@ import { Batch } from '../../llama/batch.ts'
 import { Context } from '../../llama/context.ts'
 import { Model } from '../../llama/model.ts'
 import { Threadpool } from '../../llama/threadpool.ts'
-import type { Drafter, ModelDraft } from '../draft-runner.ts'
+import type { DraftRunner, ModelDraft } from '../draft-runner.ts'
 import { mtpDrafter, whyNoMtp } from './mtp.ts'
 
 const { path, skip } = model('stories260K.gguf')
@@ -36,12 +36,12 @@ async function load(t: TestContext, fixture: MtpFixture): Promise<Model> {
   return loaded
 }
 
-function drafterOf(of: Model): Drafter {
+function drafterOf(of: Model): DraftRunner {
   return mtpDrafter(of, { cells: 1024, sequences: 4, batch: 64, threadpool })
 }
 
 function guesser(
-  drafter: Drafter,
+  drafter: DraftRunner,
   sampling: Sampling,
   count: number,
   seen?: (draft: ModelDraft, text: readonly number[]) => void,
@@ -127,7 +127,7 @@ class Source implements Disposable {
   }
 
   /** Computes the text in parts of this many rows, from where it differs from the former one. */
-  async run(drafter: Drafter, slot: number, text: readonly number[], part = 512): Promise<void> {
+  async run(drafter: DraftRunner, slot: number, text: readonly number[], part = 512): Promise<void> {
     let from = 0
     while (from < this.#text.length && this.#text[from] === text[from]) from++
     this.#context.sequenceRemove(0, from)
@@ -146,7 +146,7 @@ class Source implements Disposable {
   }
 }
 
-async function guess(drafter: Drafter, tokens: readonly number[], slot = 0, count = 5): Promise<ModelDraft> {
+async function guess(drafter: DraftRunner, tokens: readonly number[], slot = 0, count = 5): Promise<ModelDraft> {
   return (await drafter.propose([{ slot, tokens, count, sampling: greedy }], 0)).drafts[0]!
 }
 

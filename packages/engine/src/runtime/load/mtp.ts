@@ -1,7 +1,7 @@
 import { architectureOf, type Gguf, layersOf, metadataNumber } from '../../gguf/index.ts'
 import { Context, type ContextOptions } from '../../llama/context.ts'
 import type { Model } from '../../llama/model.ts'
-import { Drafter } from '../draft-runner.ts'
+import { DraftRunner } from '../draft-runner.ts'
 
 // Of the architectures whose prediction layer llama.cpp can run, those with an ordinary KV cache, where it has been tried.
 // It ends the process when a layer is not as it expects: no trying out of others.
@@ -29,6 +29,6 @@ export function whyNoMtp(gguf: Gguf): string | undefined {
  * @param model loaded with `mtp`, of a file that `whyNoMtp` has no objection to
  * @throws IncipitError as `Context` does
  */
-export function mtpDrafter(model: Model, options: Omit<ContextOptions, 'mtp'>): Drafter {
-  return new Drafter(new Context(model, { ...options, mtp: true }), model.vocab.size, { mtp: true })
+export function mtpDrafter(model: Model, options: Omit<ContextOptions, 'mtp'>): DraftRunner {
+  return new DraftRunner(new Context(model, { ...options, mtp: true }), model.vocab.size, { mtp: true })
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { IncipitError } from '../../api/errors.ts'
 import type { Log } from '../../api/request.ts'
-import { Core } from '../../core/sequences/sequence-table.ts'
+import { SequenceTable } from '../../core/sequences/sequence-table.ts'
 import { derivedDir, type StageFile } from '../../gguf/index.ts'
 import { libraryVersion } from '../../llama/layouts.ts'
 import { Model } from '../../llama/model.ts'
@@ -60,7 +60,7 @@ async function lastLogits(
     (part) => new Stage(part.model, device, { ...part, cells: 256, slots: 1, batch: 256, outputs: 1 }),
   )
   const costs = { rows: (_stage: number, rows: number) => rows, within: () => 256 }
-  const core = new Core({
+  const core = new SequenceTable({
     devices: parts.map(() => 0),
     slots: 1,
     cells: 256,
@@ -73,7 +73,7 @@ async function lastLogits(
   for (let step = core.next(); step !== undefined; step = core.next()) {
     const stage = stages[step.stage]!
     await device.run(step, stage, stages[step.stage - 1])
-    stage.settle(step, stages[step.stage - 1])
+    stage.storeHiddenStates(step, stages[step.stage - 1])
     core.ran(step, 0)
   }
   const { context, model } = stages.at(-1)!

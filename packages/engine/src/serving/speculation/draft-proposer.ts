@@ -1,12 +1,12 @@
 import type { Acceptances } from '../../proposers/acceptances.ts'
 import type { Acceptance } from '../../proposers/proposer.ts'
-import type { Drafter } from '../../runtime/draft-runner.ts'
-import { mostDrafts } from '../../runtime/load/load.ts'
+import type { DraftRunner } from '../../runtime/draft-runner.ts'
+import { maxDrafts } from '../../runtime/load/load.ts'
 import type { Flight } from '../active-request.ts'
 import { expectedTokens, type Offer } from './drafting.ts'
 
 // A chain of guesses is given up when it is less likely than this to be right.
-const leastSurvival = 0.2
+const minSurvival = 0.2
 // Replies are expected to go on for so many more drafts: rows that a drafter has not followed yet pay over as many.
 const draftsToCome = 16
 // Acceptance of a second model that nobody has seen at work yet.
@@ -17,12 +17,12 @@ const prior = 0.7
  * or `mtp`, the prediction layer of the first. Unlike the others it takes time of the device, so that it is asked only where its guesses are expected to save
  * more than that.
  */
-export class SecondModel {
+export class DraftProposer {
   readonly name: 'draft' | 'experts' | 'mtp'
-  readonly #model: Drafter
+  readonly #model: DraftRunner
   readonly #acceptances: Acceptances
 
-  constructor(name: SecondModel['name'], model: Drafter, acceptances: Acceptances) {
+  constructor(name: DraftProposer['name'], model: DraftRunner, acceptances: Acceptances) {
     this.name = name
     this.#model = model
     this.#acceptances = acceptances
@@ -33,12 +33,12 @@ export class SecondModel {
    * @param ms cost of a step of the verifying model with this many rows
    */
   async offers(flights: readonly Flight[], plain: number, ms: (rows: number) => number): Promise<Offer[]> {
-    const asked = flights.filter(({ proposers }) => proposers.has(this.name))
+    const asked = flights.filter(({ allowed: proposers }) => proposers.has(this.name))
     if (asked.length === 0) return []
     const count = this.#bestCount(asked, plain, ms)
     if (count === 0) return []
     const requests = asked.map((flight) => this.#request(flight, count))
-    const { drafts } = await this.#model.propose(requests, leastSurvival)
+    const { drafts } = await this.#model.propose(requests, minSurvival)
     return drafts.flatMap((draft, i) => {
       if (draft.tokens.length === 0) return []
       const acceptance = this.#acceptance(asked[i]!)
@@ -54,7 +54,7 @@ export class SecondModel {
   #bestCount(asked: readonly Flight[], plain: number, ms: (rows: number) => number): number {
     let best = 0
     let bestRate = plain / ms(plain)
-    for (let count = 1; count <= mostDrafts; count++) {
+    for (let count = 1; count <= maxDrafts; count++) {
       let expected = plain
       for (const flight of asked) {
         const acceptance = this.#acceptance(flight)

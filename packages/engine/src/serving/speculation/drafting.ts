@@ -1,15 +1,15 @@
 import type { CostModel } from '../../core/cost/cost-model.ts'
-import type { Pass, SlotRows } from '../../core/cost/microbatches.ts'
+import type { Microbatch, SlotRows } from '../../core/cost/microbatches.ts'
 import { draftsOfStep, throughAll } from '../../core/schedule/speculation-gain.ts'
 import { inPrompt, tailLength } from '../../core/sequences/sequence.ts'
-import type { Core } from '../../core/sequences/sequence-table.ts'
-import { lawful } from '../../proposers/grammar.ts'
+import type { SequenceTable } from '../../core/sequences/sequence-table.ts'
+import { trimToGrammar } from '../../proposers/grammar.ts'
 import type { Draft } from '../../proposers/proposer.ts'
-import type { Loaded } from '../../runtime/load/load.ts'
+import type { EngineParts } from '../../runtime/load/load.ts'
 import type { Flight, TailDraft } from '../active-request.ts'
 import type { Books } from '../tail.ts'
-import { roomFor } from './draft-budget.ts'
-import type { SecondModel } from './draft-proposer.ts'
+import { draftBudget } from './draft-budget.ts'
+import type { DraftProposer } from './draft-proposer.ts'
 
 /** A draft that somebody has for a flight. */
 export interface Offer {
@@ -23,13 +23,19 @@ export interface Offer {
  * guesses are admitted whose expected tokens outweigh the measured milliseconds of their rows. When none do, none are.
  */
 export class Drafting {
-  readonly #loaded: Loaded
-  readonly #core: Core
+  readonly #loaded: EngineParts
+  readonly #core: SequenceTable
   readonly #costs: CostModel
   readonly #books: Books
-  readonly #second: SecondModel | undefined
+  readonly #second: DraftProposer | undefined
 
-  constructor(loaded: Loaded, core: Core, costs: CostModel, books: Books, second: SecondModel | undefined) {
+  constructor(
+    loaded: EngineParts,
+    core: SequenceTable,
+    costs: CostModel,
+    books: Books,
+    second: DraftProposer | undefined,
+  ) {
     this.#loaded = loaded
     this.#core = core
     this.#costs = costs
@@ -54,13 +60,13 @@ export class Drafting {
     const chains = offers.map(({ flight, draft }) => ({ slot: flight.sequence!.slot, confidences: draft.confidences }))
     // What a guess costs depends on how far it looks back.
     const depth = ready.reduce((sum, { sequence }) => sum + sequence!.tokens.length, 0) / ready.length
-    const costs = (stage: number, pass: Pass) => this.#costs.pass(stage, pass, depth)
+    const costs = (stage: number, pass: Microbatch) => this.#costs.microbatch(stage, pass, depth)
     const lengths = draftsOfStep(chains, plain(), this.#core.stages, costs, !this.#loaded.unified)
     for (const [i, { flight, draft, judge }] of offers.entries()) {
       // The second model took its time: the flight may be over, or have lost its place.
       if (!flights.has(flight) || !this.#waits(flight)) continue
-      const length = Math.min(lengths[i]!, roomFor(flight, this.#loaded.info.contextLength))
-      if (length > 0) this.#core.draft(flight.sequence!, this.#books.set(flight, draft, length, judge))
+      const length = Math.min(lengths[i]!, draftBudget(flight, this.#loaded.info.contextLength))
+      if (length > 0) this.#core.append(flight.sequence!, this.#books.set(flight, draft, length, judge))
     }
   }
 
@@ -69,7 +75,7 @@ export class Drafting {
     if (!sequence || !tier.speculates || inPrompt(sequence) || tailLength(sequence) > 0) return false
     return (
       sequence.computed.at(-1)! === sequence.tokens.length - 1 &&
-      sequence.limit > sequence.committed &&
+      sequence.pausedAt > sequence.committed &&
       !this.#core.inFlight(sequence)
     )
   }
@@ -78,7 +84,7 @@ export class Drafting {
   #best(flight: Flight): Offer | undefined {
     let best: Offer | undefined
     let most = 0
-    for (const proposer of flight.asks) {
+    for (const proposer of flight.proposers) {
       const proposed = proposer.propose(flight.sequence!)
       const draft = proposed && legal(flight, proposed)
       if (draft === undefined) continue
@@ -93,7 +99,7 @@ export class Drafting {
 
 /** The part of a draft that the request's grammar allows. */
 function legal({ grammar, sequence, prompt }: Flight, draft: Draft): Draft | undefined {
-  return grammar ? lawful(draft, grammar, sequence!.tokens.slice(prompt.length, sequence!.committed)) : draft
+  return grammar ? trimToGrammar(draft, grammar, sequence!.tokens.slice(prompt.length, sequence!.committed)) : draft
 }
 
 /** Tokens that a chain is expected to give. */

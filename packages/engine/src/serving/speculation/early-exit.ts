@@ -3,27 +3,27 @@ import { survivalOf } from '../../core/sampling/calibration.ts'
 import type { Costs } from '../../core/schedule/schedule.ts'
 import { burstPays, exitPays } from '../../core/schedule/speculation-gain.ts'
 import { inPrompt, type Rows, tailLength } from '../../core/sequences/sequence.ts'
-import type { Core } from '../../core/sequences/sequence-table.ts'
-import type { Loaded } from '../../runtime/load/load.ts'
+import type { SequenceTable } from '../../core/sequences/sequence-table.ts'
+import type { EngineParts } from '../../runtime/load/load.ts'
 import type { Flight } from '../active-request.ts'
 import type { Books } from '../tail.ts'
 import { trace } from '../trace.ts'
 import type { Alternatives } from './alternatives.ts'
-import { roomFor } from './draft-budget.ts'
+import { draftBudget } from './draft-budget.ts'
 import { guessOf } from './guess.ts'
 
 // Policy `confident`: rows that the upper stages may owe. They run together when the exit is unsure or this is reached.
-const mostOwed = 8
+const maxOwed = 8
 
 /** What an exit is worth: it guesses the next token when the last one leaves stage 0. */
 export class Exits {
-  readonly #loaded: Loaded
-  readonly #core: Core
+  readonly #loaded: EngineParts
+  readonly #core: SequenceTable
   readonly #costs: Costs
   readonly #books: Books
   readonly #alternatives: Alternatives
 
-  constructor(loaded: Loaded, core: Core, costs: Costs, books: Books, alternatives: Alternatives) {
+  constructor(loaded: EngineParts, core: SequenceTable, costs: Costs, books: Books, alternatives: Alternatives) {
     this.#loaded = loaded
     this.#core = core
     this.#costs = costs
@@ -57,10 +57,10 @@ export class Exits {
           stability,
         )
       : exitPays(tail, stability, this.#core.stages, atDepth(this.#costs, to))
-    if (!worth || roomFor(flight, this.#loaded.info.contextLength) === 0) return undefined
+    if (!worth || draftBudget(flight, this.#loaded.info.contextLength) === 0) return undefined
     this.#books.add(flight, 'exit', { token, stability })
-    this.#core.draft(sequence, [token])
-    if (this.#loaded.stages[0]!.model.vocab.isEndOfGeneration(token)) sequence.exits = false
+    this.#core.append(sequence, [token])
+    if (this.#loaded.stages[0]!.model.vocab.isEndOfGeneration(token)) sequence.wantsExit = false
     if (first) this.#alternatives.branch(flight, this.#alternatives.others(logits, token))
     return undefined
   }
@@ -69,6 +69,6 @@ export class Exits {
   #isFinal(flight: Flight, stability: number): boolean {
     const sequence = flight.sequence!
     if (flight.policy !== 'confident' || stability < flight.minStability || tailLength(sequence) > 0) return false
-    return sequence.committed - Math.max(sequence.prompt, sequence.computed.at(-1)!) < mostOwed
+    return sequence.committed - Math.max(sequence.prompt, sequence.computed.at(-1)!) < maxOwed
   }
 }

@@ -2,10 +2,10 @@ import { type Calibration, survivalOf } from '../../core/sampling/calibration.ts
 import type { Costs } from '../../core/schedule/schedule.ts'
 import { lookPays } from '../../core/schedule/speculation-gain.ts'
 import { inPrompt, tailLength } from '../../core/sequences/sequence.ts'
-import type { Core } from '../../core/sequences/sequence-table.ts'
-import { lawful } from '../../proposers/grammar.ts'
+import type { SequenceTable } from '../../core/sequences/sequence-table.ts'
+import { trimToGrammar } from '../../proposers/grammar.ts'
 import { burst, type LookPlan, looksFrom } from '../../proposers/skim.ts'
-import type { Loaded } from '../../runtime/load/load.ts'
+import type { EngineParts } from '../../runtime/load/load.ts'
 import type { Flight } from '../active-request.ts'
 import type { Books } from '../tail.ts'
 import { trace } from '../trace.ts'
@@ -18,8 +18,8 @@ import { guessOf } from './guess.ts'
  * rows verify it almost for nothing.
  */
 export class FirstWord {
-  readonly #loaded: Loaded
-  readonly #core: Core
+  readonly #loaded: EngineParts
+  readonly #core: SequenceTable
   readonly #costs: Costs
   readonly #books: Books
   readonly #alternatives: Alternatives
@@ -27,8 +27,8 @@ export class FirstWord {
 
   /** @param delayed how many requests wait longer for their first token when work is added now */
   constructor(
-    loaded: Loaded,
-    core: Core,
+    loaded: EngineParts,
+    core: SequenceTable,
     costs: Costs,
     books: Books,
     alternatives: Alternatives,
@@ -46,16 +46,16 @@ export class FirstWord {
   begin(flight: Flight): void {
     const sequence = flight.sequence!
     flight.looks = looksFrom(sequence.computed[0]!, flight.looks, (look) => this.#pays(flight, look))
-    sequence.limit = flight.looks[0]?.forkAt ?? Number.POSITIVE_INFINITY
+    sequence.pausedAt = flight.looks[0]?.forkAt ?? Number.POSITIVE_INFINITY
     // Everybody's replies are learnt from, but not everybody asked for guesses.
-    const draft = flight.proposers.has('opening') ? flight.opening?.propose(sequence) : undefined
+    const draft = flight.allowed.has('opening') ? flight.opening?.propose(sequence) : undefined
     if (!draft || !inPrompt(sequence) || tailLength(sequence) > 0) return
-    const legal = flight.grammar ? lawful(draft, flight.grammar, []) : draft
+    const legal = flight.grammar ? trimToGrammar(draft, flight.grammar, []) : draft
     const room = Math.min(flight.maxTokens, this.#loaded.info.contextLength - 1 - sequence.prompt)
     // Rows at the prompt's end are cheap, but not free: what is likely wrong would only be in the way.
     const length = Math.min(likely(legal?.confidences ?? []), room)
     if (!legal || length === 0) return
-    this.#core.draft(sequence, this.#books.set(flight, legal, length))
+    this.#core.append(sequence, this.#books.set(flight, legal, length))
     flight.reply.show(flight.guesses, 'opening')
   }
 
@@ -74,14 +74,14 @@ export class FirstWord {
       this.endLooks(flight)
       return
     }
-    const fork = this.#core.fork(sequence, plan.forkAt, flight.prompt.slice(plan.tailFrom))
+    const fork = this.#core.addLookahead(sequence, plan.forkAt, flight.prompt.slice(plan.tailFrom))
     trace?.(fork ? `look seq${sequence.order} at ${plan.forkAt}, rest from ${plan.tailFrom}` : 'no slot for a look')
     if (!fork) {
       this.endLooks(flight)
       return
     }
     flight.look = { fork, tokens: [], stabilities: [], speaks: true }
-    sequence.limit = flight.looks[0]?.forkAt ?? Number.POSITIVE_INFINITY
+    sequence.pausedAt = flight.looks[0]?.forkAt ?? Number.POSITIVE_INFINITY
   }
 
   /**
@@ -107,7 +107,7 @@ export class FirstWord {
       if (stability >= flight.minStability) this.#lookNoMore(flight)
     } else if (look.speaks) {
       this.#books.add(flight, 'skim', { token, stability })
-      this.#core.draft(parent, [token])
+      this.#core.append(parent, [token])
     }
     flight.reply.show(flight.guesses, flight.draft?.source ?? 'skim')
     const { vocab } = this.#loaded.stages[0]!.model
@@ -133,9 +133,9 @@ export class FirstWord {
   }
 
   #lookNoMore(flight: Flight): void {
-    if (flight.looks.length === 0 && flight.sequence!.limit === Number.POSITIVE_INFINITY) return
+    if (flight.looks.length === 0 && flight.sequence!.pausedAt === Number.POSITIVE_INFINITY) return
     flight.looks = []
-    flight.sequence!.limit = Number.POSITIVE_INFINITY
+    flight.sequence!.pausedAt = Number.POSITIVE_INFINITY
   }
 
   #pays(flight: Flight, { forkAt, tailFrom }: LookPlan): boolean {
@@ -166,13 +166,13 @@ function isBetter({ draft, guesses }: Flight, token: number, stability: number):
 }
 
 // A guess that is wrong more often than right is not worth a row.
-const leastSurvival = 0.5
+const minSurvival = 0.5
 
 /** Length of the part of a chain that is more likely right than not. */
 function likely(confidences: readonly number[]): number {
   let survival = 1
   let length = 0
-  while (length < confidences.length && survival * confidences[length]! >= leastSurvival) {
+  while (length < confidences.length && survival * confidences[length]! >= minSurvival) {
     survival *= confidences[length++]!
   }
   return length

@@ -2,33 +2,33 @@ import type { EngineStats } from '../../api/stats.ts'
 import type { CostModel } from '../../core/cost/cost-model.ts'
 import type { SlotRows } from '../../core/cost/microbatches.ts'
 import type { Rows } from '../../core/sequences/sequence.ts'
-import type { Core } from '../../core/sequences/sequence-table.ts'
-import type { Loaded } from '../../runtime/load/load.ts'
+import type { SequenceTable } from '../../core/sequences/sequence-table.ts'
+import type { EngineParts } from '../../runtime/load/load.ts'
 import type { Flight } from '../active-request.ts'
 import { Books } from '../tail.ts'
 import { Alternatives } from './alternatives.ts'
-import { SecondModel } from './draft-proposer.ts'
+import { DraftProposer } from './draft-proposer.ts'
 import { Drafting } from './drafting.ts'
 import { Exits } from './early-exit.ts'
 import { FirstWord } from './lookahead.ts'
 
 /** Who guesses, when it pays, and what became of it. */
 export class Speculation {
-  readonly #loaded: Loaded
+  readonly #loaded: EngineParts
   readonly #books: Books
   readonly #firstWord: FirstWord
   readonly #exits: Exits
   readonly #drafting: Drafting
 
   /** @param delayed how many requests wait longer for their first token when work is added now */
-  constructor(loaded: Loaded, core: Core, cost: CostModel, stats: EngineStats, delayed: () => number) {
+  constructor(loaded: EngineParts, core: SequenceTable, cost: CostModel, stats: EngineStats, delayed: () => number) {
     const { second, acceptances } = loaded
     this.#loaded = loaded
     const alternatives = new Alternatives(core, cost)
     this.#books = new Books(stats)
     this.#firstWord = new FirstWord(loaded, core, cost, this.#books, alternatives, delayed)
     this.#exits = new Exits(loaded, core, cost, this.#books, alternatives)
-    const model = second && new SecondModel(second.name, second.model, acceptances)
+    const model = second && new DraftProposer(second.name, second.model, acceptances)
     this.#drafting = new Drafting(loaded, core, cost, this.#books, model)
   }
 
@@ -49,7 +49,8 @@ export class Speculation {
 
   /** A reply is complete. */
   finished(flight: Flight): void {
-    if (flight.sequence) for (const proposer of [flight.opening, ...flight.asks]) proposer?.finished?.(flight.sequence)
+    if (flight.sequence)
+      for (const proposer of [flight.opening, ...flight.proposers]) proposer?.finished?.(flight.sequence)
   }
 
   /**
