@@ -203,7 +203,7 @@ for (const bad of [false, true]) {
 /** No token has an e, and every sentence begins with these words. */
 function lipogram(reference: Reference): GrammarHook {
   const phrase = reference.tokens({ prompt: ' and so' }).slice(1)
-  const pieces = Array.from({ length: 512 }, (_, token) => reference.pieceOf(token))
+  const pieces = Array.from({ length: 512 }, (_, token) => reference.bytesOf(token))
   const without = maskOf(
     pieces.flatMap((piece, token) => (piece.includes('e') ? [] : [token])),
     pieces.length,

@@ -3,9 +3,9 @@ import { choose } from '../src/core/sampling/sample.ts'
 import type { FinishReason, GenerateEvent, GenerateRequest, Sampling } from '../src/index.ts'
 import { Model } from '../src/llama/model.ts'
 import { type GrammarHook, maskLogits } from '../src/proposers/grammar.ts'
+import { templateOf } from '../src/runtime/load/template-of.ts'
 import { Detokenizer } from '../src/text/detokenize.ts'
 import { promptTokens } from '../src/text/prompt.ts'
-import { templateOf } from '../src/text/template-of.ts'
 import { Plain } from '../src/tune/plain.ts'
 
 export const greedy: Sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 }
@@ -82,8 +82,8 @@ export class Reference implements Disposable {
     return typeof prompt === 'string' ? vocab.tokenize(prompt, { addBos: vocab.addsBos }) : prompt!
   }
 
-  pieceOf(token: number): string {
-    return new TextDecoder().decode(this.#model.vocab.pieceOf(token))
+  bytesOf(token: number): string {
+    return new TextDecoder().decode(this.#model.vocab.bytesOf(token))
   }
 
   async decode(question: Question): Promise<Answer> {
@@ -113,7 +113,7 @@ export class Reference implements Disposable {
     const found = await this.#explain(question, answer, epsilon, [], best)
     if (found !== undefined) return found
     const wanted = await this.decode(question)
-    const piece = this.pieceOf(best.chosen)
+    const piece = this.bytesOf(best.chosen)
     return assert.fail(
       `the reply (${answer.tokens} tokens, ${answer.finishReason}) is ${JSON.stringify(answer.text)}\n` +
         `plain decoding gives (${wanted.tokens} tokens, ${wanted.finishReason}) ${JSON.stringify(wanted.text)}\n` +
@@ -209,7 +209,7 @@ export class Reference implements Disposable {
 
   /** Text of tokens, and what goes on after it. */
   #spoken(tokens: readonly number[]): { text: string; rest: Detokenizer } {
-    const rest = new Detokenizer((token) => this.#model.vocab.pieceOf(token))
+    const rest = new Detokenizer((token) => this.#model.vocab.bytesOf(token))
     let text = ''
     for (const token of tokens) text += rest.push(token)
     return { text, rest }

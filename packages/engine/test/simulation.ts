@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { SavedState } from '../src/core/kv/prefix-cache.ts'
+import type { SavedState } from '../src/core/schedule/prefix-cache.ts'
 import type { Step } from '../src/core/sequences/sequence.ts'
 import type { Caches } from '../src/core/sequences/sequence-table.ts'
 import { HiddenStates } from '../src/runtime/hidden-states.ts'

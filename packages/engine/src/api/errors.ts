@@ -39,6 +39,10 @@ export const errorCodes = {
   cancelled: 499,
   /** The engine was closed while work was queued. */
   closed: 503,
+  /** A defect ended the engine: nothing goes on over a state that may be half changed. */
+  engine_failed: 500,
+  /** As many requests wait already as may wait. */
+  overloaded: 503,
 } as const
 
 export type ErrorCode = keyof typeof errorCodes

@@ -1,4 +1,4 @@
-import type { ProposerName } from './request.ts'
+import type { ProposerName } from './proposer-names.ts'
 
 /** Counters of an engine since it was loaded, and its load now. */
 export interface EngineStats {

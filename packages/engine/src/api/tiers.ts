@@ -7,6 +7,8 @@ export interface Tier {
   readonly itlMs: number
   /** Whether anything may be speculated for it. */
   readonly speculates: boolean
+  /** Runs in what others leave until it is overdue, and gives its place up to whoever is no such work. */
+  readonly preemptible: boolean
 }
 
 export type TierName = 'npc' | 'translation' | 'code' | 'analytics' | 'chat' | 'batch'
@@ -14,12 +16,12 @@ export type TierName = 'npc' | 'translation' | 'code' | 'analytics' | 'chat' | '
 // Five words a second is fast reading; a voice or an editor wants more. A batch job is due after a minute: until then it
 // runs only in what others leave, from then on it is a request like any other, so that it does not starve.
 export const tiers: Readonly<Record<TierName, Tier>> = {
-  npc: { name: 'npc', ttftMs: 50, itlMs: 80, speculates: true },
-  translation: { name: 'translation', ttftMs: 100, itlMs: 100, speculates: true },
-  code: { name: 'code', ttftMs: 200, itlMs: 100, speculates: true },
-  analytics: { name: 'analytics', ttftMs: 300, itlMs: 250, speculates: true },
-  chat: { name: 'chat', ttftMs: 500, itlMs: 250, speculates: true },
-  batch: { name: 'batch', ttftMs: 60_000, itlMs: Number.POSITIVE_INFINITY, speculates: false },
+  npc: { name: 'npc', ttftMs: 50, itlMs: 80, speculates: true, preemptible: false },
+  translation: { name: 'translation', ttftMs: 100, itlMs: 100, speculates: true, preemptible: false },
+  code: { name: 'code', ttftMs: 200, itlMs: 100, speculates: true, preemptible: false },
+  analytics: { name: 'analytics', ttftMs: 300, itlMs: 250, speculates: true, preemptible: false },
+  chat: { name: 'chat', ttftMs: 500, itlMs: 250, speculates: true, preemptible: false },
+  batch: { name: 'batch', ttftMs: 60_000, itlMs: Number.POSITIVE_INFINITY, speculates: false, preemptible: true },
 }
 
 export const defaultTier = tiers.chat

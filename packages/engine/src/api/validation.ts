@@ -1,23 +1,27 @@
+import { type Constraint, constraintTypes } from './constraint.ts'
 import { IncipitError } from './errors.ts'
-import type { GenerateRequest, Policy, ProposerName, Sampling } from './request.ts'
+import type { Policy } from './policies.ts'
+import { type ProposerName, proposerNames } from './proposer-names.ts'
+import type { GenerateRequest, Sampling } from './request.ts'
 import { defaultTier, type Tier, type TierName, tiers } from './tiers.ts'
 
-const proposerNames: readonly ProposerName[] = [
-  'skim',
-  'exit',
-  'lookup',
-  'opening',
-  'prediction',
-  'grammar',
-  'draft',
-  'heads',
-  'experts',
-  'mtp',
-]
+/** How tokens already said count against saying them again; see `GenerateRequest`. */
+export interface Penalties {
+  readonly frequency: number
+  readonly presence: number
+  readonly repetition: number
+}
 
 export interface CheckedRequest {
   sampling: Sampling
+  penalties: Penalties
+  /** By token id. */
+  logitBias: ReadonlyMap<number, number>
+  constraint: Constraint | undefined
+  minTokens: number
   maxTokens: number
+  /** Undefined: nothing is said about probabilities. */
+  logprobs: number | undefined
   stop: readonly string[]
   policy: Policy
   tier: Tier
@@ -25,6 +29,9 @@ export interface CheckedRequest {
   minStability: number
   proposers: readonly ProposerName[] | undefined
 }
+
+const policies: readonly Policy[] = ['committed', 'provisional', 'tolerant', 'confident']
+const maxLogprobs = 20
 
 /**
  * Checks a request and fills its defaults in.
@@ -37,6 +44,12 @@ export function normalise(request: GenerateRequest): CheckedRequest {
   if (request.messages?.length === 0) {
     throw new IncipitError('invalid_request', 'messages is empty', { param: 'messages' })
   }
+  const policy = oneOf(request.policy ?? 'committed', policies, 'policy')
+  const logprobs = request.logprobs === undefined ? undefined : number(request, 'logprobs', 0, 0, maxLogprobs, true)
+  if (logprobs !== undefined && policy === 'confident') {
+    const message = 'logprobs are those of the full model, which does not see every token under policy confident'
+    throw new IncipitError('invalid_request', message, { param: 'logprobs' })
+  }
   return {
     sampling: {
       temperature: number(request, 'temperature', 0, 0, 100),
@@ -45,9 +58,18 @@ export function normalise(request: GenerateRequest): CheckedRequest {
       minP: number(request, 'minP', 0, 0, 1),
       seed: number(request, 'seed', 0, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER, true),
     },
+    penalties: {
+      frequency: number(request, 'frequencyPenalty', 0, -2, 2),
+      presence: number(request, 'presencePenalty', 0, -2, 2),
+      repetition: number(request, 'repetitionPenalty', 1, 0.01, 100),
+    },
+    logitBias: biasOf(request.logitBias),
+    constraint: constraintOf(request.constraint),
+    minTokens: number(request, 'minTokens', 0, 0, Number.MAX_SAFE_INTEGER, true),
     maxTokens: number(request, 'maxTokens', Number.MAX_SAFE_INTEGER, 1, Number.MAX_SAFE_INTEGER, true),
+    logprobs,
     stop: request.stop ?? [],
-    policy: oneOf(request.policy ?? 'committed', ['committed', 'provisional', 'tolerant', 'confident'], 'policy'),
+    policy,
     tier: tiers[oneOf(request.tier ?? defaultTier.name, Object.keys(tiers) as TierName[], 'tier')],
     alpha: number(request, 'alpha', 0.5, 0, 1),
     minStability: number(request, 'minStability', 0.9, 0, 1),
@@ -55,21 +77,22 @@ export function normalise(request: GenerateRequest): CheckedRequest {
   }
 }
 
-type NumberParameter = 'temperature' | 'topP' | 'topK' | 'minP' | 'seed' | 'maxTokens' | 'minStability' | 'alpha'
+type NumberParameter = keyof {
+  [K in keyof GenerateRequest as number extends GenerateRequest[K] ? K : never]: K
+}
 
 function number(
   request: GenerateRequest,
   param: NumberParameter,
   fallback: number,
-  least: number,
-  most: number,
+  min: number,
+  max: number,
   whole = false,
 ): number {
   const value = request[param] ?? fallback
-  if (typeof value !== 'number' || !(value >= least && value <= most) || (whole && !Number.isInteger(value))) {
+  if (typeof value !== 'number' || !(value >= min && value <= max) || (whole && !Number.isInteger(value))) {
     const kind = whole ? 'a whole number' : 'a number'
-    const range =
-      most >= Number.MAX_SAFE_INTEGER ? (least > -1 ? ` of at least ${least}` : '') : ` from ${least} to ${most}`
+    const range = max >= Number.MAX_SAFE_INTEGER ? (min > -1 ? ` of at least ${min}` : '') : ` from ${min} to ${max}`
     throw new IncipitError('invalid_request', `${param} must be ${kind}${range}, not ${value}`, { param })
   }
   return value
@@ -80,4 +103,26 @@ function oneOf<T extends string>(value: T, known: readonly T[], param: string): 
     throw new IncipitError('invalid_request', `${param}: '${value}' is not one of ${known.join(', ')}`, { param })
   }
   return value
+}
+
+function biasOf(bias: GenerateRequest['logitBias'] = {}): ReadonlyMap<number, number> {
+  const checked = new Map<number, number>()
+  for (const [key, value] of Object.entries(bias)) {
+    const token = Number(key)
+    if (!Number.isInteger(token) || token < 0) {
+      throw new IncipitError('invalid_request', `logitBias: '${key}' is not a token id`, { param: 'logitBias' })
+    }
+    if (typeof value !== 'number' || !(value >= -100 && value <= 100)) {
+      const message = `logitBias of token ${key} must be a number from -100 to 100, not ${value}`
+      throw new IncipitError('invalid_request', message, { param: 'logitBias' })
+    }
+    checked.set(token, value)
+  }
+  return checked
+}
+
+function constraintOf(constraint: Constraint | undefined): Constraint | undefined {
+  if (constraint === undefined) return undefined
+  oneOf(constraint.type, constraintTypes, 'constraint.type')
+  return constraint
 }

@@ -1,68 +1,18 @@
 import { IncipitError } from '../api/errors.ts'
-import type { ChatMessage, GenerateEvent, GenerateRequest, ProvisionalEvent } from '../api/request.ts'
-import type { Generation } from '../engine.ts'
-import type { Flight } from '../serving/active-request.ts'
+import type { Generation } from '../api/generation.ts'
+import type { InputOptions } from '../api/input-options.ts'
+import type { ChatMessage, GenerateRequest } from '../api/request.ts'
 import { computedRows, type InputPrefill, inputPrefill } from '../serving/input-prefill.ts'
+import type { ReplySink } from '../serving/reply-stream.ts'
+import { Conversation } from './conversation.ts'
+import { EarlyReply, keyOf, type TypedThrough } from './early-reply.ts'
+import type { InputHost } from './input-host.ts'
+import { InputText } from './input-text.ts'
 import { PauseDetector } from './pause-detector.ts'
-
-/** How far the engine runs ahead of an input that is still open. */
-export type Speculate = 'off' | 'prefill' | 'reply'
-
-export interface InputOptions extends Omit<GenerateRequest, 'prompt' | 'messages' | 'signal'> {
-  /** The conversation before the open message. */
-  messages?: readonly ChatMessage[]
-  /** Raw completion: the open text itself is the prompt. */
-  raw?: boolean
-  /**
-   * `prefill` computes what is there while nothing else is to be done; `reply` also begins to answer when the writer
-   * pauses, as if the text were complete. Default `prefill`.
-   */
-  speculate?: Speculate
-  /** Tokens of a reply that is begun ahead. Default 24. */
-  replyBudget?: number
-  /** How far the prefill has come: tokens of the text so far, and how many are computed. */
-  onProgress?: (progress: { rev: number; tokens: number; computed: number }) => void
-  /** The reply that was begun ahead, as provisional text: shown while the input is open, taken back when it changes. */
-  onPreview?: (event: ProvisionalEvent) => void
-}
+import { Preview } from './preview.ts'
+import type { OpenPrompt } from './prompt-tokenizer.ts'
 
 const defaultReplyBudget = 24
-
-/** What a session needs of its engine. */
-export interface InputHost {
-  /** Throws where such a session is impossible: a conversation needs a chat template. */
-  check(raw: boolean): void
-  /** Tokens of the text so far, without what the template puts after it. */
-  openTokens(messages: readonly ChatMessage[], text: string, raw: boolean): readonly number[]
-  /** Tokens of a raw reply that this longer prompt repeats, or undefined where its tokens are not exactly those. */
-  repliedTokens(flight: Flight, prompt: string): number | undefined
-  /** Builds a request without starting it. */
-  prepare(request: GenerateRequest, text: InputPrefill, emit: (event: GenerateEvent) => void): Flight
-  start(flight: Flight): void
-  adopt(flight: Flight): void
-  cancel(flight: Flight): void
-  follow(text: InputPrefill): void
-  forget(text: InputPrefill): void
-  /** The reading side of a flight whose events arrive in `push`. */
-  generation(flight: Flight, signal?: AbortSignal): { push: (event: GenerateEvent) => void; generation: Generation }
-}
-
-/** A reply that was begun before the text was final. */
-interface Ahead {
-  readonly flight: Flight
-  /** The request it answers; used only for exactly this one. */
-  readonly key: string
-  /** The open text it continues. */
-  readonly text: string
-  /** Its events until somebody reads them. */
-  readonly events: GenerateEvent[]
-  /** All text of it so far. */
-  said: string
-  /** What of it is shown: in raw mode without what was typed since. */
-  ghost: string
-  /** Set when the text became final: events go there. */
-  sink: ((event: GenerateEvent) => void) | undefined
-}
 
 /**
  * A conversation whose next message is still being written: typed, spoken or retrieved. Prefill runs while it is open;
@@ -71,54 +21,61 @@ interface Ahead {
  */
 export class InputSession implements Disposable {
   readonly #host: InputHost
-  readonly #open: InputPrefill
-  readonly #rhythm = new PauseDetector()
+  readonly #prefill: InputPrefill
+  readonly #pauses = new PauseDetector()
+  readonly #conversation: Conversation
+  readonly #input = new InputText()
+  readonly #preview: Preview
   #options: InputOptions
-  #messages: ChatMessage[]
-  #text = ''
-  #rev = 0
-  #ghostRev = 0
-  #ahead: Ahead | undefined
+  /** Undefined when the conversation has changed since it was made. */
+  #prompt: OpenPrompt | undefined
+  #early: EarlyReply | undefined
   #timer: NodeJS.Timeout | undefined
   #closed = false
+  /** What a callback threw: the session ended with it. */
+  #fault: { readonly error: unknown } | undefined
 
+  /** @throws IncipitError `chat_template` for a conversation with a model that has no template */
   constructor(host: InputHost, options: InputOptions) {
     this.#host = host
     this.#options = { ...options }
-    this.#messages = [...(options.messages ?? [])]
-    this.#open = inputPrefill(options.cacheSalt ?? '', {
-      wanted: () => this.#host.openTokens(this.#messages, this.#text, this.#options.raw ?? false),
+    this.#conversation = new Conversation(options.messages ?? [])
+    this.#preview = new Preview((event) => this.#call(() => this.#options.onPreview?.(event)))
+    this.#prefill = inputPrefill(options.cacheSalt ?? '', {
+      wanted: () => this.#openPrompt().tokens(this.#input.text),
       onProgress: () => this.#progress(),
     })
-    this.#host.check(this.#options.raw ?? false)
+    this.#openPrompt()
     this.#follow()
   }
 
   /** The open message. */
   get text(): string {
-    return this.#text
+    return this.#input.text
   }
 
   /** Rises by one with every change of the text. */
   get rev(): number {
-    return this.#rev
+    return this.#input.rev
   }
 
   /** The conversation before the open message. */
   get messages(): readonly ChatMessage[] {
-    return this.#messages
+    return this.#conversation.messages
   }
 
   /** Changes options from now on. `messages` replaces the conversation. */
   configure(options: Partial<InputOptions>): void {
     this.#live()
     this.#options = { ...this.#options, ...options }
-    if (options.messages) this.#messages = [...options.messages]
+    if (options.messages) this.#conversation.replace(options.messages)
+    this.#input.touch()
+    this.#promptChanged()
     this.#changed()
   }
 
   append(text: string): void {
-    this.replace(this.#text.length, text)
+    this.replace(this.text.length, text)
   }
 
   /**
@@ -127,31 +84,22 @@ export class InputSession implements Disposable {
    */
   replace(base: number, text: string): void {
     this.#live()
-    if (!Number.isInteger(base) || base < 0 || base > this.#text.length) {
-      throw new IncipitError('invalid_request', `base must be from 0 to ${this.#text.length}, not ${base}`, {
-        param: 'base',
-      })
-    }
-    const next = this.#text.slice(0, base) + text
-    if (next === this.#text) return
-    this.#rhythm.changed(performance.now())
+    const next = this.#input.replaced(base, text)
+    if (next === this.text) return
+    this.#pauses.changed(performance.now())
     const typedThrough = this.#typesThrough(next)
-    this.#text = next
+    this.#input.set(next)
     if (!typedThrough) this.#changed()
     else {
-      this.#rev++
       this.#follow()
-      this.#ghost(typedThrough)
+      this.#showPreview(typedThrough)
     }
   }
 
   /** The whole text now reads this: what is new from the first difference on replaces the rest. */
   revise(text: string): void {
-    let same = 0
-    while (same < text.length && text[same] === this.#text[same]) same++
-    // Not between the two halves of a surrogate pair.
-    if (same > 0 && /[\uD800-\uDBFF]/.test(text[same - 1]!)) same--
-    this.replace(same, text.slice(same))
+    const base = this.#input.firstDifference(text)
+    this.replace(base, text.slice(base))
   }
 
   clear(): void {
@@ -161,7 +109,9 @@ export class InputSession implements Disposable {
   /** Puts a finished message into the conversation, such as an assistant's from elsewhere. */
   add(message: ChatMessage): void {
     this.#live()
-    this.#messages.push(message)
+    this.#conversation.add(message)
+    this.#input.touch()
+    this.#promptChanged()
     this.#changed()
   }
 
@@ -171,19 +121,20 @@ export class InputSession implements Disposable {
    */
   commit(): ChatMessage {
     this.#live()
-    if (this.#text === '') throw new IncipitError('invalid_request', 'there is no text to commit', { param: 'text' })
-    const message: ChatMessage = { role: 'user', content: this.#text }
+    const { text } = this
+    if (text === '') throw new IncipitError('invalid_request', 'there is no text to commit', { param: 'text' })
+    const message: ChatMessage = { role: 'user', content: text }
     if (this.#options.raw) return message
-    this.#messages.push(message)
-    this.#text = ''
-    this.#rev++
+    this.#conversation.add(message)
+    this.#input.set('')
+    this.#promptChanged()
     clearTimeout(this.#timer)
-    // A reply ahead stays: `respond` will find out whether it fits. The prefill stays as it is for it, too.
+    // An early reply stays: `respond` will find out whether it fits. The prefill stays as it is for it, too.
     return message
   }
 
   /**
-   * Answers the conversation. The reply joins it when it is done. A reply that was begun ahead for exactly this request
+   * Answers the conversation. The reply joins it when it is done. A reply that was begun early for exactly this request
    * is released at once.
    * @throws as `Engine.generate`
    */
@@ -191,27 +142,14 @@ export class InputSession implements Disposable {
     this.#live()
     clearTimeout(this.#timer)
     const whole = this.#request(request)
-    const ahead = this.#ahead
-    this.#ahead = undefined
-    const typed = ahead && this.#fits(ahead, whole)
-    if (ahead && typed) {
-      this.#rhythm.learnt(true)
-      ahead.flight.maxTokens += typed.tokens
-      const { push, generation } = this.#host.generation(ahead.flight, request.signal)
-      this.#host.adopt(ahead.flight)
-      const listen = afterTyped(typed, this.#joining(push))
-      ahead.sink = listen
-      for (const event of ahead.events.splice(0)) listen(event)
-      if (ahead.flight.ended) ahead.flight.close(ahead.flight.ended.error)
-      return generation
-    }
-    if (ahead) this.#discard(ahead)
-    let push: (event: GenerateEvent) => void = () => {}
-    const flight = this.#host.prepare(whole, this.#open, (event) => push(event))
-    const reading = this.#host.generation(flight, request.signal)
-    push = this.#joining(reading.push)
-    this.#host.start(flight)
-    return reading.generation
+    const early = this.#early
+    this.#early = undefined
+    const typed = early && this.#fits(early, whole)
+    if (early && typed) return this.#release(early, typed, request.signal)
+    if (early) this.#discard(early)
+    const { sink, read } = this.#host.reading()
+    const started = this.#host.start(whole, { input: this.#prefill, sink: this.#joining(sink) })
+    return read(started, request.signal)
   }
 
   /** Ends the session: nothing of it stays computed. A reply that is running goes on. */
@@ -219,9 +157,9 @@ export class InputSession implements Disposable {
     if (this.#closed) return
     this.#closed = true
     clearTimeout(this.#timer)
-    if (this.#ahead) this.#discard(this.#ahead)
-    this.#ahead = undefined
-    this.#host.forget(this.#open)
+    if (this.#early) this.#discard(this.#early)
+    this.#early = undefined
+    this.#host.forget(this.#prefill)
   }
 
   [Symbol.dispose](): void {
@@ -229,6 +167,7 @@ export class InputSession implements Disposable {
   }
 
   #live(): void {
+    if (this.#fault) throw this.#fault.error
     if (this.#closed) throw new IncipitError('closed', 'the input session was closed')
   }
 
@@ -239,34 +178,41 @@ export class InputSession implements Disposable {
       speculate: _s,
       replyBudget: _b,
       onProgress: _p,
-      onPreview: _g,
+      onPreview: _v,
       ...options
     } = this.#options
-    return { ...options, ...request, ...(raw ? { prompt: this.#text } : { messages: [...this.#messages] }) }
+    return { ...options, ...request, ...(raw ? { prompt: this.text } : { messages: [...this.messages] }) }
   }
 
-  /** Passes events on and puts the finished reply into the conversation. */
-  #joining(push: (event: GenerateEvent) => void): (event: GenerateEvent) => void {
-    let reply = ''
-    // Messages that are added while it is made come after it.
-    const place = this.#messages.length
-    return (event) => {
-      if (event.type === 'delta') reply += event.text
-      if (event.type === 'done' && !this.#closed && !this.#options.raw && event.finishReason !== 'cancelled') {
-        this.#messages.splice(place, 0, { role: 'assistant', content: reply })
+  #joining(sink: ReplySink): ReplySink {
+    return this.#conversation.joining(
+      sink,
+      () => !this.#closed && !this.#options.raw,
+      () => {
+        this.#promptChanged()
         this.#follow()
-      }
-      push(event)
-    }
+      },
+    )
   }
 
+  // --- prefill ------------------------------------------------------------------------------------------------------
+
+  #openPrompt(): OpenPrompt {
+    this.#prompt ??= this.#host.openPrompt(this.#options.raw ? 'raw' : this.messages)
+    return this.#prompt
+  }
+
+  #promptChanged(): void {
+    this.#prompt = undefined
+  }
+
+  /** The text, or what it stands for, changed: an early reply was for something else. */
   #changed(): void {
-    this.#rev++
     clearTimeout(this.#timer)
-    if (this.#ahead) {
-      this.#rhythm.learnt(false)
-      this.#discard(this.#ahead)
-      this.#ahead = undefined
+    if (this.#early) {
+      this.#pauses.learnt(false)
+      this.#discard(this.#early)
+      this.#early = undefined
     }
     this.#follow()
     this.#expectPause()
@@ -274,171 +220,95 @@ export class InputSession implements Disposable {
 
   #follow(): void {
     if (this.#closed || (this.#options.speculate ?? 'prefill') === 'off') return
-    this.#host.follow(this.#open)
+    this.#host.follow(this.#prefill)
   }
 
   #progress(): void {
-    this.#options.onProgress?.({
-      rev: this.#rev,
-      tokens: this.#open.tokens.length,
-      computed: Math.min(computedRows(this.#open), this.#open.tokens.length),
-    })
+    const { tokens } = this.#prefill
+    const computed = Math.min(computedRows(this.#prefill), tokens.length)
+    this.#call(() => this.#options.onProgress?.({ rev: this.rev, tokens: tokens.length, computed }))
   }
 
+  /** A callback that throws ends this session, and disturbs nobody else. */
+  #call(callback: () => void): void {
+    try {
+      callback()
+    } catch (error) {
+      this.#fault ??= { error }
+      queueMicrotask(() => this.close())
+    }
+  }
+
+  // --- early replies ------------------------------------------------------------------------------------------------
+
   #expectPause(): void {
-    if (this.#options.speculate !== 'reply' || this.#text.trim() === '') return
-    this.#timer = setTimeout(() => this.#begin(), this.#rhythm.pauseMs(this.#text))
+    if (this.#options.speculate !== 'reply' || this.text.trim() === '') return
+    this.#timer = setTimeout(() => this.#beginEarly(), this.#pauses.pauseMs(this.text))
     this.#timer.unref()
   }
 
-  /**
-   * In raw mode, what is typed may be what the reply said anyway: then the reply goes on, and an editor shows no flicker.
-   */
-  #typesThrough(next: string): Ahead | undefined {
-    const ahead = this.#ahead
-    if (!ahead || !this.#options.raw || (this.#options.stop?.length ?? 0) > 0) return undefined
-    if (!next.startsWith(ahead.text)) return undefined
-    return ahead.said.startsWith(next.slice(ahead.text.length)) ? ahead : undefined
-  }
-
-  /**
-   * Whether the reply begun ahead is the reply to this request, and how much of it was typed meanwhile. Typed text counts
-   * only where its tokens are the reply's own: then the model would go on from exactly the same state.
-   */
-  #fits(ahead: Ahead, request: GenerateRequest): { characters: number; tokens: number } | undefined {
-    const characters = this.#options.raw ? this.#text.length - ahead.text.length : 0
-    if (ahead.key !== keyOf(characters > 0 ? { ...request, prompt: ahead.text } : request)) return undefined
-    if (characters === 0) return { characters, tokens: 0 }
-    const tokens = this.#host.repliedTokens(ahead.flight, this.#text)
-    const done = ahead.events.at(-1)
-    const cutShort = done?.type === 'done' && done.finishReason !== 'stop'
-    return tokens === undefined || cutShort ? undefined : { characters, tokens }
-  }
-
   /** The writer paused: begin the reply as if the text were complete. */
-  #begin(): void {
-    const messages: ChatMessage[] = [...this.#messages, { role: 'user', content: this.#text }]
+  #beginEarly(): void {
+    const messages: ChatMessage[] = [...this.messages, { role: 'user', content: this.text }]
     const request = { ...this.#request({}), ...(this.#options.raw ? {} : { messages }) }
-    const emit = (event: GenerateEvent) => this.#aheadEvent(ahead, event)
-    let flight: Flight
+    const dropped = () => {
+      if (this.#early !== early) return
+      this.#early = undefined
+      this.#preview.withdraw()
+    }
+    const early = new EarlyReply(request, this.text, { text: () => this.#showPreview(early), failed: dropped })
+    const terms = { budget: this.#options.replyBudget ?? defaultReplyBudget, onDropped: dropped }
     try {
-      flight = this.#host.prepare(request, this.#open, emit)
+      early.startedAs(this.#host.start(request, { input: this.#prefill, sink: early, early: terms }))
     } catch (error) {
       // Too long, or refused by the template: `respond` will say so, if it comes to that.
       if (error instanceof IncipitError) return
       throw error
     }
-    const ahead: Ahead = {
-      flight,
-      key: keyOf(request),
-      text: this.#text,
-      events: [],
-      said: '',
-      ghost: '',
-      sink: undefined,
-    }
-    // A look ahead is for somebody who waits.
-    flight.looks = []
-    flight.revocable = true
-    flight.ahead = {
-      budget: this.#options.replyBudget ?? defaultReplyBudget,
-      dropped: () => {
-        if (this.#ahead !== ahead) return
-        this.#ahead = undefined
-        this.#withdraw(ahead)
-      },
-    }
-    this.#ahead = ahead
-    this.#host.start(flight)
+    this.#early = early
   }
 
-  #aheadEvent(ahead: Ahead, event: GenerateEvent): void {
-    if (ahead.sink) {
-      ahead.sink(event)
-      return
-    }
-    ahead.events.push(event)
-    if (event.type !== 'delta') return
-    ahead.said += event.text
-    this.#ghost(ahead)
+  /**
+   * In raw mode, what is typed may be what the reply said anyway: then the reply goes on, and an editor shows no flicker.
+   */
+  #typesThrough(next: string): EarlyReply | undefined {
+    const early = this.#early
+    if (!early || !this.#options.raw || (this.#options.stop?.length ?? 0) > 0) return undefined
+    if (!next.startsWith(early.text)) return undefined
+    return early.said.startsWith(next.slice(early.text.length)) ? early : undefined
   }
 
-  #discard(ahead: Ahead): void {
-    this.#withdraw(ahead)
-    ahead.sink = () => {}
-    this.#host.cancel(ahead.flight)
+  /**
+   * Whether the early reply is the reply to this request, and how much of it was typed meanwhile. Typed text counts only
+   * where its tokens are the reply's own: then the model would go on from exactly the same state.
+   */
+  #fits(early: EarlyReply, request: GenerateRequest): TypedThrough | undefined {
+    if (early.failed) return undefined
+    const characters = this.#options.raw ? this.text.length - early.text.length : 0
+    if (early.key !== keyOf(characters > 0 ? { ...request, prompt: early.text } : request)) return undefined
+    if (characters === 0) return { characters, tokens: 0 }
+    if (early.cutShort) return undefined
+    const tokens = this.#host.repliedTokens(early.request, this.text)
+    return tokens === undefined ? undefined : { characters, tokens }
   }
 
-  /** Shows what the reply says beyond the open text. */
-  #ghost(ahead: Ahead): void {
-    const text = ahead.said.slice(this.#options.raw ? this.#text.length - ahead.text.length : 0)
-    if (text !== ahead.ghost) this.#showGhost(ahead, text)
+  #release(early: EarlyReply, typed: TypedThrough, signal: AbortSignal | undefined): Generation {
+    this.#pauses.learnt(true)
+    const { sink, read } = this.#host.reading()
+    this.#host.makeFinal(early.request, typed.tokens)
+    early.releaseTo(this.#joining(sink), typed)
+    return read(early.request, signal)
   }
 
-  #withdraw(ahead: Ahead): void {
-    if (ahead.ghost !== '') this.#showGhost(ahead, '')
+  #discard(early: EarlyReply): void {
+    this.#preview.withdraw()
+    early.discard()
+    this.#host.cancel(early.request)
   }
 
-  #showGhost(ahead: Ahead, text: string): void {
-    ahead.ghost = text
-    this.#options.onPreview?.({
-      type: 'provisional',
-      rev: ++this.#ghostRev,
-      base: 0,
-      text,
-      tokens: text === '' ? 0 : ahead.flight.reply.timings.predictedN,
-      // The full model said it; only the input may still change.
-      stability: text === '' ? 0 : 1,
-      source: 'input',
-      ...(text === '' ? { reason: 'input_changed' as const } : {}),
-    })
+  /** Shows what the early reply says beyond the open text. */
+  #showPreview(early: EarlyReply): void {
+    const typed = this.#options.raw ? this.text.length - early.text.length : 0
+    this.#preview.show(early.said.slice(typed), early.request.reply.timings.predictedN)
   }
-}
-
-/** Leaves out of a reply what was typed since it began. */
-function afterTyped(
-  typed: { characters: number; tokens: number },
-  push: (event: GenerateEvent) => void,
-): (event: GenerateEvent) => void {
-  let characters = typed.characters
-  let tokens = typed.tokens
-  return (event) => {
-    if (event.type === 'delta' && characters > 0) {
-      const text = event.text.slice(characters)
-      characters -= Math.min(characters, event.text.length)
-      const fewer = Math.min(tokens, event.tokens)
-      tokens -= fewer
-      if (text !== '') push({ ...event, text, tokens: event.tokens - fewer })
-    } else if (event.type === 'provisional' && typed.characters > 0) {
-      const before = Math.max(0, typed.characters - event.base)
-      push({ ...event, base: Math.max(0, event.base - typed.characters), text: event.text.slice(before) })
-    } else if (event.type === 'done' && typed.tokens > 0) {
-      const { usage } = event
-      push({
-        ...event,
-        usage: {
-          ...usage,
-          promptTokens: usage.promptTokens + typed.tokens,
-          completionTokens: usage.completionTokens - typed.tokens,
-        },
-      })
-    } else push(event)
-  }
-}
-
-/** What two requests must have in common to have the same reply. */
-function keyOf(request: GenerateRequest): string {
-  const { signal: _s, tier: _t, prediction: _p, cachePrompt: _c, grammar, ...rest } = request
-  const text = JSON.stringify(rest, Object.keys(rest).sort().concat('role', 'content', 'name'))
-  return grammar ? `${text} ${idOf(grammar)}` : text
-}
-
-const ids = new WeakMap<object, number>()
-let lastId = 0
-
-/** A number for an object that has no text. */
-function idOf(object: object): number {
-  const id = ids.get(object) ?? ++lastId
-  ids.set(object, id)
-  return id
 }

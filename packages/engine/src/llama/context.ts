@@ -21,8 +21,6 @@ export interface ContextOptions {
   sequences: number
   /** Most rows of one decode. */
   batch: number
-  /** Most rows that are computed at once; a longer batch runs in several passes. Default: min(batch, 512). */
-  microBatch?: number
   /** Most rows of one decode that may ask for output. Default: `batch`. */
   outputs?: number
   threadpool: Threadpool
@@ -40,6 +38,8 @@ export interface ContextOptions {
 /** `aborted`: stopped by `abort()`. `full`: no free cells; nothing was computed. */
 export type DecodeResult = 'done' | 'aborted' | 'full'
 
+/** Most rows that are computed at once; a longer batch runs in several microbatches. */
+const maxMicrobatch = 512
 // Compute buffers of a context beside its KV cache: logits of a micro batch and scratch; a generous guess.
 const scratchBytes = 256 * 2 ** 20
 // llama.h: LLAMA_CONTEXT_TYPE_DEFAULT and LLAMA_CONTEXT_TYPE_MTP.
@@ -99,14 +99,13 @@ export class Context implements Disposable {
     }
     // llama.cpp reserves an output per sequence in any case, and ends the process when that is more than it may.
     const outputs = Math.max(options.outputs ?? options.batch, options.sequences)
-    const microBatch = options.microBatch ?? Math.min(options.batch, 512)
     const weights = model.handle.pointer
     const params = {
       ...lib.contextDefaultParams(),
       n_ctx: options.cells,
       ctx_type: mtp ? contextTypes.mtp : contextTypes.default,
       n_batch: options.batch,
-      n_ubatch: microBatch,
+      n_ubatch: Math.min(options.batch, maxMicrobatch),
       n_seq_max: options.sequences,
       n_outputs_max: aligned(outputs),
       n_outputs_max_per_seq: 0,

@@ -2,8 +2,8 @@ import { existsSync, readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import koffi, { type LibraryHandle } from 'koffi'
+import type { Log } from '../api/engine-options.ts'
 import { IncipitError } from '../api/errors.ts'
-import type { Log } from '../api/request.ts'
 import { type BatchStruct, type ContextParams, libraryRelease, libraryVersion, type ModelParams } from './layouts.ts'
 
 /** A native address. koffi gives and takes them as BigInt; 0n is NULL. */
@@ -39,7 +39,6 @@ export interface Library {
   contextCells: NativeFunction<[context: Pointer], number>
   contextMemory: NativeFunction<[context: Pointer], Pointer>
   decode: NativeFunction<[context: Pointer, batch: BatchStruct], number>
-  synchronize: NativeFunction<[context: Pointer], void>
   setAbortCallback: NativeFunction<[context: Pointer, callback: Pointer, data: Pointer], void>
   setThreads: NativeFunction<[context: Pointer, threads: number, batchThreads: number], void>
   setEmbeddings: NativeFunction<[context: Pointer, value: boolean], void>
@@ -102,8 +101,8 @@ export interface Library {
 
 let loaded: Library | undefined
 
-/** Where log lines of llama.cpp go; one library, so one sink for the process. */
-let sink: Log | undefined
+/** Where log lines of llama.cpp go: one library, so all who want them get all. */
+const sinks = new Map<symbol, Log>()
 let recent: string[] = []
 /** Switches llama.cpp's log between our callback and nothing. */
 let setLogging: ((on: boolean) => void) | undefined
@@ -113,11 +112,14 @@ const logThreads = process.env.INCIPIT_TRACE === '1'
 const levels = ['debug', 'debug', 'info', 'warn', 'error', 'debug'] as const
 
 /**
- * Sends llama.cpp's own log to `log`; without one it is silent. Of native threads (loading weights, decoding) only with
- * INCIPIT_TRACE=1.
+ * Sends llama.cpp's own log to `log`, too, from now on; without any it is silent. Of native threads (loading weights,
+ * decoding) only with INCIPIT_TRACE=1.
+ * @returns stops it
  */
-export function setNativeLog(log: Log | undefined): void {
-  sink = log
+export function addNativeLog(log: Log): () => void {
+  const key = Symbol()
+  sinks.set(key, log)
+  return () => sinks.delete(key)
 }
 
 /**
@@ -153,7 +155,7 @@ function onNativeLog(level: number, text: string): void {
     recent.push(line)
     if (recent.length > 8) recent.shift()
   }
-  sink?.(name, `llama.cpp: ${line}`)
+  for (const log of sinks.values()) log(name, `llama.cpp: ${line}`)
 }
 
 function libraryDirectory(): string {
@@ -254,7 +256,6 @@ export function library(): Library {
     contextCells: f('uint32_t llama_n_ctx(void *context)'),
     contextMemory: f('void *llama_get_memory(void *context)'),
     decode: f('int32_t llama_decode(void *context, llama_batch batch)'),
-    synchronize: f('void llama_synchronize(void *context)'),
     setAbortCallback: f('void llama_set_abort_callback(void *context, void *callback, void *data)'),
     setThreads: f('void llama_set_n_threads(void *context, int32_t threads, int32_t batch_threads)'),
     setEmbeddings: f('void llama_set_embeddings(void *context, bool value)'),

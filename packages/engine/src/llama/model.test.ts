@@ -120,7 +120,7 @@ test('a disposed model has no vocabulary and makes no contexts; a second time do
   stories[Symbol.dispose]()
   stories[Symbol.dispose]()
   assert.throws(() => stories.vocab.tokenize('hello'), { code: 'disposed' })
-  assert.throws(() => stories.vocab.pieceOf(300), { code: 'disposed' })
+  assert.throws(() => stories.vocab.bytesOf(300), { code: 'disposed' })
   assert.throws(() => new Context(stories, { cells: 256, sequences: 1, batch: 8, threadpool }), { code: 'disposed' })
 })
 

@@ -16,7 +16,7 @@ after(() => {
 
 /** The text that tokens stand for. */
 function text(tokens: readonly number[]): string {
-  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(Buffer.concat(tokens.map((t) => smol.vocab.pieceOf(t))))
+  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(Buffer.concat(tokens.map((t) => smol.vocab.bytesOf(t))))
 }
 
 const examples = [
@@ -65,7 +65,7 @@ test('no text, no tokens', { skip }, () => {
 
 test('a token outside the vocabulary is refused', { skip }, () => {
   for (const token of [-1, smol.vocab.size, 1.5, Number.NaN]) {
-    assert.throws(() => smol.vocab.pieceOf(token), { code: 'invalid_request' }, `${token}`)
+    assert.throws(() => smol.vocab.bytesOf(token), { code: 'invalid_request' }, `${token}`)
   }
   assert.equal(smol.vocab.isEndOfGeneration(-1), false)
 })

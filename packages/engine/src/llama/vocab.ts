@@ -1,8 +1,9 @@
 import { IncipitError } from '../api/errors.ts'
+import type { Vocabulary } from '../api/vocabulary.ts'
 import { library, type Pointer } from './library.ts'
 
 /** The tokenizer of a model. Lives as long as the model. */
-export class Vocab implements Disposable {
+export class Vocab implements Vocabulary, Disposable {
   readonly size: number
   /** -1 where the model has none. */
   readonly bos: number
@@ -38,6 +39,11 @@ export class Vocab implements Disposable {
     return this.#specialTexts
   }
 
+  /** Tokens that end a reply. */
+  get endTokens(): readonly number[] {
+    return [...this.#ends]
+  }
+
   /** True for tokens that end a reply (end of sequence, end of turn). */
   isEndOfGeneration(token: number): boolean {
     return this.#ends.has(token)
@@ -71,7 +77,7 @@ export class Vocab implements Disposable {
   }
 
   /** UTF-8 bytes of a token as they stand in running text; control tokens have none. */
-  pieceOf(token: number): Uint8Array {
+  bytesOf(token: number): Uint8Array {
     return this.#piece(token, false)
   }
 

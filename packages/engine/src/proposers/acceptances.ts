@@ -1,4 +1,4 @@
-import type { ProposerName } from '../api/request.ts'
+import type { ProposerName } from '../api/proposer-names.ts'
 import { Acceptance } from './proposer.ts'
 
 /** Acceptance as a profile keeps it: per class, [tried, right] for each position of a draft. */

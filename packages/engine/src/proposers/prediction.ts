@@ -1,11 +1,6 @@
+import type { PredictedContent } from '../api/request.ts'
 import type { Acceptances } from './acceptances.ts'
 import { type Acceptance, type CommittedText, type Draft, maxDraft, type Proposer } from './proposer.ts'
-
-/** What the client expects the reply to be (OpenAI's `prediction`): an editor knows most of an edited file before. */
-export interface PredictedContent {
-  readonly type: 'content'
-  readonly content: string | readonly { readonly type: 'text'; readonly text: string }[]
-}
 
 /** The predicted text in one piece. */
 export function predictedText({ content }: PredictedContent): string {

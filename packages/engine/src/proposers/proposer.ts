@@ -1,4 +1,4 @@
-import type { ProposerName } from '../api/request.ts'
+import type { ProposerName } from '../api/proposer-names.ts'
 
 /** A chain of guesses is no longer: even at 95% each, what follows survives in two of three cases only. */
 export const maxDraft = 8

@@ -1,4 +1,4 @@
-import type { SkimCalibration } from '../runtime/load/skim-calibration.ts'
+import type { SkimCalibration } from './lookahead-odds.ts'
 
 /**
  * Measured as by `incipit tune --skim` on SmolLM2-135M-Instruct (Q4_1): first tokens with 206 of the long prompts of

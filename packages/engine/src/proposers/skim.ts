@@ -10,7 +10,7 @@
 /** Below this the prompt itself is soon done and a look gains little. */
 export const minPrompt = 200
 /**
- * Shares of the prompt that are read before each look. A long prompt affords one look more: with three, 63% of first
+ * Shares of the prompt that are read before each lookahead. A long prompt affords one look more: with three, 63% of first
  * tokens were shown at 0.9 instead of 60%, sooner (docs/benchmarks.md).
  */
 const prefixShares = { few: [0.1, 0.35], many: [0.1, 0.2, 0.35] }
@@ -20,7 +20,7 @@ const tailTokens = 24
 /** Tokens decoded on the fork: the prompt's last rows verify them almost for nothing. */
 export const burst = 4
 
-export interface LookPlan {
+export interface LookaheadPlan {
   /** The fork starts here: rows [0, forkAt) are shared. */
   readonly forkAt: number
   /** The fork goes on with prompt tokens [tailFrom, end). */
@@ -34,7 +34,7 @@ export interface LookPlan {
  * @param tile rows that attention computes together: where a prompt is cut elsewhere, what is left of the tile is computed
  * in vain (350 tokens and a look: 1.15 times the prompt's time when cut at 35, 1.09 at 64)
  */
-export function planLooks(prompt: number, suffix: number, tile = 1): LookPlan[] {
+export function planLookaheads(prompt: number, suffix: number, tile = 1): LookaheadPlan[] {
   if (prompt < minPrompt) return []
   const tailFrom = prompt - suffix - tailTokens
   const cuts = (prompt < manyFrom ? prefixShares.few : prefixShares.many).map((share) => {
@@ -50,11 +50,11 @@ export function planLooks(prompt: number, suffix: number, tile = 1): LookPlan[] 
  * then is not taken would be cut for nothing.
  * @param computed prompt rows that are there
  */
-export function looksFrom(
+export function lookaheadsFrom(
   computed: number,
-  looks: readonly LookPlan[],
-  pays: (look: LookPlan) => boolean,
-): readonly LookPlan[] {
+  looks: readonly LookaheadPlan[],
+  pays: (look: LookaheadPlan) => boolean,
+): readonly LookaheadPlan[] {
   const left = looks.filter(({ forkAt }) => forkAt > computed)
   return left[0] && pays(left[0]) ? left : []
 }

@@ -1,6 +1,5 @@
-import type { Sampling } from '../api/request.ts'
 import { CostModel } from '../core/cost/cost-model.ts'
-import { choose, probabilityOf, topProbability } from '../core/sampling/sample.ts'
+import type { DraftModel, DraftRequest, ModelDraft } from '../core/executor.ts'
 import { commonPrefix } from '../core/sequences/sequence-table.ts'
 import { Batch } from '../llama/batch.ts'
 import type { Context, DecodeResult } from '../llama/context.ts'
@@ -9,26 +8,6 @@ import { HiddenStates } from './hidden-states.ts'
 
 // States that wait for a text to be followed: of longer texts nobody drafts for, the beginning is given up.
 const maxWaiting = 1024
-
-interface DraftRequest {
-  /** Which sequence. What it held at the last call is kept as far as it agrees. */
-  readonly slot: number
-  /** The whole text so far. */
-  readonly tokens: readonly number[]
-  /** Most tokens to guess; 0 only computes the text. */
-  readonly count: number
-  readonly sampling: Sampling
-}
-
-/** Guesses for the tokens that follow a text. */
-export interface ModelDraft {
-  readonly tokens: readonly number[]
-  /** Per token: calibrated probability that it is right, given that those before it are. */
-  readonly confidences: readonly number[]
-  /** Per token: the draft model's own probability of it. */
-  readonly raw: readonly number[]
-  readonly sampled: boolean
-}
 
 /** What the cache holds for a slot. It outlives the call. */
 interface Held {
@@ -65,7 +44,8 @@ interface ChainRows {
  * sequences in a KV cache of its own. A token is chosen with the noise that the verifying model will use at that position,
  * so that a sampled reply is guessed nearly as well as a greedy one. No other decode may run on its threads meanwhile.
  */
-export class DraftRunner implements Disposable {
+export class DraftRunner implements DraftModel, Disposable {
+  readonly name: DraftModel['name']
   readonly #context: Context
   readonly #batch: Batch
   readonly #logits: Float32Array
@@ -83,12 +63,13 @@ export class DraftRunner implements Disposable {
   #stopped = false
 
   /** Only for use by `loadDraftModel` and `mtpDrafter`. It owns the context. */
-  constructor(context: Context, vocabulary: number, options: { mtp: boolean }) {
+  constructor(context: Context, vocabulary: number, name: DraftModel['name']) {
+    this.name = name
     this.#context = context
     this.#vocabulary = vocabulary
-    this.mtp = options.mtp
-    const stateWidth = options.mtp ? context.model.embedding : 0
-    this.#batch = new Batch(context.batchSize, { mtp: options.mtp, stateWidth })
+    this.mtp = name === 'mtp'
+    const stateWidth = this.mtp ? context.model.embedding : 0
+    this.#batch = new Batch(context.batchSize, { mtp: this.mtp, stateWidth })
     this.#logits = new Float32Array(context.model.vocab.size)
   }
 
@@ -207,7 +188,7 @@ export class DraftRunner implements Disposable {
 
   /** What the cache holds for the slot stays as far as it agrees with the text. */
   #begin(request: DraftRequest): Chain {
-    const { slot, tokens, count, sampling } = request
+    const { slot, tokens, count, chooser } = request
     // The last row runs again for its logits.
     const last = Math.max(0, count > 0 ? tokens.length - 1 : tokens.length)
     const base = Math.min(this.#agreed(slot, tokens), last)
@@ -222,7 +203,7 @@ export class DraftRunner implements Disposable {
       request,
       text: [...tokens],
       held,
-      draft: { tokens: [], confidences: [], raw: [], sampled: sampling.temperature > 0 },
+      draft: { tokens: [], confidences: [], raw: [], sampled: chooser.sampling.temperature > 0 },
       survival: 1,
       state: undefined,
       done: !fits,
@@ -320,7 +301,7 @@ export class DraftRunner implements Disposable {
       if (this.mtp) {
         chain.state = this.#context.mtpStates(row, 1, chain.state ?? new Float32Array(this.#context.model.embedding))
       }
-      const { token, probability } = this.#guess(row, request.sampling, text.length)
+      const { token, probability } = this.#guess(row, request, text)
       const confidence = this.#confidence.calibrated(probability, draft.sampled)
       draft.tokens.push(token)
       draft.confidences.push(confidence)
@@ -332,12 +313,15 @@ export class DraftRunner implements Disposable {
     }
   }
 
-  #guess(row: number, sampling: Sampling, position: number): { token: number; probability: number } {
+  #guess(
+    row: number,
+    { chooser, prompt, tokens }: DraftRequest,
+    text: readonly number[],
+  ): { token: number; probability: number } {
     const logits = this.#context.logits(row, this.#logits).subarray(0, this.#vocabulary)
-    const top = topProbability(logits)
-    if (!(sampling.temperature > 0)) return top
-    const token = choose(logits, sampling, position)
-    return token === top.token ? top : { token, probability: probabilityOf(logits, token) }
+    const reply = { tokens: text, start: prompt, end: text.length, committed: tokens.length }
+    const { token, probability = 0 } = chooser.choose(logits, reply, { probability: true })
+    return { token, probability }
   }
 
   /** A decode that is running is aborted. */

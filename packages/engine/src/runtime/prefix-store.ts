@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
-import { readdir, rm, stat, utimes } from 'node:fs/promises'
+import { readdir, readFile, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Log } from '../api/engine-options.ts'
 import { IncipitError } from '../api/errors.ts'
-import type { Log } from '../api/request.ts'
 import { derived, derivedDir } from '../gguf/index.ts'
 import { libraryVersion } from '../llama/layouts.ts'
-import { readJson, writeJson } from './json-file.ts'
+import { writeDerived } from './derived-json.ts'
 
 /** State files are there before the manifest that names them. Without one after this time they belong to nobody. */
 const orphanMs = 60 * 60 * 1000
@@ -114,7 +114,7 @@ export class PrefixStore {
       }
       const before = this.#prefixes.get(name)
       const manifest = { name, salt: prefix.salt, tokens: [...prefix.tokens], basis: this.#basis, files }
-      await writeJson(this.#manifestPath(name), manifest)
+      await writeDerived(this.#manifestPath(name), manifest)
       const saved = this.#remember(manifest)
       await removeAll(before?.files.filter((file) => !saved.files.includes(file)) ?? [])
       await this.#shrink(this.#manifestPath(name))
@@ -192,8 +192,7 @@ export class PrefixStore {
   async #read(path: string): Promise<Manifest | undefined> {
     let why: string
     try {
-      const manifest = await readJson<unknown>(path)
-      if (manifest === undefined) return undefined
+      const manifest: unknown = JSON.parse(await readFile(path, 'utf8'))
       if (isManifest(manifest)) {
         const missing = await this.#missing(manifest)
         if (missing === undefined) return manifest
@@ -201,6 +200,8 @@ export class PrefixStore {
         why = `${missing} is missing or cut short`
       } else why = 'it is no manifest'
     } catch (error) {
+      // Another engine removed it.
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
       why = (error as Error).message
     }
     this.#options.log('warn', `a saved prefix is removed: ${path}: ${why}`)

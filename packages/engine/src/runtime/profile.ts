@@ -1,17 +1,20 @@
 import { mkdir } from 'node:fs/promises'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
-import type { Log } from '../api/request.ts'
+import type { Log } from '../api/engine-options.ts'
 import type { CostProfile } from '../core/cost/cost-model.ts'
 import { derivedDir } from '../gguf/index.ts'
 import { libraryVersion } from '../llama/layouts.ts'
 import type { SavedAcceptances } from '../proposers/acceptances.ts'
-import { readJson, writeJson } from './json-file.ts'
+import { readDerived, writeDerived } from './derived-json.ts'
+import type { MachineConstants } from './machine-constants.ts'
 
 /** What an engine learnt about one model on one machine: what rows cost, and how often its proposers were right. */
 export interface Profile {
   readonly costs: CostProfile
   readonly acceptances: SavedAcceptances
+  /** What steps may be there. */
+  readonly machine: MachineConstants
 }
 
 /** Whatever changes what rows cost. */
@@ -29,9 +32,23 @@ interface SavedProfile extends Profile {
 }
 
 /** What an earlier run learnt under the same conditions, or undefined. */
-export async function loadProfile(of: ProfileOf): Promise<Profile | undefined> {
-  const saved = await readJson<SavedProfile>(profilePath(of)).catch(() => undefined)
+export async function loadProfile(of: ProfileOf, log: Log): Promise<Profile | undefined> {
+  const saved = await readDerived<SavedProfile>(profilePath(of), isProfile, log)
   return saved?.basis === basisOf(of) ? saved : undefined
+}
+
+function isProfile({ basis, costs, acceptances, machine }: Record<string, unknown>): boolean {
+  const { batchRows, tileRows, stepMs, backgroundRows } = (machine ?? {}) as Partial<
+    Record<keyof MachineConstants, unknown>
+  >
+  const sizes = [batchRows, tileRows, stepMs, backgroundRows]
+  if (!sizes.every((size) => typeof size === 'number' && size >= 1)) return false
+  const isPoint = (point: unknown) => {
+    const { rows, ms } = (point ?? {}) as Partial<Record<'rows' | 'ms', unknown>>
+    return typeof rows === 'number' && typeof ms === 'number' && rows > 0 && ms >= 0
+  }
+  if (typeof basis !== 'string' || typeof acceptances !== 'object' || acceptances === null) return false
+  return Array.isArray(costs) && costs.every((points) => Array.isArray(points) && points.every(isPoint))
 }
 
 /** Saves what was learnt. A cache that cannot be written is named in the log and changes nothing else. */
@@ -39,7 +56,7 @@ export async function saveProfile(of: ProfileOf, profile: Profile, log: Log): Pr
   const saved: SavedProfile = { basis: basisOf(of), ...profile }
   try {
     await mkdir(derivedDir(of.cacheDir, of.hash), { recursive: true })
-    await writeJson(profilePath(of), saved)
+    await writeDerived(profilePath(of), saved)
   } catch (error) {
     log('warn', `what was learnt about this model is not saved: ${(error as Error).message}`)
   }

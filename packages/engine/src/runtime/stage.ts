@@ -121,9 +121,14 @@ export class Stage implements Disposable {
     if (from === 0) this.#drafter?.share(source, to)
   }
 
-  [Symbol.dispose](): void {
+  /** Frees everything but the model. */
+  releaseCache(): void {
     this.context[Symbol.dispose]()
     this.#batch[Symbol.dispose]()
+  }
+
+  [Symbol.dispose](): void {
+    this.releaseCache()
     this.model[Symbol.dispose]()
   }
 }

@@ -1,74 +1,205 @@
-import type { Policy, ProposerName, Sampling } from '../api/request.ts'
-import type { Job } from '../core/schedule/scheduler.ts'
+import type { FinishReason, GenerateEvent, TokenLogprobs } from '../api/events.ts'
+import { type Policy, showsGuesses } from '../api/policies.ts'
+import type { ProposerName } from '../api/proposer-names.ts'
+import type { EngineStats } from '../api/stats.ts'
+import type { Tier } from '../api/tiers.ts'
+import type { Vocabulary } from '../api/vocabulary.ts'
+import type { ReplyText } from '../core/sampling/reply-text.ts'
+import type { TokenChooser } from '../core/sampling/token-chooser.ts'
+import type { Job, Phase } from '../core/schedule/scheduler.ts'
 import type { Sequence } from '../core/sequences/sequence.ts'
-import type { GrammarHook } from '../proposers/grammar.ts'
-import type { HeadsProposer } from '../proposers/heads.ts'
-import type { Opening } from '../proposers/opening.ts'
+import type { SequenceTable } from '../core/sequences/sequence-table.ts'
 import type { Proposer } from '../proposers/proposer.ts'
-import type { LookPlan } from '../proposers/skim.ts'
+import type { LookaheadPlan } from '../proposers/skim.ts'
 import type { InputPrefill } from './input-prefill.ts'
-import type { Guess, Reply } from './reply.ts'
-import type { Candidate } from './speculation/alternatives.ts'
+import { Reply } from './reply.ts'
+import type { ReplySink } from './reply-stream.ts'
+import { Tail } from './tail.ts'
 
-/** A look ahead that is running on a fork. */
-interface Look {
-  readonly fork: Sequence
-  readonly tokens: number[]
-  readonly stabilities: number[]
-  /** Whether its tokens are the tail; not when somebody else is surer. */
-  speaks: boolean
-  /** Other first tokens it holds possible. */
-  others?: readonly Candidate[]
-}
-
-/** A draft that became a tail. */
-export interface TailDraft {
-  readonly source: ProposerName
-  /** Tokens it put there. */
-  offered: number
-  /** Of these, confirmed so far. */
-  right: number
-  /** Told what became of it. */
-  readonly judge?: (offered: number, right: number) => void
-}
-
-/** One request between its arrival and its last event. */
-export interface Flight extends Job {
-  readonly sampling: Sampling
-  readonly allowed: ReadonlySet<ProposerName>
+/** What a request asks for, checked and tokenised. */
+export interface RequestPlan {
+  readonly prompt: readonly number[]
+  /** Most tokens of the reply. */
+  readonly maxTokens: number
+  readonly minTokens: number
+  readonly stop: readonly string[]
+  /** Chooses its tokens, wherever that happens. */
+  readonly chooser: TokenChooser
   readonly policy: Policy
   /** Policy `tolerant`: a shown token stays when the full model holds it this likely, as a share of its best token. */
   readonly alpha: number
-  /** Guesses are shown, from this stability on. */
-  readonly provisional: boolean
+  /** Guesses are shown, and under policy `confident` final, from this stability on. */
   readonly minStability: number
-  readonly reply: Reply
+  readonly tier: Tier
+  /** Requests of one namespace share rows. */
+  readonly cacheNamespace: string
+  readonly shares: boolean
+  /** Who may guess. */
+  readonly allowed: ReadonlySet<ProposerName>
   /** Proposers of later tokens that cost nearly nothing to ask. */
   readonly proposers: readonly Proposer[]
-  /** How replies to similar prompts began: a guess before the first layer. */
-  readonly opening: Opening | undefined
-  /** Guesses from the exit's state; one of `asks`. */
-  readonly heads: HeadsProposer | undefined
-  /** What the reply must look like. */
-  readonly grammar: GrammarHook | undefined
-  /** Looks that are still to be taken. */
-  looks: readonly LookPlan[]
-  look: Look | undefined
-  /** The first token that the last look saw. */
-  seen: number | undefined
-  /** The text it answers: its rows are taken over. */
-  readonly input: InputPrefill | undefined
+  /** How replies to similar prompts began: a guess before the first layer. Everybody's replies are learnt from. */
+  readonly opening: Proposer | undefined
+  /** Where a lookahead may be taken, in order. */
+  readonly lookaheads: readonly LookaheadPlan[]
+  /** The open text it answers: its rows are taken over. */
+  readonly input?: InputPrefill | undefined
+  /** It answers a text that is not final. */
+  readonly early?: EarlyTerms | undefined
+  readonly sink: ReplySink
+}
+
+/** A reply to a text that is not final: revocable work, dropped when anybody else needs the place. */
+export interface EarlyTerms {
+  /** Tokens after which it waits until the text is final. */
+  readonly budget: number
+  readonly onDropped: () => void
+}
+
+/** What a request needs of the loop that serves it. */
+export interface RequestHost {
+  readonly table: SequenceTable
+  readonly stats: EngineStats
+  readonly vocabulary: Vocabulary
+  readonly contextLength: number
+  /** Milliseconds. */
+  readonly now: () => number
+  /** The request's sink threw. */
+  readonly onSinkFault: (request: ActiveRequest, error: unknown) => void
+}
+
+/** One request between its arrival and its last event. */
+export class ActiveRequest implements Job {
+  readonly plan: RequestPlan
+  readonly reply: Reply
+  readonly tail: Tail
+  readonly arrival: number
+  maxTokens: number
+  readonly #host: RequestHost
+  #early: EarlyTerms | undefined
+
+  // The scheduler's own.
+  phase: Phase = 'waiting'
+  sequence: Sequence | undefined
+  cached = 0
+  resume: readonly number[] | undefined
+
+  constructor(plan: RequestPlan, host: RequestHost) {
+    this.plan = plan
+    this.#host = host
+    this.maxTokens = plan.maxTokens
+    this.arrival = host.now()
+    this.#early = plan.early
+    const { vocabulary } = host
+    this.reply = new Reply({
+      bytesOf: (token) => vocabulary.bytesOf(token),
+      isEnd: (token) => vocabulary.isEndOfGeneration(token),
+      stop: plan.stop,
+      minTokens: plan.minTokens,
+      provisional: showsGuesses(plan.policy),
+      minStability: plan.minStability,
+      emit: (event) => this.#emit(event),
+      now: host.now,
+    })
+    this.tail = new Tail(host.table, host.stats, this.reply.timings, this)
+  }
+
+  get prompt(): readonly number[] {
+    return this.plan.prompt
+  }
+
+  get cacheNamespace(): string {
+    return this.plan.cacheNamespace
+  }
+
+  get tier(): Tier {
+    return this.plan.tier
+  }
+
+  get wantsExit(): boolean {
+    return this.plan.allowed.has('exit')
+  }
+
+  get shares(): boolean {
+    return this.plan.shares
+  }
+
+  get revocable(): boolean {
+    return this.#early !== undefined
+  }
+
+  /** The terms of a reply whose text is not final. */
+  get early(): EarlyTerms | undefined {
+    return this.#early
+  }
+
+  /** The text is final: from now on it is a request like any other, and begins now. */
+  becomeFinal(): void {
+    this.#early = undefined
+    this.reply.restart()
+  }
+
+  /** Tokens that are committed. */
+  get replyTokens(): number {
+    const { sequence } = this
+    return sequence
+      ? sequence.committed - sequence.prompt
+      : (this.resume?.length ?? this.prompt.length) - this.prompt.length
+  }
+
+  /** The reply up to a token of its sequence; by default the committed reply. */
+  replyUpTo(end = this.sequence!.committed): ReplyText {
+    const { tokens, prompt, committed } = this.sequence!
+    return { tokens, start: prompt, end, committed }
+  }
+
   /**
-   * A reply to a text that is not final: revocable work of at most `budget` tokens, dropped when anybody else needs the
-   * place. Undefined once the text is final.
+   * A token is final.
+   * @returns why the reply ends with it, if it does
    */
-  ahead: { readonly budget: number; readonly dropped: () => void } | undefined
-  /** The tail's tokens with their stability, for showing. */
-  guesses: Guess[]
-  /** Who proposed the tail, how many of it were confirmed so far, and who wants to know when the rest is. */
-  draft: TailDraft | undefined
-  /** Set when the last event was emitted. */
-  ended: { readonly error: unknown } | undefined
-  /** Ends the reading side, with an error if there was one. */
-  close(error?: unknown): void
+  commit(token: number, logprobs?: TokenLogprobs): FinishReason | undefined {
+    const ended = this.reply.commit(token, logprobs)
+    if (ended) return ended
+    if (this.replyTokens >= this.maxTokens) return 'length'
+    return this.sequence!.committed >= this.#host.contextLength ? 'context' : undefined
+  }
+
+  /** Emits what was committed, and what of the tail may be shown. */
+  flush(): void {
+    this.reply.flush()
+    this.reply.show(this.tail.guesses, this.tail.source ?? 'exit')
+  }
+
+  /** Its guesses are gone. */
+  dropGuesses(): void {
+    this.tail.clear()
+    this.reply.show([], 'exit')
+  }
+
+  /** It is complete: its last event goes out. */
+  finish(reason: FinishReason): void {
+    this.reply.finish(reason, { promptTokens: this.prompt.length, cachedTokens: this.cached })
+    this.#close()
+  }
+
+  fail(error: unknown): void {
+    this.#close(error)
+  }
+
+  /** Whoever reads may throw: that is the end of this request, and of no other. */
+  #emit(event: GenerateEvent): void {
+    try {
+      this.plan.sink.push(event)
+    } catch (error) {
+      this.#host.onSinkFault(this, error)
+    }
+  }
+
+  #close(error?: unknown): void {
+    try {
+      this.plan.sink.close(error)
+    } catch (fault) {
+      this.#host.onSinkFault(this, fault)
+    }
+  }
 }

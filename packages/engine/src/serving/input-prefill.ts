@@ -15,15 +15,18 @@ export interface InputPrefill {
   changed: boolean
   /** Undefined until there is a place for it, and after an eviction. */
   sequence: Sequence | undefined
-  /** Called after a step that ran rows of it. */
+  /** Called after a step that ran rows of it. It does not throw. */
   readonly onProgress?: () => void
 }
 
-export function inputPrefill(salt: string, options: Pick<InputPrefill, 'wanted' | 'onProgress'>): InputPrefill {
-  return { cacheNamespace: salt, tokens: [], changed: false, sequence: undefined, ...options }
+export function inputPrefill(
+  cacheNamespace: string,
+  options: Pick<InputPrefill, 'wanted' | 'onProgress'>,
+): InputPrefill {
+  return { cacheNamespace, tokens: [], changed: false, sequence: undefined, ...options }
 }
 
 /** Rows that have left the last stage. */
-export function computedRows(text: InputPrefill): number {
-  return text.sequence?.computed.at(-1) ?? 0
+export function computedRows(input: InputPrefill): number {
+  return input.sequence?.computed.at(-1) ?? 0
 }

@@ -1,9 +1,9 @@
-import { minShared, type PrefixCache } from '../core/kv/prefix-cache.ts'
+import { minShared, type PrefixCache } from '../core/schedule/prefix-cache.ts'
 import type { Sequence } from '../core/sequences/sequence.ts'
 import type { SequenceTable } from '../core/sequences/sequence-table.ts'
 import type { InputPrefill } from './input-prefill.ts'
 
-// Slots that are left to requests and their looks.
+// Slots that are left to requests and their lookaheads.
 const spareSlots = 2
 
 /**
@@ -11,43 +11,43 @@ const spareSlots = 2
  * share them, and what was evicted is computed again when the text changes next.
  */
 export class InputPrefills {
-  readonly #core: SequenceTable
+  readonly #table: SequenceTable
   readonly #prefixes: PrefixCache
-  readonly #texts = new Set<InputPrefill>()
+  readonly #inputs = new Set<InputPrefill>()
 
-  constructor(core: SequenceTable, prefixes: PrefixCache) {
-    this.#core = core
+  constructor(table: SequenceTable, prefixes: PrefixCache) {
+    this.#table = table
     this.#prefixes = prefixes
   }
 
   /** Takes a text in, or takes note of a change of it. */
-  follow(text: InputPrefill): void {
-    this.#texts.add(text)
-    text.changed = true
+  follow(input: InputPrefill): void {
+    this.#inputs.add(input)
+    input.changed = true
   }
 
   /** Lets a text go. */
-  forget(text: InputPrefill): void {
-    this.#texts.delete(text)
-    this.evict(text)
+  forget(input: InputPrefill): void {
+    this.#inputs.delete(input)
+    this.evict(input)
   }
 
   clear(): void {
-    for (const text of [...this.#texts]) this.forget(text)
+    for (const input of [...this.#inputs]) this.forget(input)
   }
 
   /** Frees a text's rows. */
-  evict(text: InputPrefill): void {
-    const { sequence } = text
+  evict(input: InputPrefill): void {
+    const { sequence } = input
     if (sequence === undefined) return
     this.#prefixes.leave(sequence)
-    this.#core.remove(sequence)
-    text.sequence = undefined
+    this.#table.remove(sequence)
+    input.sequence = undefined
   }
 
   /** The text a sequence belongs to. */
   of(sequence: Sequence): InputPrefill | undefined {
-    for (const text of this.#texts) if (text.sequence === sequence) return text
+    for (const input of this.#inputs) if (input.sequence === sequence) return input
     return undefined
   }
 
@@ -56,37 +56,32 @@ export class InputPrefills {
    * @param room KV cells that a text may fill
    */
   revise(room: number): void {
-    for (const text of this.#texts) {
-      if (!text.changed || room < minShared) continue
-      if (text.sequence === undefined && !this.#begin(text)) continue
-      text.changed = false
-      text.tokens = wantedTokens(text)
-      this.#core.revise(text.sequence!, text.tokens.slice(0, room))
-      this.#prefixes.changed(text.sequence!)
+    for (const input of this.#inputs) {
+      if (!input.changed || room < minShared) continue
+      if (input.sequence === undefined && !this.#makeSlot()) continue
+      const wanted = input.wanted()
+      if (input.sequence === undefined && !this.#begin(input, wanted)) continue
+      input.changed = false
+      input.tokens = wanted
+      this.#table.revise(input.sequence!, wanted.slice(0, room))
+      this.#prefixes.changed(input.sequence!)
     }
+  }
+
+  #makeSlot(): boolean {
+    return this.#table.freeSlots > spareSlots || this.#prefixes.evictText('slots')
   }
 
   /** Gives a text a sequence, with what is computed of it already. False when there is no slot. */
-  #begin(text: InputPrefill): boolean {
-    if (this.#core.freeSlots <= spareSlots && !this.#prefixes.evictText('slots')) return false
-    const found = this.#prefixes.find(text.cacheNamespace, wantedTokens(text))
-    const sequence = this.#core.addInput(found)
+  #begin(input: InputPrefill, wanted: readonly number[]): boolean {
+    const found = this.#prefixes.find(input.cacheNamespace, wanted)
+    const sequence = this.#table.addInput(found)
     if (sequence === undefined) return false
     if (found) this.#prefixes.touch(found.holder)
-    text.sequence = sequence
-    const gone = () => {
-      text.sequence = undefined
-    }
-    this.#prefixes.enter(sequence, text.cacheNamespace, gone)
+    input.sequence = sequence
+    this.#prefixes.enter(sequence, input.cacheNamespace, () => {
+      input.sequence = undefined
+    })
     return true
-  }
-}
-
-/** A text that cannot be tokenised (its template refuses it) is not computed ahead; the request itself will say why. */
-function wantedTokens(text: InputPrefill): readonly number[] {
-  try {
-    return text.wanted()
-  } catch {
-    return []
   }
 }

@@ -1,10 +1,16 @@
-import { setImmediate } from 'node:timers/promises'
 import { IncipitError } from '../api/errors.ts'
-import type { FinishReason } from '../api/request.ts'
+import type { FinishReason } from '../api/events.ts'
 import { type EngineStats, emptyStats } from '../api/stats.ts'
-import { CostModel } from '../core/cost/cost-model.ts'
+import type { Vocabulary } from '../api/vocabulary.ts'
+import type { CostModel } from '../core/cost/cost-model.ts'
 import type { SlotRows } from '../core/cost/microbatches.ts'
+import { SpeculationGain } from '../core/cost/speculation-gain.ts'
+import type { EndedStep, Executor } from '../core/executor.ts'
+import type { SequenceMemory } from '../core/kv/sequence-memory.ts'
+import { CallerFault } from '../core/sampling/token-chooser.ts'
 import { BusyPeriod } from '../core/schedule/busy-period.ts'
+import type { PrefixCache } from '../core/schedule/prefix-cache.ts'
+import type { Limits } from '../core/schedule/schedule.ts'
 import { Scheduler } from '../core/schedule/scheduler.ts'
 import {
   inBackground,
@@ -17,247 +23,312 @@ import {
   slotRowsOf,
 } from '../core/sequences/sequence.ts'
 import { commonPrefix, SequenceTable } from '../core/sequences/sequence-table.ts'
-import type { DecodeResult } from '../llama/context.ts'
-import { batchRows, type EngineParts, tileRows } from '../runtime/load/load.ts'
-import { keptState, PinnedPrefixes, type RowsState } from '../runtime/pinned-prefixes.ts'
-import { warmUp } from '../runtime/warm-up.ts'
-import type { Flight } from './active-request.ts'
+import type { Acceptances } from '../proposers/acceptances.ts'
+import type { ExitCalibration } from '../proposers/exit-calibration.ts'
+import type { LookaheadOdds } from '../proposers/lookahead-odds.ts'
+import { ActiveRequest, type RequestHost, type RequestPlan } from './active-request.ts'
 import type { InputPrefill } from './input-prefill.ts'
 import { InputPrefills } from './input-prefills.ts'
 import { Speculation } from './speculation/speculation.ts'
 import { StepResults } from './step-results.ts'
 import { describeStep, trace } from './trace.ts'
 
-// Longest step of prompt rows: what a new arrival waits for at worst.
-const stepMs = 250
-// Rows of a step of background work: it can be aborted, but not everywhere at once.
-const backgroundRows = 128
+export interface LoopOptions {
+  readonly executor: Executor
+  /** Per stage the device it lives on. Stages of one device take turns. */
+  readonly devices: readonly number[]
+  readonly memory: SequenceMemory
+  readonly slots: number
+  /** KV cells of each stage. */
+  readonly cells: number
+  /** Most requests that run at once, and that wait for a place. */
+  readonly parallel: number
+  readonly maxWaiting: number
+  /** Most memory for rows of requests that are over. */
+  readonly savedBytes: number
+  /** Most tokens of one sequence. */
+  readonly contextLength: number
+  readonly limits: Limits
+  readonly costs: CostModel
+  readonly vocabulary: Vocabulary
+  readonly acceptances: Acceptances
+  readonly exit: ExitCalibration | undefined
+  readonly lookaheadOdds: LookaheadOdds
+  /** Milliseconds on any clock that only goes forward. */
+  readonly now: () => number
+  /** When guesses pay. Default: by `costs`. */
+  readonly gain?: SpeculationGain
+  readonly observer?: LoopObserver
+}
 
-// In a unified cache rows of several sequences share attention tiles from 64 rows on, and none of them can be skipped.
-const mixedRows = tileRows - 1
-
-/** How a step ended: with a result, or a failure. */
-interface Outcome {
-  readonly step: Step
-  readonly result?: DecodeResult
-  readonly ms?: number
-  readonly failure?: unknown
+/** Told what happens, for accounts, traces and tests. Changes nothing. */
+export interface LoopObserver {
+  stepBegins?(step: Step): void
+  stepEnded?(ended: EndedStep): void
+  /** A request got a place, perhaps not for the first time. */
+  began?(request: ActiveRequest): void
+  /** A request is losing its place and waits again. */
+  preempted?(request: ActiveRequest): void
+  /** A request is over; its sequence is still there, where it had one. */
+  finished?(request: ActiveRequest, reason: FinishReason | 'failed' | 'dropped'): void
 }
 
 /**
- * The engine's loop over all requests in flight. `step()` is the whole of it: admit, speculate, schedule, run, read,
- * emit. Every change of a sequence goes through `flow/core.ts`, every decision who runs through `flow/scheduler.ts`.
+ * Serves requests: `step()` is the whole of it. Admit, speculate, schedule, run, read, emit. Every change of a sequence
+ * goes through the `SequenceTable`, every decision who runs through the `Scheduler`, everything that computes through the
+ * `Executor`; the engine, the simulator and the model tests drive this one loop.
  */
 export class Loop {
-  readonly core: SequenceTable
+  readonly table: SequenceTable
   readonly stats: EngineStats = emptyStats()
-  readonly #loaded: EngineParts
-  readonly costs = new CostModel()
-  readonly #crowd = new BusyPeriod()
-  readonly #scheduler: Scheduler<Flight>
+  readonly #options: LoopOptions
+  readonly #executor: Executor
+  readonly #busyPeriod = new BusyPeriod()
+  readonly #scheduler: Scheduler<ActiveRequest>
   readonly #speculation: Speculation
-  readonly #texts: InputPrefills
-  readonly #reading: StepResults
-  readonly #pinned: PinnedPrefixes
+  readonly #inputs: InputPrefills
+  readonly #results: StepResults
+  readonly #host: RequestHost
   /** Requests that are over, but still have their place. */
-  readonly #ended: Flight[] = []
+  readonly #leaving: ActiveRequest[] = []
+  /** Requests whose reader threw, and what. */
+  readonly #faults = new Map<ActiveRequest, unknown>()
   /** What needs the caches for itself, between two steps. */
   readonly #between: (() => Promise<void>)[] = []
-  /** Steps that run, one per device at most, with what will have become of them. */
-  readonly #steps = new Map<Step, Promise<Outcome>>()
-  #pump: Promise<void> | undefined
+  /** Steps that run, one per device at most. */
+  readonly #steps = new Set<Step>()
 
-  constructor(loaded: EngineParts) {
-    this.#loaded = loaded
-    const { stages, devices } = loaded
-    this.core = new SequenceTable({
-      devices: stages.map(({ device }) => devices.indexOf(device)),
-      slots: loaded.slots,
-      cells: loaded.cells,
-      unified: loaded.unified,
-      caches: {
-        remove: (stage, slot, from) => stages[stage]!.remove(slot, from),
-        share: (stage, source, to, from, end) => stages[stage]!.share(source, to, from, end),
-        save: (stage, slot) => keptState(stages[stage]!.context.sequenceState(slot)),
-        restore: (stage, slot, state) => stages[stage]!.context.setSequenceState(slot, (state as RowsState).rows),
-      },
-      limits: {
-        batch: batchRows,
-        stepMs,
-        tile: tileRows,
-        ...(loaded.unified ? { mixed: mixedRows } : { separateCaches: true }),
-        background: backgroundRows,
-        ...(loaded.exit ? { exitStage: 0 } : {}),
-      },
-      costs: this.costs,
-    })
-    this.#scheduler = new Scheduler(this.core, {
-      costs: this.costs,
-      parallel: loaded.parallel,
-      keptBytes: loaded.keptBytes,
+  constructor(options: LoopOptions) {
+    const { executor, costs, memory } = options
+    this.#options = options
+    this.#executor = executor
+    this.table = new SequenceTable({ ...options, caches: executor.caches })
+    this.#scheduler = new Scheduler(this.table, {
+      costs,
+      limits: options.limits,
+      parallel: options.parallel,
+      keptBytes: options.savedBytes,
       events: {
-        began: (flight) => this.#began(flight),
-        guessesDropped: (flight) => this.#speculation.forget(flight),
-        preempted: (flight) => {
-          trace?.(`preempted at ${flight.resume?.length} tokens, ${flight.tier.name}: somebody needs its place`)
-          this.#speculation.forget(flight)
+        began: (request) => this.#began(request),
+        guessesDropped: (request) => this.#speculation.guessesDropped(request),
+        preempted: (request) => {
+          trace?.(`preempted at ${request.sequence?.committed} tokens, ${request.tier.name}: somebody needs its place`)
+          options.observer?.preempted?.(request)
+          this.#speculation.guessesDropped(request)
         },
-        dropped: (flight) => {
+        dropped: (request) => {
           trace?.('a reply to a text that is not final gives way')
-          flight.ahead?.dropped()
+          options.observer?.finished?.(request, 'dropped')
+          this.#speculation.ended(request, false)
+          request.early?.onDropped()
         },
       },
     })
-    const delayed = () => this.#crowd.delayed(this.#waitForFirst())
-    this.#speculation = new Speculation(loaded, this.core, this.costs, this.stats, delayed)
-    this.#texts = new InputPrefills(this.core, this.#scheduler.prefixes)
-    this.#pinned = new PinnedPrefixes(loaded, this.core, this.#scheduler.prefixes)
-    this.#reading = new StepResults(loaded, this.core, {
-      flights: this.#scheduler,
-      speculation: this.#speculation,
-      texts: this.#texts,
+    const guarded = (request: ActiveRequest, act: () => void) => this.#guarded(request, act)
+    this.#speculation = new Speculation({
+      ...options,
+      table: this.table,
+      gain: options.gain ?? new SpeculationGain(this.table.stages, costs, { separateCaches: !memory.sharesCells }),
       stats: this.stats,
-      finish: (flight, reason) => this.#finish(flight, reason),
+      delayed: () => this.#busyPeriod.delayed(this.#waitForFirst()),
+      guarded,
     })
-    this.stats.cells = loaded.cells
+    this.#inputs = new InputPrefills(this.table, this.#scheduler.prefixes)
+    this.#results = new StepResults(executor, this.table, {
+      scheduler: this.#scheduler,
+      speculation: this.#speculation,
+      inputs: this.#inputs,
+      stats: this.stats,
+      guarded,
+      finish: (request, reason) => this.#finish(request, reason),
+    })
+    this.#host = {
+      ...options,
+      table: this.table,
+      stats: this.stats,
+      onSinkFault: (request, error) => {
+        if (!this.#faults.has(request)) this.#faults.set(request, error)
+      },
+    }
+    this.stats.cells = options.cells
   }
 
   /** Running and waiting requests, without replies to texts that are not final. */
   get load(): Pick<EngineStats, 'running' | 'waiting' | 'cellsUsed' | 'keptBytes' | 'preempted'> {
     const { running, waiting, prefixes, preemptions } = this.#scheduler
     return {
-      running: [...running].filter((flight) => !flight.revocable).length,
-      waiting: waiting.filter((flight) => !flight.revocable).length,
-      cellsUsed: this.core.cells.used,
+      running: [...running].filter((request) => !request.revocable).length,
+      waiting: waiting.filter((request) => !request.revocable).length,
+      cellsUsed: this.table.cells.used,
       keptBytes: prefixes.bytes,
       preempted: preemptions,
     }
   }
 
-  /** Queues a request. */
-  submit(flight: Flight): void {
-    if (!flight.revocable) this.#crowd.arrived(this.#waitForFirst())
-    this.#scheduler.submit(flight)
-    if (!flight.revocable) this.#interruptBackground(flight)
-    this.#start()
+  /** Forgets what was counted so far. */
+  resetStats(): void {
+    Object.assign(this.stats, emptyStats(), { cells: this.#options.cells })
   }
 
-  /** A reply to a text that is final now, exactly as it was when the reply began: it goes on as an ordinary one. */
-  adopt(flight: Flight): void {
-    flight.ahead = undefined
-    flight.revocable = false
-    flight.reply.restart()
-    this.#interruptBackground(flight)
-    if (flight.sequence) {
-      if (flight.input) this.#texts.evict(flight.input)
-      flight.sequence.background = false
-      flight.sequence.pausedAt = Number.POSITIVE_INFINITY
+  get scheduler(): Scheduler<ActiveRequest> {
+    return this.#scheduler
+  }
+
+  get prefixes(): PrefixCache {
+    return this.#scheduler.prefixes
+  }
+
+  get inputs(): InputPrefills {
+    return this.#inputs
+  }
+
+  /** Whether a request waits, or something has to be done that no request asks for. */
+  get hasWork(): boolean {
+    return this.#scheduler.waiting.length + this.#between.length + this.#leaving.length > 0
+  }
+
+  /** Whether requests that are over still have their place. */
+  get hasLeaving(): boolean {
+    return this.#leaving.length > 0
+  }
+
+  // --- what comes from outside --------------------------------------------------------------------------------------
+
+  /**
+   * Queues a request.
+   * @throws IncipitError `overloaded` when too many wait already
+   */
+  submit(plan: RequestPlan): ActiveRequest {
+    const { waiting } = this.#scheduler
+    if (waiting.length >= this.#options.maxWaiting) {
+      throw new IncipitError('overloaded', `${waiting.length} requests wait already; try again later`)
     }
-    this.#start()
-  }
-
-  /** Computes a text ahead, from now on, whenever nothing else is to be done. Called again after every change. */
-  follow(text: InputPrefill): void {
-    this.#texts.follow(text)
-    this.#start()
-  }
-
-  /** Lets a text's rows go. */
-  forget(text: InputPrefill): void {
-    this.#texts.forget(text)
+    const request = new ActiveRequest(plan, this.#host)
+    if (!request.revocable) this.#busyPeriod.arrived(this.#waitForFirst())
+    this.#scheduler.submit(request)
+    if (!request.revocable) this.#interruptBackground(request)
+    return request
   }
 
   /**
-   * Keeps the rows of these tokens, which were just computed, for good.
-   * @throws IncipitError `prefix_invalid` when they cannot be kept or written
+   * The text a reply answers is final now, exactly as it was when the reply began: it goes on as an ordinary one.
+   * @param moreTokens that the reply may have, because so many of it were typed meanwhile
    */
-  pin(name: string, tokens: readonly number[], salt: string): Promise<void> {
+  makeFinal(request: ActiveRequest, moreTokens: number): void {
+    request.becomeFinal()
+    request.maxTokens += moreTokens
+    this.#interruptBackground(request)
+    if (request.phase !== 'running') return
+    if (request.plan.input) this.#inputs.evict(request.plan.input)
+    this.table.promote(request.sequence!)
+  }
+
+  /** Computes a text ahead, from now on, whenever nothing else is to be done. Called again after every change. */
+  follow(input: InputPrefill): void {
+    this.#inputs.follow(input)
+  }
+
+  /** Lets a text's rows go. */
+  forget(input: InputPrefill): void {
+    this.#inputs.forget(input)
+  }
+
+  /** Does something that needs all caches for itself, as soon as no step runs. */
+  between<T>(act: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#between.push(() =>
-        this.#pinned.pin(name, salt, tokens).then((done) => {
-          if (done) resolve()
-          else reject(new IncipitError('prefix_invalid', `no room to keep the ${tokens.length} tokens of '${name}'`))
-        }, reject),
-      )
-      this.#start()
+      this.#between.push(() => act().then(resolve, reject))
     })
   }
 
-  /** Resolves when nothing is left to be done. */
-  async idle(): Promise<void> {
-    while (this.#pump !== undefined) await this.#pump
-  }
-
-  /** Ends all requests with an error. */
-  failAll(error: unknown): void {
-    for (const flight of [...this.#scheduler.waiting, ...this.#scheduler.running]) this.#fail(flight, error)
-    this.#texts.clear()
-    this.#scheduler.prefixes.clear()
-    for (const device of this.#loaded.devices) device.abort()
-  }
-
-  // --- the loop ---------------------------------------------------------------------------------------------------
-
-  #start(): void {
-    this.#pump ??= this.#run()
-      .catch((error: unknown) => this.failAll(error))
-      .finally(() => {
-        this.#pump = undefined
-        if (this.#scheduler.waiting.length + this.#between.length + this.#ended.length > 0) this.#start()
-      })
-  }
-
-  async #run(): Promise<void> {
-    // Requests that arrive in the same turn of the event loop start together.
-    await Promise.resolve()
-    let decodeEnd = performance.now()
-    for (;;) {
-      const before = this.stats.decodeMs
-      if (!(await this.step())) return
-      const now = performance.now()
-      this.stats.overheadMs += Math.max(0, now - decodeEnd - (this.stats.decodeMs - before))
-      decodeEnd = now
+  /** Ends a request at once, wherever it is. */
+  cancel(request: ActiveRequest): void {
+    if (request.phase === 'over') return
+    this.#finish(request, 'cancelled')
+    // Stop a running step if at least half of its rows were for nothing now; the others simply run again.
+    for (const step of this.#steps) {
+      const gone = rowsOf({ ...step, rows: step.rows.filter((rows) => !this.#isWanted(rows.sequence)) })
+      if (gone > 0 && 2 * gone >= rowsOf(step)) this.#executor.abort(step.stage)
     }
   }
+
+  /** Ends everything that is going on, with an error for all who wait for it, and stops what runs. */
+  fail(error: unknown): void {
+    for (const request of [...this.#scheduler.waiting, ...this.#scheduler.running]) this.#fail(request, error)
+    this.#inputs.clear()
+    this.#scheduler.prefixes.clear()
+    for (const { stage } of this.#steps) this.#executor.abort(stage)
+  }
+
+  // --- a step -------------------------------------------------------------------------------------------------------
 
   /** Admit, speculate, schedule, run, read, emit. False when there is nothing to do. */
   async step(): Promise<boolean> {
-    const now = performance.now()
     // No device begins a step while something waits for all of them to be done.
-    if (this.#between.length > 0 && this.#steps.size > 0) return await this.#settleFirst()
+    if (this.#between.length > 0 && this.#steps.size > 0) return await this.#awaitNextStep()
     for (const act of this.#between.splice(0)) await act()
-    // What a reply leaves is copied, which takes milliseconds: those who wait for its last words go first.
-    if (this.#ended.length > 0) await setImmediate()
-    for (const flight of this.#ended.splice(0)) this.#scheduler.release(flight, true)
-    this.#scheduler.admit(now)
-    this.#texts.revise(Math.min(this.#scheduler.roomForTexts, this.#loaded.info.contextLength))
-    await this.#speculation.prepare(this.#scheduler.running, () => this.#planned(now))
-    for (let device = 0; device < this.#loaded.devices.length; device++) {
+    for (const request of this.#leaving.splice(0)) this.#scheduler.release(request, true)
+    this.#scheduler.admit(this.#options.now())
+    this.#inputs.revise(Math.min(this.#scheduler.roomForTexts, this.#options.contextLength))
+    await this.#speculation.prepare(this.#scheduler.running, () => this.#planned())
+    this.#failFaulty()
+    // A model that drafted took its time.
+    const now = this.#options.now()
+    for (const device of new Set(this.#options.devices)) {
       const step = this.#scheduler.next(device, now)
-      if (step) this.#steps.set(step, this.#decode(step))
+      if (step) this.#run(step)
     }
-    return this.#steps.size === 0 ? this.#endStuck() : await this.#settleFirst()
+    return this.#steps.size === 0 ? this.#endStuck() : await this.#awaitNextStep()
   }
 
-  /** Waits for the step that ends first. */
-  async #settleFirst(): Promise<true> {
-    const outcome = await Promise.race(this.#steps.values())
-    this.#steps.delete(outcome.step)
-    this.#settle(outcome)
+  #run(step: Step): void {
+    this.#steps.add(step)
+    this.#options.observer?.stepBegins?.(step)
+    for (const { sequence } of step.rows) this.#scheduler.jobOf(sequence)?.reply.started()
+    this.#executor.run(step)
+  }
+
+  /** Waits for the step that ends first, and takes it in. */
+  async #awaitNextStep(): Promise<true> {
+    const ended = await this.#executor.ended()
+    this.#steps.delete(ended.step)
+    this.#takeIn(ended)
+    this.#failFaulty()
     return true
   }
 
-  /** Requests that wait for their first token, with a place or without. */
-  #waitForFirst(): number {
-    const { running, waiting } = this.#scheduler
-    const waits = ({ sequence, revocable }: Flight) => !revocable && (!sequence || inPrompt(sequence))
-    return [...running, ...waiting].filter(waits).length
+  /** What a step computed is taken in and read before anything else runs on its device, or it counts for nothing. */
+  #takeIn(ended: EndedStep): void {
+    const { step, result, ms, measured, failure } = ended
+    trace?.(describeStep(step, result, ms))
+    this.stats.steps++
+    this.stats.decodeMs += ms
+    if (result === 'done') {
+      this.stats.rows += rowsOf(step)
+      const { costs } = this.#options
+      if (measured) costs.observeMicrobatches(step.stage, this.table.microbatchesOf(step), ms, meanDepth(step))
+      this.#executor.storeHiddenStates(step)
+      this.table.ran(step, this.#options.now())
+      this.#results.read(step)
+      this.#options.observer?.stepEnded?.(ended)
+      return
+    }
+    this.table.aborted(step)
+    this.#options.observer?.stepEnded?.(ended)
+    if (result === 'aborted') return
+    const error = failure ?? new IncipitError('decode_failed', 'the KV cache has no room for this step')
+    for (const { sequence } of step.rows) {
+      const request = this.#scheduler.jobOf(sequence)
+      if (request) this.#fail(request, error)
+      const input = this.#inputs.of(sequence)
+      if (input) this.#inputs.evict(input)
+    }
   }
 
   /** The next steps as they are now, on all devices. */
-  #planned(now: number): SlotRows[] {
-    return this.#loaded.devices.flatMap((_, device) => {
-      const step = this.core.plan(device, now)
+  #planned(): SlotRows[] {
+    const now = this.#options.now()
+    return [...new Set(this.#options.devices)].flatMap((device) => {
+      const step = this.#scheduler.plan(device, now)
       return step ? slotRowsOf(step) : []
     })
   }
@@ -270,106 +341,80 @@ export class Loop {
     return true
   }
 
-  /** Runs the step on its device. */
-  async #decode(step: Step): Promise<Outcome> {
-    for (const { sequence } of step.rows) this.#scheduler.jobOf(sequence)?.reply.started()
-    const stage = this.#loaded.stages[step.stage]!
-    try {
-      return { step, ...(await stage.device.run(step, stage, this.#loaded.stages[step.stage - 1])) }
-    } catch (failure) {
-      return { step, failure }
-    }
-  }
-
-  /** A step ended: what it computed is taken in and read before anything else runs on its device, or it counts for nothing. */
-  #settle({ step, result, ms = 0, failure }: Outcome): void {
-    if (result) trace?.(describeStep(step, result, ms))
-    this.stats.steps++
-    this.stats.decodeMs += ms
-    if (result === 'done') {
-      this.stats.rows += rowsOf(step)
-      this.costs.observeMicrobatches(step.stage, this.core.microbatchesOf(step), ms, meanDepth(step))
-      this.#loaded.stages[step.stage]!.storeHiddenStates(step, this.#loaded.stages[step.stage - 1])
-      this.core.ran(step, performance.now())
-      this.#reading.read(step)
-      return
-    }
-    this.core.aborted(step)
-    if (result === 'aborted') return
-    const error = failure ?? new IncipitError('decode_failed', 'the KV cache has no room for this step')
-    for (const { sequence } of step.rows) {
-      const flight = this.#scheduler.jobOf(sequence)
-      if (flight) this.#fail(flight, error)
-      const text = this.#texts.of(sequence)
-      if (text) this.#texts.evict(text)
-    }
-  }
-
-  #began(flight: Flight): void {
-    const sequence = flight.sequence!
+  #began(request: ActiveRequest): void {
+    const sequence = request.sequence!
     // The rows a text holds live on in the reply that answers it.
-    if (!flight.revocable && flight.input) this.#texts.evict(flight.input)
-    flight.reply.timings.promptN = flight.prompt.length - flight.cached
+    if (!request.revocable && request.plan.input) this.#inputs.evict(request.plan.input)
+    request.reply.timings.promptN = request.prompt.length - request.cached
+    const { length } = sequence.tokens
     trace?.(
-      `begin seq${sequence.order}: ${flight.tier.name}, ${sequence.tokens.length} tokens, ${sequence.computed[0]} of them reused`,
+      `begin seq${sequence.order}: ${request.tier.name}, ${length} tokens, ${sequence.computed[0]} of them reused`,
     )
-    this.#speculation.begin(flight)
+    this.#options.observer?.began?.(request)
+    this.#guarded(request, () => this.#speculation.began(request))
+  }
+
+  /** Requests that wait for their first token, with a place or without. */
+  #waitForFirst(): number {
+    const { running, waiting } = this.#scheduler
+    const waits = ({ sequence, revocable }: ActiveRequest) => !revocable && (!sequence || inPrompt(sequence))
+    return [...running, ...waiting].filter(waits).length
   }
 
   /** New work must not wait for a step that is only background work, unless that is the beginning of the new work. */
-  #interruptBackground(flight: Flight): void {
+  #interruptBackground(request: ActiveRequest): void {
     const useful = ({ sequence, to }: Rows) =>
-      (sequence === flight.sequence || sequence === flight.input?.sequence) &&
-      commonPrefix(sequence.tokens, flight.prompt) >= to
-    for (const { stage, rows } of this.#steps.keys()) {
-      if (rows.every(({ sequence }) => inBackground(sequence)) && !rows.some(useful))
-        this.#loaded.stages[stage]!.context.abort()
-    }
-  }
-
-  // --- ends -------------------------------------------------------------------------------------------------------
-
-  /** Ends a request at once, wherever it is. */
-  cancel(flight: Flight): void {
-    const { running, waiting } = this.#scheduler
-    if (!running.has(flight) && !waiting.includes(flight)) return
-    this.#finish(flight, 'cancelled')
-    // Stop a running decode if at least half of its rows were for nothing now; the others simply run again.
-    for (const step of this.#steps.keys()) {
-      const gone = rowsOf({ ...step, rows: step.rows.filter((rows) => !this.#isWanted(rows.sequence)) })
-      if (gone > 0 && 2 * gone >= rowsOf(step)) this.#loaded.stages[step.stage]!.context.abort()
+      (sequence === request.sequence || sequence === request.plan.input?.sequence) &&
+      commonPrefix(sequence.tokens, request.prompt) >= to
+    for (const { stage, rows } of this.#steps) {
+      if (rows.every(({ sequence }) => inBackground(sequence)) && !rows.some(useful)) this.#executor.abort(stage)
     }
   }
 
   #isWanted(sequence: Sequence): boolean {
-    return this.#scheduler.jobOf(sequence) !== undefined || this.#texts.of(sequence) !== undefined
+    return this.#scheduler.jobOf(sequence) !== undefined || this.#inputs.of(sequence) !== undefined
   }
 
-  #finish(flight: Flight, reason: FinishReason): void {
-    const { reply } = flight
-    trace?.(`end seq${flight.sequence?.order}: ${reason} after ${reply.timings.predictedN} tokens`)
-    if (reason !== 'cancelled') this.#speculation.finished(flight)
-    this.#scheduler.retire(flight)
+  // --- ends ---------------------------------------------------------------------------------------------------------
+
+  #finish(request: ActiveRequest, reason: FinishReason): void {
+    const { reply } = request
+    trace?.(`end seq${request.sequence?.order}: ${reason} after ${reply.timings.predictedN} tokens`)
+    this.#speculation.ended(request, reason !== 'cancelled')
+    this.#scheduler.retire(request)
+    this.#options.observer?.finished?.(request, reason)
     // What was computed may be of use again: to the next turn of the conversation, or to a prompt that begins alike.
-    if (reason === 'cancelled') this.#scheduler.release(flight, true)
-    else this.#ended.push(flight)
-    reply.finish(reason, { promptTokens: flight.prompt.length, cachedTokens: flight.cached })
-    this.stats.promptTokens += flight.prompt.length
-    this.stats.cachedTokens += flight.cached
+    // Copying it takes milliseconds: those who wait for the reply's last words go first.
+    if (reason === 'cancelled') this.#scheduler.release(request, true)
+    else this.#leaving.push(request)
+    request.finish(reason)
+    this.stats.promptTokens += request.prompt.length
+    this.stats.cachedTokens += request.cached
     this.stats.retracted += reply.timings.retractedN
-    flight.ended = { error: undefined }
-    flight.close()
   }
 
-  #fail(flight: Flight, error: unknown): void {
-    this.#scheduler.end(flight, false)
-    flight.ended = { error }
-    flight.close(error)
+  #fail(request: ActiveRequest, error: unknown): void {
+    this.#speculation.ended(request, false)
+    this.#scheduler.retire(request)
+    this.#options.observer?.finished?.(request, 'failed')
+    this.#scheduler.release(request, false)
+    request.fail(error)
   }
 
-  /** Pages the weights in, measures what rows cost, and brings back the prefixes that earlier runs kept. */
-  async warmUp(): Promise<void> {
-    await warmUp(this.#loaded, this.core, this.costs)
-    await this.#pinned.restoreAll()
+  /** Does something for one request; what code of its caller throws meanwhile ends this request, and no other. */
+  #guarded(request: ActiveRequest, act: () => void): void {
+    try {
+      act()
+    } catch (error) {
+      if (!(error instanceof CallerFault)) throw error
+      if (!this.#faults.has(request)) this.#faults.set(request, error.cause)
+    }
+  }
+
+  #failFaulty(): void {
+    for (const [request, error] of this.#faults) {
+      this.#faults.delete(request)
+      if (request.phase !== 'over') this.#fail(request, error)
+    }
   }
 }

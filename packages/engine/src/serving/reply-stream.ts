@@ -1,5 +1,14 @@
+import type { GenerateEvent } from '../api/events.ts'
+
+/** Where the events of a request go. */
+export interface ReplySink {
+  push(event: GenerateEvent): void
+  /** Nothing comes any more; with an error the request failed. */
+  close(error?: unknown): void
+}
+
 /** An unbounded queue between one writer and one async reader. Bounded in practice by the reply's length. */
-export class ReplyStream<T> {
+export class ReplyStream<T = GenerateEvent> {
   readonly #items: T[] = []
   #closed = false
   #error: unknown

@@ -41,7 +41,7 @@ class Conversation {
 
   constructor(options: Partial<ReplyOptions> = {}) {
     this.reply = new Reply({
-      pieceOf: (token) => pieces[token]!,
+      bytesOf: (token) => pieces[token]!,
       isEnd: (token) => token === end,
       stop: [],
       provisional: true,

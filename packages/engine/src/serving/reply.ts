@@ -1,4 +1,5 @@
-import type { DoneEvent, FinishReason, GenerateEvent, ProposerName, Timings, Usage } from '../api/request.ts'
+import type { DoneEvent, FinishReason, GenerateEvent, Timings, TokenLogprobs, Usage } from '../api/events.ts'
+import type { ProposerName } from '../api/proposer-names.ts'
 import { Detokenizer } from '../text/detokenize.ts'
 import { StopScanner } from '../text/stop.ts'
 
@@ -10,9 +11,11 @@ export interface Guess {
 }
 
 export interface ReplyOptions {
-  pieceOf: (token: number) => Uint8Array
+  bytesOf: (token: number) => Uint8Array
   isEnd: (token: number) => boolean
   stop: readonly string[]
+  /** Stop strings end the reply only behind so many tokens. Default 0. */
+  minTokens?: number
   /** Show guesses at all, and from which stability on. */
   provisional: boolean
   minStability: number
@@ -55,14 +58,20 @@ export class Reply {
   /** The first token of the reply as it is shown now, before it is committed. */
   #first: { token: number; ms: number } | undefined
   #pendingTokens = 0
+  #pendingLogprobs: TokenLogprobs[] = []
   #firstTokenMs = 0
 
   constructor(options: ReplyOptions) {
     this.#options = options
-    this.#detokenizer = new Detokenizer(options.pieceOf)
+    this.#detokenizer = new Detokenizer(options.bytesOf)
     this.#stops = new StopScanner(options.stop)
     this.#now = options.now ?? (() => performance.now())
     this.#start = this.#now()
+  }
+
+  /** Whether its reader sees guesses. */
+  get showsGuesses(): boolean {
+    return this.#options.provisional
   }
 
   /** Number of tokens after the committed ones that are shown. */
@@ -93,8 +102,13 @@ export class Reply {
     this.#start += passed
   }
 
-  /** A token was committed. Returns why the reply ends with it, if it does. `say()` then emits the text. */
-  commit(token: number): 'stop' | undefined {
+  /** Its prompt has left the last stage. */
+  promptDone(): void {
+    this.timings.promptMs ??= this.elapsed()
+  }
+
+  /** A token was committed. Returns why the reply ends with it, if it does. `flush()` then emits the text. */
+  commit(token: number, logprobs?: TokenLogprobs): 'stop' | undefined {
     const ms = this.elapsed()
     if (this.timings.predictedN === 0) {
       // Otherwise it is first seen when its text is said.
@@ -105,8 +119,14 @@ export class Reply {
     this.#shownTokens = Math.max(0, this.#shownTokens - 1)
     this.timings.predictedMs = ms - this.#firstTokenMs
     this.#pendingTokens++
+    if (logprobs) this.#pendingLogprobs.push(logprobs)
     if (this.#options.isEnd(token)) return 'stop'
-    const { text, stopped } = this.#stops.push(this.#detokenizer.push(token))
+    const piece = this.#detokenizer.push(token)
+    if (this.timings.predictedN <= (this.#options.minTokens ?? 0)) {
+      this.#text += piece
+      return undefined
+    }
+    const { text, stopped } = this.#stops.push(piece)
     this.#text += text
     if (stopped === undefined) return undefined
     this.#stopString = stopped
@@ -123,7 +143,13 @@ export class Reply {
     this.timings.provisionalMs ??= ms
     this.timings.stableMs ??= ms
     this.timings.committedMs ??= ms
-    this.#options.emit({ type: 'delta', text: this.#text, tokens: this.#pendingTokens })
+    const logprobs = this.#pendingLogprobs.splice(0)
+    this.#options.emit({
+      type: 'delta',
+      text: this.#text,
+      tokens: this.#pendingTokens,
+      ...(logprobs.length > 0 && { logprobs }),
+    })
     this.#length += this.#text.length
     // What the delta confirms leaves the tail; a tail that disagrees is dropped. The reader does the same by itself.
     if (this.#shown.startsWith(this.#text)) this.#shown = this.#shown.slice(this.#text.length)
@@ -195,7 +221,7 @@ export class Reply {
         acceptedPredictionTokens: this.timings.acceptedN,
         rejectedPredictionTokens: this.timings.rejectedN,
       },
-      timings: this.timings,
+      timings: { ...this.timings },
     }
     this.#options.emit(done)
   }

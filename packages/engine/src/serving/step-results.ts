@@ -1,132 +1,110 @@
-import type { FinishReason } from '../api/request.ts'
+import type { TokenLogprobs } from '../api/events.ts'
 import type { EngineStats } from '../api/stats.ts'
-import { choose, isTypical } from '../core/sampling/sample.ts'
+import type { Executor } from '../core/executor.ts'
 import type { Scheduler } from '../core/schedule/scheduler.ts'
-import { inPrompt, type Rows, type Step, tailLength } from '../core/sequences/sequence.ts'
+import { inPrompt, type Rows, type Step } from '../core/sequences/sequence.ts'
 import type { SequenceTable } from '../core/sequences/sequence-table.ts'
-import { maskLogits } from '../proposers/grammar.ts'
-import type { EngineParts } from '../runtime/load/load.ts'
-import type { Flight } from './active-request.ts'
+import type { ActiveRequest } from './active-request.ts'
 import type { InputPrefills } from './input-prefills.ts'
 import type { Speculation } from './speculation/speculation.ts'
 import { trace } from './trace.ts'
 
-/** Who is told what was read. */
-interface Readers {
-  readonly flights: Scheduler<Flight>
+/** Who is told of results. */
+interface Receivers {
+  readonly scheduler: Scheduler<ActiveRequest>
   readonly speculation: Speculation
-  readonly texts: InputPrefills
+  readonly inputs: InputPrefills
   readonly stats: EngineStats
+  /** Does something for one request; what the caller's code throws meanwhile ends this request alone. */
+  readonly guarded: (request: ActiveRequest, act: () => void) => void
   /** A reply is complete. */
-  readonly finish: (flight: Flight, reason: FinishReason) => void
+  readonly finish: (request: ActiveRequest, reason: 'stop' | 'length' | 'context' | 'cancelled') => void
 }
 
-/** What a step computed is read: logits of looks and exits become guesses, those of the last stage decide. */
+/** What a step computed becomes text: lookaheads and exits guess, the last stage decides. */
 export class StepResults {
-  readonly #loaded: EngineParts
-  readonly #core: SequenceTable
-  readonly #readers: Readers
-  readonly #logits: Float32Array
+  readonly #executor: Executor
+  readonly #table: SequenceTable
+  readonly #to: Receivers
 
-  constructor(loaded: EngineParts, core: SequenceTable, readers: Readers) {
-    this.#loaded = loaded
-    this.#core = core
-    this.#readers = readers
-    this.#logits = new Float32Array(loaded.info.vocabulary)
+  constructor(executor: Executor, table: SequenceTable, receivers: Receivers) {
+    this.#executor = executor
+    this.#table = table
+    this.#to = receivers
   }
 
   /** Takes in a step that is done, before anything else runs in its stage. */
   read(step: Step): void {
-    const { flights, speculation, texts } = this.#readers
-    const last = step.stage === this.#core.stages - 1
-    let row = 0
     for (const rows of step.rows) {
-      const { sequence, from, to, output, valid } = rows
-      const lastRow = row + to - 1 - from
-      const flight = flights.jobOf(sequence)
-      if (flight === undefined) {
-        texts.of(sequence)?.onProgress?.()
-      } else if (sequence.kind === 'lookahead') {
-        // The prompt's own first token may have been decided just now: then the look is over.
-        if (last && output < valid && this.#core.has(sequence))
-          speculation.look(flight, this.#logitsOf(step.stage, lastRow))
-      } else {
-        if (flight.heads && step.stage === 0 && valid > from) speculation.see(flight, rows)
-        if (last) this.#decide(flight, rows, row)
-        else if (output < valid && valid === to) {
-          const token = speculation.exit(flight, rows, this.#logitsOf(step.stage, lastRow))
-          if (token !== undefined) this.#said(flight, token, 'earlyN')
-        }
-        if (flights.running.has(flight)) {
-          flight.reply.flush()
-          flight.reply.show(flight.guesses, flight.draft?.source ?? 'exit')
-        }
-      }
-      row += to - from
+      const request = this.#to.scheduler.jobOf(rows.sequence)
+      if (request) this.#to.guarded(request, () => this.#readRows(step, rows, request))
+      else this.#to.inputs.of(rows.sequence)?.onProgress?.()
     }
   }
 
-  /** Logits of a batch's row, until the next ones are read. */
-  #logitsOf(stage: number, row: number): Float32Array {
-    return this.#loaded.stages[stage]!.context.logits(row, this.#logits)
+  #readRows(step: Step, rows: Rows, request: ActiveRequest): void {
+    const { speculation } = this.#to
+    const { sequence, to, output, valid } = rows
+    const last = step.stage === this.#table.stages - 1
+    if (sequence.kind === 'lookahead') {
+      // The prompt's own first token may have been decided just now: then the lookahead is over.
+      if (last && output < valid && this.#table.has(sequence)) speculation.lookedAhead(request, step, rows)
+      return
+    }
+    if (last) this.#decide(step, rows, request)
+    else if (output < valid && valid === to) {
+      const token = speculation.exited(request, step, rows)
+      if (token !== undefined) this.#commit(request, token, 'earlyN')
+    }
+    if (request.phase === 'running') request.flush()
   }
 
   /** The last stage decides: its logits confirm the tail token by token, or replace it. */
-  #decide(flight: Flight, rows: Rows, row: number): void {
-    const { slot, from, output } = rows
-    const { speculation, stats } = this.#readers
-    const sequence = flight.sequence!
-    const { reply } = flight
-    if (!inPrompt(sequence)) reply.timings.promptMs ??= reply.elapsed()
-    // These rows are not, or no longer, the sequence's when another branch was right.
-    while (sequence.slot === slot) {
+  #decide(step: Step, rows: Rows, request: ActiveRequest): void {
+    const { speculation, stats } = this.#to
+    const sequence = request.sequence!
+    if (!inPrompt(sequence)) request.reply.promptDone()
+    // These rows are not, or no longer, the sequence's when an alternative was right.
+    while (sequence.slot === rows.slot) {
       // Row committed - 1 decides the first token that is not committed; a rollback takes the rows after it away.
       const index = sequence.committed - 1
-      if (index < output || index >= Math.min(rows.valid, sequence.computed.at(-1)!)) return
-      const logits = this.#logitsOf(this.#core.stages - 1, row + index - from)
-      const { grammar, sampling } = flight
-      if (grammar) maskLogits(logits, grammar.allowed(sequence.tokens.slice(sequence.prompt, sequence.committed)))
-      const choice = choose(logits, sampling, sequence.committed)
-      const token = this.#tolerates(flight, logits) ? sequence.tokens[sequence.committed]! : choice
-      if (sequence.committed === sequence.prompt) speculation.decided(flight)
-      const tail = tailLength(sequence)
-      const verdict = this.#core.decide(sequence, token)
-      speculation.learn(flight, verdict === 'confirmed', tail)
-      if (verdict === 'alternative') {
+      if (index < rows.output || index >= Math.min(rows.valid, sequence.computed.at(-1)!)) return
+      const place = { step, rows, index, reply: request.replyUpTo() }
+      const tolerate = this.#tolerated(request)
+      const choice = this.#executor.choose(place, request.plan.chooser, { logprobs: true, tolerate })
+      if (sequence.committed === sequence.prompt) speculation.firstTokenDecided(request)
+      if (request.tail.decide(choice.token) === 'alternative') {
         stats.branched++
-        trace?.(`branch of seq${sequence.order}: right`)
+        trace?.(`alternative of seq${sequence.order}: right`)
       }
-      if (!this.#said(flight, token, token === choice ? undefined : 'toleratedN')) return
-      // A reply ahead stops here until its text is final.
-      if (flight.ahead && sequence.committed - sequence.prompt >= flight.ahead.budget) sequence.pausedAt = 0
+      if (!this.#commit(request, choice.token, choice.tolerated ? 'toleratedN' : undefined, choice.logprobs)) return
+      // A reply to a text that is not final stops here until it is.
+      if (request.early && request.replyTokens >= request.early.budget) this.#table.pauseAt(sequence, 0)
     }
   }
 
   /** Policy `tolerant`: a token that is shown already stays when the full model holds it nearly as likely as its best. */
-  #tolerates({ policy, reply, sequence, alpha }: Flight, logits: Float32Array): boolean {
-    if (policy !== 'tolerant' || reply.shownTokens === 0) return false
-    const shown = sequence!.tokens[sequence!.committed]
-    return shown !== undefined && isTypical(logits, shown, alpha)
+  #tolerated({ plan, reply, sequence }: ActiveRequest): { token: number; alpha: number } | undefined {
+    if (plan.policy !== 'tolerant' || reply.shownTokens === 0) return undefined
+    const token = sequence!.tokens[sequence!.committed]
+    return token === undefined ? undefined : { token, alpha: plan.alpha }
   }
 
   /** A token is final. False when the reply ends with it. */
-  #said(flight: Flight, token: number, lossy: 'toleratedN' | 'earlyN' | undefined): boolean {
-    const { stats, finish } = this.#readers
-    const { reply } = flight
+  #commit(
+    request: ActiveRequest,
+    token: number,
+    lossy: 'toleratedN' | 'earlyN' | undefined,
+    logprobs?: TokenLogprobs,
+  ): boolean {
+    const { stats, finish } = this.#to
     stats.generatedTokens++
     if (lossy) {
-      reply.timings[lossy]++
+      request.reply.timings[lossy]++
       stats[lossy === 'earlyN' ? 'early' : 'tolerated']++
     }
-    const ended = reply.commit(token) ?? this.#limitOf(flight)
-    if (ended) finish(flight, ended)
+    const ended = request.commit(token, logprobs)
+    if (ended) finish(request, ended)
     return ended === undefined
-  }
-
-  /** Why a reply must end after the token just committed, if it must. */
-  #limitOf(flight: Flight): FinishReason | undefined {
-    const { committed, prompt } = flight.sequence!
-    if (committed - prompt >= flight.maxTokens) return 'length'
-    return committed >= this.#loaded.info.contextLength ? 'context' : undefined
   }
 }

@@ -1,6 +1,6 @@
 import { atDepth, type CostModel } from '../core/cost/cost-model.ts'
 import type { Microbatch, SlotRows } from '../core/cost/microbatches.ts'
-import { burstPays, draftsOfStep, exitPays, lookPays } from '../core/schedule/speculation-gain.ts'
+import { burstPays, draftsOfStep, exitPays, lookPays } from '../core/cost/speculation-gain.ts'
 import { inPrompt, tailLength } from '../core/sequences/sequence.ts'
 import type { SequenceTable } from '../core/sequences/sequence-table.ts'
 import { Acceptance, maxDraft } from '../proposers/proposer.ts'

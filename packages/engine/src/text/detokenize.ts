@@ -9,18 +9,18 @@ const nothing = new Uint8Array(0)
  * non-fatal `TextDecoder` (with `ignoreBOM`) over all bytes at once would.
  */
 export class Detokenizer {
-  readonly #pieceOf: (token: number) => Uint8Array
+  readonly #bytesOf: (token: number) => Uint8Array
   // The beginning of a character that further bytes can complete: always a valid proper prefix of one.
   #pending: Uint8Array = nothing
 
-  /** @param pieceOf the bytes of a token; they are read at once and may be reused by the caller */
-  constructor(pieceOf: (token: number) => Uint8Array) {
-    this.#pieceOf = pieceOf
+  /** @param bytesOf the bytes of a token; they are read at once and may be reused by the caller */
+  constructor(bytesOf: (token: number) => Uint8Array) {
+    this.#bytesOf = bytesOf
   }
 
   /** The text that this token completes; empty while a character is incomplete. */
   push(token: number): string {
-    const bytes = join(this.#pending, this.#pieceOf(token))
+    const bytes = join(this.#pending, this.#bytesOf(token))
     const end = completeLength(bytes)
     this.#pending = end === bytes.length ? nothing : bytes.slice(end)
     return decoder.decode(bytes.subarray(0, end))
@@ -30,7 +30,7 @@ export class Detokenizer {
   peek(tokens: readonly number[]): string {
     let bytes = this.#pending
     // Copied: a piece may share its buffer with the next one.
-    for (const token of tokens) bytes = join(bytes, this.#pieceOf(token).slice())
+    for (const token of tokens) bytes = join(bytes, this.#bytesOf(token).slice())
     return decoder.decode(bytes.subarray(0, completeLength(bytes)))
   }
 

@@ -16,7 +16,7 @@ import {
 } from '../gguf/index.ts'
 import { Model } from '../llama/model.ts'
 import { dequantize, ggmlType, quantizeQ8 } from '../llama/quantize.ts'
-import { writeJson } from '../runtime/json-file.ts'
+import { writeDerived } from '../runtime/derived-json.ts'
 import type { FittedExit } from '../runtime/load/exit.ts'
 import { Plain } from './plain.ts'
 import { type TokenisedPrompt, type TunePrompt, tokenisePrompts } from './prompts.ts'
@@ -123,8 +123,8 @@ export async function tuneExit(options: TuneExitOptions): Promise<FittedExit> {
   // The matrix first: a report without its matrix would be worse than none.
   await derived(cacheDir, hash, `exit-${at}-${id}.bin`, (path) => writeFile(path, head))
   const directory = derivedDir(cacheDir, hash)
-  await writeJson(join(directory, `exit-${at}.json`), report)
-  await writeJson(join(directory, 'exit.json'), { at })
+  await writeDerived(join(directory, `exit-${at}.json`), report)
+  await writeDerived(join(directory, 'exit.json'), { at })
   return report
 }
 

@@ -1,8 +1,8 @@
 import { IncipitError } from '../api/errors.ts'
 import type { ChatMessage } from '../api/request.ts'
 import type { Model } from '../llama/model.ts'
+import { templateOf } from '../runtime/load/template-of.ts'
 import { promptTokens } from '../text/prompt.ts'
-import { templateOf } from '../text/template-of.ts'
 
 /** A prompt to tune on. `split` keeps what is fitted apart from what is judged; without it every second is held out. */
 export interface TunePrompt {

@@ -4,10 +4,11 @@ import { calibrate } from '../core/sampling/calibration.ts'
 import { topProbability } from '../core/sampling/sample.ts'
 import { defaultCacheDir, derivedDir, modelHash } from '../gguf/index.ts'
 import { Model } from '../llama/model.ts'
-import { burst, planLooks } from '../proposers/skim.ts'
-import { writeJson } from '../runtime/json-file.ts'
-import { tileRows } from '../runtime/load/load.ts'
-import { type SkimCalibration, skimPath } from '../runtime/load/skim-calibration.ts'
+import type { SkimCalibration } from '../proposers/lookahead-odds.ts'
+import { burst, planLookaheads } from '../proposers/skim.ts'
+import { writeDerived } from '../runtime/derived-json.ts'
+import { skimPath } from '../runtime/load/skim-calibration.ts'
+import { machineConstants } from '../runtime/machine-constants.ts'
 import { greedyReply, type TuneOptions } from './exit.ts'
 import { Plain } from './plain.ts'
 import { tokenisePrompts } from './prompts.ts'
@@ -22,7 +23,7 @@ export interface SkimReport extends SkimCalibration {
 const maxPrompt = 2048
 
 /**
- * Calibrates the looks of `propose/skim.ts` for one model: what a look's own top probability says about its tokens'
+ * Calibrates the looks of `proposers/skim.ts` for one model: what a look's own top probability says about its tokens'
  * survival, on prompts long enough to be skimmed. All of them are used, whatever their split.
  * @throws IncipitError `tune_failed` when there are too few long prompts
  */
@@ -32,7 +33,7 @@ export async function tuneSkim(options: TuneOptions): Promise<SkimReport> {
   const hash = await modelHash(options.model, cacheDir)
   using model = await Model.load(options.model)
   const long = tokenisePrompts(model, options.prompts, maxPrompt).flatMap(({ tokens, suffix }) => {
-    const looks = planLooks(tokens.length, suffix, tileRows)
+    const looks = planLookaheads(tokens.length, suffix, machineConstants.tileRows)
     return looks.length === 0 ? [] : [{ tokens, looks }]
   })
   if (long.length < 40) throw new IncipitError('tune_failed', `${long.length} prompts are long enough to skim: too few`)
@@ -74,6 +75,6 @@ export async function tuneSkim(options: TuneOptions): Promise<SkimReport> {
     agreement: samples.first.filter(({ survived }) => survived).length / long.length,
   }
   await mkdir(derivedDir(cacheDir, hash), { recursive: true })
-  await writeJson(skimPath(cacheDir, hash), report)
+  await writeDerived(skimPath(cacheDir, hash), report)
   return report
 }

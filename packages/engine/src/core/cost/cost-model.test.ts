@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { selectDrafts } from '../schedule/select-drafts.ts'
 import { CostModel, type CostProfile } from './cost-model.ts'
 import { oneBatch } from './microbatches.ts'
+import { selectDrafts } from './select-drafts.ts'
 
 /** A model that measured these runs of stage 0. */
 function measured(...runs: [rows: number, ms: number][]): CostModel {

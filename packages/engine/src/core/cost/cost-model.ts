@@ -1,4 +1,4 @@
-import type { Costs } from '../schedule/schedule.ts'
+import type { Costs } from './costs.ts'
 import { type Microbatch, oneBatch } from './microbatches.ts'
 import { PairCost } from './pair-cost.ts'
 
@@ -167,11 +167,6 @@ export class CostModel implements Costs {
 }
 
 const minBare = 0.1
-
-/** The costs of steps that look back on about so many positions. */
-export function atDepth(costs: Costs, depth: number): Pick<Costs, 'rows'> {
-  return { rows: (stage, rows) => costs.rows(stage, rows, depth) }
-}
 
 function bucketOf(rows: number): number {
   return Math.round(Math.log2(rows))

@@ -1,5 +1,5 @@
+import type { Costs } from '../cost/costs.ts'
 import { available, firstRow, inBackground, inPrompt, type Sequence } from '../sequences/sequence.ts'
-import type { Costs } from './schedule.ts'
 
 /** Urgency of rows, the most urgent first. */
 export const priority = {
@@ -58,7 +58,7 @@ export function pendingWork(
     const behind = inBackground(sequence)
     // A look or branch is as urgent as what it is for.
     const due = dueOf(sequence.parent ?? sequence, costs)
-    const batched = tier.name === 'batch' && due > now
+    const batched = tier.preemptible && due > now
     const replies = kind === 'reply' && !behind && !inPrompt(sequence)
     if (replies) itlMs = Math.min(itlMs, tier.itlMs)
     let waits = false

@@ -1,14 +1,7 @@
+import type { Costs } from '../cost/costs.ts'
 import { type Microbatch, microbatches, oneBatch } from '../cost/microbatches.ts'
 import { firstRow, type Rows, type Sequence, type Step } from '../sequences/sequence.ts'
 import { type PendingWork, pendingWork, priority, type WorkItem } from './priority.ts'
-
-/** Milliseconds that steps take, as the cost model knows them. */
-export interface Costs {
-  /** Milliseconds of a step with this many rows of a stage, that look back on `depth` positions (default: any). */
-  rows(stage: number, rows: number, depth?: number): number
-  /** Most rows of a stage that fit into this many milliseconds, looking back on `depth` positions; at least 1. */
-  within(stage: number, ms: number, depth?: number): number
-}
 
 export interface Limits {
   /** Most rows of one step. */
@@ -30,8 +23,8 @@ export interface Limits {
   separateCaches?: boolean
   /** Most rows of a step of background work. Default: `batch`. */
   background?: number
-  /** Stage whose last row asks for a guess (it has an exit head). */
-  exitStage?: number
+  /** Stage 0 has an exit head: the last row of a sequence may ask it for a guess. */
+  exit?: boolean
 }
 
 interface Options {
@@ -47,8 +40,8 @@ interface Options {
 const minPromptRows = 8
 // Time that prompts get at least, as a multiple of what the replies' own steps take.
 const promptShare = 2
-// What is not what a step is for rides along while it becomes at most this much longer.
-const rideShare = 0.1
+// A step has one purpose. Other rows are added to it as long as it takes at most this much longer with them.
+const piggybackShare = 0.1
 
 /**
  * Which rows run next on an idle device that holds these stages. Pure: the same state gives the same step.
@@ -211,7 +204,7 @@ class StepBuilder {
   piggyback(levels: readonly number[], except?: WorkItem): void {
     if (this.#limits.separateCaches) return
     const ms = this.#costs.rows(this.#stage, this.#rows)
-    this.add(levels, this.#costs.within(this.#stage, (1 + rideShare) * ms), except)
+    this.add(levels, this.#costs.within(this.#stage, (1 + piggybackShare) * ms), except)
   }
 
   done(sequences: Iterable<Sequence>): Step {
@@ -274,5 +267,5 @@ function firstOutput(sequence: Sequence, stage: number, from: number, to: number
   if (sequence.isInput) return to
   if (stage === sequence.computed.length - 1) return Math.min(to, Math.max(from, sequence.committed - 1))
   const atEnd = to === sequence.tokens.length && to >= sequence.committed
-  return stage === limits.exitStage && sequence.wantsExit && atEnd ? to - 1 : to
+  return limits.exit && stage === 0 && sequence.wantsExit && atEnd ? to - 1 : to
 }

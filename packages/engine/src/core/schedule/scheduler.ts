@@ -1,10 +1,15 @@
 import type { Tier } from '../../api/tiers.ts'
-import { isSaved, PrefixCache, type SavedRows } from '../kv/prefix-cache.ts'
+import { type Costs, throughAll } from '../cost/costs.ts'
+import { isSaved, type SavedRows } from '../kv/saved-rows.ts'
 import { inBackground, inPrompt, rowsOf, type Sequence, type Step } from '../sequences/sequence.ts'
 import { commonPrefix, type SequenceTable } from '../sequences/sequence-table.ts'
+import { PrefixCache } from './prefix-cache.ts'
 import { stretch } from './priority.ts'
-import type { Costs } from './schedule.ts'
-import { throughAll } from './speculation-gain.ts'
+import type { Limits } from './schedule.ts'
+import { StepPlanner } from './step-planner.ts'
+
+/** Where a request is: waiting for a place, with one, or over. */
+export type Phase = 'waiting' | 'running' | 'over'
 
 /** What the scheduler knows of a request. */
 export interface Job {
@@ -21,7 +26,11 @@ export interface Job {
   /** Most tokens of the reply. */
   maxTokens: number
   /** Work for a text that is not final: waits behind all others and goes first when a place is needed. */
-  revocable: boolean
+  readonly revocable: boolean
+
+  // The scheduler's own from here on: nobody else changes these.
+
+  phase: Phase
   /** Undefined while it waits for a place. */
   sequence: Sequence | undefined
   /** Prompt rows it found computed when it first began. */
@@ -64,18 +73,20 @@ export class Scheduler<J extends Job> {
   readonly #waiting: J[] = []
   readonly #costs: Costs
   readonly #parallel: number
+  readonly #planner: StepPlanner
   readonly #events: SchedulerEvents<J>
   preemptions = 0
 
   /** @param options.keptBytes most memory for rows of requests that are over */
   constructor(
     table: SequenceTable,
-    options: { costs: Costs; parallel: number; keptBytes: number; events: SchedulerEvents<J> },
+    options: { costs: Costs; limits: Limits; parallel: number; keptBytes: number; events: SchedulerEvents<J> },
   ) {
     this.table = table
     this.#costs = options.costs
     this.#parallel = options.parallel
     this.#events = options.events
+    this.#planner = new StepPlanner(table, options)
     this.prefixes = new PrefixCache(table, { costs: options.costs, bytes: options.keptBytes })
   }
 
@@ -91,6 +102,7 @@ export class Scheduler<J extends Job> {
   }
 
   submit(job: J): void {
+    job.phase = 'waiting'
     this.#waiting.push(job)
   }
 
@@ -183,7 +195,7 @@ export class Scheduler<J extends Job> {
 
   /** Cells of a job's beginning that it need not have for itself. */
   #shared(source: Sequence | SavedRows | undefined, tokens: readonly number[]): number {
-    if (source === undefined || isSaved(source) || !this.table.unified) return 0
+    if (source === undefined || isSaved(source) || !this.table.sharesCells) return 0
     return Math.min(commonPrefix(source.tokens, tokens), source.computed.at(-1)!, tokens.length - 1)
   }
 
@@ -222,6 +234,7 @@ export class Scheduler<J extends Job> {
     if (job.resume === undefined) job.cached = sequence.computed[0]!
     job.resume = undefined
     if (job.shares) this.prefixes.enter(sequence, job.cacheNamespace)
+    job.phase = 'running'
     this.running.add(job)
     this.#events.began(job)
   }
@@ -239,7 +252,8 @@ export class Scheduler<J extends Job> {
     const waiting = this.#waiting.indexOf(job)
     if (waiting >= 0) this.#waiting.splice(waiting, 1)
     this.running.delete(job)
-    if (job.sequence) job.sequence.pausedAt = 0
+    job.phase = 'over'
+    if (job.sequence) this.table.pauseAt(job.sequence, 0)
   }
 
   /** A job that is over gives its place back. */
@@ -258,6 +272,7 @@ export class Scheduler<J extends Job> {
     const sequence = job.sequence!
     this.running.delete(job)
     if (job.revocable) {
+      job.phase = 'over'
       this.release(job, keep)
       this.#events.dropped(job)
       return
@@ -267,6 +282,7 @@ export class Scheduler<J extends Job> {
     job.resume = sequence.tokens.slice(0, sequence.committed)
     this.release(job, keep)
     job.sequence = undefined
+    job.phase = 'waiting'
     this.#waiting.push(job)
   }
 
@@ -278,18 +294,23 @@ export class Scheduler<J extends Job> {
    */
   next(device: number, now: number): Step | undefined {
     for (;;) {
-      const step = this.table.plan(device, now)
+      const step = this.plan(device, now)
       if (step === undefined) return undefined
       const { free } = this.table.cells
       if (step.stage > 0 || rowsOf(step) <= free) return this.#begun(step)
       if (this.prefixes.evictText('cells')) continue
-      const smaller = this.table.plan(device, now, free)
+      const smaller = this.#planner.plan(device, now, free)
       if (smaller) return this.#begun(smaller)
       // What runs elsewhere may end with fewer rows than it has.
       if (this.table.running.length > 0) return undefined
       // For background work nobody else gives way.
       if (step.rows.every(({ sequence }) => inBackground(sequence)) || !this.#makeRoom()) return undefined
     }
+  }
+
+  /** The next step for a device as it is now, if there is room for it. Nothing begins. */
+  plan(device: number, now: number): Step | undefined {
+    return this.#planner.plan(device, now)
   }
 
   #begun(step: Step): Step {
@@ -323,5 +344,5 @@ export class Scheduler<J extends Job> {
 }
 
 function isBatch(job: Job): boolean {
-  return job.tier.name === 'batch'
+  return job.tier.preemptible
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { SavedRows } from '../kv/prefix-cache.ts'
+import type { SavedRows } from '../schedule/prefix-cache.ts'
 import type { Costs } from '../schedule/schedule.ts'
 import { type Caches, SequenceTable } from './sequence-table.ts'
 

@@ -1,21 +1,10 @@
 import { defaultTier, type Tier } from '../../api/tiers.ts'
 import { type Microbatch, microbatches, oneBatch } from '../cost/microbatches.ts'
+import type { Caches, SavedState } from '../kv/caches.ts'
 import { KvCells } from '../kv/kv-cells.ts'
-import type { SavedRows, SavedState } from '../kv/prefix-cache.ts'
-import { type Costs, type Limits, schedule } from '../schedule/schedule.ts'
+import type { SavedRows } from '../kv/saved-rows.ts'
+import type { SequenceMemory } from '../kv/sequence-memory.ts'
 import { type Rows, rowsOf, type Sequence, type Step, slotRowsOf } from './sequence.ts'
-
-/** The KV caches as the core sees them: one per stage. The engine's are llama.cpp contexts, the tests' are simulated. */
-export interface Caches {
-  /** Drops positions [from, end) of a slot in one stage. */
-  remove(stage: number, slot: number, from: number): void
-  /** Lets slot `to` share positions [from, end) of slot `source` in one stage; it holds those before already. */
-  share(stage: number, source: number, to: number, from: number, end: number): void
-  /** A copy of the rows of a slot in one stage. */
-  save(stage: number, slot: number): SavedState
-  /** Puts rows that were saved into an empty slot of the same stage. */
-  restore(stage: number, slot: number, state: SavedState): void
-}
 
 /** What became of a decided token. `alternative`: the tail was wrong and another continuation right. */
 export type Verdict = 'confirmed' | 'replaced' | 'extended' | 'alternative'
@@ -37,16 +26,13 @@ export interface SequenceTableOptions {
   slots: number
   /** KV cells of each stage. */
   cells: number
-  /** Whether slots that share rows share cells; otherwise each has a cache of its own and shared rows are copied. */
-  unified: boolean
+  memory: SequenceMemory
   caches: Caches
-  limits: Limits
-  costs: Costs
 }
 
 /**
- * The pure core: owns all sequences and every change of their state. It says which rows run next (`next`) and is told
- * what came out (`ran`, `aborted`, `decide`). It imports nothing native and nothing from Node.
+ * Owns all sequences and every change of their state. It is told which rows run (`begin`) and
+ * what came out (`ran`, `aborted`, `decide`).
  *
  * A stage's cache is never touched while it runs a step: what becomes of its rows meanwhile is noted in the step
  * (`Rows.valid`), and what is to be done to the cache waits, in order, until the step ends. The ledger of cells is ahead
@@ -69,7 +55,7 @@ export class SequenceTable {
     this.#options = options
     this.stages = options.devices.length
     this.slots = options.slots
-    this.cells = new KvCells(options.cells, options.slots, options.unified)
+    this.cells = new KvCells(options.cells, options.slots, options.memory.sharesCells)
     this.#free = Array.from({ length: options.slots }, (_, i) => i)
     this.#running = options.devices.map(() => undefined)
     this.#deferred = options.devices.map(() => [])
@@ -88,9 +74,9 @@ export class SequenceTable {
     return this.slots - this.#free.length - this.#sequences.size
   }
 
-  /** Whether slots that share rows share cells. */
-  get unified(): boolean {
-    return this.#options.unified
+  /** Whether sequences that share rows share cells. */
+  get sharesCells(): boolean {
+    return this.#options.memory.sharesCells
   }
 
   has(sequence: Sequence): boolean {
@@ -203,7 +189,7 @@ export class SequenceTable {
    * computed yet: they run once, for both. It lives until the parent's next token is decided. Only in a unified cache.
    */
   addAlternative(parent: Sequence, tokens: readonly number[]): Sequence | undefined {
-    if (!this.#options.unified) return undefined
+    if (!this.sharesCells) return undefined
     const at = parent.committed
     const all = [...parent.tokens.slice(0, at), ...tokens]
     const branch = this.#start('alternative', all, { tier: parent.tier, arrival: parent.arrival }, parent, at)
@@ -283,37 +269,24 @@ export class SequenceTable {
   // --- steps --------------------------------------------------------------------------------------------------------
 
   /**
-   * The next step for a device, or undefined when it is busy or nothing can run there. It must be answered by `ran` or
-   * `aborted`.
-   * @param now ms, on the clock of the arrivals
+   * Stages of a device whose rows can be planned, or undefined while it runs a step.
    */
-  next(device = 0, now = 0): Step | undefined {
-    const step = this.plan(device, now)
-    if (step) this.begin(step)
-    return step
-  }
-
-  /**
-   * The step that `next` would begin.
-   * @param cells the step may take so many new cells; only stage 0 takes any
-   */
-  plan(device: number, now: number, cells = Number.POSITIVE_INFINITY): Step | undefined {
-    const { devices, costs } = this.#options
-    const limits = { ...this.#options.limits }
-    if (cells > 0) limits.batch = Math.min(limits.batch, cells)
+  idleStages(device: number): number[] | undefined {
     const stages: number[] = []
-    for (let stage = cells > 0 ? 0 : 1; stage < this.stages; stage++) {
-      if (devices[stage] === device) stages.push(stage)
+    for (const [stage, at] of this.#options.devices.entries()) {
+      if (at !== device) continue
+      if (this.#running[stage] !== undefined) return undefined
+      stages.push(stage)
     }
-    if (stages.some((stage) => this.#running[stage] !== undefined)) return undefined
-    return schedule(this.#sequences, { stages, limits, costs, now })
+    return stages
   }
 
-  /** The passes that the step takes: in caches of their own, sequences do not always run together. */
+  /** The microbatches that the step takes: in caches of their own, sequences do not always run together. */
   microbatchesOf(step: Step): Microbatch[] {
-    return this.#options.unified ? [oneBatch(rowsOf(step))] : microbatches(slotRowsOf(step))
+    return this.sharesCells ? [oneBatch(rowsOf(step))] : microbatches(slotRowsOf(step))
   }
 
+  /** The step runs from now on. It must be answered by `ran` or `aborted`. */
   begin(step: Step): void {
     this.#running[step.stage] = step
     if (step.stage > 0) return
@@ -337,7 +310,7 @@ export class SequenceTable {
         if (branch && rows.valid > branch.computed[stage]!) branch.computed[stage] = Math.min(rows.valid, end)
       }
     }
-    this.#ended(step)
+    this.#finishStep(step)
   }
 
   #branchIn(slot: number, parent: Sequence): Sequence | undefined {
@@ -356,10 +329,10 @@ export class SequenceTable {
         if (stage === 0) this.cells.remove(other, from)
       }
     }
-    this.#ended(step)
+    this.#finishStep(step)
   }
 
-  #ended(step: Step): void {
+  #finishStep(step: Step): void {
     const { stage } = step
     this.#running[stage] = undefined
     for (const act of this.#deferred[stage]!.splice(0)) act()
@@ -378,6 +351,26 @@ export class SequenceTable {
 
   #rowsInFlight(stage: number, sequence: Sequence): Rows | undefined {
     return this.#running[stage]?.rows.find((rows) => rows.sequence === sequence)
+  }
+
+  /** Stage 0 stops before this token until it is resumed, or paused elsewhere: a lookahead is wanted here, say. */
+  pauseAt(sequence: Sequence, token: number): void {
+    sequence.pausedAt = token
+  }
+
+  resume(sequence: Sequence): void {
+    sequence.pausedAt = Number.POSITIVE_INFINITY
+  }
+
+  /** Revocable work becomes work like any other. */
+  promote(sequence: Sequence): void {
+    sequence.background = false
+    this.resume(sequence)
+  }
+
+  /** Stage 0's exit head is asked no more. */
+  endExits(sequence: Sequence): void {
+    sequence.wantsExit = false
   }
 
   // --- changes ------------------------------------------------------------------------------------------------------

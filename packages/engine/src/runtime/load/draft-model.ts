@@ -23,5 +23,5 @@ export async function loadDraftModel(
   if (!model.rollsBack) {
     throw new IncipitError('draft_mismatch', `${path} cannot draft: a recurrent memory cannot be rolled back`)
   }
-  return new DraftRunner(new Context(model, contextOptions), vocabulary, { mtp: false })
+  return new DraftRunner(new Context(model, contextOptions), vocabulary, experts === undefined ? 'draft' : 'experts')
 }

@@ -1,8 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Log } from '../../api/engine-options.ts'
 import type { Calibration } from '../../core/sampling/calibration.ts'
 import { derivedDir, type Metadata, metadataNumber, type StageHead } from '../../gguf/index.ts'
-import { readJson } from '../json-file.ts'
+import { isCalibration, readDerived } from '../derived-json.ts'
 
 /** What is known of an exit: a guess at the next token after the first `at` layers. */
 export interface ExitReport {
@@ -36,15 +37,29 @@ export interface Exit extends ExitReport {
 }
 
 /** The exit fitted at layer `at` (default: the latest one), or undefined. */
-export async function findExit(cacheDir: string, hash: string, at?: number): Promise<Exit | undefined> {
+export async function findExit(cacheDir: string, hash: string, log: Log, at?: number): Promise<Exit | undefined> {
   const directory = derivedDir(cacheDir, hash)
-  const layer = at ?? (await readJson<{ at: number }>(join(directory, 'exit.json')))?.at
+  const layer =
+    at ?? (await readDerived<{ at: number }>(join(directory, 'exit.json'), ({ at }) => typeof at === 'number', log))?.at
   if (layer === undefined) return undefined
-  const fitted = await readJson<FittedExit>(join(directory, `exit-${layer}.json`))
+  const fitted = await readDerived<FittedExit>(join(directory, `exit-${layer}.json`), isFittedExit, log)
   if (fitted === undefined) return undefined
   const { id, head, ...report } = fitted
   const data = () => readFile(join(directory, `exit-${layer}-${id}.bin`))
   return { ...report, head: { id, ...head, data }, note: `fitted ${describe(report)}` }
+}
+
+function isFittedExit(value: Record<string, unknown>): boolean {
+  const { at, id, head, agreement, shown, calibration } = value as Partial<Record<keyof FittedExit, unknown>>
+  const { first, later } = (calibration ?? {}) as Partial<Record<'first' | 'later', unknown>>
+  const isPair = (pair: unknown) => {
+    const { first, later } = (pair ?? {}) as Partial<Record<'first' | 'later', unknown>>
+    return typeof first === 'number' && typeof later === 'number'
+  }
+  const { type, shape } = (head ?? {}) as Partial<Record<'type' | 'shape', unknown>>
+  if (typeof at !== 'number' || typeof id !== 'string' || typeof type !== 'number' || !Array.isArray(shape))
+    return false
+  return isPair(agreement) && isPair(shown) && isCalibration(first) && isCalibration(later)
 }
 
 /**

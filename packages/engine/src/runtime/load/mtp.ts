@@ -30,5 +30,5 @@ export function whyNoMtp(gguf: Gguf): string | undefined {
  * @throws IncipitError as `Context` does
  */
 export function mtpDrafter(model: Model, options: Omit<ContextOptions, 'mtp'>): DraftRunner {
-  return new DraftRunner(new Context(model, { ...options, mtp: true }), model.vocab.size, { mtp: true })
+  return new DraftRunner(new Context(model, { ...options, mtp: true }), model.vocab.size, 'mtp')
 }

@@ -1,28 +1,18 @@
 import { join } from 'node:path'
-import type { Calibration } from '../../core/sampling/calibration.ts'
+import type { Log } from '../../api/engine-options.ts'
 import { derivedDir } from '../../gguf/index.ts'
+import type { SkimCalibration } from '../../proposers/lookahead-odds.ts'
 import { defaultSkimCalibration } from '../../proposers/skim-default.ts'
-import { readJson } from '../json-file.ts'
-
-/** Survival of what a look sees, by its own top probability. */
-export interface SkimCalibration {
-  /** The first token of a reply, seen by the first look. */
-  readonly first: Calibration
-  /** The same, seen by a later look that agrees with the one before it, or does not. */
-  readonly agreeing: Calibration
-  readonly differing: Calibration
-  /** Tokens after a right one. */
-  readonly later: Calibration
-  /** Where it comes from, for people. */
-  readonly note: string
-}
+import { isCalibration, readDerived } from '../derived-json.ts'
 
 /** The calibration of this model by `incipit tune --skim`, else the one measured on SmolLM2-135M. */
-export async function loadSkimCalibration(cacheDir: string, hash: string): Promise<SkimCalibration> {
-  return (await readJson<SkimCalibration>(skimPath(cacheDir, hash))) ?? defaultSkimCalibration
+export async function loadSkimCalibration(cacheDir: string, hash: string, log: Log): Promise<SkimCalibration> {
+  const isSound = ({ first, agreeing, differing, later, note }: Record<string, unknown>) =>
+    [first, agreeing, differing, later].every(isCalibration) && typeof note === 'string'
+  return (await readDerived<SkimCalibration>(skimPath(cacheDir, hash), isSound, log)) ?? defaultSkimCalibration
 }
 
-/** Where `incipit tune --skim` writes. Another version of looks has another name. */
+/** Where `incipit tune --skim` writes. Another version of lookaheads has another name. */
 export function skimPath(cacheDir: string, hash: string): string {
   return join(derivedDir(cacheDir, hash), 'skim-v3.json')
 }

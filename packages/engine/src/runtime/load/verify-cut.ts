@@ -1,17 +1,32 @@
 import { join } from 'node:path'
+import type { Log } from '../../api/engine-options.ts'
 import { IncipitError } from '../../api/errors.ts'
-import type { Log } from '../../api/request.ts'
-import { SequenceTable } from '../../core/sequences/sequence-table.ts'
+import { CostModel } from '../../core/cost/cost-model.ts'
+import { fullAttention } from '../../core/kv/sequence-memory.ts'
 import { derivedDir, type StageFile } from '../../gguf/index.ts'
 import { libraryVersion } from '../../llama/layouts.ts'
 import { Model } from '../../llama/model.ts'
+import { Acceptances } from '../../proposers/acceptances.ts'
+import { CalibratedOdds } from '../../proposers/lookahead-odds.ts'
+import { defaultSkimCalibration } from '../../proposers/skim-default.ts'
+import { Loop } from '../../serving/loop.ts'
+import { runPrompt } from '../../serving/run-prompt.ts'
+import { readDerived, writeDerived } from '../derived-json.ts'
 import { Device } from '../device.ts'
-import { readJson, writeJson } from '../json-file.ts'
+import { LlamaExecutor } from '../llama-executor.ts'
 import { Stage } from '../stage.ts'
 
 const sample =
   'The opening words of a text were once how it was known: a copyist wrote them large, and readers found their place by them. ' +
   'function first(words) { return words.split(" ")[0] } // 1, 2, 3'
+// More than the sample's tokens in any vocabulary.
+const cells = 256
+
+interface Verdict {
+  readonly library: string
+  /** Largest difference of any logit. */
+  readonly difference: number
+}
 
 /**
  * Compares the logits of the staged model with those of the uncut one on a sample, once per cut: per-layer metadata that
@@ -21,67 +36,78 @@ const sample =
 export async function verifyCut(
   whole: Model,
   files: readonly StageFile[],
-  options: { cacheDir: string; hash: string; log: Log },
+  { cacheDir, hash, log }: { cacheDir: string; hash: string; log: Log },
 ): Promise<void> {
-  const name = `verified-${files.map(({ to }) => to).join('-')}.json`
-  const path = join(derivedDir(options.cacheDir, options.hash), name)
-  const known = await readJson<{ library: string; difference: number }>(path)
+  const path = join(derivedDir(cacheDir, hash), `verified-${files.map(({ to }) => to).join('-')}.json`)
+  const isSound = ({ library, difference }: Record<string, unknown>) =>
+    typeof library === 'string' && typeof difference === 'number'
+  const known = await readDerived<Verdict>(path, isSound, log)
   let difference = known?.library === libraryVersion ? known.difference : undefined
   if (difference === undefined) {
-    const tokens = whole.vocab.tokenize(sample)
-    // Uncut first, on a device of its own; the model itself stays with the caller.
-    const expected = await lastLogits([{ model: whole, from: 0, to: whole.layers, last: true }], tokens, false)
-    // Of stage files that cannot all be loaded none may stay in memory; those on the device are freed with it.
-    using loaded = new DisposableStack()
-    const models: { model: Model; from: number; to: number; last: boolean }[] = []
-    for (const file of files) models.push({ ...file, model: loaded.use(await Model.load(file.path)) })
-    const staged = await lastLogits(models, tokens, true)
-    difference = 0
-    for (let i = 0; i < expected.length; i++) {
-      const gap = Math.abs(expected[i]! - staged[i]!)
-      // A NaN anywhere is a difference.
-      if (!(gap <= difference)) difference = Number.isNaN(gap) ? Number.MAX_VALUE : gap
-    }
-    await writeJson(path, { library: libraryVersion, difference })
-    options.log('info', `staged and uncut logits differ by at most ${difference}`)
+    difference = await differenceOf(whole, files)
+    await writeDerived(path, { library: libraryVersion, difference } satisfies Verdict)
+    log('info', `staged and uncut logits differ by at most ${difference}`)
   }
   if (difference !== 0) {
     throw new IncipitError('cut_refused', `staged and uncut logits differ by up to ${difference}`)
   }
 }
 
-async function lastLogits(
-  parts: readonly { model: Model; from: number; to: number; last: boolean }[],
-  tokens: readonly number[],
-  owned: boolean,
-): Promise<Float32Array> {
+async function differenceOf(whole: Model, files: readonly StageFile[]): Promise<number> {
+  const tokens = whole.vocab.tokenize(sample)
+  // Uncut first, on a device of its own; the model itself stays with the caller.
+  const expected = await lastLogits([{ model: whole, from: 0, to: whole.layers, last: true }], tokens)
+  // Of stage files that cannot all be loaded none may stay in memory.
+  using loaded = new DisposableStack()
+  const parts: Part[] = []
+  for (const file of files) parts.push({ ...file, model: loaded.use(await Model.load(file.path)) })
+  const staged = await lastLogits(parts, tokens)
+  let difference = 0
+  for (let i = 0; i < expected.length; i++) {
+    const gap = Math.abs(expected[i]! - staged[i]!)
+    // A NaN anywhere is a difference.
+    if (!(gap <= difference)) difference = Number.isNaN(gap) ? Number.MAX_VALUE : gap
+  }
+  return difference
+}
+
+interface Part {
+  readonly model: Model
+  readonly from: number
+  readonly to: number
+  readonly last: boolean
+}
+
+/** Logits of the last token, as the engine's own loop computes them. */
+async function lastLogits(parts: readonly Part[], tokens: readonly number[]): Promise<Float32Array> {
   using device = new Device(1)
-  const stages = parts.map(
-    (part) => new Stage(part.model, device, { ...part, cells: 256, slots: 1, batch: 256, outputs: 1 }),
-  )
-  const costs = { rows: (_stage: number, rows: number) => rows, within: () => 256 }
-  const core = new SequenceTable({
-    devices: parts.map(() => 0),
-    slots: 1,
-    cells: 256,
-    unified: true,
-    caches: { remove: () => {}, share: () => {}, save: () => ({ bytes: 0 }), restore: () => {} },
-    limits: { batch: 256, stepMs: 256 },
-    costs,
+  using stack = new DisposableStack()
+  const stages = parts.map((part) => {
+    const stage = new Stage(part.model, device, { ...part, cells, slots: 1, batch: cells, outputs: 1 })
+    // The models belong to the caller.
+    stack.defer(() => stage.releaseCache())
+    return stage
   })
-  core.add(tokens)
-  for (let step = core.next(); step !== undefined; step = core.next()) {
-    const stage = stages[step.stage]!
-    await device.run(step, stage, stages[step.stage - 1])
-    stage.storeHiddenStates(step, stages[step.stage - 1])
-    core.ran(step, 0)
-  }
-  const { context, model } = stages.at(-1)!
-  const logits = context.logits(tokens.length - 1, new Float32Array(model.vocab.size))
-  // The uncut model belongs to the caller: only its context goes.
-  for (const stage of stages) {
-    if (owned) stage[Symbol.dispose]()
-    else stage.context[Symbol.dispose]()
-  }
-  return logits
+  const executor = new LlamaExecutor({ stages, devices: [device] })
+  const { model, context } = stages.at(-1)!
+  const loop = new Loop({
+    executor,
+    devices: executor.deviceOfStage,
+    memory: fullAttention(true),
+    slots: 1,
+    cells,
+    parallel: 1,
+    maxWaiting: 1,
+    savedBytes: 0,
+    contextLength: cells,
+    limits: { batch: cells, stepMs: Number.POSITIVE_INFINITY },
+    costs: new CostModel(),
+    vocabulary: model.vocab,
+    acceptances: new Acceptances(),
+    exit: undefined,
+    lookaheadOdds: new CalibratedOdds(defaultSkimCalibration),
+    now: () => performance.now(),
+  })
+  await runPrompt(loop, tokens)
+  return context.logits(tokens.length - 1, new Float32Array(model.vocab.size))
 }

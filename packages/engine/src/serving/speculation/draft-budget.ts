@@ -1,9 +1,9 @@
-import { maxDrafts } from '../../runtime/load/load.ts'
-import type { Flight } from '../active-request.ts'
+import { maxDraft } from '../../proposers/proposer.ts'
+import type { ActiveRequest } from '../active-request.ts'
 
-/** How many more drafts a flight's tail may take. */
-export function draftBudget(flight: Flight, contextLength: number): number {
-  const { tokens, prompt, committed } = flight.sequence!
-  const wanted = flight.maxTokens - (committed - prompt)
-  return Math.max(0, Math.min(maxDrafts, wanted, contextLength - 1 - committed) - (tokens.length - committed))
+/** How many more guesses a request's tail may take: no more than the reply can still use. */
+export function draftBudget({ maxTokens, sequence }: ActiveRequest, contextLength: number): number {
+  const { tokens, prompt, committed } = sequence!
+  const wanted = maxTokens - (committed - prompt)
+  return Math.max(0, Math.min(maxDraft, wanted, contextLength - 1 - committed) - (tokens.length - committed))
 }

@@ -1,114 +1,94 @@
-import type { CostModel } from '../../core/cost/cost-model.ts'
-import type { Microbatch, SlotRows } from '../../core/cost/microbatches.ts'
-import { draftsOfStep, throughAll } from '../../core/schedule/speculation-gain.ts'
+import type { SlotRows } from '../../core/cost/microbatches.ts'
 import { inPrompt, tailLength } from '../../core/sequences/sequence.ts'
-import type { SequenceTable } from '../../core/sequences/sequence-table.ts'
-import { trimToGrammar } from '../../proposers/grammar.ts'
 import type { Draft } from '../../proposers/proposer.ts'
-import type { EngineParts } from '../../runtime/load/load.ts'
-import type { Flight, TailDraft } from '../active-request.ts'
-import type { Books } from '../tail.ts'
+import type { ActiveRequest } from '../active-request.ts'
 import { draftBudget } from './draft-budget.ts'
 import type { DraftProposer } from './draft-proposer.ts'
-
-/** A draft that somebody has for a flight. */
-export interface Offer {
-  readonly flight: Flight
-  readonly draft: Draft
-  readonly judge: NonNullable<TailDraft['judge']>
-}
+import { expectedTokens, type Offer } from './offer.ts'
+import type { SpeculationParts } from './speculation-parts.ts'
+import { trimToConstraint } from './trim-to-constraint.ts'
 
 /**
  * Drafts while decoding: every reply that waits for its next token is asked who has a guess, and over all requests those
- * guesses are admitted whose expected tokens outweigh the measured milliseconds of their rows. When none do, none are.
+ * guesses are taken whose expected tokens outweigh the measured milliseconds of their rows. When none do, none are.
  */
 export class Drafting {
-  readonly #loaded: EngineParts
-  readonly #core: SequenceTable
-  readonly #costs: CostModel
-  readonly #books: Books
-  readonly #second: DraftProposer | undefined
+  readonly #parts: SpeculationParts
+  readonly #model: DraftProposer | undefined
 
-  constructor(
-    loaded: EngineParts,
-    core: SequenceTable,
-    costs: CostModel,
-    books: Books,
-    second: DraftProposer | undefined,
-  ) {
-    this.#loaded = loaded
-    this.#core = core
-    this.#costs = costs
-    this.#books = books
-    this.#second = second
+  constructor(parts: SpeculationParts, model: DraftProposer | undefined) {
+    this.#parts = parts
+    this.#model = model
   }
 
   /** @param plain the next step without drafts */
-  async prepare(flights: ReadonlySet<Flight>, plain: () => SlotRows[]): Promise<void> {
-    const ready = [...flights].filter((flight) => this.#waits(flight))
-    if (ready.length === 0) return
-    const offers = ready.flatMap((flight) => this.#best(flight) ?? [])
-    if (this.#second) {
-      const without = ready.filter((flight) => !offers.some((offer) => offer.flight === flight))
-      const ms = (rows: number) => throughAll(this.#core.stages, this.#costs, rows)
-      for (const offer of await this.#second.offers(without, ready.length, ms)) {
-        const draft = legal(offer.flight, offer.draft)
-        if (draft) offers.push({ ...offer, draft })
-      }
+  async prepare(requests: ReadonlySet<ActiveRequest>, plain: () => SlotRows[]): Promise<void> {
+    const { guarded, gain, contextLength } = this.#parts
+    const waiting = [...requests].filter((request) => this.#waits(request))
+    if (waiting.length === 0) return
+    const offers: Offer[] = []
+    for (const request of waiting) {
+      guarded(request, () => {
+        const best = this.#best(request)
+        if (best) offers.push(best)
+      })
     }
+    if (this.#model) offers.push(...(await this.#modelOffers(waiting, offers)))
     if (offers.length === 0) return
-    const chains = offers.map(({ flight, draft }) => ({ slot: flight.sequence!.slot, confidences: draft.confidences }))
+    const chains = offers.map(({ request, draft }) => ({
+      slot: request.sequence!.slot,
+      confidences: draft.confidences,
+    }))
     // What a guess costs depends on how far it looks back.
+    const ready = waiting.filter(({ sequence }) => sequence)
     const depth = ready.reduce((sum, { sequence }) => sum + sequence!.tokens.length, 0) / ready.length
-    const costs = (stage: number, pass: Microbatch) => this.#costs.microbatch(stage, pass, depth)
-    const lengths = draftsOfStep(chains, plain(), this.#core.stages, costs, !this.#loaded.unified)
-    for (const [i, { flight, draft, judge }] of offers.entries()) {
-      // The second model took its time: the flight may be over, or have lost its place.
-      if (!flights.has(flight) || !this.#waits(flight)) continue
-      const length = Math.min(lengths[i]!, draftBudget(flight, this.#loaded.info.contextLength))
-      if (length > 0) this.#core.append(flight.sequence!, this.#books.set(flight, draft, length, judge))
+    const lengths = gain.draftsOfStep(chains, plain(), depth)
+    for (const [i, { request, draft, onVerified }] of offers.entries()) {
+      const length = Math.min(lengths[i]!, draftBudget(request, contextLength))
+      if (length > 0) request.tail.set(draft, length, onVerified)
     }
   }
 
+  /** What a model drafts for those who have no offer yet. It takes its time: who is over or lost its place drops out. */
+  async #modelOffers(waiting: readonly ActiveRequest[], offers: Offer[]): Promise<Offer[]> {
+    const { guarded, gain } = this.#parts
+    const without = waiting.filter((request) => !offers.some((offer) => offer.request === request))
+    const drafted = await this.#model!.offers(without, waiting.length, (rows) => gain.stepMs(rows))
+    for (let i = offers.length - 1; i >= 0; i--) if (!this.#waits(offers[i]!.request)) offers.splice(i, 1)
+    return drafted.flatMap((offer) => {
+      if (!this.#waits(offer.request)) return []
+      let draft: Draft | undefined
+      guarded(offer.request, () => {
+        draft = trimToConstraint(offer.draft, offer.request)
+      })
+      return draft ? [{ ...offer, draft }] : []
+    })
+  }
+
   /** A reply waits for its next token: nothing of it is running, and nothing is guessed. */
-  #waits({ sequence, tier }: Flight): boolean {
-    if (!sequence || !tier.speculates || inPrompt(sequence) || tailLength(sequence) > 0) return false
+  #waits({ phase, sequence, tier }: ActiveRequest): boolean {
+    if (phase !== 'running' || !sequence || !tier.speculates) return false
+    if (inPrompt(sequence) || tailLength(sequence) > 0) return false
     return (
       sequence.computed.at(-1)! === sequence.tokens.length - 1 &&
       sequence.pausedAt > sequence.committed &&
-      !this.#core.inFlight(sequence)
+      !this.#parts.table.inFlight(sequence)
     )
   }
 
   /** Of the drafts of those who cost nearly nothing, the one with the most expected tokens. */
-  #best(flight: Flight): Offer | undefined {
+  #best(request: ActiveRequest): Offer | undefined {
     let best: Offer | undefined
     let most = 0
-    for (const proposer of flight.proposers) {
-      const proposed = proposer.propose(flight.sequence!)
-      const draft = proposed && legal(flight, proposed)
+    for (const proposer of request.plan.proposers) {
+      const proposed = proposer.propose(request.sequence!)
+      const draft = proposed && trimToConstraint(proposed, request)
       if (draft === undefined) continue
       const expected = expectedTokens(draft.confidences)
       if (expected <= most) continue
       most = expected
-      best = { flight, draft, judge: (offered, right) => proposer.learn(proposed!, offered, right) }
+      best = { request, draft, onVerified: (offered, right) => proposer.learn(proposed!, offered, right) }
     }
     return best
   }
-}
-
-/** The part of a draft that the request's grammar allows. */
-function legal({ grammar, sequence, prompt }: Flight, draft: Draft): Draft | undefined {
-  return grammar ? trimToGrammar(draft, grammar, sequence!.tokens.slice(prompt.length, sequence!.committed)) : draft
-}
-
-/** Tokens that a chain is expected to give. */
-export function expectedTokens(confidences: readonly number[]): number {
-  let survival = 1
-  let expected = 0
-  for (const confidence of confidences) {
-    survival *= confidence
-    expected += survival
-  }
-  return expected
 }

@@ -1,74 +1,68 @@
-import { atDepth } from '../../core/cost/cost-model.ts'
 import { survivalOf } from '../../core/sampling/calibration.ts'
-import type { Costs } from '../../core/schedule/schedule.ts'
-import { burstPays, exitPays } from '../../core/schedule/speculation-gain.ts'
-import { inPrompt, type Rows, tailLength } from '../../core/sequences/sequence.ts'
-import type { SequenceTable } from '../../core/sequences/sequence-table.ts'
-import type { EngineParts } from '../../runtime/load/load.ts'
-import type { Flight } from '../active-request.ts'
-import type { Books } from '../tail.ts'
+import { inPrompt, type Rows, type Step, tailLength } from '../../core/sequences/sequence.ts'
+import type { ExitCalibration } from '../../proposers/exit-calibration.ts'
+import type { ActiveRequest } from '../active-request.ts'
 import { trace } from '../trace.ts'
-import type { Alternatives } from './alternatives.ts'
+import { type Alternatives, candidates } from './alternatives.ts'
 import { draftBudget } from './draft-budget.ts'
-import { guessOf } from './guess.ts'
+import type { SpeculationParts } from './speculation-parts.ts'
 
 // Policy `confident`: rows that the upper stages may owe. They run together when the exit is unsure or this is reached.
 const maxOwed = 8
 
-/** What an exit is worth: it guesses the next token when the last one leaves stage 0. */
-export class Exits {
-  readonly #loaded: EngineParts
-  readonly #core: SequenceTable
-  readonly #costs: Costs
-  readonly #books: Books
+/** An early exit: stage 0's head guesses the next token when the last one leaves stage 0. */
+export class EarlyExit {
+  readonly #parts: SpeculationParts
+  readonly #calibration: ExitCalibration
   readonly #alternatives: Alternatives
 
-  constructor(loaded: EngineParts, core: SequenceTable, costs: Costs, books: Books, alternatives: Alternatives) {
-    this.#loaded = loaded
-    this.#core = core
-    this.#costs = costs
-    this.#books = books
+  constructor(parts: SpeculationParts, calibration: ExitCalibration, alternatives: Alternatives) {
+    this.#parts = parts
+    this.#calibration = calibration
     this.#alternatives = alternatives
   }
 
   /**
-   * Stage 0's exit head speaks after the last token.
+   * The head has logits after the last token.
    * @returns the token when it is final (policy `confident`, lossy); the caller emits it
    */
-  speak(flight: Flight, rows: Rows, logits: Float32Array): number | undefined {
+  guess(request: ActiveRequest, step: Step, rows: Rows): number | undefined {
+    const { executor, table, contextLength, vocabulary } = this.#parts
     const { sequence, to } = rows
-    const exit = this.#loaded.exit!
+    const { tail } = request
     // Guesses of someone else already stand there, or the answer came meanwhile.
-    if (to !== sequence.tokens.length || (flight.draft && flight.draft.source !== 'exit')) return undefined
-    const { token, probability } = guessOf(logits, flight, sequence.tokens)
+    if (to !== sequence.tokens.length || (tail.source && tail.source !== 'exit')) return undefined
     const first = to === sequence.prompt
-    const stability = survivalOf(first ? exit.calibration.first : exit.calibration.later, probability)
-    if (this.#isFinal(flight, stability)) {
+    const place = { step, rows, index: to - 1, reply: request.replyUpTo(to) }
+    const choice = executor.choose(place, request.plan.chooser, {
+      probability: true,
+      ...(first && { others: candidates }),
+    })
+    const { token, probability = 0, others = [] } = choice
+    const stability = survivalOf(first ? this.#calibration.first : this.#calibration.later, probability)
+    if (this.#isFinal(request, stability)) {
       trace?.(`exit seq${sequence.order}: token ${token} is final at ${stability.toFixed(2)}`)
-      this.#core.commit(sequence, token)
+      table.commit(sequence, token)
       return token
     }
-    const tail = tailLength(sequence)
-    const worth = inPrompt(sequence)
-      ? // A first guess that will be shown is always worth its row.
-        (flight.guesses.length === 0 && flight.provisional) ||
-        burstPays(
-          flight.guesses.map((guess) => guess.stability),
-          stability,
-        )
-      : exitPays(tail, stability, this.#core.stages, atDepth(this.#costs, to))
-    if (!worth || draftBudget(flight, this.#loaded.info.contextLength) === 0) return undefined
-    this.#books.add(flight, 'exit', { token, stability })
-    this.#core.append(sequence, [token])
-    if (this.#loaded.stages[0]!.model.vocab.isEndOfGeneration(token)) sequence.wantsExit = false
-    if (first) this.#alternatives.branch(flight, this.#alternatives.others(logits, token))
+    if (!this.#pays(request, stability, to) || draftBudget(request, contextLength) === 0) return undefined
+    tail.append('exit', { token, stability })
+    if (vocabulary.isEndOfGeneration(token)) table.endExits(sequence)
+    if (first) this.#alternatives.start(request, token, others)
     return undefined
   }
 
+  #pays({ sequence, tail, reply }: ActiveRequest, stability: number, depth: number): boolean {
+    const { gain } = this.#parts
+    if (!inPrompt(sequence!)) return gain.exitPays(tailLength(sequence!), stability, depth)
+    // A first guess that will be shown is always worth its row.
+    return (tail.stabilities.length === 0 && reply.showsGuesses) || gain.burstPays(tail.stabilities, stability)
+  }
+
   /** Policy `confident`: sure enough, everything before it is final, and the upper stages do not owe too much. */
-  #isFinal(flight: Flight, stability: number): boolean {
-    const sequence = flight.sequence!
-    if (flight.policy !== 'confident' || stability < flight.minStability || tailLength(sequence) > 0) return false
-    return sequence.committed - Math.max(sequence.prompt, sequence.computed.at(-1)!) < maxOwed
+  #isFinal({ plan, sequence }: ActiveRequest, stability: number): boolean {
+    if (plan.policy !== 'confident' || stability < plan.minStability || tailLength(sequence!) > 0) return false
+    const { committed, prompt, computed } = sequence!
+    return committed - Math.max(prompt, computed.at(-1)!) < maxOwed
   }
 }

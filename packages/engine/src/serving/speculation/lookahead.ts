@@ -1,175 +1,191 @@
-import { type Calibration, survivalOf } from '../../core/sampling/calibration.ts'
-import type { Costs } from '../../core/schedule/schedule.ts'
-import { lookPays } from '../../core/schedule/speculation-gain.ts'
-import { inPrompt, tailLength } from '../../core/sequences/sequence.ts'
-import type { SequenceTable } from '../../core/sequences/sequence-table.ts'
-import { trimToGrammar } from '../../proposers/grammar.ts'
-import { burst, type LookPlan, looksFrom } from '../../proposers/skim.ts'
-import type { EngineParts } from '../../runtime/load/load.ts'
-import type { Flight } from '../active-request.ts'
-import type { Books } from '../tail.ts'
+import type { TokenProbability } from '../../core/sampling/sample.ts'
+import { inPrompt, type Rows, type Sequence, type Step, tailLength } from '../../core/sequences/sequence.ts'
+import { burst, type LookaheadPlan, lookaheadsFrom } from '../../proposers/skim.ts'
+import type { ActiveRequest } from '../active-request.ts'
 import { trace } from '../trace.ts'
-import type { Alternatives } from './alternatives.ts'
-import { guessOf } from './guess.ts'
+import { type Alternatives, candidates } from './alternatives.ts'
+import { draftBudget } from './draft-budget.ts'
+import type { SpeculationParts } from './speculation-parts.ts'
+import { trimToConstraint } from './trim-to-constraint.ts'
+
+/** A lookahead that runs. */
+interface Running {
+  readonly sequence: Sequence
+  readonly plan: LookaheadPlan
+  readonly tokens: number[]
+  /** Its tokens are the tail; not when somebody else is surer. */
+  inTail: boolean
+  /** What may stand in place of its first token. */
+  likely: readonly TokenProbability[]
+}
+
+/** The lookaheads of one request. */
+interface State {
+  /** Those still to be taken. */
+  plans: readonly LookaheadPlan[]
+  running: Running | undefined
+  /** The first token that the last one saw. */
+  seen: number | undefined
+}
 
 /**
  * Guesses at the first word while the prompt is still being computed: how replies to similar prompts began (`opening`),
- * then looks on forks that jump to its end (`skim`). They become the tail at the prompt's end, where the prompt's last
- * rows verify it almost for nothing.
+ * then lookaheads, sequences that jump to the prompt's end (`skim`). They become the tail at the prompt's end, where the
+ * prompt's last rows verify it almost for nothing.
  */
-export class FirstWord {
-  readonly #loaded: EngineParts
-  readonly #core: SequenceTable
-  readonly #costs: Costs
-  readonly #books: Books
+export class Lookahead {
+  readonly #parts: SpeculationParts
   readonly #alternatives: Alternatives
-  readonly #delayed: () => number
+  readonly #states = new Map<ActiveRequest, State>()
 
-  /** @param delayed how many requests wait longer for their first token when work is added now */
-  constructor(
-    loaded: EngineParts,
-    core: SequenceTable,
-    costs: Costs,
-    books: Books,
-    alternatives: Alternatives,
-    delayed: () => number,
-  ) {
-    this.#loaded = loaded
-    this.#core = core
-    this.#costs = costs
-    this.#books = books
+  constructor(parts: SpeculationParts, alternatives: Alternatives) {
+    this.#parts = parts
     this.#alternatives = alternatives
-    this.#delayed = delayed
   }
 
-  /** A request begins: what is known without any layer of the model, and whether looks are to be taken. */
-  begin(flight: Flight): void {
-    const sequence = flight.sequence!
-    flight.looks = looksFrom(sequence.computed[0]!, flight.looks, (look) => this.#pays(flight, look))
-    sequence.pausedAt = flight.looks[0]?.forkAt ?? Number.POSITIVE_INFINITY
-    // Everybody's replies are learnt from, but not everybody asked for guesses.
-    const draft = flight.allowed.has('opening') ? flight.opening?.propose(sequence) : undefined
-    if (!draft || !inPrompt(sequence) || tailLength(sequence) > 0) return
-    const legal = flight.grammar ? trimToGrammar(draft, flight.grammar, []) : draft
-    const room = Math.min(flight.maxTokens, this.#loaded.info.contextLength - 1 - sequence.prompt)
+  /** A request begins: what is known without any layer of the model, and whether lookaheads are to be taken. */
+  began(request: ActiveRequest): void {
+    const sequence = request.sequence!
+    // Once a place was lost, nobody waits for the first word any more, or the prompt is cut no further.
+    const wanted = this.#states.get(request)?.plans ?? request.plan.lookaheads
+    const state: State = { plans: [], running: undefined, seen: undefined }
+    this.#states.set(request, state)
+    state.plans = lookaheadsFrom(sequence.computed[0]!, wanted, (plan) => this.#pays(request, state, plan))
+    this.#pauseAtNext(request, state)
+    this.#open(request)
+  }
+
+  /** How replies to similar prompts began. */
+  #open(request: ActiveRequest): void {
+    const sequence = request.sequence!
+    const { plan } = request
+    if (!plan.allowed.has('opening') || !inPrompt(sequence) || tailLength(sequence) > 0) return
+    const draft = plan.opening?.propose(sequence)
+    const trimmed = draft && trimToConstraint(draft, request)
+    if (trimmed === undefined) return
     // Rows at the prompt's end are cheap, but not free: what is likely wrong would only be in the way.
-    const length = Math.min(likely(legal?.confidences ?? []), room)
-    if (!legal || length === 0) return
-    this.#core.append(sequence, this.#books.set(flight, legal, length))
-    flight.reply.show(flight.guesses, 'opening')
+    const length = Math.min(likelyLength(trimmed.confidences), draftBudget(request, this.#parts.contextLength))
+    if (length === 0) return
+    request.tail.set(trimmed, length)
+    request.flush()
   }
 
   /**
-   * Starts a look when its prefix is there. The prompt goes on meanwhile, up to where the next look may be wanted. What the
-   * look before would still have decoded is given up: the prompt would wait for it.
+   * Begins a lookahead when its prefix is there. The prompt goes on meanwhile, up to where the next one may be wanted.
+   * What the one before would still have decoded is given up: the prompt would wait for it.
    */
-  prepare(flight: Flight): void {
-    const sequence = flight.sequence!
-    const plan = flight.looks[0]
-    if (!plan || flight.look?.tokens.length === 0 || sequence.computed.at(-1)! < plan.forkAt) return
-    flight.looks = flight.looks.slice(1)
-    if (flight.look) this.#looked(flight)
-    if (!this.#pays(flight, plan)) {
-      trace?.(`no look seq${sequence.order}: its rows cost more than it is worth`)
-      this.endLooks(flight)
+  prepare(request: ActiveRequest): void {
+    const state = this.#states.get(request)
+    const plan = state?.plans[0]
+    if (!state || !plan) return
+    const sequence = request.sequence!
+    if (state.running?.tokens.length === 0 || sequence.computed.at(-1)! < plan.forkAt) return
+    state.plans = state.plans.slice(1)
+    if (state.running) this.#stop(state)
+    if (!this.#pays(request, state, plan)) {
+      trace?.(`no lookahead seq${sequence.order}: its rows cost more than it is worth`)
+      this.end(request)
       return
     }
-    const fork = this.#core.addLookahead(sequence, plan.forkAt, flight.prompt.slice(plan.tailFrom))
-    trace?.(fork ? `look seq${sequence.order} at ${plan.forkAt}, rest from ${plan.tailFrom}` : 'no slot for a look')
-    if (!fork) {
-      this.endLooks(flight)
+    const { table } = this.#parts
+    const ahead = table.addLookahead(sequence, plan.forkAt, request.prompt.slice(plan.tailFrom))
+    if (ahead === undefined) {
+      trace?.('no slot for a lookahead')
+      this.end(request)
       return
     }
-    flight.look = { fork, tokens: [], stabilities: [], speaks: true }
-    sequence.pausedAt = flight.looks[0]?.forkAt ?? Number.POSITIVE_INFINITY
+    trace?.(`lookahead seq${sequence.order} at ${plan.forkAt}, rest from ${plan.tailFrom}`)
+    state.running = { sequence: ahead, plan, tokens: [], inTail: true, likely: [] }
+    this.#pauseAtNext(request, state)
   }
 
   /**
-   * A look has its next token: the first one is shown at once, and all of them stand at the prompt's end. A look that is
+   * A lookahead has its next token: the first one is shown at once, and all of them stand at the prompt's end. One that is
    * not sure enough is followed by the next one.
    */
-  look(flight: Flight, logits: Float32Array): void {
-    const look = flight.look!
-    const parent = flight.sequence!
-    const { token, probability } = guessOf(logits, flight, [...flight.prompt, ...look.tokens])
-    const stability = survivalOf(this.#calibrationOf(flight, token), probability)
-    const first = look.tokens.length === 0
-    look.stabilities.push(stability)
-    look.tokens.push(token)
-    this.#core.decide(look.fork, token)
+  decoded(request: ActiveRequest, step: Step, rows: Rows): void {
+    const { executor, table, lookaheadOdds, vocabulary, contextLength } = this.#parts
+    const state = this.#states.get(request)!
+    const running = state.running!
+    const { sequence: ahead, tokens, plan } = running
+    const parent = request.sequence!
+    const { prompt: start, committed: end } = ahead
+    // What it decodes is no committed text of the reply.
+    const place = { step, rows, index: rows.to - 1, reply: { tokens: ahead.tokens, start, end, committed: start } }
+    const first = tokens.length === 0
+    const choice = executor.choose(place, request.plan.chooser, {
+      probability: true,
+      ...(first && { others: candidates }),
+    })
+    const { token, probability = 0, others = [] } = choice
+    const stability = lookaheadOdds.stability({ depth: tokens.length, seen: state.seen, token, probability, plan })
+    tokens.push(token)
+    table.decide(ahead, token)
     if (first) {
-      look.others = this.#alternatives.others(logits, token)
-      look.speaks = isBetter(flight, token, stability)
-      if (look.speaks) {
-        const draft = { source: 'skim' as const, tokens: [token], confidences: [stability] }
-        this.#core.replace(parent, parent.prompt, this.#books.set(flight, draft, 1))
-      }
-      if (stability >= flight.minStability) this.#lookNoMore(flight)
-    } else if (look.speaks) {
-      this.#books.add(flight, 'skim', { token, stability })
-      this.#core.append(parent, [token])
-    }
-    flight.reply.show(flight.guesses, flight.draft?.source ?? 'skim')
-    const { vocab } = this.#loaded.stages[0]!.model
-    const enough = Math.min(burst, flight.maxTokens, this.#loaded.info.contextLength - 1 - parent.prompt)
-    if (look.tokens.length < enough && !vocab.isEndOfGeneration(token)) return
-    this.#looked(flight)
-    if (flight.looks.length === 0) this.#alternatives.branch(flight, look.others ?? [])
+      running.likely = others
+      running.inTail = isBetter(request, token, stability)
+      if (running.inTail) request.tail.set({ source: 'skim', tokens: [token], confidences: [stability] }, 1)
+      if (stability >= request.plan.minStability) this.#lookNoMore(request, state)
+    } else if (running.inTail) request.tail.append('skim', { token, stability })
+    request.flush()
+    const enough = Math.min(burst, request.maxTokens, contextLength - 1 - parent.prompt)
+    if (tokens.length < enough && !vocabulary.isEndOfGeneration(token)) return
+    this.#stop(state)
+    if (state.plans.length === 0) this.#alternatives.start(request, tokens[0]!, running.likely)
   }
 
-  /** The look that runs is over. */
-  #looked(flight: Flight): void {
-    const { fork, tokens } = flight.look!
-    this.#core.remove(fork)
-    flight.look = undefined
-    flight.seen = tokens[0]
+  /** No lookahead any more: the one that runs is dropped, and the prompt goes on to its end. */
+  end(request: ActiveRequest): void {
+    const state = this.#states.get(request)
+    if (!state || (!state.running && state.plans.length === 0)) return
+    if (state.running) this.#parts.table.remove(state.running.sequence)
+    state.running = undefined
+    this.#lookNoMore(request, state)
   }
 
-  /** No look any more: the one that runs is dropped, and the prompt goes on to its end. */
-  endLooks(flight: Flight): void {
-    if (flight.look) this.#core.remove(flight.look.fork)
-    flight.look = undefined
-    this.#lookNoMore(flight)
+  /** The request is over. */
+  forget(request: ActiveRequest): void {
+    this.#states.delete(request)
   }
 
-  #lookNoMore(flight: Flight): void {
-    if (flight.looks.length === 0 && flight.sequence!.pausedAt === Number.POSITIVE_INFINITY) return
-    flight.looks = []
-    flight.sequence!.pausedAt = Number.POSITIVE_INFINITY
+  /** The lookahead that runs is over. */
+  #stop(state: State): void {
+    const { sequence, tokens } = state.running!
+    this.#parts.table.remove(sequence)
+    state.running = undefined
+    state.seen = tokens[0]
   }
 
-  #pays(flight: Flight, { forkAt, tailFrom }: LookPlan): boolean {
-    const { prompt } = flight.sequence!
-    const look = { survival: this.#usualSurvival(flight), rows: prompt - tailFrom, burst }
-    return lookPays(look, prompt - forkAt, this.#delayed(), this.#core.stages, this.#costs)
+  #lookNoMore(request: ActiveRequest, state: State): void {
+    state.plans = []
+    this.#pauseAtNext(request, state)
   }
 
-  /** How often a look like the next one is right: its calibration's steps hold about as many samples each. */
-  #usualSurvival({ seen }: Flight): number {
-    const { first, differing } = this.#loaded.skim
-    const { survival } = seen === undefined ? first : differing
-    return survival.reduce((sum, one) => sum + one, 0) / Math.max(1, survival.length)
+  /** The prompt stops where the next lookahead begins. */
+  #pauseAtNext({ sequence }: ActiveRequest, { plans: [next] }: State): void {
+    if (next) this.#parts.table.pauseAt(sequence!, next.forkAt)
+    else this.#parts.table.resume(sequence!)
   }
 
-  #calibrationOf(flight: Flight, token: number): Calibration {
-    const { first, agreeing, differing, later } = this.#loaded.skim
-    if (flight.look!.tokens.length > 0) return later
-    if (flight.seen === undefined) return first
-    return flight.seen === token ? agreeing : differing
+  #pays(request: ActiveRequest, { seen }: State, { forkAt, tailFrom }: LookaheadPlan): boolean {
+    const { prompt } = request.sequence!
+    const { gain, lookaheadOdds, delayed } = this.#parts
+    const cost = { survival: lookaheadOdds.usual(seen), rows: prompt - tailFrom, burst }
+    return gain.lookaheadPays(cost, prompt - forkAt, delayed())
   }
 }
 
-/** Whether what a look saw is worth more than what stands there. */
-function isBetter({ draft, guesses }: Flight, token: number, stability: number): boolean {
-  const [before] = guesses
-  return draft?.source !== 'opening' || !before || stability >= before.stability || before.token === token
+/** Whether what a lookahead saw is worth more than what stands there. */
+function isBetter({ tail }: ActiveRequest, token: number, stability: number): boolean {
+  const [before] = tail.guesses
+  return tail.source !== 'opening' || !before || stability >= before.stability || before.token === token
 }
 
 // A guess that is wrong more often than right is not worth a row.
 const minSurvival = 0.5
 
 /** Length of the part of a chain that is more likely right than not. */
-function likely(confidences: readonly number[]): number {
+function likelyLength(confidences: readonly number[]): number {
   let survival = 1
   let length = 0
   while (length < confidences.length && survival * confidences[length]! >= minSurvival) {

@@ -1,91 +1,69 @@
-import type { EngineStats } from '../../api/stats.ts'
-import type { CostModel } from '../../core/cost/cost-model.ts'
 import type { SlotRows } from '../../core/cost/microbatches.ts'
-import type { Rows } from '../../core/sequences/sequence.ts'
-import type { SequenceTable } from '../../core/sequences/sequence-table.ts'
-import type { EngineParts } from '../../runtime/load/load.ts'
-import type { Flight } from '../active-request.ts'
-import { Books } from '../tail.ts'
+import type { Rows, Step } from '../../core/sequences/sequence.ts'
+import type { ActiveRequest } from '../active-request.ts'
 import { Alternatives } from './alternatives.ts'
 import { DraftProposer } from './draft-proposer.ts'
 import { Drafting } from './drafting.ts'
-import { Exits } from './early-exit.ts'
-import { FirstWord } from './lookahead.ts'
+import { EarlyExit } from './early-exit.ts'
+import { Lookahead } from './lookahead.ts'
+import type { SpeculationParts } from './speculation-parts.ts'
 
-/** Who guesses, when it pays, and what became of it. */
+/** Who guesses, when it pays, and what becomes of it. */
 export class Speculation {
-  readonly #loaded: EngineParts
-  readonly #books: Books
-  readonly #firstWord: FirstWord
-  readonly #exits: Exits
+  readonly #lookahead: Lookahead
+  readonly #exit: EarlyExit | undefined
   readonly #drafting: Drafting
+  readonly #guarded: SpeculationParts['guarded']
 
-  /** @param delayed how many requests wait longer for their first token when work is added now */
-  constructor(loaded: EngineParts, core: SequenceTable, cost: CostModel, stats: EngineStats, delayed: () => number) {
-    const { second, acceptances } = loaded
-    this.#loaded = loaded
-    const alternatives = new Alternatives(core, cost)
-    this.#books = new Books(stats)
-    this.#firstWord = new FirstWord(loaded, core, cost, this.#books, alternatives, delayed)
-    this.#exits = new Exits(loaded, core, cost, this.#books, alternatives)
-    const model = second && new DraftProposer(second.name, second.model, acceptances)
-    this.#drafting = new Drafting(loaded, core, cost, this.#books, model)
+  constructor(parts: SpeculationParts) {
+    const alternatives = new Alternatives(parts.table, parts.gain)
+    this.#guarded = parts.guarded
+    this.#lookahead = new Lookahead(parts, alternatives)
+    this.#exit = parts.exit && new EarlyExit(parts, parts.exit, alternatives)
+    const { draftModel } = parts.executor
+    this.#drafting = new Drafting(parts, draftModel && new DraftProposer(draftModel, parts.acceptances))
   }
 
   /** A request got its place. */
-  begin(flight: Flight): void {
-    this.#firstWord.begin(flight)
-  }
-
-  /** The states that left stage 0: what heads read. */
-  see(flight: Flight, { slot, valid }: Rows): void {
-    flight.heads?.see(
-      valid - 1,
-      this.#loaded.stages[0]!.statesOf(slot)
-        .row(valid - 1)
-        .slice(),
-    )
-  }
-
-  /** A reply is complete. */
-  finished(flight: Flight): void {
-    if (flight.sequence)
-      for (const proposer of [flight.opening, ...flight.proposers]) proposer?.finished?.(flight.sequence)
+  began(request: ActiveRequest): void {
+    this.#lookahead.began(request)
   }
 
   /**
-   * Before a step: starts looks whose prefix is there, and drafts where a reply waits for its next token.
+   * Before a step: begins lookaheads whose prefix is there, and drafts where a reply waits for its next token.
    * @param plain the step without drafts
    */
-  async prepare(flights: ReadonlySet<Flight>, plain: () => SlotRows[]): Promise<void> {
-    for (const flight of flights) this.#firstWord.prepare(flight)
-    await this.#drafting.prepare(flights, plain)
+  async prepare(requests: ReadonlySet<ActiveRequest>, plain: () => SlotRows[]): Promise<void> {
+    for (const request of [...requests]) this.#guarded(request, () => this.#lookahead.prepare(request))
+    await this.#drafting.prepare(requests, plain)
   }
 
-  /** The prompt's own first token is decided: a look that still runs comes too late. */
-  decided(flight: Flight): void {
-    this.#firstWord.endLooks(flight)
-  }
-
-  /** A look has logits. */
-  look(flight: Flight, logits: Float32Array): void {
-    this.#firstWord.look(flight, logits)
+  /** A lookahead has logits. */
+  lookedAhead(request: ActiveRequest, step: Step, rows: Rows): void {
+    this.#lookahead.decoded(request, step, rows)
   }
 
   /** Stage 0's exit head has logits. Returns a token that is final by policy. */
-  exit(flight: Flight, rows: Rows, logits: Float32Array): number | undefined {
-    return this.#exits.speak(flight, rows, logits)
+  exited(request: ActiveRequest, step: Step, rows: Rows): number | undefined {
+    return this.#exit?.guess(request, step, rows)
   }
 
-  /** A token was decided: `confirmed` when the tail of `tail` tokens said so. */
-  learn(flight: Flight, confirmed: boolean, tail: number): void {
-    this.#books.learn(flight, confirmed, tail)
+  /** The prompt's own first token is decided: a lookahead that still runs comes too late. */
+  firstTokenDecided(request: ActiveRequest): void {
+    this.#lookahead.end(request)
   }
 
-  /** A request lost its guesses, or its place: it looks no more, but may guess again. */
-  forget(flight: Flight): void {
-    this.#books.retire(flight)
-    if (flight.look || flight.looks.length > 0) this.#firstWord.endLooks(flight)
-    flight.reply.show([], 'exit')
+  /** A request lost its guesses, perhaps with its place: it looks ahead no more, but may guess again. */
+  guessesDropped(request: ActiveRequest): void {
+    this.#lookahead.end(request)
+    request.dropGuesses()
+  }
+
+  /** A request is over. `complete`: its reply is one to learn from. */
+  ended(request: ActiveRequest, complete: boolean): void {
+    this.#lookahead.forget(request)
+    const { sequence, plan } = request
+    if (!complete || !sequence) return
+    for (const proposer of [plan.opening, ...plan.proposers]) proposer?.finished?.(sequence)
   }
 }

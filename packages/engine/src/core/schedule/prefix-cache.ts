@@ -1,25 +1,8 @@
-import type { Costs } from '../schedule/schedule.ts'
-import { throughAll } from '../schedule/speculation-gain.ts'
+import { type Costs, throughAll } from '../cost/costs.ts'
+import { PrefixTree } from '../kv/prefix-tree.ts'
+import { isSaved, type SavedRows } from '../kv/saved-rows.ts'
 import type { Sequence } from '../sequences/sequence.ts'
 import type { SequenceTable } from '../sequences/sequence-table.ts'
-import { PrefixTree } from './prefix-tree.ts'
-
-/** Rows of a text that is over, outside the KV cache: one state per stage. */
-export interface SavedRows {
-  readonly cacheNamespace: string
-  readonly tokens: readonly number[]
-  readonly states: readonly SavedState[]
-  readonly bytes: number
-  /** Goes only when nothing else is left to go. */
-  readonly pinned: boolean
-  /** Order of last use. */
-  used: number
-}
-
-/** What a stage gave for a slot; only the caches know what is in it. */
-export interface SavedState {
-  readonly bytes: number
-}
 
 /** A sequence in the KV cache whose rows others may share. */
 interface Live {
@@ -201,8 +184,4 @@ export class PrefixCache {
       this.#tree.set(sequence, live.cacheNamespace, tokens)
     }
   }
-}
-
-export function isSaved(holder: Sequence | SavedRows): holder is SavedRows {
-  return 'states' in holder
 }

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SimulatedStages } from '../../../test/simulation.ts'
-import type { Costs } from '../schedule/schedule.ts'
 import type { Sequence } from '../sequences/sequence.ts'
 import { SequenceTable } from '../sequences/sequence-table.ts'
 import { PrefixCache } from './prefix-cache.ts'
+import type { Costs } from './schedule.ts'
 
 /** A prefix cache over simulated stages, whose rows take ten bytes each when they are kept. */
 function setUp(options: { stages?: number; slots?: number; cells?: number; bytes?: number; costs?: Costs } = {}) {

@@ -1,5 +1,5 @@
-import type { Model } from '../llama/model.ts'
-import { ChatTemplate } from './template.ts'
+import type { Model } from '../../llama/model.ts'
+import { ChatTemplate } from '../../text/template.ts'
 
 /** The chat template a model carries, or undefined. A BOS token that the tokenizer adds by itself is not written twice. */
 export function templateOf(model: Model): ChatTemplate | undefined {

@@ -1,0 +1,42 @@
+import type { ConstraintCompiler } from './constraint.ts'
+
+/** A log line of the engine or of llama.cpp. */
+export type Log = (level: 'debug' | 'info' | 'warn' | 'error', message: string) => void
+
+export interface EngineOptions {
+  /** Makes what a request declares (`constraint`) into masks over tokens. Without it such requests are refused. */
+  constraints?: ConstraintCompiler
+  /** Most requests that wait for a place; further ones are refused with `overloaded`. Default 1024. */
+  maxWaiting?: number
+  /** Most tokens of one sequence. Default: the model's training context, at most 8192. */
+  contextLength?: number
+  /** KV cells shared by all sequences. Default: `contextLength`. */
+  cells?: number
+  /**
+   * One KV cache for all requests, or one for each, where a reply's attention never walks over the cells of others.
+   * Default: `separate` from 4 parallel requests on, where that takes at most an eighth of the machine's memory and the
+   * model allows it.
+   */
+  cache?: 'unified' | 'separate'
+  /** Most requests that run at once; further ones wait. Default 8. */
+  parallel?: number
+  /**
+   * Compute threads. Default: the machine's cores. A list gives every stage a device of its own, with so many threads:
+   * then the stages run at the same time, as on several processors.
+   */
+  threads?: number | readonly number[]
+  /**
+   * Layers before which the model is cut into stages, e.g. [8]. `'auto'` cuts only where a fitted exit exists and pays;
+   * `'none'` never. Default `'auto'`.
+   */
+  cut?: 'auto' | 'none' | readonly number[]
+  /** A smaller GGUF model with the same vocabulary, which drafts for this one (proposer `draft`). */
+  draft?: string
+  /** A mixture of experts drafts for itself with this many active experts (proposer `experts`). */
+  experts?: number
+  /** A file of trained heads on the exit's state, which guess the tokens after the exit's (proposer `heads`). */
+  heads?: string
+  /** Where stage files and calibrations live. Default: the per-user cache directory. */
+  cacheDir?: string
+  log?: Log
+}

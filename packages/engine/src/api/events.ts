@@ -1,0 +1,88 @@
+import type { ProposerName } from './proposer-names.ts'
+
+/**
+ * Everything after the committed offset `base` (UTF-16 units) now reads `text`. An empty `text` takes the former tail
+ * back. `rev` rises by one per event.
+ */
+export interface ProvisionalEvent {
+  type: 'provisional'
+  rev: number
+  base: number
+  text: string
+  /** Number of tokens the text covers. */
+  tokens: number
+  /** Calibrated probability that the whole tail survives. */
+  stability: number
+  /** Who guessed it; `input`: a reply begun before the input was final. */
+  source: ProposerName | 'input'
+  reason?: 'mismatch' | 'input_changed'
+}
+
+/** Committed text: never taken back. `text` is never empty and never ends inside a character. */
+export interface DeltaEvent {
+  type: 'delta'
+  text: string
+  /** Number of newly committed tokens (0 when held-back text is released). */
+  tokens: number
+  /** One entry for each of these tokens, where the request asks for them. */
+  logprobs?: readonly TokenLogprobs[]
+}
+
+/** How likely the full model held a token, before any constraint, bias, penalty or temperature: natural logarithms. */
+export interface TokenLogprobs {
+  readonly token: number
+  readonly logprob: number
+  /** The likeliest tokens, best first; as many as the request asks for. */
+  readonly top: readonly { readonly token: number; readonly logprob: number }[]
+}
+
+export type FinishReason = 'stop' | 'length' | 'context' | 'cancelled'
+
+export interface Usage {
+  promptTokens: number
+  completionTokens: number
+  /** Prompt tokens that did not have to be computed. */
+  cachedTokens: number
+  acceptedPredictionTokens: number
+  rejectedPredictionTokens: number
+}
+
+/** Milliseconds since the request was accepted unless said otherwise; `null` where the moment never came. */
+export interface Timings {
+  /** Until the first row of this request ran. */
+  queueMs: number
+  /** Until the prompt left the last stage. */
+  promptMs: number | null
+  /** First text of any kind. */
+  provisionalMs: number | null
+  /** First moment after which the first shown token was never withdrawn. */
+  stableMs: number | null
+  /** First committed text. */
+  committedMs: number | null
+  /** From the first committed token to the last (a duration). */
+  predictedMs: number
+  /** Rows of the prompt that were computed. */
+  promptN: number
+  predictedN: number
+  /** Draft tokens that were appended to the tail, confirmed, and rolled back. */
+  draftedN: number
+  acceptedN: number
+  rejectedN: number
+  /** Shown provisional tails that had to be taken back. */
+  retractedN: number
+  /** Committed tokens that the full model would not have chosen (policy `tolerant`). */
+  toleratedN: number
+  /** Committed tokens that an exit said and the full model did not decide (policy `confident`). */
+  earlyN: number
+}
+
+export interface DoneEvent {
+  type: 'done'
+  finishReason: FinishReason
+  /** The stop string that ended the reply, where one did. */
+  stopString?: string
+  usage: Usage
+  timings: Timings
+}
+
+export type GenerateEvent = ProvisionalEvent | DeltaEvent | DoneEvent

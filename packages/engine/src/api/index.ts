@@ -1,0 +1,19 @@
+export {
+  type Constraint,
+  type ConstraintCompiler,
+  type ConstraintState,
+  constraintTypes,
+  type TokenMask,
+} from './constraint.ts'
+export type * from './engine-options.ts'
+export { type ErrorCode, errorCodes, IncipitError } from './errors.ts'
+export type * from './events.ts'
+export type * from './generation.ts'
+export type * from './input-options.ts'
+export type * from './model-info.ts'
+export { isLossy, type Policy, showsGuesses } from './policies.ts'
+export { type ProposerName, proposerNames } from './proposer-names.ts'
+export type * from './request.ts'
+export type { EngineStats } from './stats.ts'
+export { type Tier, type TierName, tiers } from './tiers.ts'
+export type * from './vocabulary.ts'

@@ -1,0 +1,29 @@
+import type { ProvisionalEvent } from './events.ts'
+import type { ChatMessage, GenerateRequest } from './request.ts'
+
+/** How far the engine runs ahead of an input that is still open. */
+export type Speculate = 'off' | 'prefill' | 'reply'
+
+export interface InputOptions extends Omit<GenerateRequest, 'prompt' | 'messages' | 'signal'> {
+  /** The conversation before the open message. */
+  messages?: readonly ChatMessage[]
+  /** Raw completion: the open text itself is the prompt. */
+  raw?: boolean
+  /**
+   * `prefill` computes what is there while nothing else is to be done; `reply` also begins to answer when the writer
+   * pauses, as if the text were complete. Default `prefill`.
+   */
+  speculate?: Speculate
+  /** Tokens of a reply that is begun early. Default 24. */
+  replyBudget?: number
+  /**
+   * How far the prefill has come: tokens of the text so far, and how many are computed. If it throws, the session ends
+   * with its error.
+   */
+  onProgress?: (progress: { rev: number; tokens: number; computed: number }) => void
+  /**
+   * The reply that was begun early, as provisional text: shown while the input is open, taken back when it changes. If it
+   * throws, the session ends with its error.
+   */
+  onPreview?: (event: ProvisionalEvent) => void
+}

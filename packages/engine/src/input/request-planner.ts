@@ -1,0 +1,139 @@
+import type { ConstraintCompiler, ConstraintState } from '../api/constraint.ts'
+import { IncipitError } from '../api/errors.ts'
+import type { ModelInfo } from '../api/model-info.ts'
+import type { GenerateRequest } from '../api/request.ts'
+import { type CheckedRequest, normalise } from '../api/validation.ts'
+import type { HeadGuess } from '../core/executor.ts'
+import { TokenChooser } from '../core/sampling/token-chooser.ts'
+import type { Vocab } from '../llama/vocab.ts'
+import type { Acceptances } from '../proposers/acceptances.ts'
+import type { Openings } from '../proposers/opening.ts'
+import { allowedProposers, createOpening, createProposers } from '../proposers/registry.ts'
+import { planLookaheads } from '../proposers/skim.ts'
+import type { ActiveRequest, EarlyTerms, RequestPlan } from '../serving/active-request.ts'
+import type { InputPrefill } from '../serving/input-prefill.ts'
+import type { ReplySink } from '../serving/reply-stream.ts'
+import type { PromptTokenizer } from './prompt-tokenizer.ts'
+
+/** What requests are planned with. */
+export interface PlannerParts {
+  readonly info: ModelInfo
+  readonly vocab: Vocab
+  readonly tokenizer: PromptTokenizer
+  readonly acceptances: Acceptances
+  readonly openings: Openings
+  readonly constraints: ConstraintCompiler | undefined
+  /** Most tokens of a prompt. */
+  readonly maxPrompt: number
+  /** Rows that attention computes together. */
+  readonly tileRows: number
+  /** What trained heads guess for a slot. */
+  readonly headGuesses: (slot: number, index: number) => readonly HeadGuess[] | undefined
+}
+
+/** Where a request's events go, and what it goes on from. */
+export interface PlanOptions {
+  readonly sink: ReplySink
+  readonly input?: InputPrefill
+  readonly early?: EarlyTerms
+}
+
+/** Checks requests and prepares what it takes to serve them. */
+export class RequestPlanner {
+  readonly #parts: PlannerParts
+
+  constructor(parts: PlannerParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * @param self the request that will be made of it
+   * @throws IncipitError `invalid_request`, `context_overflow`, `chat_template`
+   */
+  plan(request: GenerateRequest, options: PlanOptions, self: () => ActiveRequest): RequestPlan {
+    const { info, tokenizer, maxPrompt, tileRows } = this.#parts
+    const checked = normalise(request)
+    const prompt = tokenizer.tokens(request)
+    if (prompt.length === 0) throw new IncipitError('invalid_request', 'the prompt is empty', { param: 'prompt' })
+    if (prompt.length > maxPrompt) {
+      throw new IncipitError('context_overflow', `the prompt has ${prompt.length} tokens; at most ${maxPrompt} fit`)
+    }
+    if (checked.policy === 'confident' && !info.proposers.exit.available) {
+      const why = info.proposers.exit.note
+      throw new IncipitError('invalid_request', `policy confident needs an exit: ${why}`, { param: 'policy' })
+    }
+    const { tier, policy } = checked
+    const allowed = allowedProposers(checked.proposers, policy, tier, info.proposers)
+    const chooser = this.#chooser(checked, prompt)
+    const proposerParts = this.#proposerParts(request, checked, chooser, self)
+    // A lookahead is for somebody who waits.
+    const looks = allowed.has('skim') && !options.early
+    return {
+      ...options,
+      prompt,
+      chooser,
+      maxTokens: checked.maxTokens,
+      minTokens: checked.minTokens,
+      stop: checked.stop,
+      policy,
+      alpha: checked.alpha,
+      minStability: checked.minStability,
+      tier,
+      cacheNamespace: request.cacheSalt ?? '',
+      shares: request.cachePrompt ?? true,
+      allowed,
+      proposers: createProposers(allowed, proposerParts),
+      opening: createOpening(tier, info.proposers, proposerParts),
+      lookaheads: looks ? planLookaheads(prompt.length, request.messages ? tokenizer.suffixLength : 0, tileRows) : [],
+    }
+  }
+
+  #chooser(checked: CheckedRequest, prompt: readonly number[]): TokenChooser {
+    const { vocab } = this.#parts
+    for (const token of checked.logitBias.keys()) {
+      if (token < vocab.size) continue
+      const message = `logitBias: token ${token} is outside the vocabulary of ${vocab.size}`
+      throw new IncipitError('invalid_request', message, { param: 'logitBias' })
+    }
+    return new TokenChooser({
+      sampling: checked.sampling,
+      prompt,
+      constraint: this.#constraint(checked),
+      logitBias: checked.logitBias,
+      penalties: checked.penalties,
+      minTokens: checked.minTokens,
+      endTokens: vocab.endTokens,
+      logprobs: checked.logprobs,
+    })
+  }
+
+  #constraint({ constraint }: CheckedRequest): ConstraintState | undefined {
+    if (constraint === undefined) return undefined
+    const { constraints, vocab } = this.#parts
+    if (constraints === undefined) {
+      const message = `constraint: '${constraint.type}' needs a compiler, and this engine was loaded without one`
+      throw new IncipitError('invalid_request', message, { param: 'constraint' })
+    }
+    return constraints(constraint, vocab)
+  }
+
+  #proposerParts(
+    request: GenerateRequest,
+    { tier, sampling }: CheckedRequest,
+    chooser: TokenChooser,
+    self: () => ActiveRequest,
+  ) {
+    const { acceptances, openings, vocab, headGuesses } = this.#parts
+    return {
+      request,
+      chooser,
+      acceptances,
+      openings,
+      // A sampled reply says what nobody expects more often than a greedy one.
+      kind: sampling.temperature > 0 ? `${tier.name}, sampled` : tier.name,
+      ends: (token: number) => vocab.isEndOfGeneration(token),
+      tokenize: (text: string) => vocab.tokenize(text),
+      headGuesses: (index: number) => headGuesses(self().sequence!.slot, index),
+    }
+  }
+}
