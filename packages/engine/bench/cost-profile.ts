@@ -2,9 +2,13 @@ import { existsSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import type { Sequence } from '../src/core/sequences/sequence.ts'
-import { SequenceTable } from '../src/core/sequences/sequence-table.ts'
-import { batchRows, load, tileRows } from '../src/runtime/load/load.ts'
+import { CostModel } from '../src/core/cost/cost-model.ts'
+import type { EndedStep } from '../src/core/executor.ts'
+import { CalibratedOdds } from '../src/proposers/lookahead-odds.ts'
+import { load } from '../src/runtime/load/load.ts'
+import { limitsOf } from '../src/runtime/machine-constants.ts'
+import { Loop } from '../src/serving/loop.ts'
+import { runPrompt } from '../src/serving/run-prompt.ts'
 import type { AttentionCost, MachineProfile } from '../src/simulate/index.ts'
 
 // Measures what steps of a model cost on this machine and prints the profile that `incipit simulate --profile` takes.
@@ -28,82 +32,74 @@ if (!existsSync(path)) {
   process.exit(2)
 }
 const parallel = Number(values.parallel)
-const loaded = await load(path, { parallel, ...(values.threads ? { threads: Number(values.threads) } : {}) })
-const { stages, devices, slots, unified } = loaded
+const parts = await load(path, { parallel, ...(values.threads ? { threads: Number(values.threads) } : {}) })
+const { executor, layout, machine, info } = parts
+const { stages, devices } = executor
+const { batchRows, tileRows } = machine
+const threads = devices[0]!.governor.all
+executor.threads = threads
 
-const core = new SequenceTable({
-  devices: stages.map(({ device }) => devices.indexOf(device)),
-  slots,
-  cells: loaded.cells,
-  unified,
-  caches: {
-    remove: (stage, slot, from) => stages[stage]!.remove(slot, from),
-    share: (stage, source, to, from, end) => stages[stage]!.context.sequenceCopy(source, to, from, end),
-    save: () => ({ bytes: 0 }),
-    restore: () => {},
+/** ms per stage of the steps since it was emptied. */
+let spent: number[] = []
+let before = process.cpuUsage()
+const loop = new Loop({
+  ...layout,
+  ...parts,
+  devices: executor.deviceOfStage,
+  contextLength: info.contextLength,
+  limits: { ...limitsOf(machine, { sharesCells: layout.memory.sharesCells, exit: false }), stepMs: Infinity },
+  costs: new CostModel(),
+  vocabulary: parts.vocab,
+  exit: undefined,
+  lookaheadOdds: new CalibratedOdds(parts.skim),
+  now: () => performance.now(),
+  observer: {
+    stepBegins: () => {
+      before = process.cpuUsage()
+    },
+    stepEnded: ({ step, result, ms }: EndedStep) => {
+      if (result !== 'done') return
+      const { user, system } = process.cpuUsage(before)
+      // One thread waits for nobody: its processor time is what the step would take if other programs left it alone.
+      spent[step.stage] = (spent[step.stage] ?? 0) + (threads === 1 ? (user + system) / 1000 : ms)
+    },
   },
-  limits: { batch: batchRows, stepMs: Number.POSITIVE_INFINITY },
-  costs: { rows: (_stage, rows) => rows, within: () => batchRows },
 })
-
-/** Runs everything there is to run; ms per stage. */
-async function run(): Promise<number[]> {
-  const spent = stages.map(() => 0)
-  for (;;) {
-    const step = devices.map((_, device) => core.next(device)).find((next) => next !== undefined)
-    if (step === undefined) return spent
-    const stage = stages[step.stage]!
-    const threads = stage.device.governor.all
-    const before = process.cpuUsage()
-    const { result, ms: wall } = await stage.device.run(step, stage, stages[step.stage - 1], threads)
-    const { user, system } = process.cpuUsage(before)
-    // One thread waits for nobody: its processor time is what the step would take if other programs left it alone.
-    const ms = threads === 1 ? (user + system) / 1000 : wall
-    if (result === 'done') {
-      stage.storeHiddenStates(step, stages[step.stage - 1])
-      core.ran(step, performance.now())
-      spent[step.stage]! += ms
-    } else core.aborted(step)
-  }
-}
 
 /** Token ids that are no control tokens in any vocabulary we know, and differ. */
 const tokens = (count: number, salt: number) =>
   Array.from({ length: count }, (_, i) => 1000 + ((i * 37 + salt * 101) % 7000))
 
 interface Case {
-  /** Sequences, rows of each, and cells before them. */
-  readonly sequences: number
+  /** Rows of the step, and cells before them. */
   readonly rows: number
   readonly context: number
 }
 
-/** ms per stage of one step. */
-async function measure({ sequences, rows, context }: Case, source: Sequence): Promise<number[]> {
-  const before = source.tokens.slice(0, context)
-  const started = Array.from({ length: sequences }, (_, i) =>
-    context === 0 ? core.add(tokens(rows, i))! : core.addSharing(source, [...before, ...tokens(rows, i)])!,
-  )
-  const spent = await run()
-  for (const sequence of started) core.remove(sequence)
+const longContext = Math.min(2048, info.contextLength - batchRows)
+const source = tokens(longContext, 7)
+let measured = 0
+
+/** ms per stage of one step. Its rows are new each time, and what stands before them is kept. */
+async function measure({ rows, context }: Case): Promise<number[]> {
+  spent = stages.map(() => 0)
+  await runPrompt(loop, [...source.slice(0, context), ...tokens(rows, 100 + measured++)], { shares: context > 0 })
   return spent
 }
 
-const longContext = Math.min(2048, loaded.info.contextLength - batchRows)
-const source = core.add(tokens(longContext, 7))!
-await run()
+await runPrompt(loop, source, { shares: true })
 
-const base: Case[] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512].map((rows) => ({ sequences: 1, rows, context: 0 }))
-const reading: Case[] = [longContext / 4, longContext].map((context) => ({ sequences: 1, rows: 1, context }))
-const attending: Case[] = [longContext / 4, longContext].map((context) => ({ sequences: 1, rows: 128, context }))
+const base: Case[] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512].map((rows) => ({ rows, context: 0 }))
+const reading: Case[] = [longContext / 4, longContext].map((context) => ({ rows: 1, context }))
+const attending: Case[] = [longContext / 4, longContext].map((context) => ({ rows: 128, context }))
 const cases = [...base, ...reading, ...attending]
 const times = cases.map(() => stages.map((): number[] => []))
 // Rounds over all cases, so that a busy moment of the machine meets all of them.
 for (let round = 0; round <= Number(values.repeats); round++) {
   for (const [index, one] of cases.entries()) {
-    const spent = await measure(one, source)
+    const all = await measure(one)
     // The first round warms caches.
-    if (round > 0) for (const [stage, ms] of spent.entries()) times[index]![stage]!.push(ms)
+    if (round > 0) for (const [stage, ms] of all.entries()) times[index]![stage]!.push(ms)
   }
   process.stderr.write('.')
 }
@@ -142,27 +138,26 @@ const costs = stages.map((_, stage) =>
   }),
 )
 
-const threads = devices[0]!.governor.all
 const cpu = cpus()[0]?.model ?? 'this machine'
 const profile: MachineProfile = {
   name: values.name,
-  description: `${loaded.info.name} on ${threads === 1 ? 'one thread' : `${threads} threads`} of ${cpu}, measured`,
+  description: `${info.name} on ${threads === 1 ? 'one thread' : `${threads} threads`} of ${cpu}, measured`,
   dollarsPerHour: Number(values['dollars-per-hour']),
-  cells: loaded.cells,
-  context: loaded.info.contextLength,
-  slots,
+  cells: layout.cells,
+  context: info.contextLength,
+  slots: layout.slots,
   parallel,
-  unified,
+  unified: layout.memory.sharesCells,
   cellBytes: stages.reduce((sum, { model }) => sum + model.cellBytes, 0),
-  keptBytes: loaded.keptBytes,
+  keptBytes: layout.savedBytes,
   batch: batchRows,
   tile: tileRows,
-  devices: stages.map(({ device }) => devices.indexOf(device)),
+  devices: executor.deviceOfStage,
   costs,
   attention,
   betweenStepsMs: 0.4,
   noise: 0,
-  exit: loaded.exit !== undefined,
+  exit: parts.exit !== undefined,
 }
 console.log(JSON.stringify(profile, null, 2))
-for (const part of [...stages, ...devices]) part[Symbol.dispose]()
+parts.dispose()

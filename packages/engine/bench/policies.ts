@@ -5,9 +5,9 @@ import { parseArgs } from 'node:util'
 import { defaultCacheDir, modelHash, readGguf, stageFiles } from '../src/gguf/index.ts'
 import { Engine, type GenerateRequest } from '../src/index.ts'
 import { Model } from '../src/llama/model.ts'
-import { planLooks } from '../src/proposers/skim.ts'
-import { tileRows } from '../src/runtime/load/load.ts'
+import { planLookaheads } from '../src/proposers/skim.ts'
 import { templateOf } from '../src/runtime/load/template-of.ts'
+import { machineConstants } from '../src/runtime/machine-constants.ts'
 import { promptTokens } from '../src/text/prompt.ts'
 import { Plain } from '../src/tune/plain.ts'
 import { mean, median, quantile, random, shuffle } from './numbers.ts'
@@ -107,7 +107,7 @@ async function tolerant(): Promise<void> {
 
     // The prompt once, on the way what the first look sees, then every reply after it.
     plain.reset()
-    const [look] = planLooks(prompt.length, suffix, tileRows)
+    const [look] = planLookaheads(prompt.length, suffix, machineConstants.tileRows)
     const drafter = new Float32Array(model.vocab.size)
     const from = look?.forkAt ?? 0
     if (look) {

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
 import type { Engine, GenerateRequest, Sampling } from '../src/index.ts'
 import { Loop } from '../src/serving/loop.ts'
+import type { Rules } from './fixtures/constraints.ts'
 import { type Answer, answerOf, greedy, type Question, type Reference } from './reference.ts'
 
 /** What is replied to. */
 export type Prompt = Pick<GenerateRequest, 'prompt' | 'messages'>
 
 /** What of a request changes how its tokens are chosen. */
-export type Choice = Partial<Sampling> & Pick<GenerateRequest, 'grammar'>
+export type Choice = Partial<Sampling> & Pick<GenerateRequest, 'constraint'>
 
 /** One way to run all prompts. */
 export interface Way {
@@ -47,15 +48,24 @@ export class Comparison {
   readonly #prompts: readonly { readonly request: Prompt; readonly tokens: readonly number[] }[]
   readonly #maxTokens: number
   readonly #epsilon: number
+  readonly #rules: Rules | undefined
   readonly #expected = new Map<string, Answer>()
   readonly rows: Totals[] = []
 
-  /** @param options.epsilon widest tie */
-  constructor(reference: Reference, prompts: readonly Prompt[], options: { maxTokens: number; epsilon: number }) {
+  /**
+   * @param options.epsilon widest tie
+   * @param options.rules what a constraint stands for, whatever it declares
+   */
+  constructor(
+    reference: Reference,
+    prompts: readonly Prompt[],
+    options: { maxTokens: number; epsilon: number; rules?: Rules },
+  ) {
     this.#reference = reference
     this.#prompts = prompts.map((request) => ({ request, tokens: reference.tokens(request) }))
     this.#maxTokens = options.maxTokens
     this.#epsilon = options.epsilon
+    this.#rules = options.rules
   }
 
   /**
@@ -97,22 +107,22 @@ export class Comparison {
   }
 
   #question(index: number, { choice }: Way): Question {
-    const { grammar, ...sampling } = choice?.(index) ?? {}
+    const { constraint, ...sampling } = choice?.(index) ?? {}
     return {
       prompt: this.#prompts[index]!.tokens,
       sampling: { ...greedy, ...sampling },
       maxTokens: this.#maxTokens,
-      ...(grammar && { grammar }),
+      ...(constraint && { rules: this.#rules! }),
     }
   }
 
-  /** Plain decoding, once per prompt and choice. A grammar is not remembered. */
+  /** Plain decoding, once per prompt and choice. What rules a reply is not remembered. */
   async #decode(index: number, way: Way): Promise<Answer> {
     const question = this.#question(index, way)
     const key = `${index} ${JSON.stringify(question.sampling)}`
-    const known = question.grammar ? undefined : this.#expected.get(key)
+    const known = question.rules ? undefined : this.#expected.get(key)
     const answer = known ?? (await this.#reference.decode(question))
-    if (!question.grammar) this.#expected.set(key, answer)
+    if (!question.rules) this.#expected.set(key, answer)
     return answer
   }
 
@@ -171,7 +181,7 @@ function audited(engine: Engine): { wrong: string[]; stop: () => void } {
   const wrong: string[] = []
   Loop.prototype.step = async function (this: Loop) {
     const more = await step.call(this)
-    if (this.core.running.length === 0) wrong.push(...engine.audit())
+    if (this.table.running.length === 0) wrong.push(...engine.audit())
     return more
   }
   return {

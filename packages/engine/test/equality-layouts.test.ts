@@ -3,11 +3,12 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, type TestContext, test } from 'node:test'
+import { maskOf } from '../src/core/sampling/token-mask.ts'
 import { modelHash, readGguf, stageFiles } from '../src/gguf/index.ts'
 import { Engine, type EngineOptions, type GenerateRequest, type ModelInfo, type ProposerName } from '../src/index.ts'
-import { type GrammarHook, maskOf } from '../src/proposers/grammar.ts'
 import { type Choice, Comparison } from './compare.ts'
 import { freeRows } from './costs.ts'
+import { RuledState, type Rules } from './fixtures/constraints.ts'
 import { model } from './fixtures/gguf.ts'
 import { type Answer, Reference } from './reference.ts'
 
@@ -201,7 +202,7 @@ for (const bad of [false, true]) {
 }
 
 /** No token has an e, and every sentence begins with these words. */
-function lipogram(reference: Reference): GrammarHook {
+function lipogram(reference: Reference): Rules {
   const phrase = reference.tokens({ prompt: ' and so' }).slice(1)
   const pieces = Array.from({ length: 512 }, (_, token) => reference.bytesOf(token))
   const without = maskOf(
@@ -222,12 +223,15 @@ function lipogram(reference: Reference): GrammarHook {
 }
 
 test('replies that a grammar rules', { skip: models.stories.skip, timeout: 300_000 }, async (t) => {
-  const { reference, comparison } = await comparisonOf('stories', 32)
-  using _ = reference
-  const grammar = lipogram(reference)
-  const ruled = () => ({ grammar })
-  const sampledRuled = (index: number) => ({ ...sampled(index), grammar })
-  await using engine = await load('stories', { parallel: 8, draft: models.stories.path })
+  const { path, epsilon } = models.stories
+  using reference = await Reference.load(path, { cells: contextLength, threads: 1 })
+  const rules = lipogram(reference)
+  const comparison = new Comparison(reference, await promptsOf('stories'), { maxTokens: 32, epsilon, rules })
+  const constraint = { type: 'grammar', grammar: 'no e' } as const
+  const ruled = () => ({ constraint })
+  const sampledRuled = (index: number) => ({ ...sampled(index), constraint })
+  const constraints = () => new RuledState(rules)
+  await using engine = await load('stories', { parallel: 8, draft: path, constraints })
   await comparison.run(engine, { name: 'greedy, plain, 8 in flight', together: 8, choice: ruled, options: plain })
   await comparison.run(engine, { name: 'greedy, 8 in flight', together: 8, choice: ruled, options: speculating('') })
   await comparison.run(engine, {

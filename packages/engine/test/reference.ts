@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { choose } from '../src/core/sampling/sample.ts'
+import { maskLogits } from '../src/core/sampling/token-mask.ts'
 import type { FinishReason, GenerateEvent, GenerateRequest, Sampling } from '../src/index.ts'
 import { Model } from '../src/llama/model.ts'
-import { type GrammarHook, maskLogits } from '../src/proposers/grammar.ts'
 import { templateOf } from '../src/runtime/load/template-of.ts'
 import { Detokenizer } from '../src/text/detokenize.ts'
 import { promptTokens } from '../src/text/prompt.ts'
 import { Plain } from '../src/tune/plain.ts'
+import type { Rules } from './fixtures/constraints.ts'
 
 export const greedy: Sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 }
 
@@ -16,7 +17,8 @@ export interface Question {
   readonly sampling: Sampling
   /** Most tokens of the reply. */
   readonly maxTokens: number
-  readonly grammar?: GrammarHook
+  /** What the reply must look like. */
+  readonly rules?: Rules
 }
 
 /** What a reader of a reply sees of it. */
@@ -163,8 +165,8 @@ export class Reference implements Disposable {
   }
 
   /** The token that these logits choose after prompt and `tokens`. Masks the logits. */
-  #choice({ prompt, sampling, grammar }: Question, tokens: readonly number[], logits: Float32Array): number {
-    if (grammar) maskLogits(logits, grammar.allowed(tokens))
+  #choice({ prompt, sampling, rules }: Question, tokens: readonly number[], logits: Float32Array): number {
+    if (rules) maskLogits(logits, rules.allowed(tokens))
     return choose(logits, sampling, prompt.length + tokens.length)
   }
 

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
-import type { SavedState } from '../src/core/schedule/prefix-cache.ts'
+import type { Caches, SavedState } from '../src/core/kv/caches.ts'
 import type { Step } from '../src/core/sequences/sequence.ts'
-import type { Caches } from '../src/core/sequences/sequence-table.ts'
 import { HiddenStates } from '../src/runtime/hidden-states.ts'
 
 /** Few tokens, so that a wrong guess meets the right one now and then. */

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { RuledState, type Rules } from '../../test/fixtures/constraints.ts'
 import { choose } from '../core/sampling/sample.ts'
-import { allows, type GrammarHook, GrammarProposer, maskLogits, maskOf, trimToGrammar } from './grammar.ts'
-import type { Draft } from './proposer.ts'
+import { TokenChooser } from '../core/sampling/token-chooser.ts'
+import { maskLogits, maskOf } from '../core/sampling/token-mask.ts'
+import { GrammarProposer } from './grammar.ts'
 
 const vocabulary = 40
 const eos = 2
@@ -38,7 +40,7 @@ function follow(reply: readonly number[]): number | undefined {
   return state
 }
 
-const grammar: GrammarHook = {
+const grammar: Rules = {
   allowed(reply) {
     const tokens = language[follow(reply)!]!.map(([token]) => token)
     return maskOf(tokens, vocabulary)
@@ -56,47 +58,31 @@ const grammar: GrammarHook = {
 
 const text = (reply: readonly number[]) => ({ tokens: [1, 1, ...reply], committed: 2 + reply.length, prompt: 2 })
 
+const prompt = [1, 1]
+
+function chooserOf(temperature = 0, seed = 0): TokenChooser {
+  const sampling = { temperature, topP: 1, topK: 0, minP: 0, seed }
+  return new TokenChooser({ sampling, prompt, constraint: new RuledState(grammar) })
+}
+
+const replyOf = (reply: readonly number[]) => ({ tokens: reply, start: 0, end: reply.length, committed: reply.length })
+
+function proposerOf(chooser: TokenChooser): GrammarProposer {
+  return new GrammarProposer(
+    ({ tokens, prompt, committed }) => chooser.forced({ tokens, start: prompt, end: committed, committed }),
+    isEnd,
+  )
+}
+
 test('what the grammar forces is proposed, and is certain', () => {
-  const proposer = new GrammarProposer(grammar, isEnd)
+  const proposer = proposerOf(chooserOf())
   assert.deepEqual(proposer.propose(text([])), { source: 'grammar', tokens: [5, 6, 7], confidences: [1, 1, 1] })
   assert.deepEqual(proposer.propose(text([5, 6, 7, 9]))?.tokens, [10])
   assert.equal(proposer.propose(text([5, 6, 7])), undefined)
 })
 
 test('the token that ends a reply is not proposed', () => {
-  assert.equal(new GrammarProposer(grammar, isEnd).propose(text([5, 6, 7, 8, 11])), undefined)
-})
-
-test('a mask holds exactly its tokens', () => {
-  fc.assert(
-    fc.property(fc.uniqueArray(fc.nat(99)), fc.integer({ min: 1, max: 100 }), (tokens, vocabulary) => {
-      const mask = maskOf(
-        tokens.filter((token) => token < vocabulary),
-        vocabulary,
-      )
-      const logits = Float32Array.from({ length: vocabulary }, (_, i) => i)
-      maskLogits(logits, mask)
-      for (let token = 0; token < vocabulary; token++) {
-        assert.equal(allows(mask, token), tokens.includes(token))
-        assert.equal(logits[token], tokens.includes(token) ? token : Number.NEGATIVE_INFINITY)
-      }
-    }),
-  )
-})
-
-test('without a mask everything is allowed', () => {
-  const logits = Float32Array.of(1, 2, 3)
-  maskLogits(logits, undefined)
-  assert.deepEqual(logits, Float32Array.of(1, 2, 3))
-  assert.ok(allows(undefined, 7))
-})
-
-test('of a draft the lawful part is kept, with what belongs to it', () => {
-  const draft = { source: 'lookup' as const, tokens: [6, 7, 9, 11], confidences: [0.9, 0.8, 0.7, 0.6], match: 4 }
-  assert.deepEqual(trimToGrammar(draft, grammar, [5]), { ...draft, tokens: [6, 7, 9], confidences: [0.9, 0.8, 0.7] })
-  assert.equal(trimToGrammar(draft, grammar, []), undefined)
-  const whole = { ...draft, tokens: [6, 7], confidences: [1, 1] }
-  assert.equal(trimToGrammar(whole, grammar, [5]), whole)
+  assert.equal(proposerOf(chooserOf()).propose(text([5, 6, 7, 8, 11])), undefined)
 })
 
 /** A model without weights: logits that depend on the seed and the number of tokens before. */
@@ -119,17 +105,20 @@ test('under a grammar drafts change nothing: the reply is in the language and th
       const plain: number[] = []
       while (plain.length < 30 && plain.at(-1) !== eos) plain.push(decide(seed, plain, temperature))
 
-      const proposer = new GrammarProposer(grammar, isEnd)
+      const chooser = chooserOf(temperature, seed)
+      const proposer = proposerOf(chooser)
       const reply: number[] = []
       while (reply.length < 30 && reply.at(-1) !== eos) {
         const forced = proposer.propose(text(reply))
-        // Where nothing is forced some other proposer guesses, lawfully or not.
-        const other: Draft = { source: 'lookup', tokens: [...noise.take(3)], confidences: [0.5, 0.5, 0.5] }
-        const draft = forced ?? trimToGrammar(other, grammar, reply)
-        const tokens = draft?.tokens ?? []
+        // Where nothing is forced some other proposer guesses, as the grammar allows or not.
+        const other = [...noise.take(3)]
+        const tokens = forced?.tokens ?? other.slice(0, chooser.allowedLength(other, replyOf(reply)))
+        const committed = reply.length
         let right = 0
         for (;;) {
-          const token = decide(seed, reply, temperature)
+          // A row of a draft is asked about with the guesses before it.
+          const guessed = { tokens: [...reply, ...tokens.slice(right)], start: 0, end: reply.length, committed }
+          const { token } = chooser.choose(logitsAt(seed, reply.length), guessed)
           reply.push(token)
           if (token !== tokens[right] || token === eos) break
           right++

@@ -5,9 +5,10 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { temporaryDirectory } from '../../test/fixtures/gguf.ts'
 import { IncipitError } from '../api/errors.ts'
+import { Heads } from '../runtime/heads.ts'
 import { type Head, type HeadsFile, readHeads, writeHeads } from '../runtime/load/heads-file.ts'
 import { Acceptances } from './acceptances.ts'
-import { Heads, HeadsProposer } from './heads.ts'
+import { HeadsProposer } from './heads.ts'
 
 const of = { hash: 'ab'.repeat(32), layer: 8, embedding: 4, vocabulary: 6 }
 // Every probability survives in nine of ten cases.
@@ -80,32 +81,40 @@ test('a head behind an unlikely chain is not asked', () => {
   assert.equal(heads.guess(state(0)).length, 2)
 })
 
-function proposer(acceptances = new Acceptances()): HeadsProposer {
+/** A proposer over the state of one token, which tests set. */
+function proposer(acceptances = new Acceptances()) {
   const heads = new Heads({ heads: [shifted(0), shifted(1), shifted(2)] })
-  return new HeadsProposer(heads, acceptances, 'chat', (token) => token === 1)
+  let known: { index: number; values: Float32Array } | undefined
+  const guess = (index: number) => (known?.index === index ? heads.guess(known.values) : undefined)
+  return {
+    heads: new HeadsProposer(guess, acceptances, 'chat', (token) => token === 1),
+    see: (index: number, values: Float32Array) => {
+      known = { index, values }
+    },
+  }
 }
 const text = (committed: number) => ({ tokens: new Array<number>(committed).fill(9), committed, prompt: 3 })
 
 test('a draft needs the state whose row decided the last token', () => {
-  const heads = proposer()
+  const { heads, see } = proposer()
   assert.equal(heads.propose(text(5)), undefined)
-  heads.see(3, state(0))
+  see(3, state(0))
   assert.deepEqual(heads.propose(text(5))?.tokens, [0, 3, 2])
   assert.equal(heads.propose(text(4)), undefined)
   assert.equal(heads.propose(text(6)), undefined)
 })
 
 test('a draft stops before a token that ends a reply', () => {
-  const heads = proposer()
-  heads.see(3, state(3))
+  const { heads, see } = proposer()
+  see(3, state(3))
   assert.deepEqual(heads.propose(text(5))?.tokens, [3, 2])
-  heads.see(3, state(1))
+  see(3, state(1))
   assert.equal(heads.propose(text(5)), undefined)
 })
 
 test('confidence is that of the file until drafts were counted, head by head', () => {
-  const heads = proposer()
-  heads.see(3, state(0))
+  const { heads, see } = proposer()
+  see(3, state(0))
   const draft = heads.propose(text(5))!
   assert.ok(draft.confidences.every((confidence) => Math.abs(confidence - 0.9) <= 0.05))
   for (let i = 0; i < 60; i++) heads.learn(draft, 3, 1)

@@ -3,11 +3,17 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { temporaryDirectory } from '../../test/fixtures/gguf.ts'
+import type { Log } from '../api/engine-options.ts'
 import { derivedDir } from '../gguf/index.ts'
-import { loadProfile, type ProfileOf, saveProfile } from './profile.ts'
+import { machineConstants } from './machine-constants.ts'
+import { loadProfile, type Profile, type ProfileOf, saveProfile } from './profile.ts'
 
 const hash = 'cd'.repeat(32)
-const profile = { costs: [[{ rows: 1, ms: 4 }]], acceptances: { 'lookup/2': [[4, 3]] as const } }
+const profile: Profile = {
+  costs: [[{ rows: 1, ms: 4 }]],
+  acceptances: { 'lookup/2': [[4, 3]] },
+  machine: machineConstants,
+}
 
 test('what was learnt comes back under the same conditions, and under no others', async (t) => {
   const of: ProfileOf = {
@@ -18,29 +24,38 @@ test('what was learnt comes back under the same conditions, and under no others'
     cache: 'unified',
   }
   const logged: string[] = []
-  assert.equal(await loadProfile(of), undefined)
-  await saveProfile(of, structuredClone(profile) as never, (_, message) => logged.push(message))
-  const { costs, acceptances } = (await loadProfile(of))!
-  assert.deepEqual({ costs, acceptances }, profile)
+  const log: Log = (_, message) => logged.push(message)
+  assert.equal(await loadProfile(of, log), undefined)
+  await saveProfile(of, profile, log)
+  const { costs, acceptances, machine } = (await loadProfile(of, log))!
+  assert.deepEqual({ costs, acceptances, machine }, profile)
   for (const other of [
     { threads: [1] },
     { cache: 'separate' as const },
     { stages: [[0, 8] as const, [8, 30] as const] },
   ])
-    assert.equal(await loadProfile({ ...of, ...other }), undefined, JSON.stringify(other))
+    assert.equal(await loadProfile({ ...of, ...other }, log), undefined, JSON.stringify(other))
   assert.deepEqual(logged, [])
 })
 
 test('a damaged profile is as none, and a cache that cannot be written is named', async (t) => {
   const cacheDir = await temporaryDirectory(t)
   const of: ProfileOf = { cacheDir, hash, stages: [[0, 30]], threads: [2], cache: 'unified' }
-  await saveProfile(of, structuredClone(profile) as never, assert.fail)
-  await writeFile(join(derivedDir(cacheDir, hash), 'profile.json'), '{"basis":')
-  assert.equal(await loadProfile(of), undefined)
+  await saveProfile(of, profile, assert.fail)
   const logged: string[] = []
+  const log: Log = (level, message) => logged.push(`${level} ${message}`)
+  // Cut short, or of an older shape.
+  for (const content of [
+    '{"basis":',
+    '[]',
+    '{"basis":"","costs":3}',
+    JSON.stringify({ ...profile, machine: undefined }),
+  ]) {
+    await writeFile(join(derivedDir(cacheDir, hash), 'profile.json'), content)
+    assert.equal(await loadProfile(of, log), undefined)
+    assert.match(logged.splice(0).join(), /^warn .*profile.json is not used: /)
+  }
   await writeFile(join(cacheDir, 'file'), '')
-  await saveProfile({ ...of, cacheDir: join(cacheDir, 'file') }, structuredClone(profile) as never, (level, message) =>
-    logged.push(`${level} ${message}`),
-  )
+  await saveProfile({ ...of, cacheDir: join(cacheDir, 'file') }, profile, log)
   assert.match(logged.join(), /^warn what was learnt about this model is not saved/)
 })

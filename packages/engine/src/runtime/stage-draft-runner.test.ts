@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { model, temporaryDirectory } from '../../test/fixtures/gguf.ts'
 import { withPredictionLayer } from '../../test/fixtures/mtp-model.ts'
-import { greedy } from '../../test/fixtures/proposers.ts'
+import { draftRequest, greedy } from '../../test/fixtures/proposers.ts'
 import { topProbability } from '../core/sampling/sample.ts'
 import type { Rows, Sequence } from '../core/sequences/sequence.ts'
 import { readGguf } from '../gguf/index.ts'
@@ -43,7 +43,7 @@ test('a drafter gets the states of all rows a stage computes, shares and forgets
   }
   const of = (tokens: readonly number[]) => ({ tokens }) as unknown as Sequence
   const guess = async (slot: number, tokens: readonly number[]) =>
-    (await drafter.propose([{ slot, tokens, count: 1, sampling: greedy }], 0)).drafts[0]!.tokens
+    (await drafter.propose([draftRequest(slot, tokens, 1, greedy)], 0)).drafts[0]!.tokens
 
   const [end, cut] = [long!.length, 6]
   const [a, b] = await run(

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { RevisableText } from '../../../client/src/revisable-text.ts'
 import { replay } from '../../test/replay.ts'
-import type { DeltaEvent, DoneEvent, FinishReason, GenerateEvent, ProvisionalEvent } from '../api/request.ts'
+import type { DeltaEvent, DoneEvent, FinishReason, GenerateEvent, ProvisionalEvent } from '../api/events.ts'
 import { type Guess, Reply, type ReplyOptions } from './reply.ts'
 
 const encoder = new TextEncoder()

@@ -1,34 +1,35 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { SteppingTable } from '../../../test/fixtures/stepping-table.ts'
 import { SimulatedStages } from '../../../test/simulation.ts'
+import type { Costs } from '../cost/costs.ts'
+import { fullAttention } from '../kv/sequence-memory.ts'
 import type { Sequence } from '../sequences/sequence.ts'
-import { SequenceTable } from '../sequences/sequence-table.ts'
 import { PrefixCache } from './prefix-cache.ts'
-import type { Costs } from './schedule.ts'
 
 /** A prefix cache over simulated stages, whose rows take ten bytes each when they are kept. */
 function setUp(options: { stages?: number; slots?: number; cells?: number; bytes?: number; costs?: Costs } = {}) {
   const { stages = 1, slots = 6, cells = 200, bytes = 100_000, costs = { rows: () => 1, within: () => 1000 } } = options
   const caches = new SimulatedStages({ stages, slots, cells, unified: true })
   const devices = new Array<number>(stages).fill(0)
-  const core = new SequenceTable({
+  const table = new SteppingTable({
     devices,
     slots,
     cells,
-    unified: true,
+    memory: fullAttention(true),
     caches,
     limits: { batch: 100, stepMs: 1000 },
     costs,
   })
-  const prefixes = new PrefixCache(core, { costs, bytes })
+  const prefixes = new PrefixCache(table, { costs, bytes })
   /** Runs one step. */
   const step = () => {
-    const next = core.next()
+    const next = table.next()
     if (next === undefined) return false
     caches.begin(next)
     caches.end(next)
     caches.settle(next)
-    core.ran(next, 0)
+    table.ran(next, 0)
     return true
   }
   const run = () => {
@@ -36,25 +37,25 @@ function setUp(options: { stages?: number; slots?: number; cells?: number; bytes
   }
   /** A text that is still being written, computed. */
   const text = (tokens: readonly number[], salt = 'a', gone = () => {}): Sequence => {
-    const sequence = core.addInput()!
+    const sequence = table.addInput()!
     prefixes.enter(sequence, salt, gone)
-    core.revise(sequence, tokens)
+    table.revise(sequence, tokens)
     prefixes.changed(sequence)
     run()
     return sequence
   }
   /** Keeps the rows of these tokens, whose sequence ends. False when that changed nothing. */
   const keep = (tokens: readonly number[], salt = 'a', pinned = false): boolean => {
-    const sequence = core.addInput()!
-    core.revise(sequence, tokens)
+    const sequence = table.addInput()!
+    table.revise(sequence, tokens)
     run()
     const before = prefixes.bytes
-    if (pinned) core.save(sequence, (states) => prefixes.put({ cacheNamespace: salt, tokens, states, pinned }))
+    if (pinned) table.save(sequence, (states) => prefixes.put({ cacheNamespace: salt, tokens, states, pinned }))
     else prefixes.keep(sequence, salt)
-    core.remove(sequence)
+    table.remove(sequence)
     return prefixes.bytes > before
   }
-  return { core, prefixes, caches, step, run, text, keep }
+  return { table, prefixes, caches, step, run, text, keep }
 }
 
 /** Ten tokens that differ from those of other seeds from the first on. */
@@ -83,9 +84,9 @@ test('less than eight rows are not worth it', () => {
 })
 
 test('of a running request its committed tokens are found, as far as they have left the last stage', () => {
-  const { core, prefixes, step, run } = setUp({ stages: 2 })
-  const request = core.add(list(0, 20))!
-  core.append(request, [1, 2, 3])
+  const { table, prefixes, step, run } = setUp({ stages: 2 })
+  const request = table.add(list(0, 20))!
+  table.append(request, [1, 2, 3])
   prefixes.enter(request, 'a')
   request.pausedAt = 9
   run()
@@ -98,10 +99,10 @@ test('of a running request its committed tokens are found, as far as they have l
 })
 
 test('a text that changed is found by what it is now', () => {
-  const { core, prefixes, text, run } = setUp()
+  const { table, prefixes, text, run } = setUp()
   const one = text(a)
   assert.equal(prefixes.find('a', a)!.holder, one)
-  core.revise(one, b)
+  table.revise(one, b)
   prefixes.changed(one)
   run()
   assert.equal(prefixes.find('a', a), undefined)
@@ -199,66 +200,66 @@ test('pinned rows go last, and rows that are too many for all room are not kept'
 // --- texts that give way --------------------------------------------------------------------------------------------
 
 test('the text that was not changed for longest gives way, is told, and is kept', () => {
-  const { core, prefixes, text } = setUp()
+  const { table, prefixes, text } = setUp()
   const gone: string[] = []
   const first = text(a, 'a', () => gone.push('first'))
   const second = text(b, 'a', () => gone.push('second'))
-  core.revise(first, [...a, 1])
+  table.revise(first, [...a, 1])
   prefixes.changed(first)
   assert.equal(prefixes.evictText('cells'), true)
   assert.deepEqual(gone, ['second'])
-  assert.deepEqual([core.has(first), core.has(second)], [true, false])
+  assert.deepEqual([table.has(first), table.has(second)], [true, false])
   assert.equal(prefixes.find('a', b)!.length, 10)
-  assert.equal(core.cells.used, 10)
+  assert.equal(table.cells.used, 10)
   assert.equal(prefixes.evictText('slots'), true)
   assert.equal(prefixes.evictText('slots'), false)
 })
 
 test('requests that run never give way, nor what is in flight', () => {
-  const { core, prefixes } = setUp()
-  prefixes.enter(core.add(a)!, 'a')
-  const text = core.addInput()!
+  const { table, prefixes } = setUp()
+  prefixes.enter(table.add(a)!, 'a')
+  const text = table.addInput()!
   prefixes.enter(text, 'a', () => {})
-  core.revise(text, b)
-  const step = core.next()!
-  assert.equal(core.inFlight(text), true)
+  table.revise(text, b)
+  const step = table.next()!
+  assert.equal(table.inFlight(text), true)
   assert.equal(prefixes.evictText('slots'), false)
-  core.aborted(step)
+  table.aborted(step)
   assert.equal(prefixes.evictText('slots'), true)
 })
 
 test('the text somebody is about to share goes last', () => {
-  const { core, prefixes, text } = setUp()
+  const { table, prefixes, text } = setUp()
   const spared = text(a)
   const other = text(b)
   prefixes.evictText('cells', spared)
-  assert.deepEqual([core.has(spared), core.has(other)], [true, false])
+  assert.deepEqual([table.has(spared), table.has(other)], [true, false])
   assert.equal(prefixes.evictText('cells', spared), true)
-  assert.equal(core.has(spared), false)
+  assert.equal(table.has(spared), false)
 })
 
 test('for cells a text goes that has some of its own, but texts that share theirs go, too', () => {
-  const { core, prefixes, text, run } = setUp()
-  const empty = core.addInput()!
+  const { table, prefixes, text, run } = setUp()
+  const empty = table.addInput()!
   prefixes.enter(empty, 'a', () => {})
   const one = text(a)
-  const two = core.addInput({ holder: one, length: 10 })!
+  const two = table.addInput({ holder: one, length: 10 })!
   prefixes.enter(two, 'a', () => {})
   run()
   const own = text(b)
   for (const expected of [own, one, two]) {
     assert.equal(prefixes.evictText('cells'), true)
-    assert.equal(core.has(expected), false)
+    assert.equal(table.has(expected), false)
   }
-  assert.equal(core.cells.used, 0)
+  assert.equal(table.cells.used, 0)
   assert.equal(prefixes.evictText('cells'), false, 'it has none')
   assert.equal(prefixes.evictText('slots'), true)
 })
 
 test('a text that has not left the last stage keeps what has', () => {
-  const { core, prefixes, text, step } = setUp({ stages: 2 })
+  const { table, prefixes, text, step } = setUp({ stages: 2 })
   const one = text(a)
-  core.revise(one, [...a, 1, 2, 3])
+  table.revise(one, [...a, 1, 2, 3])
   step()
   assert.deepEqual(one.computed, [13, 10])
   prefixes.evictText('cells')

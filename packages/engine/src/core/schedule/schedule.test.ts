@@ -3,8 +3,9 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { replay } from '../../../test/replay.ts'
 import { type Tier, tiers } from '../../api/tiers.ts'
+import type { Costs } from '../cost/costs.ts'
 import type { Rows, Sequence, Step } from '../sequences/sequence.ts'
-import { type Costs, type Limits, schedule } from './schedule.ts'
+import { type Limits, schedule } from './schedule.ts'
 
 const limits: Limits = { batch: 100, stepMs: 1000 }
 
@@ -159,7 +160,7 @@ test('a sequence stops at its limit, and what is over it waits', () => {
 })
 
 test('an exit is asked after the last token only, where the sequence wants it and the stage has a head', () => {
-  const exits = { limits: { batch: 4, exitStage: 0 } }
+  const exits = { limits: { batch: 4, exit: true } }
   const state = { prompt: 6, wantsExit: true }
   assert.equal(next([sequence({ ...state, computed: [0, 0] })], exits), '0: 0[0..4)')
   assert.equal(next([sequence({ ...state, computed: [4, 0] })], exits), '0: 0[4..6)+1')
@@ -178,7 +179,7 @@ test('no row of a text that is still being written has output', () => {
   const text = { prompt: 0, tokens: 6, committed: 0, isInput: true, background: true }
   assert.equal(next([sequence({ ...text, computed: [0] })]), '0: 0[0..6)')
   assert.equal(
-    next([sequence({ ...text, wantsExit: true, computed: [0, 0] })], { limits: { exitStage: 0 } }),
+    next([sequence({ ...text, wantsExit: true, computed: [0, 0] })], { limits: { exit: true } }),
     '0: 0[0..6)',
   )
 })

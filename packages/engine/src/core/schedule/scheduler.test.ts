@@ -2,9 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { decodeAlone, SimulatedStages } from '../../../test/simulation.ts'
 import { type Tier, tiers } from '../../api/tiers.ts'
+import type { Costs } from '../cost/costs.ts'
+import { fullAttention } from '../kv/sequence-memory.ts'
 import type { Sequence, Step } from '../sequences/sequence.ts'
 import { SequenceTable } from '../sequences/sequence-table.ts'
-import type { Costs } from './schedule.ts'
 import { type Job, Scheduler } from './scheduler.ts'
 
 /** A row takes a millisecond. */
@@ -27,7 +28,7 @@ interface Request extends Job {
 
 /** A scheduler over simulated stages, with a clock, and a diary of what became of the requests. */
 class Bench {
-  readonly core: SequenceTable
+  readonly table: SequenceTable
   readonly scheduler: Scheduler<Request>
   readonly diary: string[] = []
   readonly #caches: SimulatedStages
@@ -49,9 +50,10 @@ class Bench {
     this.#stages = devices.length
     this.#caches = new SimulatedStages({ stages: devices.length, slots, cells, unified })
     const limits = { batch, stepMs: 1000 }
-    this.core = new SequenceTable({ devices, slots, cells, unified, caches: this.#caches, limits, costs: linear })
-    this.scheduler = new Scheduler(this.core, {
+    this.table = new SequenceTable({ devices, slots, cells, memory: fullAttention(unified), caches: this.#caches })
+    this.scheduler = new Scheduler(this.table, {
       costs: linear,
+      limits,
       parallel,
       keptBytes,
       events: {
@@ -75,6 +77,7 @@ class Bench {
       shares: true,
       maxTokens: 5,
       revocable: false,
+      phase: 'waiting',
       sequence: undefined,
       cached: 0,
       resume: undefined,
@@ -106,14 +109,14 @@ class Bench {
     this.#caches.end(step)
     this.now += step.rows.reduce((ms, { from, to }) => ms + to - from, 0)
     this.#caches.settle(step)
-    this.core.ran(step, this.now)
+    this.table.ran(step, this.now)
     if (step.stage < this.#stages - 1) return
     for (const { sequence, slot } of step.rows) {
       const request = [...this.scheduler.running].find((one) => one.sequence === sequence)
       while (request && sequence.committed <= sequence.computed.at(-1)!) {
         const token = this.#caches.tokenAfter(slot, sequence.committed - 1)
         if (token === undefined) break
-        this.core.decide(sequence, token)
+        this.table.decide(sequence, token)
         if (sequence.committed - sequence.prompt >= request.maxTokens) {
           const expected = decodeAlone(request.prompt, request.maxTokens, this.#stages)
           assert.deepEqual(sequence.tokens.slice(0, sequence.committed), expected)
@@ -128,7 +131,7 @@ class Bench {
 
   abort(step: Step): void {
     this.#caches.end(step, 0)
-    this.core.aborted(step)
+    this.table.aborted(step)
   }
 
   /** Admits and runs a step of every device. False when nothing runs. */
@@ -147,9 +150,9 @@ class Bench {
 
   /** A text that is still being written, computed. */
   text(tokens: readonly number[], salt = 'a'): Sequence {
-    const sequence = this.core.addInput()!
+    const sequence = this.table.addInput()!
     this.scheduler.prefixes.enter(sequence, salt, () => this.diary.push('a text gave way'))
-    this.core.revise(sequence, tokens)
+    this.table.revise(sequence, tokens)
     this.scheduler.prefixes.changed(sequence)
     this.run()
     return sequence
@@ -220,7 +223,7 @@ test('a job that waits to come back has its committed tokens, without guesses', 
   const bench = new Bench({ parallel: 1 })
   const job = bench.submit('batch', 10, { tier: tiers.batch, maxTokens: 20 })
   for (let turns = 0; turns < 4; turns++) bench.turn()
-  bench.core.append(job.sequence!, [1, 2, 3])
+  bench.table.append(job.sequence!, [1, 2, 3])
   bench.submit('a', 5)
   bench.admit()
   assert.deepEqual(job.resume, decodeAlone(job.prompt, 4, 1))
@@ -301,7 +304,7 @@ test('rows that are shared count once', () => {
   apart.submit('b', [...list(1, 30), 1])
   apart.read()
   assert.deepEqual(apart.admit(), ['b began with 30'])
-  assert.equal(apart.core.cells.used, 60)
+  assert.equal(apart.table.cells.used, 60)
 })
 
 test('texts give way to requests, the one that a request begins with last', () => {
@@ -310,7 +313,7 @@ test('texts give way to requests, the one that a request begins with last', () =
   bench.text(list(1, 40))
   bench.submit('a', [...list(1, 40), 1])
   assert.deepEqual(bench.admit(), ['a text gave way', 'a began with 40'])
-  assert.equal(bench.core.cells.used, 40)
+  assert.equal(bench.table.cells.used, 40)
 })
 
 test('the text that a request begins with goes when there is no other way, and comes back from memory', () => {
@@ -323,7 +326,7 @@ test('the text that a request begins with goes when there is no other way, and c
 test('texts that share all their rows give way, too', () => {
   const bench = new Bench({ cells: 100 })
   const one = bench.text(list(1, 60))
-  const two = bench.core.addInput({ holder: one, length: 60 })!
+  const two = bench.table.addInput({ holder: one, length: 60 })!
   bench.scheduler.prefixes.enter(two, 'a', () => bench.diary.push('the other text gave way'))
   bench.submit('b', 60)
   assert.deepEqual(bench.admit(), ['a text gave way', 'the other text gave way', 'b began'])
@@ -392,7 +395,7 @@ test('the only request does not give way to itself', () => {
   const bench = new Bench({ cells: 50 })
   bench.submit('a', 40, { maxTokens: 100 })
   assert.deepEqual(bench.run(), ['a began'])
-  assert.equal(bench.core.cells.free, 0)
+  assert.equal(bench.table.cells.free, 0)
 })
 
 test('texts give way before requests do', () => {
@@ -406,8 +409,8 @@ test('for background work no request gives way', () => {
   const bench = new Bench({ cells: 60 })
   bench.submit('a', 40, { maxTokens: 20 })
   bench.turn()
-  const text = bench.core.addInput()!
-  bench.core.revise(text, list(2, 50))
+  const text = bench.table.addInput()!
+  bench.table.revise(text, list(2, 50))
   bench.scheduler.prefixes.enter(text, 'a', () => {})
   const [request] = bench.scheduler.running
   request!.sequence!.pausedAt = 0
@@ -419,7 +422,7 @@ test('short of cells a step has fewer rows, and what is certain goes first', () 
   const bench = new Bench({ cells: 50 })
   const request = bench.submit('a', 40)
   bench.turn()
-  bench.core.append(request.sequence!, list(3, 20))
+  bench.table.append(request.sequence!, list(3, 20))
   const step = bench.begin()!
   assert.deepEqual([step.rows[0]!.from, step.rows[0]!.to], [40, 50])
   bench.abort(step)
@@ -429,9 +432,9 @@ test('without cells later stages go on', () => {
   const bench = new Bench({ devices: [0, 0], cells: 50 })
   const request = bench.submit('a', 40, { maxTokens: 20 })
   bench.turn()
-  bench.core.append(request.sequence!, list(3, 20))
+  bench.table.append(request.sequence!, list(3, 20))
   bench.turn()
-  assert.deepEqual([request.sequence!.computed, bench.core.cells.free], [[50, 0], 0])
+  assert.deepEqual([request.sequence!.computed, bench.table.cells.free], [[50, 0], 0])
   assert.equal(bench.begin()!.stage, 1)
   assert.deepEqual(bench.read(), ['a began'])
 })
@@ -443,14 +446,14 @@ test('guesses go before anybody loses a place', () => {
   const sequence = request.sequence!
   sequence.pausedAt = 30
   while (sequence.computed[0]! < 30) bench.turn()
-  const look = bench.core.addLookahead(sequence, 30, list(3, 30))!
+  const look = bench.table.addLookahead(sequence, 30, list(3, 30))!
   assert.equal(bench.turn(), true)
-  assert.equal(bench.core.cells.free, 0)
+  assert.equal(bench.table.cells.free, 0)
   assert.deepEqual(bench.read(), ['a began'])
   bench.begin()
   assert.deepEqual(bench.read(), ['a lost its guesses'])
-  assert.equal(bench.core.has(look), false)
-  assert.equal(bench.core.cells.free, 12)
+  assert.equal(bench.table.has(look), false)
+  assert.equal(bench.table.cells.free, 12)
 })
 
 test('what runs on another device is waited for before anybody loses anything', () => {
@@ -458,8 +461,8 @@ test('what runs on another device is waited for before anybody loses anything', 
   const request = bench.submit('a', 40, { maxTokens: 20 })
   bench.turn()
   bench.turn()
-  bench.core.append(request.sequence!, list(3, 30))
-  while (bench.core.cells.free > 0) bench.end(bench.begin(0)!)
+  bench.table.append(request.sequence!, list(3, 30))
+  while (bench.table.cells.free > 0) bench.end(bench.begin(0)!)
   const above = bench.begin(1)!
   assert.equal(bench.begin(0), undefined)
   assert.deepEqual(
@@ -567,9 +570,9 @@ test('a request can be cancelled in every state, also twice, and everything is f
     },
     'with guesses, a look and another continuation': (bench, { sequence }) => {
       bench.turn()
-      bench.core.append(sequence!, [1, 2, 3])
-      bench.core.addLookahead(sequence!, 10, [1, 2])
-      bench.core.addAlternative(sequence!, [4, 5])
+      bench.table.append(sequence!, [1, 2, 3])
+      bench.table.addLookahead(sequence!, 10, [1, 2])
+      bench.table.addAlternative(sequence!, [4, 5])
       const step = bench.begin()!
       return () => bench.end(step)
     },
@@ -581,9 +584,9 @@ test('a request can be cancelled in every state, also twice, and everything is f
     const then = reach(bench, request)
     bench.scheduler.end(request, true)
     bench.scheduler.end(request, true)
-    assert.equal(bench.core.cells.used, 0, name)
+    assert.equal(bench.table.cells.used, 0, name)
     then?.()
-    assert.deepEqual([bench.core.sequences.size, bench.core.freeSlots, bench.core.cells.used], [0, 10, 0], name)
+    assert.deepEqual([bench.table.sequences.size, bench.table.freeSlots, bench.table.cells.used], [0, 10, 0], name)
     assert.deepEqual([bench.scheduler.waiting.length, bench.scheduler.running.size], [0, 0], name)
     assert.equal(bench.turn(), false, name)
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { mixtureOf, model, temporaryDirectory } from '../../../test/fixtures/gguf.ts'
-import { type Guesser, greedy, sampled, Verifier } from '../../../test/fixtures/proposers.ts'
+import { draftRequest, type Guesser, greedy, sampled, Verifier } from '../../../test/fixtures/proposers.ts'
 import type { Sampling } from '../../api/request.ts'
 import { type Gguf, readGguf, stageFiles } from '../../gguf/index.ts'
 import { Model } from '../../llama/model.ts'
@@ -39,7 +39,7 @@ function drafter(draft: DraftRunner, sampling: Sampling, count: number, minSurvi
   let last: Awaited<ReturnType<DraftRunner['propose']>>['drafts'] = []
   return {
     propose: async (texts) => {
-      const requests = texts.map((tokens, slot) => ({ slot, tokens, count, sampling }))
+      const requests = texts.map((tokens, slot) => draftRequest(slot, tokens, count, sampling))
       last = (await draft.propose(requests, minSurvival)).drafts
       return last.map(({ tokens }) => tokens)
     },
@@ -49,7 +49,7 @@ function drafter(draft: DraftRunner, sampling: Sampling, count: number, minSurvi
 
 const beginnings = ['Once upon a time', 'Lily had a red ball. She', 'The dog was very big and']
 const prompts = (): number[][] => beginnings.map((text) => stories.vocab.tokenize(text, { addBos: true }))
-const one = (tokens: readonly number[], count: number, slot = 0) => [{ slot, tokens, count, sampling: greedy }]
+const one = (tokens: readonly number[], count: number, slot = 0) => [draftRequest(slot, tokens, count, greedy)]
 
 async function guess(draft: DraftRunner, tokens: readonly number[], count = 6, slot = 0): Promise<readonly number[]> {
   return (await draft.propose(one(tokens, count, slot), 0)).drafts[0]!.tokens
@@ -102,7 +102,7 @@ test('fewer experts guess what all of them say; the text is that of all of them'
 test('sequences asked for together get the drafts they get alone', { skip }, async () => {
   using together = await draftModel()
   using alone = await draftModel()
-  const requests = prompts().map((tokens, slot) => ({ slot, tokens, count: 3 + slot, sampling: greedy }))
+  const requests = prompts().map((tokens, slot) => draftRequest(slot, tokens, 3 + slot, greedy))
   const { drafts } = await together.propose(requests, 0)
   for (const [i, request] of requests.entries()) {
     assert.deepEqual(drafts[i]!.tokens, await guess(alone, request.tokens, request.count))
@@ -148,7 +148,7 @@ test('a text longer than a batch is computed in parts, and a request for nothing
 test('a chain ends when it is unlikely to be right, and believes what became of earlier ones', { skip }, async () => {
   using draft = await draftModel()
   const [text] = prompts()
-  const request = { slot: 0, tokens: text!, count: 8, sampling: greedy }
+  const request = draftRequest(0, text!, 8, greedy)
   const long = (await draft.propose([request], 0)).drafts[0]!
   assert.equal(long.tokens.length, 8)
   const survival = (end: number) => long.confidences.slice(0, end).reduce((product, p) => product * p, 1)
@@ -168,7 +168,7 @@ test('a cache too small for all keeps those used last', { skip }, async () => {
   const expected = await guess(roomy, text)
   for (const slot of [0, 1, 2, 0, 3]) assert.deepEqual(await guess(draft, text, 6, slot), expected, `slot ${slot}`)
   // No room for what is asked for at once: shorter or no drafts, and the drafter goes on.
-  const requests = [0, 1, 2, 3].map((slot) => ({ slot, tokens: text, count: 6, sampling: greedy }))
+  const requests = [0, 1, 2, 3].map((slot) => draftRequest(slot, text, 6, greedy))
   const { drafts } = await draft.propose(requests, 0)
   assert.ok(drafts.some(({ tokens }) => tokens.length < 6))
   for (const { tokens } of drafts) assert.deepEqual(tokens, expected.slice(0, tokens.length))

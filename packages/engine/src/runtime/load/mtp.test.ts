@@ -3,14 +3,15 @@ import { join } from 'node:path'
 import { after, before, type TestContext, test } from 'node:test'
 import { model, temporaryDirectory, tinyModel } from '../../../test/fixtures/gguf.ts'
 import { type MtpFixture, withPredictionLayer } from '../../../test/fixtures/mtp-model.ts'
-import { type Guesser, greedy, sampled, Verifier } from '../../../test/fixtures/proposers.ts'
+import { draftRequest, type Guesser, greedy, sampled, Verifier } from '../../../test/fixtures/proposers.ts'
 import type { Sampling } from '../../api/request.ts'
+import type { ModelDraft } from '../../core/executor.ts'
 import { type Gguf, readGguf } from '../../gguf/index.ts'
 import { Batch } from '../../llama/batch.ts'
 import { Context } from '../../llama/context.ts'
 import { Model } from '../../llama/model.ts'
 import { Threadpool } from '../../llama/threadpool.ts'
-import type { DraftRunner, ModelDraft } from '../draft-runner.ts'
+import type { DraftRunner } from '../draft-runner.ts'
 import { mtpDrafter, whyNoMtp } from './mtp.ts'
 
 const { path, skip } = model('stories260K.gguf')
@@ -51,7 +52,7 @@ function guesser(
     feed: (sequence, from, to) => drafter.feed(sequence, from, to),
     propose: async (texts) => {
       // Before anything was verified there is no state to start from.
-      const requests = texts.map((tokens, slot) => ({ slot, tokens, count, sampling }))
+      const requests = texts.map((tokens, slot) => draftRequest(slot, tokens, count, sampling))
       last = (await drafter.propose(requests, 0)).drafts
       for (const [i, draft] of last.entries()) seen?.(draft, texts[i]!)
       return last.map(({ tokens }) => tokens)
@@ -147,7 +148,7 @@ class Source implements Disposable {
 }
 
 async function guess(drafter: DraftRunner, tokens: readonly number[], slot = 0, count = 5): Promise<ModelDraft> {
-  return (await drafter.propose([{ slot, tokens, count, sampling: greedy }], 0)).drafts[0]!
+  return (await drafter.propose([draftRequest(slot, tokens, count, greedy)], 0)).drafts[0]!
 }
 
 const text = Array.from({ length: 120 }, (_, i) => 260 + ((i * 11) % 190))
