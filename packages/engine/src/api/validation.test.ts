@@ -7,7 +7,12 @@ import { normalise } from './validation.ts'
 test('defaults: greedy, committed text only, no bound', () => {
   assert.deepEqual(normalise({ prompt: 'x' }), {
     sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
+    penalties: { frequency: 0, presence: 0, repetition: 1 },
+    logitBias: new Map(),
+    constraint: undefined,
+    minTokens: 0,
     maxTokens: Number.MAX_SAFE_INTEGER,
+    logprobs: undefined,
     stop: [],
     policy: 'committed',
     tier: tiers.chat,
@@ -40,6 +45,15 @@ const wrong: [Partial<GenerateRequest>, string][] = [
   [{ maxTokens: 0 }, 'maxTokens'],
   [{ maxTokens: 2.5 }, 'maxTokens'],
   [{ minStability: 1.5 }, 'minStability'],
+  [{ frequencyPenalty: 2.1 }, 'frequencyPenalty'],
+  [{ presencePenalty: -3 }, 'presencePenalty'],
+  [{ repetitionPenalty: 0 }, 'repetitionPenalty'],
+  [{ minTokens: -1 }, 'minTokens'],
+  [{ logprobs: 21 }, 'logprobs'],
+  [{ logprobs: 1, policy: 'confident' }, 'logprobs'],
+  [{ logitBias: { 5: 101 } }, 'logitBias'],
+  [{ logitBias: { x: 1 } as Record<number, number> }, 'logitBias'],
+  [{ constraint: { type: 'poem' } as unknown as { type: 'regex'; pattern: string } }, 'constraint.type'],
   // As they come from JSON or from JavaScript callers.
   [{ temperature: '0.5' as unknown as number }, 'temperature'],
   [{ policy: 'tolerantish' as 'committed' }, 'policy'],

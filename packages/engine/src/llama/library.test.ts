@@ -101,13 +101,16 @@ test('an exit under a decode stops it', { skip: smol.skip }, async () => {
 
 test('what llama.cpp logs goes to the given log, and nowhere without one', { skip }, async () => {
   const url = JSON.stringify(new URL('./library.ts', import.meta.url).href)
-  const code = (log: string) => `
-    const { setNativeLog } = await import(${url})
-    setNativeLog(${log})
+  const code = (logs: string) => `
+    const { addNativeLog } = await import(${url})
+    const log = (name) => (level, message) => console.log(name, level, message)
+    ${logs}
     new Context(await Model.load(path), { cells: 256, sequences: 1, batch: 8, threadpool: new Threadpool(1) })`
-  assert.match(
-    await inChild(code('(level, message) => console.log(level, message)')),
-    /^(debug|info|warn) llama\.cpp: /m,
-  )
-  assert.equal(await inChild(code('undefined')), '')
+  const first = /^first (debug|info|warn) llama\.cpp: /m
+  assert.match(await inChild(code('addNativeLog(log("first"))')), first)
+  assert.equal(await inChild(code('')), '')
+  // A second engine takes nothing away from the first one, and nothing goes to one that has ended.
+  const printed = await inChild(code('addNativeLog(log("first")); addNativeLog(log("second"))()'))
+  assert.match(printed, first)
+  assert.doesNotMatch(printed, /^second/m)
 })
