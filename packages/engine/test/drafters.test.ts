@@ -1,15 +1,21 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { CostModel } from '../src/core/cost/cost-model.ts'
+import type { Microbatch } from '../src/core/cost/microbatches.ts'
 import { readGguf } from '../src/gguf/index.ts'
 import { Engine, type EngineOptions, type ProposerName } from '../src/index.ts'
+import { DraftRunner } from '../src/runtime/draft-runner.ts'
 import { mixtureOf, model, temporaryDirectory } from './fixtures/gguf.ts'
 import { withPredictionLayer } from './fixtures/mtp-model.ts'
 
 const { path, skip } = model('stories260K.gguf')
 const beginnings = ['Once upon a time', 'Lily had a red ball. She', 'The dog was very big and', 'Tom and his mom']
 
+/** The engine, on a machine where drafts cost next to nothing: whatever this one is, drafts are made. */
 async function load(t: TestContext, file: string, options: EngineOptions): Promise<Engine> {
+  t.mock.method(CostModel.prototype, 'microbatch', (_: number, { rows }: Microbatch) => 1 + rows / 1000)
+  t.mock.method(DraftRunner.prototype, 'estimateMs', () => ({ behind: 0, guesses: 0 }))
   const engine = await Engine.load(file, { cacheDir: await temporaryDirectory(t), threads: 1, ...options })
   t.after(() => engine.close())
   return engine
@@ -23,7 +29,7 @@ async function simple(t: TestContext, repeat: number): Promise<string> {
   return file
 }
 
-/** Texts of all replies at once, and what became of the drafts; whether any are made is for the cost model to say. */
+/** Texts of all replies at once, and what became of the drafts. */
 async function replies(engine: Engine, proposers: ProposerName[], temperature: number) {
   const sum = { drafted: 0, accepted: 0 }
   const texts = await Promise.all(
@@ -52,6 +58,7 @@ async function check(t: TestContext, engine: Engine, name: ProposerName) {
     assert.deepEqual(with_.texts, plain.texts)
     assert.equal(plain.drafted, 0)
     t.diagnostic(`${name}, temperature ${temperature}: ${with_.accepted} of ${with_.drafted} drafted tokens accepted`)
+    assert.ok(with_.drafted > 0, 'nothing was drafted')
     drafted += with_.drafted
     accepted += with_.accepted
   }
@@ -61,12 +68,12 @@ async function check(t: TestContext, engine: Engine, name: ProposerName) {
 test('draft: replies as without it, and a draft model that knows what decides is right', { skip }, async (t) => {
   const engine = await load(t, await simple(t, 6), { draft: await simple(t, 1) })
   const { drafted, accepted } = await check(t, engine, 'draft')
-  assert.ok(accepted >= 0.95 * drafted, `${accepted} of ${drafted}`)
+  assert.ok(drafted > 100 && accepted >= 0.95 * drafted, `${accepted} of ${drafted}`)
 })
 
 test('mtp: replies as without it, and a layer that knows what decides is right', { skip }, async (t) => {
   const { drafted, accepted } = await check(t, await load(t, await simple(t, 6), {}), 'mtp')
-  assert.ok(accepted >= 0.95 * drafted, `${accepted} of ${drafted}`)
+  assert.ok(drafted > 100 && accepted >= 0.95 * drafted, `${accepted} of ${drafted}`)
 })
 
 test('experts: replies as without it', { skip }, async (t) => {
