@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { topTwoGap } from '../../../test/fixtures/top-two-gap.ts'
 import type { Sampling } from '../../api/request.ts'
-import { choose, probabilityOf, topK, topProbability, topTwoGap } from './sample.ts'
+import { choose, probabilityOf, topK, topProbability } from './sample.ts'
 
 const greedy: Sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 }
 const plain: Sampling = { ...greedy, temperature: 1, seed: 7 }

@@ -62,20 +62,6 @@ export function topProbability(logits: Float32Array): TokenProbability {
   return token < 0 ? { token: 0, probability: 0 } : { token, probability: 1 / sum }
 }
 
-/** Difference of the two largest logits, 0 for a tie; Infinity when fewer than two tokens are eligible. */
-export function topTwoGap(logits: Float32Array): number {
-  let best = Number.NEGATIVE_INFINITY
-  let second = Number.NEGATIVE_INFINITY
-  for (let i = 0; i < logits.length; i++) {
-    const l = logits[i]!
-    if (l > best) {
-      second = best
-      best = l
-    } else if (l > second) second = l
-  }
-  return difference(best, second)
-}
-
 /**
  * The k most probable tokens, best first (ties: the lowest id first), with their softmax probabilities over the whole
  * vocabulary. Shorter than k when fewer tokens are eligible.
