@@ -1,7 +1,8 @@
 import type { Round } from './drive.ts'
-import { EngineProcess, type Settings } from './engine-process.ts'
+import { EngineProcess } from './engine-process.ts'
 import { type Figure, mediansOf, ratiosOf } from './figures.ts'
 import type { LoadRequest } from './load.ts'
+import type { Settings } from './settings.ts'
 
 /** An engine under test, as it is named in the table. */
 export interface Contender {

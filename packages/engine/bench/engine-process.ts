@@ -2,20 +2,8 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { closedLoop, openLoop, type Round } from './drive.ts'
 import { incipitServer } from './incipit-server.ts'
 import type { LoadRequest } from './load.ts'
-import { type Prioritisation, peerServer } from './peer-node-llama-cpp.ts'
-
-/** What an engine is loaded with: the same for all that are compared. */
-export interface Settings {
-  engine: 'incipit' | 'node-llama-cpp'
-  model: string
-  /** Most requests at once. */
-  streams: number
-  /** Most tokens of a sequence. */
-  contextLength: number
-  threads: number
-  /** node-llama-cpp. */
-  prioritisation?: Prioritisation
-}
+import { peerServer } from './peer-node-llama-cpp.ts'
+import type { Settings } from './settings.ts'
 
 /** An engine in a process of its own, so that neither engine's threads, garbage or caches reach the other. */
 export class EngineProcess implements AsyncDisposable {

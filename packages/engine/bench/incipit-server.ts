@@ -1,6 +1,6 @@
 import { Engine } from '../src/index.ts'
 import type { Server } from './drive.ts'
-import type { Settings } from './engine-process.ts'
+import type { Settings } from './settings.ts'
 
 /** incipit under load: every request goes to the engine at once. */
 export async function incipitServer(settings: Settings): Promise<Server> {

@@ -4,14 +4,11 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { defaultCacheDir } from '../src/gguf/index.ts'
 import type { Server } from './drive.ts'
-import type { Settings } from './engine-process.ts'
+import type { Prioritisation, Settings } from './settings.ts'
 
 // node-llama-cpp is the peer, not a dependency: it is installed into the cache directory when this benchmark first runs.
 const version = '3.22.1'
 const platform = `@node-llama-cpp/linux-${process.arch}`
-
-/** How node-llama-cpp fills a batch when more is waiting than fits. */
-export type Prioritisation = 'maximumParallelism' | 'firstInFirstOut'
 
 // The part of its interface that is used here.
 interface PeerSequence {

@@ -1,8 +1,13 @@
 import { rowsOf, type Step } from '../core/sequences/sequence.ts'
-import type { DecodeResult } from '../llama/context.ts'
+import type { Context, DecodeResult } from '../llama/context.ts'
 import { Threadpool } from '../llama/threadpool.ts'
-import type { Stage } from './stage.ts'
 import { ThreadGovernor } from './thread-governor.ts'
+
+/** What lives on a device: a stage. `S` is its own type, that of the stage before it. */
+interface Decoder<S> {
+  readonly context: Context
+  run(step: Step, before: S | undefined): Promise<DecodeResult>
+}
 
 /**
  * A processor: compute threads that one decode at a time uses. Stages that live on one device take turns; stages on two
@@ -11,7 +16,7 @@ import { ThreadGovernor } from './thread-governor.ts'
 export class Device implements Disposable {
   readonly threadpool: Threadpool
   readonly governor: ThreadGovernor
-  #running: Stage | undefined
+  #running: Context | undefined
 
   constructor(threads: number) {
     this.threadpool = new Threadpool(threads)
@@ -24,14 +29,14 @@ export class Device implements Disposable {
    * @param stage the stage of the step, and the one before, whose states enter
    * @param threads compute threads; by default as many as do good now
    */
-  async run(
+  async run<S extends Decoder<S>>(
     step: Step,
-    stage: Stage,
-    before: Stage | undefined,
+    stage: S,
+    before: S | undefined,
     threads?: number,
   ): Promise<{ result: DecodeResult; ms: number }> {
     if (this.#running !== undefined) throw new Error('the device is busy')
-    this.#running = stage
+    this.#running = stage.context
     const start = performance.now()
     const used = threads ?? this.governor.threads(start)
     const rows = rowsOf(step)
@@ -57,7 +62,7 @@ export class Device implements Disposable {
 
   /** Stops the decode that is running, if any. */
   abort(): void {
-    this.#running?.context.abort()
+    this.#running?.abort()
   }
 
   [Symbol.dispose](): void {
