@@ -31,7 +31,7 @@ export interface Proposer<D extends Draft = Draft> {
   propose(text: CommittedText): D | undefined
   /**
    * Of a draft that `propose` gave, the first `offered` tokens were verified or withdrawn; `right` of them were
-   * confirmed. A token after a wrong one was never judged.
+   * confirmed. A token after a wrong one was never verified.
    */
   learn(draft: D, offered: number, right: number): void
   /** The reply is complete, committed to its last token. Only for proposers that learn from whole replies. */

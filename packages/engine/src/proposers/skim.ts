@@ -1,29 +1,29 @@
 /*
- * Skim: streaming in width. After a small true prefix of the prompt a fork jumps to the prompt's last tokens (with the
- * template's suffix), at consecutive positions, and looks at full depth at what the reply would begin with. The prefix
+ * Skim: streaming in width. After a small true prefix of the prompt a lookahead jumps to the prompt's last tokens
+ * (with the template's suffix), at consecutive positions, and sees at full depth what the reply would begin with. The prefix
  * rows are the prompt's own; the few tail rows are the price. The full prompt verifies the guess.
  *
- * A look that is not sure enough to be shown is followed by another one, later in the prompt: what both see is more
- * likely to be right.
+ * One that is not sure enough to be shown is followed by another one, later in the prompt: what both see is more likely
+ * to be right.
  */
 
-/** Below this the prompt itself is soon done and a look gains little. */
+/** Below this the prompt itself is soon done and a lookahead gains little. */
 export const minPrompt = 200
 /**
- * Shares of the prompt that are read before each lookahead. A long prompt affords one look more: with three, 63% of first
+ * Shares of the prompt that are read before each lookahead. A long prompt affords one more: with three, 63% of first
  * tokens were shown at 0.9 instead of 60%, sooner (docs/benchmarks.md).
  */
 const prefixShares = { few: [0.1, 0.35], many: [0.1, 0.2, 0.35] }
 const manyFrom = 400
-/** Tokens of content before the template's suffix that a look reads. */
+/** Tokens of content before the template's suffix that a lookahead reads. */
 const tailTokens = 24
-/** Tokens decoded on the fork: the prompt's last rows verify them almost for nothing. */
+/** Tokens that a lookahead decodes: the prompt's last rows verify them almost for nothing. */
 export const burst = 4
 
 export interface LookaheadPlan {
-  /** The fork starts here: rows [0, forkAt) are shared. */
+  /** It shares the prompt's rows [0, forkAt). */
   readonly forkAt: number
-  /** The fork goes on with prompt tokens [tailFrom, end). */
+  /** It goes on with prompt tokens [tailFrom, end). */
   readonly tailFrom: number
 }
 
@@ -32,7 +32,7 @@ export interface LookaheadPlan {
  * @param prompt number of prompt tokens
  * @param suffix number of tokens the chat template puts after the last message
  * @param tile rows that attention computes together: where a prompt is cut elsewhere, what is left of the tile is computed
- * in vain (350 tokens and a look: 1.15 times the prompt's time when cut at 35, 1.09 at 64)
+ * in vain (350 tokens and a lookahead: 1.15 times the prompt's time when cut at 35, 1.09 at 64)
  */
 export function planLookaheads(prompt: number, suffix: number, tile = 1): LookaheadPlan[] {
   if (prompt < minPrompt) return []
@@ -46,7 +46,7 @@ export function planLookaheads(prompt: number, suffix: number, tile = 1): Lookah
 }
 
 /**
- * Looks that a prompt takes from where it stands. None when the first does not pay: a prompt that stops for a look which
+ * Lookaheads that a prompt takes from where it stands. None when the first does not pay: a prompt that stops for one which
  * then is not taken would be cut for nothing.
  * @param computed prompt rows that are there
  */

@@ -15,7 +15,7 @@ import { tokenisePrompts } from './prompts.ts'
 
 export interface SkimReport extends SkimCalibration {
   prompts: number
-  /** Share of prompts whose first look saw the right first token. */
+  /** Share of prompts whose first lookahead saw the right first token. */
   agreement: number
 }
 
@@ -23,7 +23,7 @@ export interface SkimReport extends SkimCalibration {
 const maxPrompt = 2048
 
 /**
- * Calibrates the looks of `proposers/skim.ts` for one model: what a look's own top probability says about its tokens'
+ * Calibrates the lookaheads of `proposers/skim.ts` for one model: what a lookahead's own top probability says about its tokens'
  * survival, on prompts long enough to be skimmed. All of them are used, whatever their split.
  * @throws IncipitError `tune_failed` when there are too few long prompts
  */
@@ -50,7 +50,7 @@ export async function tuneSkim(options: TuneOptions): Promise<SkimReport> {
     let before: number | undefined
     for (const { forkAt, tailFrom } of looks) {
       const confidences: number[] = []
-      // On a fork a look's rows have consecutive positions: the same computation as this shortened prompt.
+      // A lookahead's rows have consecutive positions: the same computation as this shortened prompt.
       const look = await greedyReply(plain, [...tokens.slice(0, forkAt), ...tokens.slice(tailFrom)], burst, {
         seen: () => confidences.push(topProbability(plain.logits()).probability),
       })

@@ -24,13 +24,13 @@ interface Bucket {
   runs: number
 }
 
-// From this bucket on (64 rows of a sequence) attention computes tiles of rows together, and a pair costs less. Passes of
-// both kinds are judged apart. (SmolLM2-135M, 2 cores: 8 rows cost 2 times one row at the beginning, 6 times one at depth 1,000.)
+// From this bucket on (64 rows of a sequence) attention computes tiles of rows together, and a pair costs less. Microbatches
+// of both kinds are measured separately. (SmolLM2-135M, 2 cores: 8 rows cost 2 times one row at the beginning, 6 times one at depth 1,000.)
 const tiledBucket = 6
 
 /** What is known of one stage. */
 class StageCost {
-  /** By power of two of rows; passes whose attention goes cell by cell, and those with tiles. */
+  /** By power of two of rows; microbatches whose attention goes cell by cell, and those with tiles. */
   readonly #buckets: readonly [loose: Bucket[], tiled: Bucket[]] = [[], []]
   readonly #attention = [new PairCost(), new PairCost()] as const
   /** What follows from the measurements: computed again when it is asked for after a new one. */
@@ -38,17 +38,17 @@ class StageCost {
   // A running mean over about the last 32 runs follows a machine whose load changes.
   static readonly #memory = 32
 
-  observe(pass: Microbatch, ms: number, depth: number): void {
-    const pairs = pass.rows * depth
-    this.take(pass, ms, pairs)
-    this.#attention[kindOf(pass)].observe(bucketOf(pass.rows), pairs, ms)
+  observe(microbatch: Microbatch, ms: number, depth: number): void {
+    const pairs = microbatch.rows * depth
+    this.take(microbatch, ms, pairs)
+    this.#attention[kindOf(microbatch)].observe(bucketOf(microbatch.rows), pairs, ms)
   }
 
   /** A measurement that says nothing about attention. */
-  take(pass: Microbatch, ms: number, pairs: number): void {
+  take(microbatch: Microbatch, ms: number, pairs: number): void {
     this.#known = undefined
-    const { rows } = pass
-    const buckets = this.#buckets[kindOf(pass)]
+    const { rows } = microbatch
+    const buckets = this.#buckets[kindOf(microbatch)]
     const index = bucketOf(rows)
     buckets[index] ??= { ms: 0, rows: 0, pairs: 0, runs: 0 }
     const bucket = buckets[index]
@@ -58,19 +58,19 @@ class StageCost {
     bucket.pairs += (pairs - bucket.pairs) / bucket.runs
   }
 
-  /** @param depth default: as in the passes that were measured */
-  ms(pass: Microbatch, depth: number | undefined): number {
+  /** @param depth default: as in the microbatches that were measured */
+  ms(microbatch: Microbatch, depth: number | undefined): number {
     this.#known ??= this.#conclude()
     const { all, bare, pair } = this.#known
-    if (depth === undefined) return interpolated(all, pass.rows)
-    return interpolated(bare, pass.rows) + pair[kindOf(pass)] * pass.rows * depth
+    if (depth === undefined) return interpolated(all, microbatch.rows)
+    return interpolated(bare, microbatch.rows) + pair[kindOf(microbatch)] * microbatch.rows * depth
   }
 
   #conclude() {
     const pair = [this.#attention[0].ms, this.#attention[1].ms] as const
     const [loose, tiled] = this.#buckets
     const all = [...loose.slice(0, tiledBucket), ...tiled.slice(tiledBucket)].filter(isMeasured)
-    // Without attention a pass of many rows costs the same, however they are spread over sequences.
+    // Without attention a microbatch of many rows costs the same, however they are spread over sequences.
     const bare = Array.from({ length: Math.max(loose.length, tiled.length) }, (_, index) => {
       const kind = index >= tiledBucket && tiled[index] ? 1 : 0
       const bucket = this.#buckets[kind][index]
@@ -108,11 +108,12 @@ export class CostModel implements Costs {
     this.#stage(stage).observe(oneBatch(rows), ms, depth)
   }
 
-  /** A step that ran in several passes: each gets its part of the time, as far as is known. */
-  observeMicrobatches(stage: number, passes: readonly Microbatch[], ms: number, depth: number): void {
-    const expected = passes.map((pass) => this.microbatch(stage, pass, depth))
+  /** A step that ran in several microbatches: each gets its part of the time, as far as is known. */
+  observeMicrobatches(stage: number, microbatches: readonly Microbatch[], ms: number, depth: number): void {
+    const expected = microbatches.map((microbatch) => this.microbatch(stage, microbatch, depth))
     const all = expected.reduce((sum, one) => sum + one, 0)
-    for (const [i, pass] of passes.entries()) this.#stage(stage).observe(pass, (ms * expected[i]!) / all, depth)
+    for (const [i, microbatch] of microbatches.entries())
+      this.#stage(stage).observe(microbatch, (ms * expected[i]!) / all, depth)
   }
 
   /** True once a step of this stage was observed. */
@@ -128,9 +129,9 @@ export class CostModel implements Costs {
     return this.microbatch(stage, oneBatch(rows), depth)
   }
 
-  /** Estimated ms of one pass. `depth` as in `rows`. */
-  microbatch(stage: number, pass: Microbatch, depth?: number): number {
-    return this.#stages[stage]?.ms(pass, depth) ?? pass.rows
+  /** Estimated ms of one microbatch. `depth` as in `rows`. */
+  microbatch(stage: number, microbatch: Microbatch, depth?: number): number {
+    return this.#stages[stage]?.ms(microbatch, depth) ?? microbatch.rows
   }
 
   /** Most rows of a stage whose step takes at most this long; at least 1. `depth` as in `rows`. */

@@ -17,22 +17,22 @@ export function oneBatch(rows: number): Microbatch {
 }
 
 /**
- * The passes of a step over separate caches, as llama.cpp v0.5.0 splits a batch (`split_equal`): neighbouring slots
- * run together for as many rows as all of them have, the rest in further passes.
+ * The microbatches of a step over separate caches, as llama.cpp v0.5.0 splits a batch (`split_equal`): neighbouring slots
+ * run together for as many rows as all of them have, the rest in further ones.
  * @param step in the order of slots
  */
 export function microbatches(step: readonly SlotRows[]): Microbatch[] {
   const left = step.filter(({ rows }) => rows > 0).map(({ slot, rows }) => ({ slot, rows }))
-  const passes: Microbatch[] = []
+  const result: Microbatch[] = []
   while (left.length > 0) {
     let sequences = 1
     let each = left[0]!.rows
     while (left[sequences]?.slot === left[0]!.slot + sequences) each = Math.min(each, left[sequences++]!.rows)
-    passes.push({ rows: each * sequences, each })
+    result.push({ rows: each * sequences, each })
     for (let i = sequences - 1; i >= 0; i--) {
       left[i]!.rows -= each
       if (left[i]!.rows === 0) left.splice(i, 1)
     }
   }
-  return passes
+  return result
 }

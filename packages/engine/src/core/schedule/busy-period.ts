@@ -1,6 +1,6 @@
 // About the last twenty requests: a load lasts for minutes.
 const memory = 20
-// However crowded it was, the next request may be the last one.
+// However busy it was, the next request may be the last one.
 const maxLoad = 0.9
 
 /**

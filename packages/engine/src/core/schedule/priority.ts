@@ -56,7 +56,7 @@ export function pendingWork(
   for (const sequence of sequences) {
     const { kind, tier, prefillLength: prefill, committed, lastOutputAt: spoke } = sequence
     const behind = inBackground(sequence)
-    // A look or branch is as urgent as what it is for.
+    // A lookahead or an alternative is as urgent as what it is for.
     const due = dueOf(sequence.parent ?? sequence, costs)
     const batched = tier.preemptible && due > now
     const replies = kind === 'reply' && !behind && !inPrompt(sequence)
@@ -76,7 +76,7 @@ export function pendingWork(
       }
       const computed = firstRow(sequence, stage)
       if (computed < prefill && kind === 'reply') {
-        // Drafts that stand at the prompt's end ride with its last rows.
+        // Drafts that stand at the prompt's end run with its last rows.
         items.push({ sequence, stage, priority: priority.prompt, guess: false, due, rows })
         prompts.add(sequence)
         continue
@@ -98,7 +98,7 @@ export function pendingWork(
     const root = sequence.parent ?? sequence
     const others = prompts.size - (prompts.has(root) ? 1 : 0)
     if (others > 0 || (root !== sequence && prompts.has(root))) {
-      // A branch comes after the rows of its parent that it needs.
+      // An alternative comes after the rows of its parent that it needs.
       items.push({ ...rest, sequence, priority: priority.draft, guess: true })
     } else if (prompts.has(root)) {
       // Its own prompt is above: what it guesses meanwhile is verified with the prompt's last rows.
@@ -117,7 +117,7 @@ function byPriority(a: WorkItem, b: WorkItem): number {
   return guess || order || a.stage - b.stage
 }
 
-/** Whether the rows a branch shares with its parent could be in a step now. */
+/** Whether the rows an alternative shares with its parent could be in a step now. */
 function rootsCanRun({ kind, parent, forkPoint: at }: Sequence, stage: number): boolean {
   return kind !== 'alternative' || firstRow(parent!, stage) + available(parent!, stage) >= at
 }

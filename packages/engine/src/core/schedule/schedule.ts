@@ -16,8 +16,8 @@ export interface Limits {
    */
   tile?: number
   /**
-   * Each sequence has a cache of its own: rows of several run in passes of their own, so that nothing is nearly free
-   * beside a prompt, and nothing rides along. (Closed loop of 16 streams on two cores: TTFT p95 0.47 times the peer's
+   * Each sequence has a cache of its own: rows of several run in microbatches of their own, so that nothing is nearly
+   * free beside a prompt, and nothing is added to its step. (Closed loop of 16 streams on two cores: TTFT p95 0.47 times the peer's
    * instead of 0.8, more tokens a second.) Default false.
    */
   separateCaches?: boolean
@@ -46,13 +46,13 @@ const piggybackShare = 0.1
 /**
  * Which rows run next on an idle device that holds these stages. Pure: the same state gives the same step.
  *
- * A step is for one thing, the most urgent: the first guess of a look; else the prompt that is due first, as long as every
+ * A step is for one thing, the most urgent: the first guess of a lookahead; else the prompt that is due first, as long as every
  * running reply can still have its next token in time afterwards; else the next tokens of those replies; else, when no
  * prompt waits, all replies with their drafts, and batch jobs within the strictest bound of the replies. Everything else
- * that waits for the same stage rides along where it costs nearly nothing. So where further rows are free, as on a GPU,
+ * that waits for the same stage is added (piggybacks) where it costs nearly nothing. So where further rows are free, as on a GPU,
  * all of it runs together, and where every row costs as much as the one before, each prompt is done as early as can be.
  *
- * Background work runs when nothing else can, or rides; the few rows of a keystroke go before the many of a pasted
+ * Background work runs when nothing else can, or piggybacks; the few rows of a keystroke go before the many of a pasted
  * document.
  */
 export function schedule(sequences: Iterable<Sequence>, options: Options): Step | undefined {
@@ -105,7 +105,7 @@ function besidePrompts(sequences: Iterable<Sequence>, prompt: WorkItem, found: P
   return step.done(sequences)
 }
 
-/** The passes in which the replies' next tokens run. */
+/** The microbatches in which the replies' next tokens run. */
 function repliesPasses({ items, replies }: PendingWork, { limits }: Options): Microbatch[] {
   if (!limits.separateCaches) return replies > 0 ? [oneBatch(replies)] : []
   const slots = new Set(items.filter((item) => item.priority === priority.reply).map(({ sequence }) => sequence.slot))
@@ -217,7 +217,7 @@ function roundUp(rows: number, tile: number): number {
   return Math.ceil(rows / tile) * tile
 }
 
-/** Whether the rows a branch shares with its parent are computed, or in this step. */
+/** Whether the rows an alternative shares with its parent are computed, or in this step. */
 function rootsRun(
   { kind, parent, forkPoint: at }: Sequence,
   stage: number,
@@ -251,7 +251,7 @@ function rowsOfCounts(
       valid: to,
     })
   }
-  // Neighbouring slots together; a branch after the sequence whose rows it shares.
+  // Neighbouring slots together; an alternative after the sequence whose rows it shares.
   const root = ({ sequence }: Rows) => (sequence.kind === 'alternative' ? sequence.parent! : sequence).slot
   return rows.sort(
     (a, b) =>

@@ -164,11 +164,11 @@ export class SequenceTable {
    * row is always left to run: its logits are wanted. Later changes of one are not seen by the other.
    */
   addSharing(source: Sequence, prompt: readonly number[], options: StartOptions = {}): Sequence | undefined {
-    const branch = this.#start('reply', [...prompt], options)
-    if (branch === undefined) return undefined
+    const sequence = this.#start('reply', [...prompt], options)
+    if (sequence === undefined) return undefined
     const agreed = Math.min(commonPrefix(source.tokens, prompt), source.computed.at(-1)!, prompt.length - 1)
-    this.#share(source, branch, agreed)
-    return branch
+    this.#share(source, sequence, agreed)
+    return sequence
   }
 
   /**
@@ -177,11 +177,11 @@ export class SequenceTable {
    */
   addLookahead(parent: Sequence, at: number, rest: readonly number[]): Sequence | undefined {
     if (at > parent.computed.at(-1)! || at > parent.committed)
-      throw new RangeError('a fork point must be computed and committed')
+      throw new RangeError('a lookahead must be computed and committed')
     const tokens = [...parent.tokens.slice(0, at), ...rest]
-    const fork = this.#start('lookahead', tokens, { tier: parent.tier, arrival: parent.arrival }, parent, at)
-    if (fork !== undefined) this.#share(parent, fork, at)
-    return fork
+    const ahead = this.#start('lookahead', tokens, { tier: parent.tier, arrival: parent.arrival }, parent, at)
+    if (ahead !== undefined) this.#share(parent, ahead, at)
+    return ahead
   }
 
   /**
@@ -192,11 +192,11 @@ export class SequenceTable {
     if (!this.sharesCells) return undefined
     const at = parent.committed
     const all = [...parent.tokens.slice(0, at), ...tokens]
-    const branch = this.#start('alternative', all, { tier: parent.tier, arrival: parent.arrival }, parent, at)
-    if (branch === undefined) return undefined
-    branch.committed = at
-    this.#share(parent, branch, at)
-    return branch
+    const alternative = this.#start('alternative', all, { tier: parent.tier, arrival: parent.arrival }, parent, at)
+    if (alternative === undefined) return undefined
+    alternative.committed = at
+    this.#share(parent, alternative, at)
+    return alternative
   }
 
   /** Rows [0, end) of `from` become rows of `to`, in every stage as far as it has them. */
@@ -220,7 +220,7 @@ export class SequenceTable {
     }
   }
 
-  /** A branch takes what its parent computed while it was born. */
+  /** A alternative takes what its parent computed while it was born. */
   #catchUp(stage: number, from: Sequence, to: Sequence, end: number): void {
     if (to.kind !== 'alternative' || !this.#sequences.has(to) || !this.#sequences.has(from)) return
     const most = Math.min(from.computed[stage]!, end)
@@ -306,14 +306,15 @@ export class SequenceTable {
         if (last) rows.sequence.lastOutputAt = now
       }
       for (const { slot, end } of rows.shared) {
-        const branch = this.#branchIn(slot, rows.sequence)
-        if (branch && rows.valid > branch.computed[stage]!) branch.computed[stage] = Math.min(rows.valid, end)
+        const alternative = this.#alternativeIn(slot, rows.sequence)
+        if (alternative && rows.valid > alternative.computed[stage]!)
+          alternative.computed[stage] = Math.min(rows.valid, end)
       }
     }
     this.#finishStep(step)
   }
 
-  #branchIn(slot: number, parent: Sequence): Sequence | undefined {
+  #alternativeIn(slot: number, parent: Sequence): Sequence | undefined {
     for (const other of this.#sequences) {
       if (other.slot === slot) return other.kind === 'alternative' && other.parent === parent ? other : undefined
     }
@@ -324,7 +325,7 @@ export class SequenceTable {
   aborted(step: Step): void {
     const { stage } = step
     for (const { slot, shared, from } of step.rows) {
-      for (const other of [slot, ...shared.map((branch) => branch.slot)]) {
+      for (const other of [slot, ...shared.map((alternative) => alternative.slot)]) {
         this.#options.caches.remove(stage, other, from)
         if (stage === 0) this.cells.remove(other, from)
       }
@@ -402,7 +403,7 @@ export class SequenceTable {
 
   /**
    * The last stage chose `token` to follow the committed text: it confirms the tail's first token or replaces the tail.
-   * Where the tail is wrong and a branch is right, the branch's rows become the sequence's own.
+   * Where the tail is wrong and a alternative is right, the alternative's rows become the sequence's own.
    */
   decide(sequence: Sequence, token: number): Verdict {
     const wrong = sequence.tokens[sequence.committed] !== token
@@ -420,7 +421,7 @@ export class SequenceTable {
     if (guess === undefined) sequence.tokens.push(token)
     else if (guess !== token) this.replace(sequence, sequence.committed, [token])
     sequence.committed++
-    for (const branch of this.alternatives(sequence)) this.remove(branch)
+    for (const alternative of this.alternatives(sequence)) this.remove(alternative)
     return guess === undefined ? 'extended' : guess === token ? 'confirmed' : 'replaced'
   }
 
@@ -434,26 +435,26 @@ export class SequenceTable {
   }
 
   /**
-   * The branch's rows become the sequence's. Rows of either that are running are given up: all they share was there when
+   * The alternative's rows become the sequence's. Rows of either that are running are given up: all they share was there when
    * the token was decided.
    */
-  #takeOver(sequence: Sequence, branch: Sequence): void {
+  #takeOver(sequence: Sequence, alternative: Sequence): void {
     for (let stage = 0; stage < this.stages; stage++) {
-      for (const one of [sequence, branch]) {
+      for (const one of [sequence, alternative]) {
         const running = this.#rowsInFlight(stage, one)
         if (!running) continue
         running.valid = running.from
         this.#giveUp(stage, one.slot, running.from)
       }
     }
-    ;[sequence.slot, branch.slot] = [branch.slot, sequence.slot]
+    ;[sequence.slot, alternative.slot] = [alternative.slot, sequence.slot]
     for (let stage = 0; stage < this.stages; stage++) {
       const mine = sequence.computed[stage]!
-      sequence.computed[stage] = branch.computed[stage]!
-      branch.computed[stage] = mine
+      sequence.computed[stage] = alternative.computed[stage]!
+      alternative.computed[stage] = mine
     }
-    sequence.tokens.length = branch.forkPoint
-    sequence.tokens.push(...branch.tokens.slice(branch.forkPoint))
+    sequence.tokens.length = alternative.forkPoint
+    sequence.tokens.push(...alternative.tokens.slice(alternative.forkPoint))
   }
 
   /** The open text now is this: what agrees stays computed, the rest is rolled back. */
@@ -469,7 +470,7 @@ export class SequenceTable {
   }
 
   /**
-   * Ends a sequence, finished or cancelled, and its forks and branches: all its rows leave every cache. Allowed at any
+   * Ends a sequence, finished or cancelled, and its lookaheads and alternatives: all its rows leave every cache. Allowed at any
    * time; in a stage that runs a step the rows leave when it ends, and the slot is free when all have left.
    */
   remove(sequence: Sequence): void {

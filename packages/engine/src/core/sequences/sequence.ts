@@ -4,20 +4,20 @@ import type { SlotRows } from '../cost/microbatches.ts'
 /**
  * One flow through the engine: a list of tokens that grows and rolls back, and per stage how many of them that stage has
  * computed. Stage 0 chases the tokens, every later stage chases the one before; there is no prefill phase and no decode
- * phase. Only `core.ts` changes a sequence.
+ * phase. Only the `SequenceTable` changes a sequence.
  */
 export interface Sequence {
-  /** Id in every stage's KV cache. Changes only when a branch wins and its rows become its parent's. */
+  /** Id in every stage's KV cache. Changes only when an alternative wins and its rows become its parent's. */
   slot: number
   /** Arrival number: earlier ones go first where nothing else decides. */
   readonly order: number
   /**
-   * `fork`: a look ahead on behalf of `parent`, which jumps over a part of it. `branch`: another possible continuation of
+   * `lookahead`: on behalf of `parent`, it jumps over a part of its prompt. `alternative`: another possible continuation of
    * `parent` from token `at` on. Both are dropped before their parent.
    */
   readonly kind: 'reply' | 'lookahead' | 'alternative'
   readonly parent?: Sequence
-  /** Rows before this one are its parent's; a branch waits until the parent has computed them. */
+  /** Rows before this one are its parent's; an alternative waits until the parent has computed them. */
   readonly forkPoint: number
   /** Number of prompt tokens; 0 while they are open. */
   prompt: number
@@ -29,7 +29,7 @@ export interface Sequence {
   committed: number
   /** Per stage: KV rows [0, computed) are in its cache and belong to `tokens`. Never rises along the stages. */
   readonly computed: number[]
-  /** Stage 0 stops here for now (a fork is wanted at this point); Infinity otherwise. */
+  /** Stage 0 stops here for now (a lookahead is wanted at this point); Infinity otherwise. */
   pausedAt: number
   /** Ask stage 0's exit head for a guess when the last token leaves it. */
   wantsExit: boolean
@@ -38,7 +38,7 @@ export interface Sequence {
   /** Revocable work: runs only when nothing else can, or for nearly nothing beside other work. */
   background: boolean
   readonly tier: Tier
-  /** When its request came, ms on the clock that `Core.next` is told. */
+  /** When its request came, ms on the loop's clock. */
   readonly arrival: number
   /** When rows of it last left the last stage, its prompt or its reply, ms; before that, when its request came. */
   lastOutputAt: number
@@ -48,7 +48,7 @@ export interface Sequence {
 export interface Rows {
   readonly sequence: Sequence
   readonly slot: number
-  /** Branches that share these rows up to `end`: each of them is one cell with several sequence ids. */
+  /** Alternatives that share these rows up to `end`: each of them is one cell with several sequence ids. */
   readonly shared: readonly { readonly slot: number; readonly end: number }[]
   readonly from: number
   readonly to: number
@@ -72,7 +72,7 @@ export function available(sequence: Sequence, stage: number): number {
   return Math.max(0, source - computed)
 }
 
-/** The next row a stage would run: a branch begins where it leaves its parent. */
+/** The next row a stage would run: an alternative begins where it leaves its parent. */
 export function firstRow(sequence: Sequence, stage: number): number {
   return Math.max(sequence.computed[stage]!, sequence.kind === 'alternative' ? sequence.forkPoint : 0)
 }
@@ -82,7 +82,7 @@ export function tailLength(sequence: Sequence): number {
   return sequence.tokens.length - sequence.committed
 }
 
-/** Revocable work, or a look of it, which is no more urgent than the work itself. */
+/** Revocable work, or a lookahead of it, which is no more urgent than the work itself. */
 export function inBackground(sequence: Sequence): boolean {
   return (sequence.parent ?? sequence).background
 }

@@ -23,7 +23,7 @@ import { carriedCalibration } from './exit.ts'
  *   incipit.heads.count           u32     number of heads: head i guesses the token i + 2 after that of the state
  *   incipit.heads.tokens          i32[]   the tokens that can be guessed; left out when all can
  *   incipit.heads.<i>.calibration.confidence, .survival  f64[]  top probability to share that was right if those before
- *                                         it were: steps as in flow/calibrate.ts
+ *                                         it were: steps as in core/sampling/calibration.ts
  *
  * and the F32 tensors, shapes in ggml order (fastest first)
  *
