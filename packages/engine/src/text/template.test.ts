@@ -319,3 +319,21 @@ test('messages that are rejected are rejected as an open prompt too', () => {
   assert.throws(() => gemma2.openTail([system('x'), user('a')]), rejects(/System role not supported/))
   assert.equal(smol.openTail([]), undefined)
 })
+
+test('the place of a content is found without it, and whether it is trimmed', () => {
+  const place = { before: '<u>', after: '</u>', trimsStart: false, trimsEnd: false }
+  assert.deepEqual(about('{{ messages[0].content }}').contentPlace([user('')]), place)
+  const trimmed = about(' {{ messages[0].content | trim }} ').contentPlace([user('')])
+  assert.deepEqual(trimmed, { before: '<u> ', after: ' </u>', trimsStart: true, trimsEnd: true })
+  const lstripped = about('{{ messages[0].content.lstrip() }}').contentPlace([user('')])
+  assert.deepEqual(lstripped, { ...place, trimsStart: true })
+  const rstripped = about('{{ messages[0].content.rstrip() }}').contentPlace([user('')])
+  assert.deepEqual(rstripped, { ...place, trimsEnd: true })
+})
+
+test('a content that is altered, repeated or rejected has no place', () => {
+  assert.equal(about('{{ messages[0].content | upper }}').contentPlace([user('')]), undefined)
+  assert.equal(about('{{ messages[0].content }}{{ messages[0].content }}').contentPlace([user('')]), undefined)
+  assert.equal(gemma2.contentPlace([system('x'), user('')]), undefined)
+  assert.equal(smol.contentPlace([]), undefined)
+})
