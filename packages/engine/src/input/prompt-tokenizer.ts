@@ -1,49 +1,116 @@
 import { IncipitError } from '../api/errors.ts'
 import type { ChatMessage, GenerateRequest } from '../api/request.ts'
-import type { Vocab } from '../llama/vocab.ts'
-import { promptTokens } from '../text/prompt.ts'
+import { CutPlaces } from '../text/cut-places.ts'
+import { IncrementalTokenizer } from '../text/incremental-tokenizer.ts'
+import { hidden, promptTokens } from '../text/prompt.ts'
+import { SpecialTexts } from '../text/special-texts.ts'
 import type { ChatTemplate } from '../text/template.ts'
+import type { Tokenizer } from '../text/tokenizer.ts'
+
+// More than any vocabulary needs on average.
+const charactersPerToken = 16
+
+/** The prompt of an input whose text is still being written. */
 export interface OpenPrompt {
+  /**
+   * Tokens of the prompt with this text, without what the template puts after it, up to the last token but one: the last
+   * one is likely to become another when the text goes on. A new array at every call; empty when nothing can be computed
+   * ahead. The cost is that of what changed since the last call.
+   */
   tokens(text: string): readonly number[]
 }
+
+/** Turns requests, and inputs that are still being written, into tokens. */
 export class PromptTokenizer {
+  /** Number of tokens that the chat template puts after the last message; 0 where that cannot be determined. */
   readonly suffixLength: number
-  readonly #o
-  constructor(options: { template: ChatTemplate | undefined; vocab: Vocab; modelName: string; contextLength: number }) {
-    this.#o = options
-    this.suffixLength = options.vocab.tokenize(options.template?.generationSuffix() ?? '', { special: true }).length
+  readonly #chatTemplate: ChatTemplate | undefined
+  readonly #vocab: Tokenizer
+  readonly #modelName: string
+  readonly #specials: SpecialTexts
+  readonly #cuts: CutPlaces
+  /** UTF-16 code units of an open prompt that are tokenised: what lies beyond the context is not computed. */
+  readonly #longest: number
+
+  constructor(options: {
+    /** Undefined where the model has none: then only raw prompts are possible. */
+    template: ChatTemplate | undefined
+    vocab: Tokenizer
+    /** For errors. */
+    modelName: string
+    /** In tokens. */
+    contextLength: number
+  }) {
+    const { template, vocab, modelName, contextLength } = options
+    this.#chatTemplate = template
+    this.#vocab = vocab
+    this.#modelName = modelName
+    this.#specials = new SpecialTexts(vocab)
+    this.#cuts = new CutPlaces(vocab)
+    this.#longest = contextLength * charactersPerToken
+    this.suffixLength = vocab.tokenize(template?.generationSuffix() ?? '', { special: true }).length
   }
-  get #template() {
-    if (!this.#o.template)
-      throw new IncipitError('chat_template', `${this.#o.modelName} carries no chat template; use a raw prompt`)
-    return this.#o.template
-  }
-  tokens(request: Pick<GenerateRequest, 'prompt' | 'messages'>): readonly number[] {
-    const { vocab } = this.#o
-    if (request.messages !== undefined) return promptTokens(this.#template, vocab, request.messages)
-    const { prompt } = request
+
+  /**
+   * Tokens of a whole request.
+   * @throws IncipitError `chat_template` for messages without a template and messages that it rejects,
+   *   `invalid_request` for tokens outside the vocabulary
+   */
+  tokens({ prompt, messages }: Pick<GenerateRequest, 'prompt' | 'messages'>): readonly number[] {
+    const vocab = this.#vocab
+    if (messages !== undefined) return promptTokens(this.#template, vocab, messages, this.#specials)
     if (typeof prompt === 'string') return vocab.tokenize(prompt, { addBos: vocab.addsBos })
     for (const token of prompt!) vocab.bytesOf(token)
     return [...prompt!]
   }
+
+  /**
+   * The prompt of a conversation whose last message, the user's, is still being written, or of an open text that is the
+   * prompt itself (`raw`). Renders the template and tokenises the conversation once. Its tokens are those of the final
+   * request as far as both reach, unless the template does something else with that message than with others.
+   * @throws IncipitError `chat_template` for a conversation without a template. One that the template rejects is an
+   *   `OpenPrompt` without tokens: the request itself will say why.
+   */
   open(messages: readonly ChatMessage[] | 'raw'): OpenPrompt {
-    const { vocab } = this.#o
-    const addBos = vocab.addsBos
-    if (messages === 'raw') return { tokens: (text) => vocab.tokenize(text, { addBos }).slice(0, -1) }
-    const template = this.#template
+    if (messages === 'raw') return this.#openPrompt('', (text) => this.#vocab.tokenize(text))
+    const specials = this.#specials
+    const place = this.#template.contentPlace([...hidden(messages, specials), { role: 'user', content: '' }])
+    if (place === undefined) return { tokens: () => [] }
+    const open = this.#openPrompt(place.before, (text) => specials.tokens(text))
     return {
-      tokens: (text) => {
-        try {
-          const tail = template.openTail([...messages, { role: 'user', content: text || 'x' }])
-          if (tail === undefined) return []
-          return vocab.tokenize(tail.before + (text === '' ? '' : tail.content), { special: true, addBos }).slice(0, -1)
-        } catch {
-          return []
-        }
+      tokens(text) {
+        const start = place.trimsStart ? text.trimStart() : text
+        return open.tokens(specials.hide(place.trimsEnd ? start.trimEnd() : start))
       },
     }
   }
-  renderChat(messages: readonly ChatMessage[]) {
+
+  /**
+   * The prompt text of a conversation, as the model's chat template renders it.
+   * @throws IncipitError `chat_template`
+   */
+  renderChat(messages: readonly ChatMessage[]): string {
     return this.#template.render(messages)
+  }
+
+  #openPrompt(before: string, encode: (text: string) => number[]): OpenPrompt {
+    const { bos, addsBos } = this.#vocab
+    const text = new IncrementalTokenizer(this.#cuts, encode, before.slice(0, this.#longest))
+    const most = Math.max(this.#longest - before.length, 0)
+    return {
+      tokens(open) {
+        const tokens = text.tokens(open.slice(0, most))
+        if (addsBos) tokens.unshift(bos)
+        tokens.pop()
+        return tokens
+      },
+    }
+  }
+
+  get #template(): ChatTemplate {
+    if (this.#chatTemplate === undefined) {
+      throw new IncipitError('chat_template', `${this.#modelName} carries no chat template; use a raw prompt`)
+    }
+    return this.#chatTemplate
   }
 }

@@ -3,9 +3,9 @@ import { IncipitError } from '../api/errors.ts'
 import type { ModelInfo } from '../api/model-info.ts'
 import type { GenerateRequest } from '../api/request.ts'
 import { type CheckedRequest, normalise } from '../api/validation.ts'
+import type { Vocabulary } from '../api/vocabulary.ts'
 import type { HeadGuess } from '../core/executor.ts'
 import { TokenChooser } from '../core/sampling/token-chooser.ts'
-import type { Vocab } from '../llama/vocab.ts'
 import type { Acceptances } from '../proposers/acceptances.ts'
 import type { Openings } from '../proposers/opening.ts'
 import { allowedProposers, createOpening, createProposers } from '../proposers/registry.ts'
@@ -13,12 +13,13 @@ import { planLookaheads } from '../proposers/skim.ts'
 import type { ActiveRequest, EarlyTerms, RequestPlan } from '../serving/active-request.ts'
 import type { InputPrefill } from '../serving/input-prefill.ts'
 import type { ReplySink } from '../serving/reply-stream.ts'
+import type { Tokenizer } from '../text/tokenizer.ts'
 import type { PromptTokenizer } from './prompt-tokenizer.ts'
 
 /** What requests are planned with. */
 export interface PlannerParts {
   readonly info: ModelInfo
-  readonly vocab: Vocab
+  readonly vocab: Vocabulary & Pick<Tokenizer, 'tokenize'> & { readonly endTokens: readonly number[] }
   readonly tokenizer: PromptTokenizer
   readonly acceptances: Acceptances
   readonly openings: Openings

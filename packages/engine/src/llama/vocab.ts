@@ -2,6 +2,10 @@ import { IncipitError } from '../api/errors.ts'
 import type { Vocabulary } from '../api/vocabulary.ts'
 import { library, type Pointer } from './library.ts'
 
+const decoder = new TextDecoder()
+// Longer than almost every token: one buffer for all of them.
+const scratch = new Uint8Array(256)
+
 /** The tokenizer of a model. Lives as long as the model. */
 export class Vocab implements Vocabulary, Disposable {
   readonly size: number
@@ -83,7 +87,7 @@ export class Vocab implements Vocabulary, Disposable {
 
   /** The text of a special token such as `<s>`, for templates. */
   specialText(token: number): string {
-    return token < 0 ? '' : new TextDecoder().decode(this.#piece(token, true))
+    return token < 0 ? '' : decoder.decode(this.#piece(token, true))
   }
 
   #piece(token: number, special: boolean): Uint8Array {
@@ -92,7 +96,7 @@ export class Vocab implements Vocabulary, Disposable {
     }
     const cached = special ? undefined : this.#pieces[token]
     if (cached !== undefined) return cached
-    let buffer = new Uint8Array(64)
+    let buffer = scratch
     let length = library().tokenToPiece(this.#live(), token, buffer, buffer.length, 0, special)
     if (length < 0) {
       buffer = new Uint8Array(-length)

@@ -1,29 +1,22 @@
 import type { ChatMessage } from '../api/request.ts'
-import type { Vocab } from '../llama/vocab.ts'
+import { SpecialTexts } from './special-texts.ts'
 import type { ChatTemplate } from './template.ts'
-
-// Private-use characters around an index: they stand for a special token's text while the template is rendered.
-const open = '\u{F0000}'
-const close = '\u{F0001}'
-const placeholder = /\u{F0000}(\d+)\u{F0001}/u
+import type { Tokenizer } from './tokenizer.ts'
 
 /**
- * A conversation as tokens. The template's special tokens are special; text in a message that looks like one, such as
- * `<|im_end|>`, stays plain text, so that nobody can end their turn and speak as the system.
+ * A conversation as tokens. The template's special tokens are special; text in a message that looks like one stays plain
+ * text.
  */
-export function promptTokens(template: ChatTemplate, vocab: Vocab, messages: readonly ChatMessage[]): number[] {
-  const specials = vocab.specialTexts.filter((text) => messages.some(({ content }) => content.includes(text)))
-  if (specials.length === 0) {
-    return vocab.tokenize(template.render(messages), { special: true, addBos: vocab.addsBos })
-  }
-  const hide = (content: string) =>
-    // Longest first: one special text may be part of another.
-    specials.reduce((text, special, index) => text.replaceAll(special, `${open}${index}${close}`), content)
-  const rendered = template.render(messages.map((message) => ({ ...message, content: hide(message.content) })))
-  const tokens: number[] = []
-  for (const [index, part] of rendered.split(placeholder).entries()) {
-    const text = index % 2 === 1 ? (specials[Number(part)] ?? '') : part
-    tokens.push(...vocab.tokenize(text, { special: index % 2 === 0, addBos: index === 0 && vocab.addsBos }))
-  }
-  return tokens
+export function promptTokens(
+  template: ChatTemplate,
+  vocab: Tokenizer,
+  messages: readonly ChatMessage[],
+  specials: SpecialTexts = new SpecialTexts(vocab),
+): number[] {
+  return specials.tokens(template.render(hidden(messages, specials)), { addBos: vocab.addsBos })
+}
+
+/** The messages with placeholders for what looks like a special token in them. */
+export function hidden(messages: readonly ChatMessage[], specials: SpecialTexts): ChatMessage[] {
+  return messages.map((message) => ({ ...message, content: specials.hide(message.content) }))
 }

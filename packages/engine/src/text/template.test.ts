@@ -252,15 +252,15 @@ for (const [name, template, suffix] of suffixes) {
     assert.ok(template.render([user('Hello there')]).endsWith(`Hello there${suffix}`))
   })
 
-  test(`${name}: a prompt opens around its last content and stays the same prompt`, () => {
+  test(`${name}: the place of the content is the place of every content`, () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme' }), fc.boolean(), (content, longer) => {
-        const messages = longer ? [user('a'), assistant('b'), user(content)] : [user(content)]
-        const open = template.openTail(messages, { now })
-        assert.ok(open !== undefined)
-        assert.equal(open.before + open.content + open.after, template.render(messages, { now }))
-        assert.equal(open.content.trim(), content.trim())
-        assert.equal(open.after, suffix)
+        const before = longer ? [user('a'), assistant('b')] : []
+        const place = template.contentPlace([...before, user('')], { now })!
+        const start = place.trimsStart ? content.trimStart() : content
+        const stands = place.trimsEnd ? start.trimEnd() : start
+        assert.equal(place.before + stands + place.after, template.render([...before, user(content)], { now }))
+        assert.equal(place.after, suffix)
       }),
       { numRuns: 50 },
     )
@@ -268,54 +268,42 @@ for (const [name, template, suffix] of suffixes) {
 }
 
 test('the beginning of an open prompt does not depend on what is typed', () => {
-  const before = (content: string) => llama3.openTail([system('s'), user(content)], { now })?.before
+  const before = (content: string) => llama3.contentPlace([system('s'), user(content)], { now })?.before
   assert.equal(before('H'), before('Hello, wor'))
   assert.ok(before('H')?.endsWith('user<|end_header_id|>\n\n'))
 })
 
 const about = (expression: string) => new ChatTemplate(`<u>${expression}</u>`, { bosToken: '', eosToken: '' })
 
-test('a template that alters or repeats the content has no open tail and no suffix', () => {
+test('a template that alters or repeats the content has no place for it and no suffix', () => {
   for (const expression of ['{{ messages[0].content | upper }}', '{{ messages[0].content | length }}', 'fixed']) {
-    assert.equal(about(expression).openTail([user('some words')]), undefined, expression)
+    assert.equal(about(expression).contentPlace([user('some words')]), undefined, expression)
     assert.equal(about(expression).generationSuffix(), '', expression)
   }
   const repeated = about('{{ messages[0].content }}{{ messages[0].content }}')
-  assert.equal(repeated.openTail([user('some words')]), undefined)
+  assert.equal(repeated.contentPlace([user('some words')]), undefined)
   assert.equal(repeated.generationSuffix(), '')
 })
 
-test('a template that reacts to the content has no open tail when it does', () => {
-  const thinking = about("{{ messages[0].content | replace('/no_think', '') }}")
-  assert.equal(thinking.openTail([user('hi /no_think')]), undefined)
-  assert.deepEqual(thinking.openTail([user('hi')]), { before: '<u>', content: 'hi', after: '</u>' })
-  const skipping = about('{% if messages[0].content %}[{{ messages[0].content }}]{% endif %}')
-  assert.equal(skipping.openTail([user('')]), undefined)
-})
-
-test('a clock that ticks while the prompt is rendered does not matter', (t) => {
-  const Clock = Date
-  let ticks = 0
-  globalThis.Date = class extends Clock {
-    constructor() {
-      super(2025, 0, 5, 9, 7, ticks++)
-    }
-  } as DateConstructor
-  t.after(() => {
-    globalThis.Date = Clock
-  })
-  const timed = new ChatTemplate('{{ strftime_now("%S") }}:{{ messages[0].content }}', { bosToken: '', eosToken: '' })
-  assert.deepEqual(timed.openTail([user('hi')]), { before: '00:', content: 'hi', after: '' })
-  assert.equal(timed.render([user('hi')]), '01:hi')
-})
-
 test('text that looks like the marker is no trouble', () => {
-  const open = smol.openTail([user('OpenTailMarker'), assistant('OpenTailMarkerXy'), user('OpenTailMarkerXyXy!')])
-  assert.equal(open?.content, 'OpenTailMarkerXyXy!')
-  assert.ok(open?.before.includes('OpenTailMarkerXy<|im_end|>'))
+  const place = smol.contentPlace([user('OpenContentMarker'), assistant('OpenContentMarkerXy'), user('')])
+  assert.ok(place?.before.includes('OpenContentMarkerXy<|im_end|>'))
 })
 
-test('messages that are rejected are rejected as an open prompt too', () => {
-  assert.throws(() => gemma2.openTail([system('x'), user('a')]), rejects(/System role not supported/))
-  assert.equal(smol.openTail([]), undefined)
+test('the place of a content is found without it, and whether it is trimmed', () => {
+  const place = { before: '<u>', after: '</u>', trimsStart: false, trimsEnd: false }
+  assert.deepEqual(about('{{ messages[0].content }}').contentPlace([user('')]), place)
+  const trimmed = about(' {{ messages[0].content | trim }} ').contentPlace([user('')])
+  assert.deepEqual(trimmed, { before: '<u> ', after: ' </u>', trimsStart: true, trimsEnd: true })
+  const lstripped = about('{{ messages[0].content.lstrip() }}').contentPlace([user('')])
+  assert.deepEqual(lstripped, { ...place, trimsStart: true })
+  const rstripped = about('{{ messages[0].content.rstrip() }}').contentPlace([user('')])
+  assert.deepEqual(rstripped, { ...place, trimsEnd: true })
+})
+
+test('a content that is altered, repeated or rejected has no place', () => {
+  assert.equal(about('{{ messages[0].content | upper }}').contentPlace([user('')]), undefined)
+  assert.equal(about('{{ messages[0].content }}{{ messages[0].content }}').contentPlace([user('')]), undefined)
+  assert.equal(gemma2.contentPlace([system('x'), user('')]), undefined)
+  assert.equal(smol.contentPlace([]), undefined)
 })

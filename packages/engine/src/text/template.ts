@@ -12,13 +12,17 @@ export interface TemplateOptions {
   now?: Date
 }
 
-/** A rendered prompt around the content of its last message: `before + content + after` is the prompt. */
-export interface OpenTail {
+/** Where the content of a conversation's last message stands in the prompt, whatever that content is. */
+export interface ContentPlace {
   before: string
-  /** As it stands in the prompt: the message's content, without outer white space where the template trims it. */
-  content: string
   after: string
+  /** Whether the template leaves out white space at the content's beginning, and at its end. */
+  trimsStart: boolean
+  trimsEnd: boolean
 }
+
+// White space that no template writes by itself: next to the marker it is the content's.
+const pad = '\u2003'
 
 /**
  * A model's own chat template (Jinja), parsed once. The globals are those that Hugging Face transformers gives to a
@@ -73,52 +77,44 @@ export class ChatTemplate {
   }
 
   /**
-   * The prompt split around the content of the last message, which may still grow; undefined when the template makes
-   * anything of that content but its text (other than trimming it), so that there is no such place.
-   *
-   * @throws IncipitError `chat_template` as `render` does
+   * Renders once, with a word in place of the last message's content, to find where that content stands. Undefined when
+   * there is no such place, because the template alters or repeats the content, and when it rejects the messages. What it
+   * does with a particular content, such as a switch in it, cannot be known here.
    */
-  openTail(messages: readonly ChatMessage[], options: TemplateOptions = {}): OpenTail | undefined {
+  contentPlace(messages: readonly ChatMessage[], options: TemplateOptions = {}): ContentPlace | undefined {
     const last = messages.at(-1)
     if (last === undefined) return undefined
-    // One moment for both renderings: a clock that ticks in between would make them differ.
-    const fixed = { ...options, now: options.now ?? new Date() }
-    const prompt = this.render(messages, fixed)
-    const split = this.#splitAtMarker(messages, fixed)
-    if (split === undefined || prompt.length < split.before.length + split.after.length) return undefined
-    if (!prompt.startsWith(split.before) || !prompt.endsWith(split.after)) return undefined
-    // The content itself may steer the template (a switch such as "/no_think"), so it is compared and not assumed.
-    const content = prompt.slice(split.before.length, prompt.length - split.after.length)
-    const { content: given } = last
-    const same = [given, given.trim(), given.trimStart(), given.trimEnd()].includes(content)
-    return same ? { ...split, content } : undefined
+    // Mixed case: a change of case destroys it.
+    let marker = 'OpenContentMarker'
+    while (this.#source.includes(marker) || messages.some((m) => m.content.includes(marker))) marker += 'Xy'
+    let text: string
+    try {
+      text = this.render([...messages.slice(0, -1), { ...last, content: pad + marker + pad }], options)
+    } catch (error) {
+      if (error instanceof IncipitError) return undefined
+      throw error
+    }
+    const start = text.indexOf(marker)
+    if (start < 0 || text.lastIndexOf(marker) !== start) return undefined
+    const end = start + marker.length
+    const trimsStart = text[start - 1] !== pad
+    const trimsEnd = text[end] !== pad
+    return {
+      before: text.slice(0, trimsStart ? start : start - 1),
+      after: text.slice(trimsEnd ? end : end + 1),
+      trimsStart,
+      trimsEnd,
+    }
   }
 
   #findSuffix(): string {
     const user = { role: 'user', content: '' }
     // A template may insist on a system message, or refuse one.
     for (const messages of [[user], [{ role: 'system', content: 'Answer.' }, user]]) {
-      const split = this.#splitAtMarker(messages, {})
-      if (split !== undefined) return split.after
+      const place = this.contentPlace(messages)
+      if (place !== undefined) return place.after
     }
     return ''
-  }
-
-  /** Renders with a word in place of the last content; undefined unless it appears exactly once and unaltered. */
-  #splitAtMarker(messages: readonly ChatMessage[], options: TemplateOptions): Omit<OpenTail, 'content'> | undefined {
-    // Mixed case and no outer white space: survives trimming, and a change of case destroys it.
-    let marker = 'OpenTailMarker'
-    while (this.#source.includes(marker) || messages.some((m) => m.content.includes(marker))) marker += 'Xy'
-    let text: string
-    try {
-      text = this.render([...messages.slice(0, -1), { ...messages.at(-1)!, content: marker }], options)
-    } catch (error) {
-      if (error instanceof IncipitError) return undefined
-      throw error
-    }
-    const at = text.indexOf(marker)
-    if (at < 0 || text.lastIndexOf(marker) !== at) return undefined
-    return { before: text.slice(0, at), after: text.slice(at + marker.length) }
   }
 
   // The library's `Template.render` refuses to replace its own `strftime_now`, which reads the clock; so the
