@@ -100,7 +100,10 @@ export class Engine implements AsyncDisposable {
   async #begin(): Promise<void> {
     const { executor, vocab, profile, layout } = this.#parts
     if (profile) this.#costs.load(profile.costs)
-    await warmUp(this.#loop, executor, Math.max(0, vocab.bos), profile !== undefined)
+    const warm = warmUp(this.#loop, executor, Math.max(0, vocab.bos), profile !== undefined)
+    // While native threads page the weights in.
+    this.#tokenizer.prepare()
+    await warm
     this.#loop.resetStats()
     if (canKeepRows(layout.memory)) await this.#pinned.restoreAll()
   }

@@ -29,6 +29,12 @@ export class CutPlaces {
     this.#vocab = vocab
   }
 
+  /** Reads the vocabulary now (0.1 to 0.5 s), and not when a text is first cut. */
+  prepare(): void {
+    this.#spells ??= spells(this.#vocab)
+    if (this.#spells) this.#spanned ??= spannedPairs(this.#vocab)
+  }
+
   /** Whether the text can be cut before the UTF-16 offset `at`. */
   isCut(text: string, at: number): boolean {
     const [left, right] = [text[at - 1], text[at]]

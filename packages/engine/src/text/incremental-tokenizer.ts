@@ -10,7 +10,7 @@ interface Part {
 // Parts of up to twice this length are tokenised as one when something in them changes.
 const defaultPartLength = 128
 // Some tokenizers compile regular expressions at every call, so a long new text is cut into longer parts, but not many.
-const mostParts = 64
+const maxParts = 64
 
 /**
  * Tokens of a text that changes a little at a time, such as one that is being typed. The text is kept in parts that are
@@ -80,7 +80,7 @@ export class IncrementalTokenizer {
   }
 
   #split(text: string, from: number, to: number): Part[] {
-    const least = Math.max(this.#partLength, Math.ceil((to - from) / mostParts))
+    const least = Math.max(this.#partLength, Math.ceil((to - from) / maxParts))
     const parts: Part[] = []
     for (let at = from; at < to; ) {
       const end = to - at > 2 * least ? this.#cuts.next(text, at + least, to) : to
