@@ -1,4 +1,4 @@
-import type { EngineOptions, Log, Policy, TierName } from '@incipit/engine'
+import { type EngineOptions, type Log, type Policy, policies, type TierName, tierNames } from '@incipit/engine/api'
 import { type Command, Option } from 'commander'
 import { UsageError } from './failure.ts'
 import { cut, decimal, defined, integer, threads } from './options.ts'
@@ -20,10 +20,6 @@ export interface ReplyFlags {
   policy: Policy
   alpha?: number
 }
-
-// Written out, because the engine with its native library is not loaded for `--help`.
-const tierNames = ['npc', 'translation', 'code', 'analytics', 'chat', 'batch'] as const satisfies readonly TierName[]
-const policies = ['committed', 'provisional', 'tolerant', 'confident'] as const satisfies readonly Policy[]
 
 /** Adds the options of {@link EngineFlags} that `run` and `serve` share. */
 export function addEngineFlags(command: Command): Command {
@@ -60,11 +56,6 @@ export function addReplyFlags(command: Command, ofWhom: string): Command {
 /** @throws UsageError for options that mean nothing together */
 export function checkReplyFlags({ policy, alpha }: ReplyFlags): void {
   if (alpha !== undefined && policy !== 'tolerant') throw new UsageError('--alpha needs --policy tolerant')
-}
-
-/** Whether the text may differ from the full model's. */
-export function isLossy(policy: Policy): boolean {
-  return policy === 'tolerant' || policy === 'confident'
 }
 
 export function engineOptions(flags: EngineFlags): EngineOptions {

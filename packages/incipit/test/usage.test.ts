@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { incipit, missing, smol, stories } from './helpers/command.ts'
+import { incipit, missing, smol, stories, withoutNative } from './helpers/command.ts'
 import { closedPort } from './helpers/fake-hub.ts'
 
 describe('the command line', () => {
@@ -16,6 +16,25 @@ describe('the command line', () => {
     assert.equal(stderr, '')
     for (const command of ['run', 'serve', 'pull', 'inspect', 'tune', 'simulate'])
       assert.match(stdout, new RegExp(`^  ${command} `, 'm'))
+  })
+
+  for (const args of [['--version'], ['--help'], ['pull', '--help'], ['serve', '--help'], ['help', 'tune']]) {
+    it(`${args.join(' ')} does not load the native library`, async () => {
+      const { code, stderr } = await incipit(args, { env: withoutNative })
+      assert.deepEqual([code, stderr], [0, ''])
+    })
+  }
+
+  it('looks for a model before it loads the native library', async () => {
+    const run = async (model: string) => (await incipit(['run', '--model', model, 'x'], { env: withoutNative })).stderr
+    assert.match(await run('/nowhere/model.gguf'), /\(model_not_found\)\n$/)
+    // What shows that it would have been noticed.
+    assert.match(await run(import.meta.filename), /koffi was loaded/)
+  })
+
+  it('pulls into a given store without the native library', async () => {
+    const env = { ...withoutNative, HF_ENDPOINT: `http://127.0.0.1:${await closedPort()}` }
+    assert.match((await incipit(['pull', 'hf:owner/repo/model.gguf'], { env })).stderr, /\(model_download\)\n$/)
   })
 
   for (const command of ['run', 'serve']) {
@@ -53,7 +72,7 @@ describe('the command line', () => {
   ]
   for (const [name, args, message] of wrong) {
     it(`ends with 2 for ${name}, and says why on stderr`, async () => {
-      const { code, stdout, stderr } = await incipit(args)
+      const { code, stdout, stderr } = await incipit(args, { env: withoutNative })
       assert.equal(code, 2)
       assert.equal(stdout, '')
       assert.match(stderr, message)

@@ -1,4 +1,4 @@
-import { type ErrorCode, IncipitError } from '@incipit/engine'
+import { type ErrorCode, IncipitError } from '@incipit/engine/api'
 
 /**
  * Failures that only exist over HTTP, with their status. The engine's own codes are in its `errorCodes`; both tables

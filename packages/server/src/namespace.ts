@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { ServedEngine } from './choices.ts'
+import type { ServedEngine } from './served-engine.ts'
 
 /**
  * The namespace (`cacheSalt`) in which a server with this key keeps rows. Who has not the key must not learn from an

@@ -1,4 +1,4 @@
-import type { FinishReason, ProvisionalEvent, Timings, Usage } from '@incipit/engine'
+import type { FinishReason, ProvisionalEvent, Timings, Usage } from '@incipit/engine/api'
 
 /** `usage` as OpenAI spells it. */
 export interface WireUsage {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { IncipitError } from '@incipit/engine'
+import { IncipitError } from '@incipit/engine/api'
 import { delta, done, guess, says } from './fake-engine.ts'
 import { RealtimeClient } from './realtime-client.ts'
 import { type FakeRealtimeEngine, fakeRealtimeEngine } from './realtime-fake.ts'

@@ -1,4 +1,4 @@
-import type { GenerateEvent, Timings, Usage } from '@incipit/engine'
+import type { GenerateEvent, Timings, Usage } from '@incipit/engine/api'
 
 /**
  * An event as the wire protocol spells it: snake_case names, moments in milliseconds with three decimals, `usage` in

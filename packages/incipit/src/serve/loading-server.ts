@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
-import { IncipitError } from '@incipit/engine'
+import { IncipitError } from '@incipit/engine/api'
 
 /**
  * A server that listens while the model loads and answers everything with 503 and `retry-after`, so that a health check

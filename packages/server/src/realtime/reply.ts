@@ -1,4 +1,4 @@
-import type { GenerateEvent, ProvisionalEvent } from '@incipit/engine'
+import type { GenerateEvent, ProvisionalEvent } from '@incipit/engine/api'
 import { type Account, provisional, timingsOf, usageOf } from '../wire.ts'
 import { newId, type Outbox } from './outbox.ts'
 
