@@ -4,7 +4,7 @@ import type { Choice, Format } from './format.ts'
 import type { RequestPlan } from './request-plan.ts'
 import type { ServedEngine } from './served-engine.ts'
 import type { EventStream } from './sse.ts'
-import { type Account, finishReason, provisional, timingsOf, usageOf } from './wire.ts'
+import { type Account, finishReason, provisionalOf, timingsOf, usageOf } from './wire.ts'
 
 type Events = AsyncIterable<GenerateEvent>
 
@@ -55,7 +55,7 @@ async function tellChoice(events: Events, index: number, format: Format, stream:
   if (opening) await stream.send(opening)
   for await (const event of events) {
     if (event.type === 'delta') await stream.send(format.delta(index, event.text))
-    else if (event.type === 'provisional') await stream.send(format.provisional(provisional(index, event)))
+    else if (event.type === 'provisional') await stream.send(format.provisional(index, provisionalOf(event)))
     else {
       await stream.send(format.finish(index, finishReason(event.finishReason) ?? cancelled()))
       return event

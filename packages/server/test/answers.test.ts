@@ -21,6 +21,7 @@ const timings = {
   predicted_n: 4,
   drafted_n: 4,
   accepted_n: 3,
+  rejected_n: 1,
   retracted_n: 1,
   tolerated_n: 0,
   early_n: 0,

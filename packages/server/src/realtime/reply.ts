@@ -1,5 +1,5 @@
 import type { GenerateEvent, ProvisionalEvent } from '@incipit/engine/api'
-import { type Account, provisional, timingsOf, usageOf } from '../wire.ts'
+import { type Account, provisionalOf, timingsOf, usageOf } from '../wire.ts'
 import { newId, type Outbox } from './outbox.ts'
 
 /** How a response ended, as its `status` says. `incomplete`: a bound on its length. */
@@ -91,7 +91,7 @@ export class Reply {
   #show(event: ProvisionalEvent): void {
     this.#outbox.send('response.output_text.provisional', {
       response_id: this.id,
-      provisional: { ...provisional(0, event), rev: ++this.#rev },
+      provisional: { index: 0, ...provisionalOf(event), rev: ++this.#rev },
     })
   }
 
