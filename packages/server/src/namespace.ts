@@ -23,6 +23,9 @@ export function salted(engine: ServedEngine, salt: string): ServedEngine {
   }
   return {
     info: engine.info,
+    get failure() {
+      return engine.failure
+    },
     generate: (request) => engine.generate(within(request)),
     ...(open && { open: (options) => open.call(engine, within(options)) }),
     ...(prefill && { prefill: (request) => prefill.call(engine, within(request)) }),

@@ -117,12 +117,16 @@ export function createServer(loaded: ServedEngine, options: ServerOptions = {}):
   }
   function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
     report(request, error)
-    const { status, body } = errorAnswer(error)
-    reply.status(status).send(body)
+    const { status, headers, body } = errorAnswer(error)
+    reply.status(status).headers(headers).send(body)
   }
   app.setErrorHandler(answerError)
 
-  route(app, 'GET', '/health', async () => ({ status: 'ok' }))
+  route(app, 'GET', '/health', async (_request, reply) => {
+    if (engine.failure === undefined) return { status: 'ok' }
+    // Unavailable, whatever the code's own status is: who asks wants to know whether to send requests here.
+    return reply.status(503).send(errorAnswer(engine.failure).body)
+  })
 
   const card = { id: model, object: 'model', created: started, owned_by: 'incipit' }
   route(app, 'GET', '/v1/models', async () => ({ object: 'list', data: [card] }))
