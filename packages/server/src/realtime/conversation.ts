@@ -111,7 +111,7 @@ export class Conversation {
       messages,
       ...(cacheSalt === null ? {} : { cacheSalt }),
       onProgress: (progress) => this.#tellProgress({ ...progress, rev: this.#formerRevs + progress.rev }),
-      onPreview: (event) => this.#tellGhost(event),
+      onPreview: (event) => this.#tellPreview(event),
     })
   }
 
@@ -232,8 +232,8 @@ export class Conversation {
     else this.#outbox.send('input_text.progress', progress)
   }
 
-  #tellGhost(event: ProvisionalEvent): void {
-    if (this.#settings.provisional) this.#next.ghost(event)
+  #tellPreview(event: ProvisionalEvent): void {
+    if (this.#settings.provisional) this.#next.preview(event)
   }
 
   get #card(): object {
