@@ -70,6 +70,23 @@ describe('incipit serve', { skip: missing(stories, smol) }, () => {
     assert.doesNotMatch(output(), /LOSSY/)
   })
 
+  it('takes a layout of the cache, and lets no more requests wait than it is told', async (test) => {
+    for (const [layout, line] of [
+      ['separate', 'a KV cache for each sequence'],
+      ['unified', 'one KV cache for all sequences'],
+    ] as const) {
+      const { output, address } = await serve(test, '--cache', layout, '--parallel', '1', '--max-waiting', '1')
+      assert.match(output(), new RegExp(`cache +${line}\\n`))
+      const answer = await fetch(`${address}/v1/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ prompt: 'Once upon a time', max_tokens: 2, n: 8 }),
+      })
+      assert.equal(answer.status, 503)
+      assert.equal(((await answer.json()) as { error: { code: string } }).error.code, 'overloaded')
+    }
+  })
+
   it('says which model drafts', async (test) => {
     const { output } = await serve(test, '--draft', stories, '--tier', 'code', '--threads', '1')
     assert.match(output(), /proposers +.*draft.*\n/)

@@ -43,7 +43,7 @@ describe('the command line', () => {
       const text = stdout.replace(/\s+/g, ' ')
       assert.match(text, /tolerant \(LOSSY\)/)
       assert.match(text, /confident \(LOSSY\)/)
-      for (const option of ['--tier', '--alpha', '--draft', '--experts', '--heads'])
+      for (const option of ['--tier', '--alpha', '--cache', '--draft', '--experts', '--heads'])
         assert.match(text, new RegExp(option))
     })
   }
@@ -63,6 +63,8 @@ describe('the command line', () => {
     ['a prefix file that is not there', ['serve', '--prefix', 'a=/nowhere'], /prefix file cannot be read/],
     ['a prediction file that is not there', ['run', '--prediction', '/nowhere', 'x'], /prediction file cannot be read/],
     ['a cut that does not ascend', ['run', '--cut', '9,8', 'x'], /ascending/],
+    ['an unknown layout of the cache', ['run', '--cache', 'none', 'x'], /unified, separate/],
+    ['nobody who may wait', ['serve', '--max-waiting', '0'], /whole number of at least 1/],
     ['two prompts', ['run', 'one', 'two'], /too many arguments/],
     ['an empty prompt', ['run', ''], /the prompt is empty/],
     ['no prompt in an empty pipe', ['run', '-'], /standard input is empty/],

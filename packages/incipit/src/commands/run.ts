@@ -121,6 +121,9 @@ function notes({ info }: Engine, flags: RunFlags): string[] {
   const notes: string[] = []
   if (info.cutRefused !== undefined && flags.cut !== undefined)
     notes.push(`the model runs as one stage: ${info.cutRefused}`)
+  if (flags.cache === 'separate' && info.cache !== 'separate') {
+    notes.push('one KV cache for all requests: with these options this model cannot have one for each')
+  }
   const { exit } = info.proposers
   if (isLossy(flags.policy)) {
     notes.push(`policy ${flags.policy} is lossy: the text may differ from what the model itself would say`)
