@@ -45,7 +45,6 @@ export class Engine implements AsyncDisposable {
   readonly #tokenizer: PromptTokenizer
   readonly #planner: RequestPlanner
   #closing: Promise<void> | undefined
-  /** What ended the engine. */
   #failure: IncipitError | undefined
 
   private constructor(parts: EngineParts, options: EngineOptions) {
@@ -194,6 +193,11 @@ export class Engine implements AsyncDisposable {
   renderChat(messages: readonly ChatMessage[]): string {
     this.#live()
     return this.#tokenizer.renderChat(messages)
+  }
+
+  /** What ended the engine, where a defect did: every request fails with it from then on. */
+  get failure(): IncipitError | undefined {
+    return this.#failure
   }
 
   /** Counters since the model was loaded, and the load now. */

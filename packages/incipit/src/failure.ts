@@ -28,8 +28,8 @@ export function reportFailure(error: unknown): void {
 
 function failureLine(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  // By shape and not by class: importing the engine here would make `--help` wait for its native library.
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : 'internal_error'
+  // By shape and not by class: what Node throws has a code, too.
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : 'internal'
   const message = error.message.replace(/\s*\n\s*/g, ' ').trim() || error.name
   return error instanceof UsageError ? message : `${message} (${code})`
 }

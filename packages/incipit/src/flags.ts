@@ -1,4 +1,4 @@
-import type { EngineOptions, Log, Policy, TierName } from '@incipit/engine'
+import { type EngineOptions, type Log, type Policy, policies, type TierName, tierNames } from '@incipit/engine/api'
 import { type Command, Option } from 'commander'
 import { UsageError } from './failure.ts'
 import { cut, decimal, defined, integer, threads } from './options.ts'
@@ -8,6 +8,8 @@ export interface EngineFlags {
   cut?: 'auto' | 'none' | number[]
   context?: number
   parallel?: number
+  maxWaiting?: number
+  cache?: 'unified' | 'separate'
   threads?: number | number[]
   draft?: string
   experts?: number
@@ -21,10 +23,6 @@ export interface ReplyFlags {
   alpha?: number
 }
 
-// Written out, because the engine with its native library is not loaded for `--help`.
-const tierNames = ['npc', 'translation', 'code', 'analytics', 'chat', 'batch'] as const satisfies readonly TierName[]
-const policies = ['committed', 'provisional', 'tolerant', 'confident'] as const satisfies readonly Policy[]
-
 /** Adds the options of {@link EngineFlags} that `run` and `serve` share. */
 export function addEngineFlags(command: Command): Command {
   return command
@@ -33,6 +31,12 @@ export function addEngineFlags(command: Command): Command {
       '--threads <n>',
       'compute threads, or a list such as 1,1: a device for each stage (default: all cores)',
       threads,
+    )
+    .addOption(
+      new Option(
+        '--cache <layout>',
+        'one KV cache for all requests (unified), or one for each (default: whichever suits model, memory and --parallel)',
+      ).choices(['unified', 'separate']),
     )
     .option('--draft <model>', 'a smaller model with the same vocabulary, which drafts for this one')
     .option('--experts <n>', 'a mixture of experts drafts for itself with this many active ones', integer(1))
@@ -62,19 +66,15 @@ export function checkReplyFlags({ policy, alpha }: ReplyFlags): void {
   if (alpha !== undefined && policy !== 'tolerant') throw new UsageError('--alpha needs --policy tolerant')
 }
 
-/** Whether the text may differ from the full model's. */
-export function isLossy(policy: Policy): boolean {
-  return policy === 'tolerant' || policy === 'confident'
-}
-
 export function engineOptions(flags: EngineFlags): EngineOptions {
-  const { cut, context, parallel, threads, draft, experts, heads } = flags
+  const { cut, context, parallel, maxWaiting, cache, threads, draft, experts, heads } = flags
   const log: Log = (level, message) => {
     // What fails inside llama.cpp comes back as an error of ours; its own lines (also on a wanted abort) are details.
     if (debugging() || (level === 'error' && !message.startsWith('llama.cpp')))
       process.stderr.write(`incipit: ${level}: ${message.trimEnd()}\n`)
   }
-  return { ...defined({ cut, contextLength: context, parallel, threads, draft, experts, heads }), log }
+  const options = { cut, contextLength: context, parallel, maxWaiting, cache, threads, draft, experts, heads }
+  return { ...defined(options), log }
 }
 
 /** INCIPIT_DEBUG=1 shows stacks and the engine's log. */

@@ -14,7 +14,12 @@ import { temporary } from './helpers/temporary.ts'
 
 /** Starts a server on a free port and waits until it serves. */
 async function serve(test: TestContext, ...args: string[]) {
-  const command = start(['serve', '--model', stories, '--port', '0', '--threads', '1', ...args])
+  return serveIn({}, test, ...args)
+}
+
+/** The same with these settings of the environment. */
+async function serveIn(env: NodeJS.ProcessEnv, test: TestContext, ...args: string[]) {
+  const command = start(['serve', '--model', stories, '--port', '0', '--threads', '1', ...args], env)
   test.after(() => command.child.kill('SIGKILL'))
   const [, address = ''] = await printed(command, /serves on (http:\S+)[\s\S]*\ncurl .*\n/)
   return { ...command, address }
@@ -63,6 +68,23 @@ describe('incipit serve', { skip: missing(stories, smol) }, () => {
     assert.match(output(), /tiers +npc 50 ms, .*batch 60 s.*; chat unless a request says otherwise\n/)
     assert.match(output(), /policies +committed unless .*; on request .*lossy tolerant\n/)
     assert.doesNotMatch(output(), /LOSSY/)
+  })
+
+  it('takes a layout of the cache, and lets no more requests wait than it is told', async (test) => {
+    for (const [layout, line] of [
+      ['separate', 'a KV cache for each sequence'],
+      ['unified', 'one KV cache for all sequences'],
+    ] as const) {
+      const { output, address } = await serve(test, '--cache', layout, '--parallel', '1', '--max-waiting', '1')
+      assert.match(output(), new RegExp(`cache +${line}\\n`))
+      const answer = await fetch(`${address}/v1/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ prompt: 'Once upon a time', max_tokens: 2, n: 8 }),
+      })
+      assert.equal(answer.status, 503)
+      assert.equal(((await answer.json()) as { error: { code: string } }).error.code, 'overloaded')
+    }
   })
 
   it('says which model drafts', async (test) => {
@@ -170,18 +192,20 @@ describe('incipit serve', { skip: missing(stories, smol) }, () => {
     probe.close()
     const command = start(['serve', '--model', smol, '--threads', '1', '--port', String(port)])
     test.after(() => command.child.kill('SIGKILL'))
-    const statuses = new Set<number>()
+    const answers = new Map<number, { retryAfter: string | null; body: unknown }>()
     await until(async () => {
-      const status = await fetch(`http://127.0.0.1:${port}/health`).then(
-        (answer) => answer.status,
-        () => 0,
-      )
-      statuses.add(status)
-      return status === 200
+      const answer = await fetch(`http://127.0.0.1:${port}/health`).catch(() => undefined)
+      if (answer === undefined) return false
+      answers.set(answer.status, { retryAfter: answer.headers.get('retry-after'), body: await answer.json() })
+      return answer.status === 200
     }, 'serving')
+    const error = { message: 'the model is loading', type: 'server_error', param: null, code: 'loading' }
     assert.deepEqual(
-      [...statuses].filter((status) => status !== 0),
-      [503, 200],
+      [...answers],
+      [
+        [503, { retryAfter: '1', body: { error } }],
+        [200, { retryAfter: null, body: { status: 'ok' } }],
+      ],
     )
   })
 
@@ -192,6 +216,29 @@ describe('incipit serve', { skip: missing(stories, smol) }, () => {
     await until(() => /serving again on/.test(output()), 'the restart')
     assert.match(output(), /incipit: the server was ended by SIGSEGV; starting it again in 0\.25 s\n/)
     assert.equal((await fetch(`${address}/health`)).status, 200)
+  })
+
+  it('ends a server whose engine has failed, and starts another', { skip: linuxOnly }, async (test) => {
+    const preload = new URL('helpers/breaking-engine.ts', import.meta.url)
+    const { child, address, output } = await serveIn({ NODE_OPTIONS: `--import=${preload}` }, test)
+    const complete = () =>
+      fetch(`${address}/v1/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ prompt: 'Once upon a time', max_tokens: 4 }),
+      })
+    assert.equal((await complete()).status, 200)
+    const [worker] = childrenOf(child.pid!)
+    process.kill(worker!, 'SIGUSR2')
+    const failed = await complete()
+    assert.equal(failed.status, 500)
+    assert.equal(((await failed.json()) as { error: { code: string } }).error.code, 'engine_failed')
+    await until(() => !alive(worker!), 'the end of the worker')
+    await until(() => /serving again on/.test(output()), 'the restart')
+    assert.match(output(), /incipit: error: a defect ended the engine: the clock is broken\n/)
+    assert.match(output(), /incipit: the server was ended by SIGKILL; starting it again in 0\.25 s\n/)
+    assert.equal((await fetch(`${address}/health`)).status, 200)
+    assert.equal((await complete()).status, 200)
   })
 
   it('lets running replies end on SIGTERM, and ends with 0', async (test) => {

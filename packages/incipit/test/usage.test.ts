@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { incipit, missing, smol, stories } from './helpers/command.ts'
+import { incipit, missing, smol, stories, withoutNative } from './helpers/command.ts'
 import { closedPort } from './helpers/fake-hub.ts'
 
 describe('the command line', () => {
@@ -18,13 +18,32 @@ describe('the command line', () => {
       assert.match(stdout, new RegExp(`^  ${command} `, 'm'))
   })
 
+  for (const args of [['--version'], ['--help'], ['pull', '--help'], ['serve', '--help'], ['help', 'tune']]) {
+    it(`${args.join(' ')} does not load the native library`, async () => {
+      const { code, stderr } = await incipit(args, { env: withoutNative })
+      assert.deepEqual([code, stderr], [0, ''])
+    })
+  }
+
+  it('looks for a model before it loads the native library', async () => {
+    const run = async (model: string) => (await incipit(['run', '--model', model, 'x'], { env: withoutNative })).stderr
+    assert.match(await run('/nowhere/model.gguf'), /\(model_not_found\)\n$/)
+    // What shows that it would have been noticed.
+    assert.match(await run(import.meta.filename), /koffi was loaded/)
+  })
+
+  it('pulls into a given store without the native library', async () => {
+    const env = { ...withoutNative, HF_ENDPOINT: `http://127.0.0.1:${await closedPort()}` }
+    assert.match((await incipit(['pull', 'hf:owner/repo/model.gguf'], { env })).stderr, /\(model_download\)\n$/)
+  })
+
   for (const command of ['run', 'serve']) {
     it(`${command} --help says which policies are lossy`, async () => {
       const { stdout } = await incipit([command, '--help'])
       const text = stdout.replace(/\s+/g, ' ')
       assert.match(text, /tolerant \(LOSSY\)/)
       assert.match(text, /confident \(LOSSY\)/)
-      for (const option of ['--tier', '--alpha', '--draft', '--experts', '--heads'])
+      for (const option of ['--tier', '--alpha', '--cache', '--draft', '--experts', '--heads'])
         assert.match(text, new RegExp(option))
     })
   }
@@ -44,6 +63,8 @@ describe('the command line', () => {
     ['a prefix file that is not there', ['serve', '--prefix', 'a=/nowhere'], /prefix file cannot be read/],
     ['a prediction file that is not there', ['run', '--prediction', '/nowhere', 'x'], /prediction file cannot be read/],
     ['a cut that does not ascend', ['run', '--cut', '9,8', 'x'], /ascending/],
+    ['an unknown layout of the cache', ['run', '--cache', 'none', 'x'], /unified, separate/],
+    ['nobody who may wait', ['serve', '--max-waiting', '0'], /whole number of at least 1/],
     ['two prompts', ['run', 'one', 'two'], /too many arguments/],
     ['an empty prompt', ['run', ''], /the prompt is empty/],
     ['no prompt in an empty pipe', ['run', '-'], /standard input is empty/],
@@ -53,7 +74,7 @@ describe('the command line', () => {
   ]
   for (const [name, args, message] of wrong) {
     it(`ends with 2 for ${name}, and says why on stderr`, async () => {
-      const { code, stdout, stderr } = await incipit(args)
+      const { code, stdout, stderr } = await incipit(args, { env: withoutNative })
       assert.equal(code, 2)
       assert.equal(stdout, '')
       assert.match(stderr, message)

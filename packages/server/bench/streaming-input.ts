@@ -5,7 +5,7 @@ import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import type { EngineStats } from '@incipit/engine'
+import type { EngineStats } from '@incipit/engine/api'
 import { median, quantile, random } from '../../engine/bench/numbers.ts'
 import { type Keystroke, speech, typing } from './keystrokes.ts'
 

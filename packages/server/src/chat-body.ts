@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { isEmpty, neutral, refineShared, sharedParameters } from './parameters.ts'
-import { list } from './strict-array.ts'
+import { strictArray } from './strict-array.ts'
 import { textOf, textPart } from './text-part.ts'
 import { unsupported } from './validate.ts'
 
@@ -20,7 +20,7 @@ const message = z
     tool_calls: neutral([], isEmpty),
     function_call: neutral([]),
     audio: neutral([]),
-    content: z.union([z.string(), list(textPart)], 'must be a string or an array of text parts'),
+    content: z.union([z.string(), strictArray(textPart)], 'must be a string or an array of text parts'),
     name: z.string().nullish(),
   })
   .transform(({ role, content, name }) => ({
@@ -34,7 +34,7 @@ const message = z
 export const chatBody = z
   .object({
     ...sharedParameters,
-    messages: list(message),
+    messages: strictArray(message),
     max_completion_tokens: z.int().min(1).nullish(),
     logprobs: neutral([false]),
     top_logprobs: neutral([0]),

@@ -1,24 +1,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { Engine, GenerateEvent, GenerateRequest, InputOptions, InputSession, ModelInfo } from '@incipit/engine'
-import { IncipitError } from '@incipit/engine'
+import { type GenerateEvent, IncipitError } from '@incipit/engine/api'
 import type { Choice, Format } from './format.ts'
-import type { Plan } from './request-plan.ts'
+import type { RequestPlan } from './request-plan.ts'
+import type { ServedEngine } from './served-engine.ts'
 import type { EventStream } from './sse.ts'
-import { type Account, finishReason, provisional, timingsOf, usageOf } from './wire.ts'
-
-/** What the server needs of an `Engine`. One without `open` or `prefill` has no streaming input. */
-export interface ServedEngine {
-  readonly info: ModelInfo
-  generate(request: GenerateRequest): AsyncIterable<GenerateEvent>
-  open?(options: InputOptions): ServedInput
-  prefill?(request: Parameters<Engine['prefill']>[0]): ReturnType<Engine['prefill']>
-}
-
-/** What the server needs of an `InputSession`. */
-export type ServedInput = Pick<
-  InputSession,
-  'text' | 'rev' | 'messages' | 'configure' | 'append' | 'replace' | 'revise' | 'clear' | 'commit' | 'respond' | 'close'
->
+import { type Account, finishReason, provisionalOf, timingsOf, usageOf } from './wire.ts'
 
 type Events = AsyncIterable<GenerateEvent>
 
@@ -29,7 +15,7 @@ type Events = AsyncIterable<GenerateEvent>
  * @param signal aborting it cancels every choice
  * @throws IncipitError `invalid_request`, `context_overflow`, `chat_template`, `closed`
  */
-export async function start(engine: ServedEngine, plan: Plan, signal: AbortSignal): Promise<Events[]> {
+export async function start(engine: ServedEngine, plan: RequestPlan, signal: AbortSignal): Promise<Events[]> {
   const begun = plan.choices.map((choice) => {
     const iterator = engine.generate({ ...choice, signal })[Symbol.asyncIterator]()
     const first = iterator.next()
@@ -54,7 +40,12 @@ async function* resume(
 }
 
 /** Tells started choices to a client as they come, interleaved; ends with usage where asked for, not with `[DONE]`. */
-export async function tell(choices: readonly Events[], plan: Plan, format: Format, stream: EventStream): Promise<void> {
+export async function tell(
+  choices: readonly Events[],
+  plan: RequestPlan,
+  format: Format,
+  stream: EventStream,
+): Promise<void> {
   const accounts = await Promise.all(choices.map((events, index) => tellChoice(events, index, format, stream)))
   if (plan.includeUsage) await stream.send(format.usage(usageOf(accounts, plan.n), timingsOf(accounts)))
 }
@@ -64,7 +55,7 @@ async function tellChoice(events: Events, index: number, format: Format, stream:
   if (opening) await stream.send(opening)
   for await (const event of events) {
     if (event.type === 'delta') await stream.send(format.delta(index, event.text))
-    else if (event.type === 'provisional') await stream.send(format.provisional(provisional(index, event)))
+    else if (event.type === 'provisional') await stream.send(format.provisional(index, provisionalOf(event)))
     else {
       await stream.send(format.finish(index, finishReason(event.finishReason) ?? cancelled()))
       return event
@@ -74,7 +65,7 @@ async function tellChoice(events: Events, index: number, format: Format, stream:
 }
 
 /** Waits for all choices and returns the whole answer. */
-export async function collect(choices: readonly Events[], plan: Plan, format: Format): Promise<object> {
+export async function collect(choices: readonly Events[], plan: RequestPlan, format: Format): Promise<object> {
   const whole = await Promise.all(choices.map(collectChoice))
   return format.body(whole, usageOf(whole, plan.n), timingsOf(whole))
 }

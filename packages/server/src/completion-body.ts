@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { MAX_CHOICES, neutral, refineShared, sharedParameters } from './parameters.ts'
-import { list } from './strict-array.ts'
+import { strictArray } from './strict-array.ts'
 
-const tokens = list(z.int().min(0))
+const tokens = strictArray(z.int().min(0))
 
 const onePrompt = z.union([z.string(), tokens], 'must be a string or an array of token ids')
 
@@ -12,7 +12,7 @@ const onePrompt = z.union([z.string(), tokens], 'must be a string or an array of
  */
 const prompt = z
   .union(
-    [z.string(), list(onePrompt, { most: MAX_CHOICES }), tokens],
+    [z.string(), strictArray(onePrompt, { most: MAX_CHOICES }), tokens],
     'must be a string, an array of token ids, or an array of such prompts',
   )
   .transform((value): (string | number[])[] => {

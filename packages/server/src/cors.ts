@@ -9,7 +9,7 @@ const MAX_AGE = 86_400
  */
 export async function allowAnyOrigin(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply | undefined> {
   reply.header('access-control-allow-origin', '*')
-  reply.header('access-control-expose-headers', 'x-request-id')
+  reply.header('access-control-expose-headers', 'x-request-id, retry-after')
   const { origin, 'access-control-request-method': preflight } = request.headers
   if (request.method !== 'OPTIONS' || origin === undefined || preflight === undefined) return undefined
   reply.header('access-control-allow-methods', 'GET, POST')

@@ -1,4 +1,4 @@
-import { type ErrorCode, IncipitError } from '@incipit/engine'
+import { type ErrorCode, IncipitError } from '@incipit/engine/api'
 
 /**
  * Failures that only exist over HTTP, with their status. The engine's own codes are in its `errorCodes`; both tables
@@ -31,6 +31,8 @@ export const serverErrorCodes = {
   headers_too_large: 431,
   /** A defect of the server; its log has the details. */
   internal: 500,
+  /** The model is still loading. */
+  loading: 503,
 } as const
 
 export type ServerErrorCode = keyof typeof serverErrorCodes
@@ -67,8 +69,12 @@ interface WireError {
 /** What a failure looks like to a client. */
 export interface ErrorAnswer {
   status: number
+  headers: Record<string, string>
   body: WireError
 }
+
+/** What passes by itself, and after how many seconds another try is worth it. */
+const retryAfter: Partial<Record<ErrorCode | ServerErrorCode, number>> = { overloaded: 1, loading: 1 }
 
 /**
  * Any thrown value as an answer. Errors that were thrown on purpose keep their code and message; of everything else the
@@ -76,8 +82,10 @@ export interface ErrorAnswer {
  */
 export function errorAnswer(thrown: unknown): ErrorAnswer {
   const error = named(thrown)
+  const seconds = retryAfter[error.code]
   return {
     status: error.status,
+    headers: seconds === undefined ? {} : { 'retry-after': String(seconds) },
     body: {
       error: {
         message: error.message,
@@ -91,8 +99,14 @@ export function errorAnswer(thrown: unknown): ErrorAnswer {
 }
 
 function named(thrown: unknown): IncipitError | ServerError {
-  if (thrown instanceof IncipitError || thrown instanceof ServerError) return thrown
+  if (thrown instanceof IncipitError || thrown instanceof ServerError) return discreet(thrown)
   return fromFastify(thrown) ?? new ServerError('internal', 'internal error; the log of the server has the details')
+}
+
+/** The engine's last words quote whatever was thrown in it. */
+function discreet(error: IncipitError | ServerError): IncipitError | ServerError {
+  if (error.code !== 'engine_failed') return error
+  return new IncipitError(error.code, 'a defect ended the engine; the log of the server has the details')
 }
 
 // What fastify throws before a handler runs, by its code. A code of a later fastify that is not listed here falls back to

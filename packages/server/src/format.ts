@@ -16,7 +16,7 @@ export interface Format {
   opening(index: number): object | undefined
   delta(index: number, text: string): object
   /** A chunk-shaped object without choices, which stock clients pass over. */
-  provisional(event: WireProvisional): object
+  provisional(index: number, event: WireProvisional): object
   finish(index: number, reason: WireFinishReason): object
   /** The last chunk, without choices. */
   usage(usage: WireUsage, timings: WireTimings): object
@@ -45,7 +45,7 @@ export function chatFormat({ model, includeUsage, lossy }: FormatOptions): Forma
   return {
     opening: (index) => ordinary(index, { role: 'assistant', content: '', refusal: null }, null),
     delta: (index, text) => ordinary(index, { content: text }, null),
-    provisional: (event) => provisionalChunk(chunk, event, includeUsage),
+    provisional: (index, event) => provisionalChunk(chunk, { index, ...event }, includeUsage),
     finish: (index, reason) => ({ ...ordinary(index, {}, reason), ...mark(lossy) }),
     usage: (usage, timings) => ({ ...chunk, choices: [], usage, timings, ...mark(lossy) }),
     body: (choices, usage, timings) => ({
@@ -75,7 +75,7 @@ export function completionFormat({ model, includeUsage, lossy }: FormatOptions):
   return {
     opening: () => undefined,
     delta: (index, text) => ordinary(index, text, null),
-    provisional: (event) => provisionalChunk(head, event, includeUsage),
+    provisional: (index, event) => provisionalChunk(head, { index, ...event }, includeUsage),
     finish: (index, reason) => ({ ...ordinary(index, '', reason), ...mark(lossy) }),
     usage: (usage, timings) => ({ ...head, choices: [], usage, timings, ...mark(lossy) }),
     body: (choices, usage, timings) => ({
@@ -98,7 +98,11 @@ function mark(lossy: boolean): { lossy?: true } {
   return lossy ? { lossy } : {}
 }
 
-function provisionalChunk(head: object, provisional: WireProvisional, includeUsage: boolean): object {
+function provisionalChunk(
+  head: object,
+  provisional: WireProvisional & { index: number },
+  includeUsage: boolean,
+): object {
   return { ...head, choices: [], provisional, ...(includeUsage ? { usage: null } : {}) }
 }
 

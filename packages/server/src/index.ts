@@ -4,8 +4,8 @@
  * @module
  */
 
-export type { ServedEngine, ServedInput } from './choices.ts'
 export { type ServerErrorCode, serverErrorCodes } from './errors.ts'
 export { cacheSaltOf } from './namespace.ts'
 export type { RealtimeOptions } from './realtime/connection.ts'
+export type { ServedEngine, ServedInput } from './served-engine.ts'
 export { createServer, type ServerOptions } from './server.ts'

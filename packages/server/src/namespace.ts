@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { ServedEngine } from './choices.ts'
+import type { ServedEngine } from './served-engine.ts'
 
 /**
  * The namespace (`cacheSalt`) in which a server with this key keeps rows. Who has not the key must not learn from an
@@ -23,6 +23,9 @@ export function salted(engine: ServedEngine, salt: string): ServedEngine {
   }
   return {
     info: engine.info,
+    get failure() {
+      return engine.failure
+    },
     generate: (request) => engine.generate(within(request)),
     ...(open && { open: (options) => open.call(engine, within(options)) }),
     ...(prefill && { prefill: (request) => prefill.call(engine, within(request)) }),

@@ -1,7 +1,7 @@
-import { type TierName, tiers } from '@incipit/engine'
+import { tierNames } from '@incipit/engine/api'
 import { z } from 'zod'
 import { alpha, minStability, policy, policyProblem } from './policy.ts'
-import { list } from './strict-array.ts'
+import { strictArray } from './strict-array.ts'
 import { textOf, textPart } from './text-part.ts'
 import { unsupported } from './validate.ts'
 
@@ -16,8 +16,6 @@ const MAX_STOPS = 16
 
 /** Longest `cache_salt`, in UTF-16 units: every kept row is filed under it. */
 const MAX_SALT = 256
-
-const tierNames = Object.keys(tiers) as TierName[]
 
 const stop = z.string().min(1, 'a stop string must not be empty')
 
@@ -36,7 +34,9 @@ export const sharedParameters = {
   min_p: z.number().min(0).max(1).nullish(),
   seed: z.int().nullish(),
   n: z.int().min(1).max(MAX_N).nullish(),
-  stop: z.union([stop, list(stop, { least: 0, most: MAX_STOPS })], 'must be a string or an array of strings').nullish(),
+  stop: z
+    .union([stop, strictArray(stop, { least: 0, most: MAX_STOPS })], 'must be a string or an array of strings')
+    .nullish(),
   stream: z.boolean().nullish(),
   stream_options: z
     .object({
@@ -51,7 +51,7 @@ export const sharedParameters = {
   prediction: z
     .object({
       type: z.literal('content'),
-      content: z.union([z.string(), list(textPart)], 'must be a string or an array of text parts'),
+      content: z.union([z.string(), strictArray(textPart)], 'must be a string or an array of text parts'),
     })
     .transform(({ content }) => textOf(content))
     .nullish(),

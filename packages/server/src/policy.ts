@@ -1,5 +1,4 @@
-import type { ModelInfo, Policy } from '@incipit/engine'
-import { IncipitError } from '@incipit/engine'
+import { IncipitError, isLossy, type ModelInfo, type Policy } from '@incipit/engine/api'
 import { z } from 'zod'
 
 const share = z.number().min(0).max(1)
@@ -21,14 +20,9 @@ export const alpha = share
 /** `min_stability`: of text that is shown, and of text that is final under the policy `confident`. */
 export const minStability = share
 
-/** Whether the text may differ from the full model's. */
-export function isLossy(policy: Policy | undefined): boolean {
-  return policy === 'tolerant' || policy === 'confident'
-}
-
 /** The engine's policy where this one was named, and provisional text was asked for or not. */
 export function enginePolicy(named: NamedPolicy | null | undefined, shows: boolean): Policy {
-  if (named === 'tolerant' || named === 'confident') return named
+  if (named && isLossy(named)) return named
   return shows ? 'provisional' : 'committed'
 }
 

@@ -1,4 +1,4 @@
-import { IncipitError } from '@incipit/engine'
+import { IncipitError } from '@incipit/engine/api'
 import { z } from 'zod'
 import { chatBody } from './chat-body.ts'
 import { completionBody } from './completion-body.ts'

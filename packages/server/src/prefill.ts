@@ -1,9 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { ServedEngine } from './choices.ts'
 import { watchClient } from './disconnect.ts'
 import { ServerError } from './errors.ts'
 import { type Prompt, promptOf } from './prefill-body.ts'
 import { checkTokens } from './request-plan.ts'
+import type { ServedEngine } from './served-engine.ts'
 
 interface PrefillOptions {
   engine: ServedEngine

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { GenerateRequest, Policy } from '@incipit/engine'
+import type { GenerateRequest, Policy } from '@incipit/engine/api'
 import fc from 'fast-check'
 import { chatBody } from './chat-body.ts'
 import { completionBody } from './completion-body.ts'

@@ -1,13 +1,19 @@
 import { randomInt } from 'node:crypto'
-import type { GenerateRequest, ModelInfo, Policy, TierName } from '@incipit/engine'
-import { IncipitError } from '@incipit/engine'
+import {
+  type GenerateRequest,
+  IncipitError,
+  isLossy,
+  type ModelInfo,
+  type Policy,
+  type TierName,
+} from '@incipit/engine/api'
 import type { ChatBody } from './chat-body.ts'
 import type { CompletionBody } from './completion-body.ts'
 import type { SharedParameters } from './parameters.ts'
-import { enginePolicy, isLossy } from './policy.ts'
+import { enginePolicy } from './policy.ts'
 
 /** A request body turned into what the engine is to do and how the answer is to be told. */
-export interface Plan {
+export interface RequestPlan {
   /** One per choice, in the order of the choices' indices: the `n` choices of the first prompt, then of the second ... */
   choices: GenerateRequest[]
   /** Choices per prompt. */
@@ -38,7 +44,7 @@ const DEFAULT_COMPLETION_TOKENS = 16
 const SEEDS = 2 ** 31
 
 /** What a `/v1/chat/completions` body asks for. */
-export function planChat(body: ChatBody, defaults: PlanDefaults = {}): Plan {
+export function planChat(body: ChatBody, defaults: PlanDefaults = {}): RequestPlan {
   const maxTokens = body.max_completion_tokens ?? body.max_tokens
   return plan(body, [{ messages: body.messages, ...(maxTokens ? { maxTokens } : {}) }], defaults)
 }
@@ -52,7 +58,7 @@ export function planCompletion(
   body: CompletionBody,
   model: Pick<ModelInfo, 'vocabulary'>,
   defaults: PlanDefaults = {},
-): Plan {
+): RequestPlan {
   const maxTokens = body.max_tokens ?? DEFAULT_COMPLETION_TOKENS
   checkTokens(body.prompt, model)
   return plan(
@@ -75,7 +81,7 @@ export function checkTokens(
   }
 }
 
-function plan(body: SharedParameters, inputs: readonly GenerateRequest[], defaults: PlanDefaults): Plan {
+function plan(body: SharedParameters, inputs: readonly GenerateRequest[], defaults: PlanDefaults): RequestPlan {
   const shared = sharedRequest(body, defaults)
   const n = body.n ?? 1
   // Without a seed two equal requests at temperature > 0 should differ; greedy replies do not read it.

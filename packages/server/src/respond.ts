@@ -1,9 +1,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { collect, type ServedEngine, start, tell } from './choices.ts'
+import { collect, start, tell } from './choices.ts'
 import { watchClient } from './disconnect.ts'
 import { errorAnswer } from './errors.ts'
 import type { Format } from './format.ts'
-import type { Plan } from './request-plan.ts'
+import type { RequestPlan } from './request-plan.ts'
+import type { ServedEngine } from './served-engine.ts'
 import { EventStream } from './sse.ts'
 
 /**
@@ -12,9 +13,9 @@ import { EventStream } from './sse.ts'
  * Until the first byte an error is thrown, for the server's error handler to answer with its status; after it, the stream
  * ends with an error event, which is also handed to `report`.
  */
-export async function complete(
+export async function respond(
   engine: ServedEngine,
-  plan: Plan,
+  plan: RequestPlan,
   format: Format,
   request: FastifyRequest,
   reply: FastifyReply,

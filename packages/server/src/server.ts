@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Log, Policy, TierName } from '@incipit/engine'
-import { IncipitError } from '@incipit/engine'
+import { IncipitError, type Log, type Policy, type TierName } from '@incipit/engine/api'
 import Fastify, {
   type FastifyInstance,
   type FastifyReply,
@@ -12,7 +11,6 @@ import Fastify, {
 } from 'fastify'
 import { bearer } from './auth.ts'
 import { chatBody } from './chat-body.ts'
-import type { ServedEngine } from './choices.ts'
 import { completionBody } from './completion-body.ts'
 import { allowAnyOrigin } from './cors.ts'
 import { errorAnswer, ServerError } from './errors.ts'
@@ -24,7 +22,8 @@ import type { RealtimeOptions } from './realtime/connection.ts'
 import { authorizationOf, isWebSocketUpgrade, REALTIME_PATH } from './realtime/handshake.ts'
 import { mountRealtime } from './realtime/route.ts'
 import { type PlanDefaults, planChat, planCompletion } from './request-plan.ts'
-import { complete } from './respond.ts'
+import { respond } from './respond.ts'
+import type { ServedEngine } from './served-engine.ts'
 import { type StreamedBodies, streamedBodies } from './upload-route.ts'
 import { validate } from './validate.ts'
 
@@ -118,12 +117,16 @@ export function createServer(loaded: ServedEngine, options: ServerOptions = {}):
   }
   function answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
     report(request, error)
-    const { status, body } = errorAnswer(error)
-    reply.status(status).send(body)
+    const { status, headers, body } = errorAnswer(error)
+    reply.status(status).headers(headers).send(body)
   }
   app.setErrorHandler(answerError)
 
-  route(app, 'GET', '/health', async () => ({ status: 'ok' }))
+  route(app, 'GET', '/health', async (_request, reply) => {
+    if (engine.failure === undefined) return { status: 'ok' }
+    // Unavailable, whatever the code's own status is: who asks wants to know whether to send requests here.
+    return reply.status(503).send(errorAnswer(engine.failure).body)
+  })
 
   const card = { id: model, object: 'model', created: started, owned_by: 'incipit' }
   route(app, 'GET', '/v1/models', async () => ({ object: 'list', data: [card] }))
@@ -138,13 +141,13 @@ export function createServer(loaded: ServedEngine, options: ServerOptions = {}):
   const chat: RouteHandlerMethod = (request, reply) => {
     const plan = planChat(validate(chatBody, request.body), defaults)
     const format = chatFormat({ model, ...plan })
-    return complete(bodies.engineFor(request), plan, format, request, reply, (error) => report(request, error))
+    return respond(bodies.engineFor(request), plan, format, request, reply, (error) => report(request, error))
   }
   route(app, 'POST', '/v1/chat/completions', chat, bodies.hooks)
   route(app, 'POST', '/v1/completions', (request, reply) => {
     const plan = planCompletion(validate(completionBody, request.body), engine.info, defaults)
     const format = completionFormat({ model, ...plan })
-    return complete(engine, plan, format, request, reply, (error) => report(request, error))
+    return respond(engine, plan, format, request, reply, (error) => report(request, error))
   })
 
   route(app, 'POST', '/v1/prefill', (request, reply) => prefill({ engine, model }, request, reply))

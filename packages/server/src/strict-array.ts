@@ -4,7 +4,7 @@ import { z } from 'zod'
  * An array whose check ends at the first bad element. zod's own array collects the complaints of all of them:
  * a body of a million wrong elements would hold the process for seconds.
  */
-export function list<T>(element: z.ZodType<T>, { least = 1, most = Number.POSITIVE_INFINITY } = {}) {
+export function strictArray<T>(element: z.ZodType<T>, { least = 1, most = Number.POSITIVE_INFINITY } = {}) {
   return z.array(z.unknown()).transform((items, context): T[] => {
     const complain = (message: string) => {
       context.addIssue({ code: 'custom', message })

@@ -1,4 +1,4 @@
-import type { ChatMessage } from '@incipit/engine'
+import type { ChatMessage } from '@incipit/engine/api'
 import { JSONParser, type ParsedElementInfo } from '@streamparser/json'
 import { chatBody } from './chat-body.ts'
 

@@ -1,6 +1,6 @@
-import type { GenerateEvent } from '@incipit/engine'
+import type { GenerateEvent } from '@incipit/engine/api'
 import type { FastifyRequest, onErrorHookHandler, preParsingHookHandler } from 'fastify'
-import type { ServedEngine } from './choices.ts'
+import type { ServedEngine } from './served-engine.ts'
 import { Upload } from './upload.ts'
 
 /** What a route needs to work on bodies that are still arriving. */

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
-import type { ChatMessage } from '@incipit/engine'
-import type { ServedEngine, ServedInput } from './choices.ts'
+import type { ChatMessage } from '@incipit/engine/api'
+import type { ServedEngine, ServedInput } from './served-engine.ts'
 import { type Arrived, ArrivingMessages } from './upload-messages.ts'
 
 /**

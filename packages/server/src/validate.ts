@@ -1,4 +1,4 @@
-import { IncipitError } from '@incipit/engine'
+import { IncipitError } from '@incipit/engine/api'
 import type { z } from 'zod'
 import { ServerError } from './errors.ts'
 

@@ -1,4 +1,5 @@
-import type { FinishReason, ProvisionalEvent, Timings, Usage } from '@incipit/engine'
+// What the engine tells in the spelling of the wire protocol, which `incipit run --json` has too.
+import type { FinishReason, ProvisionalEvent, Timings, Usage } from '@incipit/engine/api'
 
 /** `usage` as OpenAI spells it. */
 export interface WireUsage {
@@ -23,15 +24,15 @@ export interface WireTimings {
   predicted_n: number
   drafted_n: number
   accepted_n: number
+  rejected_n: number
   retracted_n: number
   /** Committed tokens that are not the full model's own choice: kept by `tolerant`, said early by `confident`. */
   tolerated_n: number
   early_n: number
 }
 
-/** The `provisional` member of a chunk: everything of choice `index` after the committed offset `base` reads `text`. */
+/** What a guess reads: everything after the committed offset `base` is `text`. */
 export interface WireProvisional {
-  index: number
   rev: number
   base: number
   text: string
@@ -58,9 +59,9 @@ export function finishReason(reason: FinishReason): WireFinishReason | undefined
   return reason === 'stop' ? 'stop' : 'length'
 }
 
-export function provisional(index: number, event: ProvisionalEvent): WireProvisional {
+export function provisionalOf(event: ProvisionalEvent): WireProvisional {
   const { rev, base, text, tokens, stability, source, reason } = event
-  return { index, rev, base, text, tokens, stability, source, ...(reason ? { reason } : {}) }
+  return { rev, base, text, tokens, stability, source, ...(reason ? { reason } : {}) }
 }
 
 /**
@@ -104,6 +105,7 @@ export function timingsOf(accounts: readonly Account[]): WireTimings {
     predicted_n: sum(accounts, ({ timings }) => timings.predictedN),
     drafted_n: sum(accounts, ({ timings }) => timings.draftedN),
     accepted_n: sum(accounts, ({ timings }) => timings.acceptedN),
+    rejected_n: sum(accounts, ({ timings }) => timings.rejectedN),
     retracted_n: sum(accounts, ({ timings }) => timings.retractedN),
     tolerated_n: sum(accounts, ({ timings }) => timings.toleratedN),
     early_n: sum(accounts, ({ timings }) => timings.earlyN),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { IncipitError } from '@incipit/engine'
+import { IncipitError } from '@incipit/engine/api'
 import { delta, done, fakeEngine, guess, says } from './fake-engine.ts'
 import { type Chunk, chunks, events, serve } from './serve.ts'
 
@@ -21,6 +21,7 @@ const timings = {
   predicted_n: 4,
   drafted_n: 4,
   accepted_n: 3,
+  rejected_n: 1,
   retracted_n: 1,
   tolerated_n: 0,
   early_n: 0,

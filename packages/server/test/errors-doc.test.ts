@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { errorCodes } from '@incipit/engine'
+import { errorCodes } from '@incipit/engine/api'
 import { serverErrorCodes } from '../src/index.ts'
 
 const page = readFileSync(new URL('../../../docs/errors.md', import.meta.url), 'utf8')

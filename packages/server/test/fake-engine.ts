@@ -5,8 +5,8 @@ import type {
   GenerateEvent,
   GenerateRequest,
   ProvisionalEvent,
-} from '@incipit/engine'
-import type { ServedEngine } from '../src/choices.ts'
+} from '@incipit/engine/api'
+import type { ServedEngine } from '../src/served-engine.ts'
 
 /** An engine that replies from a script, for what real weights cannot be made to do on demand. */
 export interface FakeEngine extends ServedEngine {

@@ -1,5 +1,5 @@
-import type { ChatMessage, GenerateRequest, InputOptions, InputSession } from '@incipit/engine'
-import type { ServedInput } from '../src/choices.ts'
+import type { ChatMessage, GenerateRequest, Generation, InputOptions } from '@incipit/engine/api'
+import type { ServedInput } from '../src/served-engine.ts'
 import { type FakeEngine, fakeEngine } from './fake-engine.ts'
 
 type Script = Parameters<typeof fakeEngine>[0]
@@ -71,7 +71,7 @@ function fakeInput(engine: FakeEngine, record: FakeRealtimeEngine['inputs'][numb
     revise(next) {
       text = next
     },
-    respond(request: Partial<GenerateRequest> = {}): ReturnType<InputSession['respond']> {
+    respond(request: Partial<GenerateRequest> = {}): Generation {
       const events = engine.generate({ ...request, messages })
       const cancelled = Promise.withResolvers<IteratorReturnResult<undefined>>()
       return {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { IncipitError } from '@incipit/engine'
+import { IncipitError } from '@incipit/engine/api'
 import { delta, done, guess, says } from './fake-engine.ts'
 import { RealtimeClient } from './realtime-client.ts'
 import { type FakeRealtimeEngine, fakeRealtimeEngine } from './realtime-fake.ts'
@@ -91,7 +91,7 @@ test('events of a client that does not read wait, so that answers to them do not
   await assertFreed(engine)
 })
 
-test('of ghosts and progress a slow reader gets the last, in order', { timeout }, async (t) => {
+test('of previews and progress a slow reader gets the last, in order', { timeout }, async (t) => {
   const engine = fakeRealtimeEngine(hi)
   const client = await RealtimeClient.open(await serve(t, engine))
   await client.configure({ provisional: true, speculate: 'reply' })
@@ -100,9 +100,9 @@ test('of ghosts and progress a slow reader gets the last, in order', { timeout }
   client.send('session.update', { session: { instructions: 'x'.repeat(1_000_000) } })
   for (let i = 1; i <= 40; i++) client.send('session.update', { session: { top_k: i } })
   await stalled(() => engine.inputs[0]!.options.topK!)
-  const { onPreview: onGhost, onProgress } = engine.inputs[0]!.options
+  const { onPreview, onProgress } = engine.inputs[0]!.options
   for (let i = 1; i <= 1000; i++) {
-    onGhost!(guess(i, 0, 'word '.repeat(i)))
+    onPreview!(guess(i, 0, 'word '.repeat(i)))
     onProgress!({ rev: i, tokens: 1000, computed: i })
   }
   client.socket.resume()

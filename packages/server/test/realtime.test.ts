@@ -134,10 +134,10 @@ test('a reply begun in a pause is shown, and becomes the reply', chatOptions, as
   const client = await RealtimeClient.open(server)
   await client.configure({ ...greedy, provisional: true, speculate: 'reply' })
   client.send('input_text.append', { text: 'What is the opposite of hot?' })
-  const ghost = await client.next('response.output_text.provisional')
-  assert.equal(ghost.provisional!.base, 0)
-  assert.equal(ghost.provisional!.source, 'input')
-  assert.notEqual(ghost.provisional!.text, '')
+  const preview = await client.next('response.output_text.provisional')
+  assert.equal(preview.provisional!.base, 0)
+  assert.equal(preview.provisional!.source, 'input')
+  assert.notEqual(preview.provisional!.text, '')
   assert.equal(
     client.events.some(({ type }) => type === 'response.created'),
     false,
@@ -145,7 +145,7 @@ test('a reply begun in a pause is shown, and becomes the reply', chatOptions, as
   client.send('input_text.commit')
   client.send('response.create')
   const { text, response_id: id } = await client.reply()
-  assert.equal(id, ghost.response_id, 'the ghost carries the id of the response it becomes')
+  assert.equal(id, preview.response_id, 'the preview carries the id of the response it becomes')
   assert.equal(text, await posted(server, [{ role: 'user', content: 'What is the opposite of hot?' }]))
   const view = client.views.get(id!)!
   assert.equal(view.withdrawn, 0)
@@ -154,27 +154,31 @@ test('a reply begun in a pause is shown, and becomes the reply', chatOptions, as
   await assertFree(chat())
 })
 
-test('a ghost is taken back when the input changes, and its response shows the right text', chatOptions, async (t) => {
-  const server = await serve(t, chat())
-  const client = await RealtimeClient.open(server)
-  await client.configure({ ...greedy, provisional: true, speculate: 'reply' })
-  client.send('input_text.append', { text: 'What is the opposite of hot?' })
-  const { response_id: id } = await client.next('response.output_text.provisional')
-  client.send('input_text.replace', { base: 'What is the opposite of '.length, text: 'big?' })
-  for (;;) {
-    const { provisional } = await client.next('response.output_text.provisional')
-    if (provisional!.text !== '') continue
-    assert.equal(provisional!.reason, 'input_changed')
-    break
-  }
-  assert.equal(client.views.get(id!)!.tail, '')
-  client.send('input_text.commit')
-  client.send('response.create')
-  const reply = await client.reply()
-  assert.equal(reply.response_id, id)
-  assert.equal(reply.text, await posted(server, [{ role: 'user', content: 'What is the opposite of big?' }]))
-  await client.close()
-})
+test(
+  'a preview is taken back when the input changes, and its response shows the right text',
+  chatOptions,
+  async (t) => {
+    const server = await serve(t, chat())
+    const client = await RealtimeClient.open(server)
+    await client.configure({ ...greedy, provisional: true, speculate: 'reply' })
+    client.send('input_text.append', { text: 'What is the opposite of hot?' })
+    const { response_id: id } = await client.next('response.output_text.provisional')
+    client.send('input_text.replace', { base: 'What is the opposite of '.length, text: 'big?' })
+    for (;;) {
+      const { provisional } = await client.next('response.output_text.provisional')
+      if (provisional!.text !== '') continue
+      assert.equal(provisional!.reason, 'input_changed')
+      break
+    }
+    assert.equal(client.views.get(id!)!.tail, '')
+    client.send('input_text.commit')
+    client.send('response.create')
+    const reply = await client.reply()
+    assert.equal(reply.response_id, id)
+    assert.equal(reply.text, await posted(server, [{ role: 'user', content: 'What is the opposite of big?' }]))
+    await client.close()
+  },
+)
 
 test('a message committed while a response is made comes after it', chatOptions, async (t) => {
   const server = await serve(t, chat())
@@ -321,7 +325,7 @@ test('any history of edits gives the reply of the final text', tinyOptions, asyn
   await assertFree(tiny())
 })
 
-test('raw: a ghost survives typing what it says, and its response goes on behind it', tinyOptions, async (t) => {
+test('raw: a preview survives typing what it says, and its response goes on behind it', tinyOptions, async (t) => {
   const server = await serve(t, tiny())
   const client = await RealtimeClient.open(server)
   await client.configure({
@@ -332,16 +336,16 @@ test('raw: a ghost survives typing what it says, and its response goes on behind
     min_stability: 0,
   })
   client.send('input_text.append', { text: 'Once upon a time' })
-  let ghost = ''
-  while (ghost.length < 40) ghost = (await client.next('response.output_text.provisional')).provisional!.text
-  const typed = ghost.slice(0, 20)
+  let preview = ''
+  while (preview.length < 40) preview = (await client.next('response.output_text.provisional')).provisional!.text
+  const typed = preview.slice(0, 20)
   for (const key of typed) client.send('input_text.append', { text: key })
   client.send('input_text.commit')
   client.send('response.create')
   const { text, response_id: id } = await client.reply()
   assert.equal(text, await completed(server, `Once upon a time${typed}`, 30))
   const shown = client.events.flatMap(({ provisional }) => (provisional?.source === 'input' ? [provisional.text] : []))
-  assert.ok(shown.length > typed.length, 'every key moves the ghost')
+  assert.ok(shown.length > typed.length, 'every key moves the preview')
   // Never taken back, never anything but what is typed and said in the end.
   for (const text of shown) assert.ok(text !== '' && `${typed}${client.views.get(id!)!.committed}`.includes(text), text)
   await client.close()

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { proposerNames } from '@incipit/engine/api'
 import { chatBody } from '../src/chat-body.ts'
 import { completionBody } from '../src/completion-body.ts'
+import { timingsOf } from '../src/wire.ts'
+import { done } from './fake-engine.ts'
 
 const page = readFileSync(new URL('../../../docs/server.md', import.meta.url), 'utf8')
 
@@ -12,6 +15,14 @@ test('docs/server.md names every parameter that a body may have', () => {
   assert.ok(options.includes('include_provisional'))
   assert.deepEqual(
     [...parameters, ...options].filter((name) => !page.includes(`\`${name}\``)),
+    [],
+  )
+})
+
+test('docs/server.md names everything that timings tell, and everybody who may have guessed', () => {
+  const names = [...Object.keys(timingsOf([done()])), ...proposerNames]
+  assert.deepEqual(
+    names.filter((name) => !page.includes(`\`${name}\``)),
     [],
   )
 })

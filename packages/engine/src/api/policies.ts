@@ -7,7 +7,9 @@
  * Medusa, section 3.3.3). `confident`: an exit that is sure enough (`minStability`) is final; the upper layers compute
  * its rows later, together with those that follow.
  */
-export type Policy = 'committed' | 'provisional' | 'tolerant' | 'confident'
+export const policies = ['committed', 'provisional', 'tolerant', 'confident'] as const
+
+export type Policy = (typeof policies)[number]
 
 /** Whether guesses are shown. */
 export function showsGuesses(policy: Policy): boolean {

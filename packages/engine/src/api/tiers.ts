@@ -24,4 +24,7 @@ export const tiers: Readonly<Record<TierName, Tier>> = {
   batch: { name: 'batch', ttftMs: 60_000, itlMs: Number.POSITIVE_INFINITY, speculates: false, preemptible: true },
 }
 
+/** The names, the most urgent first. */
+export const tierNames = Object.keys(tiers) as readonly TierName[]
+
 export const defaultTier = tiers.chat

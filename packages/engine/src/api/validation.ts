@@ -1,9 +1,9 @@
 import { type Constraint, constraintTypes } from './constraint.ts'
 import { IncipitError } from './errors.ts'
-import type { Policy } from './policies.ts'
+import { type Policy, policies } from './policies.ts'
 import { type ProposerName, proposerNames } from './proposer-names.ts'
 import type { GenerateRequest, Sampling } from './request.ts'
-import { defaultTier, type Tier, type TierName, tiers } from './tiers.ts'
+import { defaultTier, type Tier, tierNames, tiers } from './tiers.ts'
 
 /** How tokens already said count against saying them again; see `GenerateRequest`. */
 export interface Penalties {
@@ -30,7 +30,6 @@ export interface CheckedRequest {
   proposers: readonly ProposerName[] | undefined
 }
 
-const policies: readonly Policy[] = ['committed', 'provisional', 'tolerant', 'confident']
 const maxLogprobs = 20
 
 /**
@@ -70,7 +69,7 @@ export function normalise(request: GenerateRequest): CheckedRequest {
     logprobs,
     stop: request.stop ?? [],
     policy,
-    tier: tiers[oneOf(request.tier ?? defaultTier.name, Object.keys(tiers) as TierName[], 'tier')],
+    tier: tiers[oneOf(request.tier ?? defaultTier.name, tierNames, 'tier')],
     alpha: number(request, 'alpha', 0.5, 0, 1),
     minStability: number(request, 'minStability', 0.9, 0, 1),
     proposers: request.proposers?.map((name) => oneOf(name, proposerNames, 'proposers')),

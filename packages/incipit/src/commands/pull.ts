@@ -14,6 +14,6 @@ async function pull(reference: string): Promise<void> {
   if (!reference.startsWith('hf:')) throw new UsageError(`${reference}: a reference reads hf:owner/repo/file.gguf`)
   const { download } = await import('../models/download.ts')
   const { modelStores } = await import('../models/store.ts')
-  const path = await download(reference, { store: modelStores().write })
+  const path = await download(reference, { store: (await modelStores()).write })
   process.stdout.write(`${path}\n`)
 }

@@ -1,4 +1,5 @@
-import type { DoneEvent, Engine, GenerateRequest } from '@incipit/engine'
+import type { Engine } from '@incipit/engine'
+import { type DoneEvent, type GenerateRequest, isLossy, showsGuesses } from '@incipit/engine/api'
 import type { Command } from 'commander'
 import {
   addEngineFlags,
@@ -6,7 +7,6 @@ import {
   checkReplyFlags,
   type EngineFlags,
   engineOptions,
-  isLossy,
   type ReplyFlags,
 } from '../flags.ts'
 import { interruptible } from '../interrupt.ts'
@@ -66,9 +66,9 @@ async function run(argument: string | undefined, flags: RunFlags): Promise<void>
   const prompt = await readPrompt(argument, process.stdin)
   const prediction = flags.prediction === undefined ? undefined : await readText(flags.prediction, 'prediction')
   const { resolveModel } = await import('../models/resolve.ts')
-  const { Engine } = await import('@incipit/engine')
   const { path } = await resolveModel(flags.model)
   const draft = flags.draft === undefined ? undefined : (await resolveModel(flags.draft, { option: '--draft' })).path
+  const { Engine } = await import('@incipit/engine')
   await using engine = await Engine.load(path, { parallel: 1, ...engineOptions({ ...flags, ...defined({ draft }) }) })
   const lossy = isLossy(flags.policy)
   const output = replyOutput(process.stdout, { json: flags.json === true, lossy })
@@ -121,12 +121,14 @@ function notes({ info }: Engine, flags: RunFlags): string[] {
   const notes: string[] = []
   if (info.cutRefused !== undefined && flags.cut !== undefined)
     notes.push(`the model runs as one stage: ${info.cutRefused}`)
+  if (flags.cache === 'separate' && info.cache !== 'separate') {
+    notes.push('one KV cache for all requests: with these options this model cannot have one for each')
+  }
   const { exit } = info.proposers
   if (isLossy(flags.policy)) {
     notes.push(`policy ${flags.policy} is lossy: the text may differ from what the model itself would say`)
   }
-  const shows = flags.policy === 'provisional' || flags.policy === 'tolerant'
-  if (shows && flags.speculation && !exit.available) {
+  if (showsGuesses(flags.policy) && flags.speculation && !exit.available) {
     notes.push(`no provisional text from an early exit: ${exit.note ?? 'this model has none'}`)
   }
   if (!info.hasChatTemplate && flags.raw === undefined) {

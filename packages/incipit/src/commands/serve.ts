@@ -26,6 +26,7 @@ export function addServe(program: Command): void {
     .option('--port <port>', 'port to listen on; 0 takes any free one', integer(0, 65_535), 8080)
     .addOption(new Option('--api-key <key>', 'ask clients for this key').env('INCIPIT_API_KEY'))
     .option('--parallel <n>', 'most requests that run at once (default: 8)', integer(1))
+    .option('--max-waiting <n>', 'most requests that wait for that; further ones get a 503 (default: 1024)', integer(1))
     .option('--context <tokens>', 'most tokens of a request and its reply together', integer(1))
     .option(
       '--prefix <name=file>',

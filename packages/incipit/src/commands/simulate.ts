@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { type TierName, tierNames } from '@incipit/engine/api'
 import type { Arrivals, GuessQuality, MachineProfile, Mix } from '@incipit/engine/simulate'
 import { type Command, Option } from 'commander'
 import { UsageError } from '../failure.ts'
@@ -11,7 +12,7 @@ interface SimulateFlags {
   streams?: number
   bursts?: true
   mix: string
-  tier?: 'npc' | 'translation' | 'code' | 'analytics' | 'chat' | 'batch'
+  tier?: TierName
   requests?: number
   seed: number
   policy: 'committed' | 'provisional'
@@ -48,7 +49,7 @@ export function addSimulate(program: Command): void {
     )
     .addOption(
       new Option('--tier <tier>', 'one tier for all but batch jobs (default: as the kind of request wants it)').choices(
-        ['npc', 'translation', 'code', 'analytics', 'chat', 'batch'],
+        tierNames,
       ),
     )
     .option('-n, --requests <n>', `requests (default: ${usualRequests}, of a sweep ${sweepRequests} each)`, integer(1))

@@ -5,7 +5,6 @@ import {
   defaultCacheDir,
   derivedDir,
   type Gguf,
-  IncipitError,
   layersOf,
   metadataNumber,
   metadataString,
@@ -14,6 +13,7 @@ import {
   readGguf,
   tensorTypes,
 } from '@incipit/engine'
+import { IncipitError, type ProposerName } from '@incipit/engine/api'
 import { bytes } from './progress.ts'
 
 /**
@@ -101,7 +101,7 @@ function planned(gguf: Gguf, layer: number): boolean {
 }
 
 // What needs nothing but a memory that can be rolled back.
-const always = 'opening, skim, lookup, prediction'
+const always = (['opening', 'skim', 'lookup', 'prediction'] satisfies ProposerName[]).join(', ')
 
 function proposers(gguf: Gguf, cache: readonly { name: string }[]): string {
   // A recurrent state cannot be rolled back; such models carry the keys of their state.

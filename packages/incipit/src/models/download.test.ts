@@ -3,10 +3,11 @@ import { randomBytes } from 'node:crypto'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
-import { IncipitError } from '@incipit/engine'
+import { IncipitError } from '@incipit/engine/api'
 import { closedPort, FakeHub, type FakeHubOptions, sha256 } from '../../test/helpers/fake-hub.ts'
 import { temporary } from '../../test/helpers/temporary.ts'
 import { download } from './download.ts'
+import { lockFile } from './lock.ts'
 
 const content = randomBytes(300_000)
 const reference = 'hf:owner/repo/sub/model.gguf'
@@ -24,7 +25,7 @@ async function prepare(test: TestContext, options: Partial<FakeHubOptions> = {})
     end() {},
   }
   const get = (what = reference, env = {}) =>
-    download(what, { store, env: { HF_ENDPOINT: hub.url, ...env }, progress, retryDelayMs: 1 })
+    download(what, { store, env: { HF_ENDPOINT: hub.url, ...env }, progress, retryDelayMs: 1, lockStaleMs: 2000 })
   return { hub, store, notes, seen, get, folder: join(store, 'owner', 'repo', 'sub') }
 }
 
@@ -154,8 +155,9 @@ describe('download', () => {
     const { get, folder } = await prepare(test, { breakAfter: () => 0 })
     await assert.rejects(get())
     const part = (await readdir(folder))[0]!
-    await writeFile(join(folder, `${part}.lock`), String(process.pid))
-    await assert.rejects(get(), failure(new RegExp(`process ${process.pid} is downloading`)))
+    const lock = await lockFile(join(folder, `${part}.lock`))
+    await assert.rejects(get(), failure(/another process is downloading the same file/))
+    await lock.release()
   })
 
   it('fetches all parts of a split model', async (test) => {

@@ -3,9 +3,9 @@ import { createReadStream } from 'node:fs'
 import { type FileHandle, mkdir, open, rename, rm, stat, statfs } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import { IncipitError } from '@incipit/engine'
+import { IncipitError } from '@incipit/engine/api'
 import { HubFile } from './hub.ts'
-import { lockFile } from './lock.ts'
+import { type Lock, lockFile } from './lock.ts'
 import { bytes, createProgress, type Progress } from './progress.ts'
 import { type HubReference, parseHubReference } from './reference.ts'
 
@@ -18,6 +18,8 @@ export interface DownloadOptions {
   progress?: Progress
   /** Pause before an interrupted transfer continues, in milliseconds; it grows with each failure. Default 1000. */
   retryDelayMs?: number
+  /** When a lock that is not renewed belongs to nobody any more, in milliseconds. Default 5000. */
+  lockStaleMs?: number
 }
 
 /** Interruptions in a row, without a byte arriving between them, before giving up. */
@@ -73,17 +75,19 @@ async function downloadFile(
   })
   // The name says which content: a file that changed upstream must not be glued to the beginning of its former self.
   const part = `${path}.${etag.slice(0, 12)}.part`
-  const unlock = await lockFile(`${part}.lock`).catch((error) => {
+  const lock = await lockFile(`${part}.lock`, options.lockStaleMs).catch((error) => {
     throw hub.failure(error.message, error)
   })
   const progress = options.progress ?? createProgress(basename(file))
   try {
+    // Whoever held the lock before may have done the work.
+    if ((await sizeOf(path)) !== undefined) return path
     const have = (await sizeOf(part)) ?? 0
     const { bavail, bsize } = await statfs(dirname(path))
     if (size - have > bavail * bsize) {
       throw hub.failure(`${dirname(path)} has ${bytes(bavail * bsize)} free, ${bytes(size - have)} are needed`)
     }
-    const hash = await transfer(hub, part, size, { ...options, progress })
+    const hash = await transfer(hub, part, size, { ...options, progress, lock })
     if (sha256 === undefined) progress.note(`${file}: the hub states no checksum; only the size was checked`)
     else if (hash !== sha256) {
       await rm(part, { force: true })
@@ -93,7 +97,7 @@ async function downloadFile(
     return path
   } finally {
     progress.end()
-    await unlock()
+    await lock.release()
   }
 }
 
@@ -102,7 +106,7 @@ async function transfer(
   hub: HubFile,
   part: string,
   size: number,
-  options: DownloadOptions & { progress: Progress },
+  options: DownloadOptions & { progress: Progress; lock: Lock },
 ): Promise<string> {
   const handle = await open(part, 'a+')
   try {
@@ -114,12 +118,14 @@ async function transfer(
       const before = length
       try {
         for await (const chunk of hub.content(length)) {
+          if (options.lock.lost) throw hub.failure('another process may be downloading the same file by now; try again')
           length += await append(handle, hash, chunk)
           options.progress.update(length, size)
         }
         if (length > size) throw new Error(`more than the ${size} bytes that were announced arrived`)
         if (length < size) throw new Error('the connection ended early')
       } catch (error) {
+        if (error instanceof IncipitError) throw error
         if (hub.rangeIgnored || length > size) {
           await handle.truncate(0)
           hash = createHash('sha256')

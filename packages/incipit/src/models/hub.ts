@@ -1,6 +1,6 @@
 import { dirname } from 'node:path/posix'
 import type { FileDownloadInfoOutput, HubApiError } from '@huggingface/hub'
-import { IncipitError } from '@incipit/engine'
+import { IncipitError } from '@incipit/engine/api'
 
 export interface HubOptions {
   store: string

@@ -1,4 +1,4 @@
-import { IncipitError } from '@incipit/engine'
+import { IncipitError } from '@incipit/engine/api'
 
 /** A file of a model repository on the Hugging Face hub. */
 export interface HubReference {

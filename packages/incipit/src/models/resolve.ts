@@ -1,9 +1,9 @@
 import { stat } from 'node:fs/promises'
 import { resolve as absolute } from 'node:path'
-import { IncipitError, metadataString, readGguf } from '@incipit/engine'
+import { IncipitError } from '@incipit/engine/api'
 import { download } from './download.ts'
 import { isHubReference } from './reference.ts'
-import { embeddedModels, listModels, modelStores, named, type StoredModel } from './store.ts'
+import { embeddedModels, listModels, type ModelStores, modelStores, named, type StoredModel } from './store.ts'
 
 export interface ResolvedModel {
   path: string
@@ -40,13 +40,15 @@ export async function resolveModel(
   options: ResolveOptions = {},
 ): Promise<ResolvedModel> {
   const env = options.env ?? process.env
-  const stores = modelStores(env, options.root)
+  // Asked for where they are needed: a path is a model without them.
+  const stores = () => modelStores(env, options.root)
   const { option = '--model' } = options
   if (reference) return { path: await referred(reference, option, stores), chosenBy: option }
   if (env.INCIPIT_MODEL) {
     return { path: await referred(env.INCIPIT_MODEL, 'INCIPIT_MODEL', stores), chosenBy: 'INCIPIT_MODEL' }
   }
-  for (const store of stores.read) {
+  const { read } = await stores()
+  for (const store of read) {
     const path = await choose(await listModels(store), options.memory)
     if (path !== undefined) return { path, chosenBy: 'the model store' }
   }
@@ -54,23 +56,18 @@ export async function resolveModel(
   if (embedded !== undefined) return { path: embedded, chosenBy: 'the embedded model' }
   throw new IncipitError(
     'model_not_found',
-    `no model found: neither --model nor INCIPIT_MODEL is given, the model store (${stores.read.join(', ')}) has no ` +
+    `no model found: neither --model nor INCIPIT_MODEL is given, the model store (${read.join(', ')}) has no ` +
       `readable GGUF file, and no model is embedded; ${howToGoOn}`,
   )
 }
 
-async function referred(
-  reference: string,
-  giver: string,
-  stores: { read: readonly string[]; write: string },
-): Promise<string> {
-  if (isHubReference(reference)) {
-    return download(reference, { store: stores.write })
-  }
+async function referred(reference: string, giver: string, stores: () => Promise<ModelStores>): Promise<string> {
+  if (isHubReference(reference)) return download(reference, { store: (await stores()).write })
   const path = absolute(reference)
   if (await isFile(path)) return path
 
-  const models = (await Promise.all(stores.read.map(listModels))).flat()
+  const { read } = await stores()
+  const models = (await Promise.all(read.map(listModels))).flat()
   const matches = named(models, reference)
   if (matches.length > 1 && matches[0]?.name === matches[1]?.name) return matches[0]!.path
   if (matches.length > 1) {
@@ -81,7 +78,7 @@ async function referred(
   const has = models.length === 0 ? 'which is empty' : `which has ${models.map(({ name }) => name).join(', ')}`
   throw new IncipitError(
     'model_not_found',
-    `${giver} ${reference} is neither a file (${path}) nor a model of the store (${stores.read.join(', ')}), ${has}; ` +
+    `${giver} ${reference} is neither a file (${path}) nor a model of the store (${read.join(', ')}), ${has}; ` +
       howToGoOn,
   )
 }
@@ -97,6 +94,7 @@ async function choose(models: readonly StoredModel[], memory = process.available
   // The common store needs no reading, and a single broken file is better reported by whoever loads it.
   if (models.length <= 1) return models[0]?.path
   const bySize = [...models].sort((a, b) => b.size - a.size)
+  const { metadataString, readGguf } = await import('@incipit/engine')
   const fitting = bySize.filter(({ size }) => size <= memory / 2)
   let largest: string | undefined
   for (const model of fitting) {

@@ -2,22 +2,27 @@ import { existsSync, statSync } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { basename, join, relative, resolve, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { defaultCacheDir } from '@incipit/engine'
 
 /** The checkout this file belongs to. As an installed package there is none, and nothing will be found there. */
 const checkout = fileURLToPath(new URL('../../../..', import.meta.url))
 
 type Environment = Readonly<Record<string, string | undefined>>
 
+export interface ModelStores {
+  read: string[]
+  write: string
+}
+
 /**
  * Where models are looked for, in order, and where downloads go. INCIPIT_MODELS is both. Without it, downloads go to
  * `models` in the cache, and a checkout that has a folder `../shared/models` beside it (development) looks there first.
  */
-export function modelStores(env: Environment = process.env, root = checkout): { read: string[]; write: string } {
+export async function modelStores(env: Environment = process.env, root = checkout): Promise<ModelStores> {
   if (env.INCIPIT_MODELS) {
     const store = resolve(env.INCIPIT_MODELS)
     return { read: [store], write: store }
   }
+  const { defaultCacheDir } = await import('@incipit/engine')
   const write = join(defaultCacheDir(env), 'models')
   const shared = resolve(root, '..', 'shared', 'models')
   const development = existsSync(join(root, 'package-lock.json')) && isDirectory(shared)

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import type { WriteStream } from 'node:tty'
 import { RevisableText } from '@incipit/client'
-import type { GenerateEvent } from '@incipit/engine'
+import type { GenerateEvent } from '@incipit/engine/api'
 import { LiveText } from '../terminal/live-text.ts'
 import { jsonEvent } from './json-event.ts'
 

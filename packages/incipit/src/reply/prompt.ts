@@ -1,5 +1,5 @@
 import { text } from 'node:stream/consumers'
-import type { ChatMessage, GenerateRequest } from '@incipit/engine'
+import type { ChatMessage, GenerateRequest } from '@incipit/engine/api'
 import { UsageError } from '../failure.ts'
 
 /**

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import type { DoneEvent } from '@incipit/engine'
+import type { DoneEvent } from '@incipit/engine/api'
 import { jsonEvent } from './json-event.ts'
 import { summary } from './summary.ts'
 

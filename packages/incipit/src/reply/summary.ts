@@ -1,4 +1,4 @@
-import type { DoneEvent } from '@incipit/engine'
+import type { DoneEvent } from '@incipit/engine/api'
 
 /**
  * The closing line of a reply: when its first word came (provisional, stable, committed), how fast it went on, and what

@@ -1,6 +1,5 @@
-import { type ModelInfo, type ProposerName, tiers } from '@incipit/engine'
+import { isLossy, type ModelInfo, proposerNames, tiers } from '@incipit/engine/api'
 import pc from 'picocolors'
-import { isLossy } from '../flags.ts'
 import type { ServeConfig } from './config.ts'
 import type { KeptPrefix } from './prefixes.ts'
 
@@ -62,9 +61,8 @@ function policies({ proposers }: ModelInfo, { policy }: ServeConfig): string {
 
 /** Who may guess, then one line for each who may not. */
 function proposers(info: ModelInfo): string[] {
-  const names = Object.keys(info.proposers) as ProposerName[]
-  const on = names.filter((name) => info.proposers[name].available)
-  const off = names.filter((name) => !info.proposers[name].available)
+  const on = proposerNames.filter((name) => info.proposers[name].available)
+  const off = proposerNames.filter((name) => !info.proposers[name].available)
   return [
     on.length > 0 ? on.join(', ') : 'none',
     ...off.map((name) => `${name} off: ${info.proposers[name].note ?? 'not for this model'}`),

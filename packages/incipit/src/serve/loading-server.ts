@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
-import { IncipitError } from '@incipit/engine'
+import { IncipitError } from '@incipit/engine/api'
+import { errorAnswer, ServerError } from '@incipit/server/errors'
 
 /**
  * A server that listens while the model loads and answers everything with 503 and `retry-after`, so that a health check
@@ -8,11 +9,11 @@ import { IncipitError } from '@incipit/engine'
  * @throws IncipitError `invalid_request` when it cannot listen there, saying why
  */
 export async function openGate(host: string, port: number): Promise<Server> {
-  const body = JSON.stringify({
-    error: { message: 'the model is loading', type: 'server_error', param: null, code: 'loading' },
-  })
+  const { status, headers, body } = errorAnswer(new ServerError('loading', 'the model is loading'))
   const gate = createServer((_, response) => {
-    response.writeHead(503, { 'content-type': 'application/json', 'retry-after': '1', connection: 'close' }).end(body)
+    response
+      .writeHead(status, { ...headers, 'content-type': 'application/json', connection: 'close' })
+      .end(JSON.stringify(body))
   })
   gate.listen(port, host)
   try {

@@ -3,8 +3,8 @@
 import { once } from 'node:events'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { Engine } from '@incipit/engine'
-import { cacheSaltOf, createServer } from '@incipit/server'
+import { setTimeout as wait } from 'node:timers/promises'
+import type { Engine } from '@incipit/engine'
 import { reportFailure } from '../failure.ts'
 import { engineOptions } from '../flags.ts'
 import { defined } from '../options.ts'
@@ -13,6 +13,11 @@ import type { ServeConfig } from './config.ts'
 import { openGate } from './loading-server.ts'
 import { pinPrefixes } from './prefixes.ts'
 import type { SupervisorMessage, WorkerMessage } from './supervise.ts'
+
+/** How often the engine is asked whether it still goes on, in milliseconds. */
+const watchMs = 100
+/** How long replies that a failed engine has ended may take to be read, in milliseconds. */
+const lastWordsMs = 1000
 
 process.on('disconnect', endNow)
 
@@ -25,13 +30,17 @@ process.once('message', (config: ServeConfig) => {
 
 async function serve(config: ServeConfig): Promise<void> {
   const close = toldToClose()
-  // The port is taken first: that it is in use should not be learned after loading gigabytes.
+  // The port is taken first: that it is in use should not be learned after loading a native library and gigabytes.
   const gate = await openGate(config.host, config.port)
   const { port } = gate.address() as AddressInfo
   const options = engineOptions(config)
   let loading = true
   // Nothing is lost by not waiting for a model that nobody uses yet.
   void close.then(() => loading && endNow())
+  const [{ Engine }, { cacheSaltOf, createServer }] = await Promise.all([
+    import('@incipit/engine'),
+    import('@incipit/server'),
+  ])
   const engine = await Engine.load(config.model, options)
   const { apiKey, tier, policy, alpha } = config
   // Before the prefixes: what is impossible should not be learned after them.
@@ -46,7 +55,11 @@ async function serve(config: ServeConfig): Promise<void> {
   if (config.restarted) process.stderr.write(`incipit: serving again on ${address}\n`)
   else process.stdout.write(banner(engine.info, address, config, { prefixes, showKey: process.stdout.isTTY === true }))
 
-  await close
+  await Promise.race([close, failed(engine)])
+  if (engine.failure !== undefined) {
+    await Promise.race([finishReplies(app.server), wait(lastWordsMs)])
+    endNow()
+  }
   await finishReplies(app.server)
   await app.close()
   await engine.close()
@@ -63,9 +76,14 @@ async function finishReplies(server: Server): Promise<void> {
   clearInterval(timer)
 }
 
+/** Resolves when a defect has ended the engine. Asked for, because there need not be a reply that would tell. */
+async function failed(engine: Pick<Engine, 'failure'>): Promise<void> {
+  while (engine.failure === undefined) await wait(watchMs)
+}
+
 /**
- * For a worker without a supervisor, or with nothing to finish: nobody waits for native code that is still running, as
- * `process.exit` would.
+ * For a worker without a supervisor, or with nothing to finish, or that cannot go on. Nobody waits for native code that
+ * is still running, as `process.exit` would.
  */
 function endNow(): never {
   process.kill(process.pid, 'SIGKILL')

@@ -37,6 +37,11 @@ export const environment: NodeJS.ProcessEnv = {
   INCIPIT_MODELS: store,
 }
 
+/** For commands that need no native library, which takes half a second to load: with these settings it cannot be. */
+export const withoutNative: NodeJS.ProcessEnv = {
+  NODE_OPTIONS: `--import=${new URL('no-native.ts', import.meta.url)}`,
+}
+
 export interface Ended {
   code: number | null
   signal: NodeJS.Signals | null

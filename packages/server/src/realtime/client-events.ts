@@ -1,4 +1,4 @@
-import { IncipitError } from '@incipit/engine'
+import { IncipitError } from '@incipit/engine/api'
 import { z } from 'zod'
 import { ServerError } from '../errors.ts'
 import { validate } from '../validate.ts'

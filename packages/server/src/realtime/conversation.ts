@@ -1,10 +1,9 @@
 import { randomInt } from 'node:crypto'
-import type { ChatMessage, Generation, ProvisionalEvent } from '@incipit/engine'
-import { IncipitError } from '@incipit/engine'
-import type { ServedEngine, ServedInput } from '../choices.ts'
+import { type ChatMessage, type Generation, IncipitError, isLossy, type ProvisionalEvent } from '@incipit/engine/api'
 import { errorAnswer } from '../errors.ts'
-import { isLossy, policyProblem, requireExit } from '../policy.ts'
+import { policyProblem, requireExit } from '../policy.ts'
 import type { PlanDefaults } from '../request-plan.ts'
+import type { ServedEngine, ServedInput } from '../served-engine.ts'
 import type { ClientEvent } from './client-events.ts'
 import { newId, type Outbox } from './outbox.ts'
 import { Reply } from './reply.ts'
@@ -112,7 +111,7 @@ export class Conversation {
       messages,
       ...(cacheSalt === null ? {} : { cacheSalt }),
       onProgress: (progress) => this.#tellProgress({ ...progress, rev: this.#formerRevs + progress.rev }),
-      onPreview: (event) => this.#tellGhost(event),
+      onPreview: (event) => this.#tellPreview(event),
     })
   }
 
@@ -233,8 +232,8 @@ export class Conversation {
     else this.#outbox.send('input_text.progress', progress)
   }
 
-  #tellGhost(event: ProvisionalEvent): void {
-    if (this.#settings.provisional) this.#next.ghost(event)
+  #tellPreview(event: ProvisionalEvent): void {
+    if (this.#settings.provisional) this.#next.preview(event)
   }
 
   get #card(): object {

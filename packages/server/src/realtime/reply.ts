@@ -1,5 +1,5 @@
-import type { GenerateEvent, ProvisionalEvent } from '@incipit/engine'
-import { type Account, provisional, timingsOf, usageOf } from '../wire.ts'
+import type { GenerateEvent, ProvisionalEvent } from '@incipit/engine/api'
+import { type Account, provisionalOf, timingsOf, usageOf } from '../wire.ts'
 import { newId, type Outbox } from './outbox.ts'
 
 /** How a response ended, as its `status` says. `incomplete`: a bound on its length. */
@@ -18,7 +18,7 @@ export class Reply {
   #rev = 0
   #lossy = false
   /** What was shown before the response was created. */
-  #ghost = ''
+  #preview = ''
   /** The last guess while the client could not take more. */
   #held: ProvisionalEvent | undefined
 
@@ -30,7 +30,7 @@ export class Reply {
    * Shows a reply that was begun before the input was final. Every event says all of it, so to a client that reads
    * slowly only the last one is sent.
    */
-  ghost(event: ProvisionalEvent): void {
+  preview(event: ProvisionalEvent): void {
     if (this.#held === undefined && this.#outbox.full) {
       void this.#outbox.drained().then(() => {
         const held = this.#held
@@ -38,7 +38,7 @@ export class Reply {
         if (held) this.#show(held)
       })
     }
-    this.#ghost = event.text
+    this.#preview = event.text
     if (this.#outbox.full) this.#held = event
     else this.#show(event)
   }
@@ -63,7 +63,7 @@ export class Reply {
         this.#outbox.send('response.output_text.delta', { response_id: this.id, delta: event.text })
       } else if (event.type === 'provisional') {
         // The guesses of a reply begun ahead are older than what it has shown since.
-        if (this.text.length >= this.#ghost.length) this.#show(event)
+        if (this.text.length >= this.#preview.length) this.#show(event)
       } else {
         const status = statusOf(event.finishReason)
         ended(status)
@@ -91,7 +91,7 @@ export class Reply {
   #show(event: ProvisionalEvent): void {
     this.#outbox.send('response.output_text.provisional', {
       response_id: this.id,
-      provisional: { ...provisional(0, event), rev: ++this.#rev },
+      provisional: { index: 0, ...provisionalOf(event), rev: ++this.#rev },
     })
   }
 

@@ -1,8 +1,8 @@
 import websocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { ServedEngine } from '../choices.ts'
 import { errorAnswer, ServerError } from '../errors.ts'
 import type { PlanDefaults } from '../request-plan.ts'
+import type { ServedEngine } from '../served-engine.ts'
 import { Connection, closeCodes, defaultOptions, type RealtimeOptions } from './connection.ts'
 import { chooseProtocol, isSameOrigin, isWebSocketUpgrade, REALTIME_PATH } from './handshake.ts'
 

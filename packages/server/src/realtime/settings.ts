@@ -1,4 +1,4 @@
-import type { GenerateRequest, InputOptions, TierName } from '@incipit/engine'
+import { type GenerateRequest, type InputOptions, showsGuesses, type TierName } from '@incipit/engine/api'
 import { z } from 'zod'
 import { isEmpty, neutral, sharedParameters } from '../parameters.ts'
 import { enginePolicy, minStability, type NamedPolicy } from '../policy.ts'
@@ -106,7 +106,7 @@ export function defaultsOf({ tier, policy = 'committed', alpha }: PlanDefaults):
     ...defaultSettings,
     ...(tier === undefined ? {} : { tier }),
     ...(alpha === undefined ? {} : { alpha }),
-    provisional: policy === 'provisional' || policy === 'tolerant',
+    provisional: showsGuesses(policy),
     policy: policy === 'provisional' ? 'committed' : policy,
   }
 }
