@@ -32,7 +32,7 @@ export interface Totals {
   different: number
   /** Such tokens. */
   ties: number
-  /** By how much the logit of the worst of them was too low. */
+  /** How near the furthest of them was. */
   widest: number
   drafted: number
   accepted: number

@@ -3,11 +3,18 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { readGguf } from '../src/gguf/index.ts'
 import { Engine, type EngineOptions, type ProposerName } from '../src/index.ts'
+import { Comparison } from './compare.ts'
+import { freeRows } from './costs.ts'
 import { mixtureOf, model, temporaryDirectory } from './fixtures/gguf.ts'
 import { withPredictionLayer } from './fixtures/mtp-model.ts'
+import { Reference } from './reference.ts'
 
 const { path, skip } = model('stories260K.gguf')
 const beginnings = ['Once upon a time', 'Lily had a red ball. She', 'The dog was very big and', 'Tom and his mom']
+// Otherwise it is for the cost model to say whether a small model's drafts pay, and it says no.
+freeRows(() => 512)
+
+const prompts = beginnings.map((prompt) => ({ prompt }))
 
 async function load(t: TestContext, file: string, options: EngineOptions): Promise<Engine> {
   const engine = await Engine.load(file, { cacheDir: await temporaryDirectory(t), threads: 1, ...options })
@@ -23,56 +30,44 @@ async function simple(t: TestContext, repeat: number): Promise<string> {
   return file
 }
 
-/** Texts of all replies at once, and what became of the drafts; whether any are made is for the cost model to say. */
-async function replies(engine: Engine, proposers: ProposerName[], temperature: number) {
-  const sum = { drafted: 0, accepted: 0 }
-  const texts = await Promise.all(
-    beginnings.map(async (prompt) => {
-      let text = ''
-      const request = { prompt, maxTokens: 60, proposers, temperature, seed: 5 }
-      for await (const event of engine.generate(request)) {
-        if (event.type === 'delta') text += event.text
-        if (event.type !== 'done') continue
-        sum.drafted += event.timings.draftedN
-        sum.accepted += event.timings.acceptedN
-      }
-      return text
-    }),
-  )
-  return { texts, ...sum }
-}
-
-/** With and without drafts the replies are the same. Gives drafted and accepted tokens. */
-async function check(t: TestContext, engine: Engine, name: ProposerName) {
+/** With and without drafts the replies are those of plain decoding of the file. Gives drafted and accepted tokens. */
+async function check(t: TestContext, engine: Engine, file: string, name: ProposerName) {
   assert.equal(engine.info.proposers[name].available, true, engine.info.proposers[name].note)
+  using reference = await Reference.load(file, { cells: 512, threads: 1 })
+  const maxTokens = 60
+  const epsilon = await reference.tieWidth(prompts, maxTokens)
+  const comparison = new Comparison(reference, prompts, { maxTokens, epsilon })
   let [drafted, accepted] = [0, 0]
   for (const temperature of [0, 0.8]) {
-    const plain = await replies(engine, [], temperature)
-    const with_ = await replies(engine, [name], temperature)
-    assert.deepEqual(with_.texts, plain.texts)
+    const way = { together: prompts.length, choice: () => ({ temperature, seed: 5 }) }
+    const plain = await comparison.run(engine, { ...way, name: 'plain', options: () => ({ proposers: [] }) })
+    const with_ = await comparison.run(engine, { ...way, name, options: () => ({ proposers: [name] }) })
     assert.equal(plain.drafted, 0)
     t.diagnostic(`${name}, temperature ${temperature}: ${with_.accepted} of ${with_.drafted} drafted tokens accepted`)
     drafted += with_.drafted
     accepted += with_.accepted
   }
+  assert.ok(drafted > 100, `${drafted} drafted`)
   return { drafted, accepted }
 }
 
 test('draft: replies as without it, and a draft model that knows what decides is right', { skip }, async (t) => {
-  const engine = await load(t, await simple(t, 6), { draft: await simple(t, 1) })
-  const { drafted, accepted } = await check(t, engine, 'draft')
+  const file = await simple(t, 6)
+  const engine = await load(t, file, { draft: await simple(t, 1) })
+  const { drafted, accepted } = await check(t, engine, file, 'draft')
   assert.ok(accepted >= 0.95 * drafted, `${accepted} of ${drafted}`)
 })
 
 test('mtp: replies as without it, and a layer that knows what decides is right', { skip }, async (t) => {
-  const { drafted, accepted } = await check(t, await load(t, await simple(t, 6), {}), 'mtp')
+  const file = await simple(t, 6)
+  const { drafted, accepted } = await check(t, await load(t, file, {}), file, 'mtp')
   assert.ok(accepted >= 0.95 * drafted, `${accepted} of ${drafted}`)
 })
 
 test('experts: replies as without it', { skip }, async (t) => {
   const file = join(await temporaryDirectory(t), 'mixture.gguf')
   await mixtureOf(await readGguf(path), file, 8, 8)
-  await check(t, await load(t, file, { experts: 1 }), 'experts')
+  await check(t, await load(t, file, { experts: 1 }), file, 'experts')
 })
 
 test('a model without a prediction layer, or with another model that drafts, says why there is no mtp', {
@@ -84,5 +79,5 @@ test('a model without a prediction layer, or with another model that drafts, say
 })
 
 test('stages on two devices, and a drafter with threads of its own', { skip }, async (t) => {
-  await check(t, await load(t, path, { draft: path, cut: [2], threads: [1, 1] }), 'draft')
+  await check(t, await load(t, path, { draft: path, cut: [2], threads: [1, 1] }), path, 'draft')
 })
