@@ -94,10 +94,9 @@ export class Reference implements Disposable {
    * How near two tokens must be for the shape of a batch to decide between them, in logits: measured here and now, with this
    * model, on the first rows of some prompts and of what plain decoding says to them.
    */
-  async tieWidth(prompts: readonly Pick<GenerateRequest, 'prompt' | 'messages'>[], maxTokens: number): Promise<number> {
+  async tieWidth(prompts: readonly (readonly number[])[], maxTokens: number): Promise<number> {
     const texts: number[][] = []
-    for (const request of prompts) {
-      const prompt = this.tokens(request)
+    for (const prompt of prompts) {
       texts.push([...prompt, ...(await this.#reply({ prompt, sampling: greedy, maxTokens }))].slice(0, 128))
     }
     return noiseAllowed * (await marginNoise(this.#model, texts))
