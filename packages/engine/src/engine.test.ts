@@ -252,7 +252,9 @@ test('a cut whose logits are not those of the model is refused; a broken stage f
 test('a long prompt is cancelled in its middle, and characters arrive whole', { skip: smol.skip }, async (t) => {
   await using chat = await Engine.load(smol.path, { cacheDir, threads, cut: 'none' })
   const emoji: GenerateRequest = {
-    messages: [{ role: 'user', content: 'Repeat exactly: 👩‍🚀🌍🎉 日本語 ñandú 😀😀😀' }],
+    // Under 64 rows with the template: from there on llama.cpp computes attention in another way, and a reply that is made
+    // again with some rows kept might differ where two tokens are near.
+    messages: [{ role: 'user', content: 'Repeat exactly: 🌍🎉 日本語 ñandú 😀😀' }],
     maxTokens: 40,
     policy: 'provisional',
     minStability: 0,

@@ -32,7 +32,7 @@ export interface Totals {
   different: number
   /** Such tokens. */
   ties: number
-  /** By how much the logit of the worst of them was too low. */
+  /** How near the furthest of them was. */
   widest: number
   drafted: number
   accepted: number
@@ -47,24 +47,17 @@ export class Comparison {
   readonly #reference: Reference
   readonly #prompts: readonly { readonly request: Prompt; readonly tokens: readonly number[] }[]
   readonly #maxTokens: number
-  readonly #epsilon: number
   readonly #rules: Rules | undefined
   readonly #expected = new Map<string, Answer>()
   readonly rows: Totals[] = []
+  /** How wide a tie may be: measured when the first reply differs. */
+  #tieWidth: number | undefined
 
-  /**
-   * @param options.epsilon widest tie
-   * @param options.rules what a constraint stands for, whatever it declares
-   */
-  constructor(
-    reference: Reference,
-    prompts: readonly Prompt[],
-    options: { maxTokens: number; epsilon: number; rules?: Rules },
-  ) {
+  /** @param options.rules what a constraint stands for, whatever it declares */
+  constructor(reference: Reference, prompts: readonly Prompt[], options: { maxTokens: number; rules?: Rules }) {
     this.#reference = reference
     this.#prompts = prompts.map((request) => ({ request, tokens: reference.tokens(request) }))
     this.#maxTokens = options.maxTokens
-    this.#epsilon = options.epsilon
     this.#rules = options.rules
   }
 
@@ -103,6 +96,8 @@ export class Comparison {
     assert.deepEqual(audits.wrong, [], way.name)
     assert.deepEqual(engine.audit(), [], way.name)
     for (const { index, answer } of answers) await this.#check(index, way, answer, expected.get(index)!, totals)
+    // Ties are rare: were they not, one could hide anything.
+    assert.ok(totals.ties < 0.06 * totals.tokens, `${way.name}: ${totals.ties} ties in ${totals.tokens} tokens`)
     return totals
   }
 
@@ -148,12 +143,20 @@ export class Comparison {
       assert.deepEqual(answer, expected, `${way.name}, prompt ${index}`)
     }
     if (answer.text === expected.text && answer.tokens === expected.tokens) return
-    const ties = await this.#reference.ties(this.#question(index, way), answer, this.#epsilon).catch((error) => {
+    this.#tieWidth ??= await this.#measureTies()
+    const ties = await this.#reference.ties(this.#question(index, way), answer, this.#tieWidth).catch((error) => {
       throw new Error(`${way.name}, prompt ${index}: ${(error as Error).message}`)
     })
     totals.different++
     totals.ties += ties.length
     totals.widest = Math.max(totals.widest, ...ties.map(({ gap }) => gap))
+  }
+
+  /** On eight of the prompts, or all where there are fewer. */
+  #measureTies(): Promise<number> {
+    const every = Math.ceil(this.#prompts.length / 8)
+    const some = this.#prompts.filter((_, i) => i % every === 0).map(({ tokens }) => tokens)
+    return this.#reference.tieWidth(some, this.#maxTokens)
   }
 
   /** The counts as lines of a table, from row `first` on. */
@@ -168,6 +171,7 @@ export class Comparison {
         `| ${[way, replies, tokens, different, ties, widest.toFixed(3), drafted, accepted, shown, cached].join(' | ')} |`,
       )
     }
+    if (this.#tieWidth !== undefined) lines.push(`ties may be ${this.#tieWidth.toFixed(3)} wide here`)
     return lines
   }
 }

@@ -18,12 +18,11 @@ import { type Answer, Reference } from './reference.ts'
  * narrow, so that a difference which is none has nowhere to hide; and one with a trained exit.
  */
 const models = {
-  stories: { ...model('stories260K.gguf'), prompts: 'short', epsilon: 0.05 },
+  stories: { ...model('stories260K.gguf'), prompts: 'short' },
   prelude: {
     path: join(import.meta.dirname, '../../../models/prelude/prelude-nano.Q8_0.gguf'),
     skip: false,
     prompts: 'code',
-    epsilon: 0.25,
   },
 } as const
 type ModelName = keyof typeof models
@@ -58,9 +57,8 @@ async function comparisonOf(
   name: ModelName,
   maxTokens = 16,
 ): Promise<{ comparison: Comparison; reference: Reference }> {
-  const { path, epsilon } = models[name]
-  const reference = await Reference.load(path, { cells: contextLength, threads: 1 })
-  return { reference, comparison: new Comparison(reference, await promptsOf(name), { maxTokens, epsilon }) }
+  const reference = await Reference.load(models[name].path, { cells: contextLength, threads: 1 })
+  return { reference, comparison: new Comparison(reference, await promptsOf(name), { maxTokens }) }
 }
 
 function load(name: ModelName, options: EngineOptions): Promise<Engine> {
@@ -223,10 +221,10 @@ function lipogram(reference: Reference): Rules {
 }
 
 test('replies that a grammar rules', { skip: models.stories.skip, timeout: 300_000 }, async (t) => {
-  const { path, epsilon } = models.stories
+  const { path } = models.stories
   using reference = await Reference.load(path, { cells: contextLength, threads: 1 })
   const rules = lipogram(reference)
-  const comparison = new Comparison(reference, await promptsOf('stories'), { maxTokens: 32, epsilon, rules })
+  const comparison = new Comparison(reference, await promptsOf('stories'), { maxTokens: 32, rules })
   const constraint = { type: 'grammar', grammar: 'no e' } as const
   const ruled = () => ({ constraint })
   const sampledRuled = (index: number) => ({ ...sampled(index), constraint })

@@ -7,7 +7,9 @@ import { templateOf } from '../src/runtime/load/template-of.ts'
 import { Detokenizer } from '../src/text/detokenize.ts'
 import { promptTokens } from '../src/text/prompt.ts'
 import { Plain } from '../src/tune/plain.ts'
+import { marginNoise, noiseAllowed } from './fixtures/batch-noise.ts'
 import type { Rules } from './fixtures/constraints.ts'
+import { shortfall } from './fixtures/near-tie.ts'
 
 export const greedy: Sampling = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 }
 
@@ -33,7 +35,7 @@ export interface Answer {
 export interface Tie {
   /** Index in the reply. */
   readonly at: number
-  /** Its logit need only have been higher by this much. */
+  /** How near it was, see `shortfall`. */
   readonly gap: number
 }
 
@@ -88,13 +90,21 @@ export class Reference implements Disposable {
     return new TextDecoder().decode(this.#model.vocab.bytesOf(token))
   }
 
-  async decode(question: Question): Promise<Answer> {
-    const tokens: number[] = []
-    const { vocab } = this.#model
-    while (tokens.length < question.maxTokens && !(tokens.length > 0 && vocab.isEndOfGeneration(tokens.at(-1)!))) {
-      tokens.push(this.#choice(question, tokens, await this.#logits(question, tokens)))
+  /**
+   * How near two tokens must be for the shape of a batch to decide between them, in logits: measured here and now, with this
+   * model, on the first rows of some prompts and of what plain decoding says to them.
+   */
+  async tieWidth(prompts: readonly (readonly number[])[], maxTokens: number): Promise<number> {
+    const texts: number[][] = []
+    for (const prompt of prompts) {
+      texts.push([...prompt, ...(await this.#reply({ prompt, sampling: greedy, maxTokens }))].slice(0, 128))
     }
-    const stopped = vocab.isEndOfGeneration(tokens.at(-1)!)
+    return noiseAllowed * (await marginNoise(this.#model, texts))
+  }
+
+  async decode(question: Question): Promise<Answer> {
+    const tokens = await this.#reply(question)
+    const stopped = this.#model.vocab.isEndOfGeneration(tokens.at(-1)!)
     const spoken = this.#spoken(stopped ? tokens.slice(0, -1) : tokens)
     return {
       text: spoken.text + spoken.rest.flush(),
@@ -103,9 +113,18 @@ export class Reference implements Disposable {
     }
   }
 
+  async #reply(question: Question): Promise<number[]> {
+    const tokens: number[] = []
+    const { vocab } = this.#model
+    while (tokens.length < question.maxTokens && !(tokens.length > 0 && vocab.isEndOfGeneration(tokens.at(-1)!))) {
+      tokens.push(this.#choice(question, tokens, await this.#logits(question, tokens)))
+    }
+    return tokens
+  }
+
   /**
    * The tokens of an answer that are not the ones plain decoding chooses after the same text.
-   * @param epsilon of such a token, the logit must have been too low by less than this
+   * @param epsilon such a token must have been as near as this
    * @throws AssertionError when the answer cannot be explained so
    */
   async ties(question: Question, answer: Answer, epsilon: number): Promise<Tie[]> {
@@ -142,7 +161,7 @@ export class Reference implements Disposable {
     }
     for (let token = 0; token < logits.length; token++) {
       if (token === chosen || !fits(token)) continue
-      const gap = this.#gap(question, tokens, logits, token, epsilon)
+      const gap = shortfall(logits, question.sampling, question.prompt.length + tokens.length, token, epsilon)
       if (gap === undefined) continue
       const rest = await this.#explain(question, answer, epsilon, [...tokens, token], deepest)
       if (rest) return [{ at: tokens.length, gap }, ...rest]
@@ -168,31 +187,6 @@ export class Reference implements Disposable {
   #choice({ prompt, sampling, rules }: Question, tokens: readonly number[], logits: Float32Array): number {
     if (rules) maskLogits(logits, rules.allowed(tokens))
     return choose(logits, sampling, prompt.length + tokens.length)
-  }
-
-  /** By how much a token's logit was too low to be chosen, if that is less than epsilon. */
-  #gap(
-    { prompt, sampling }: Question,
-    tokens: readonly number[],
-    logits: Float32Array,
-    token: number,
-    epsilon: number,
-  ): number | undefined {
-    const logit = logits[token]!
-    const wins = (gap: number): boolean => {
-      logits[token] = logit + gap
-      const won = choose(logits, sampling, prompt.length + tokens.length) === token
-      logits[token] = logit
-      return won
-    }
-    if (!wins(epsilon)) return undefined
-    let [low, high] = [0, epsilon]
-    for (let i = 0; i < 10; i++) {
-      const middle = (low + high) / 2
-      if (wins(middle)) high = middle
-      else low = middle
-    }
-    return high
   }
 
   /** Which tokens may stand after `tokens` in an answer, by its text and its end. */

@@ -1,30 +1,27 @@
 import assert from 'node:assert/strict'
-import { type TestContext, test } from 'node:test'
+import { test } from 'node:test'
 import { Engine, type EngineOptions } from '../src/index.ts'
+import { Comparison } from './compare.ts'
 import { model, temporaryDirectory } from './fixtures/gguf.ts'
+import { Reference } from './reference.ts'
 
 const { path, skip } = model('stories260K.gguf')
 const beginnings = ['Once upon a time', 'Lily had a red ball. She', 'The dog was very big and', 'Tom and his mom']
 
-/** Replies to several requests at once. */
-async function replies(t: TestContext, options: EngineOptions): Promise<string[]> {
-  await using engine = await Engine.load(path, { cacheDir: await temporaryDirectory(t), threads: 1, ...options })
-  return await Promise.all(
-    beginnings.map(async (prompt) => {
-      let text = ''
-      for await (const event of engine.generate({ prompt, maxTokens: 40, proposers: [] })) {
-        if (event.type === 'delta') text += event.text
-      }
-      return text
-    }),
-  )
-}
-
 test('several requests at once: a model in stages says what it says uncut', { skip }, async (t) => {
-  const whole = await replies(t, { cut: 'none' })
-  assert.deepEqual(await replies(t, { cut: [2] }), whole)
-  assert.deepEqual(await replies(t, { cut: [1, 3] }), whole)
-  assert.deepEqual(await replies(t, { cut: [2], threads: [1, 1] }), whole, 'on two devices')
+  using reference = await Reference.load(path, { cells: 512, threads: 1 })
+  const prompts = beginnings.map((prompt) => ({ prompt }))
+  const comparison = new Comparison(reference, prompts, { maxTokens: 40 })
+  const layouts: [string, EngineOptions][] = [
+    ['uncut', { cut: 'none' }],
+    ['two stages', { cut: [2] }],
+    ['three stages', { cut: [1, 3] }],
+    ['two devices', { cut: [2], threads: [1, 1] }],
+  ]
+  for (const [name, options] of layouts) {
+    await using engine = await Engine.load(path, { cacheDir: await temporaryDirectory(t), threads: 1, ...options })
+    await comparison.run(engine, { name, together: beginnings.length, options: () => ({ proposers: [] }) })
+  }
 })
 
 test('a prefix is pinned while replies keep both devices busy', { skip }, async (t) => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { mixtureOf, model, temporaryDirectory } from '../../../test/fixtures/gguf.ts'
+import { PlainChoices } from '../../../test/fixtures/plain-choices.ts'
 import { draftRequest, type Guesser, greedy, sampled, Verifier } from '../../../test/fixtures/proposers.ts'
 import type { Sampling } from '../../api/request.ts'
 import { type Gguf, readGguf, stageFiles } from '../../gguf/index.ts'
@@ -15,15 +16,19 @@ const smol = model('SmolLM2-135M-Instruct.Q4_1.gguf')
 let gguf: Gguf
 let stories: Model
 let threadpool: Threadpool
+/** What the model itself says, which is also the best draft of it. */
+let plain: PlainChoices
 
 before(async () => {
   if (skip) return
   gguf = await readGguf(path)
   stories = await Model.load(path)
   threadpool = new Threadpool(1)
+  plain = await PlainChoices.of(stories, [...prompts(), numbered(200, 7)])
 })
 after(() => {
   if (skip) return
+  plain[Symbol.dispose]()
   stories[Symbol.dispose]()
   threadpool[Symbol.dispose]()
 })
@@ -51,23 +56,29 @@ const beginnings = ['Once upon a time', 'Lily had a red ball. She', 'The dog was
 const prompts = (): number[][] => beginnings.map((text) => stories.vocab.tokenize(text, { addBos: true }))
 const one = (tokens: readonly number[], count: number, slot = 0) => [draftRequest(slot, tokens, count, greedy)]
 
+/** Tokens without a meaning. */
+const numbered = (length: number, step = 11) => Array.from({ length }, (_, i) => 260 + ((i * step) % 190))
+
 async function guess(draft: DraftRunner, tokens: readonly number[], count = 6, slot = 0): Promise<readonly number[]> {
   return (await draft.propose(one(tokens, count, slot), 0)).drafts[0]!.tokens
+}
+
+/** The model that drafts here says the next tokens as it would without all that the drafter did before. */
+async function assertGuesses(draft: DraftRunner, tokens: readonly number[], slot = 0, count = 6): Promise<void> {
+  const guesses = await guess(draft, tokens, count, slot)
+  assert.equal(guesses.length, count)
+  await plain.assertChosen(tokens, guesses, greedy, `slot ${slot}`)
 }
 
 for (const sampling of [greedy, sampled]) {
   const how = sampling.temperature > 0 ? 'sampled' : 'greedy'
   test(`${how}: a model is its own perfect draft, for several replies at once`, { skip }, async () => {
     using verifier = new Verifier(stories, threadpool, sampling)
-    const plain = await verifier.replies(prompts(), 60)
     using draft = await draftModel()
-    const replies = await verifier.replies(prompts(), 60, drafter(draft, sampling, 4))
-    assert.deepEqual(
-      replies.map(({ tokens }) => tokens),
-      plain.map(({ tokens }) => tokens),
-    )
+    await plain.assertReplies(prompts(), await verifier.replies(prompts(), 60, drafter(draft, sampling, 4)), sampling)
+    for (const { text, token } of verifier.wrong) await plain.assertChosen(text, [token], sampling, 'drafted')
     assert.ok(verifier.offered > 140, `${verifier.offered} drafted`)
-    assert.ok(verifier.acceptance > 0.99, `${verifier.right} of ${verifier.offered}`)
+    assert.ok(verifier.acceptance > 0.9, `${verifier.right} of ${verifier.offered}`)
   })
 }
 
@@ -82,35 +93,30 @@ test('fewer experts guess what all of them say; the text is that of all of them'
   const file = join(await temporaryDirectory(t), 'mixture.gguf')
   await mixtureOf(gguf, file, 4, 4)
   using mixture = await Model.load(file)
+  using all = await PlainChoices.of(mixture, [...prompts(), numbered(100)])
   for (const sampling of [greedy, sampled]) {
     using verifier = new Verifier(mixture, threadpool, sampling)
-    const plain = await verifier.replies(prompts(), 60)
     for (const experts of [1, 3]) {
       using draft = await draftModel({ target: await readGguf(file), experts }, file)
       verifier.offered = verifier.right = 0
-      const replies = await verifier.replies(prompts(), 60, drafter(draft, sampling, 3))
-      assert.deepEqual(
-        replies.map(({ tokens }) => tokens),
-        plain.map(({ tokens }) => tokens),
-      )
+      await all.assertReplies(prompts(), await verifier.replies(prompts(), 60, drafter(draft, sampling, 3)), sampling)
       t.diagnostic(`${experts} of 4 experts, temperature ${sampling.temperature}: ${verifier.acceptance.toFixed(2)}`)
       assert.ok(verifier.acceptance > 0.3 && verifier.acceptance < 1, `${verifier.acceptance}`)
     }
   }
 })
 
-test('sequences asked for together get the drafts they get alone', { skip }, async () => {
-  using together = await draftModel()
-  using alone = await draftModel()
+test('sequences asked for together get the drafts that each would get', { skip }, async () => {
+  using draft = await draftModel()
   const requests = prompts().map((tokens, slot) => draftRequest(slot, tokens, 3 + slot, greedy))
-  const { drafts } = await together.propose(requests, 0)
-  for (const [i, request] of requests.entries()) {
-    assert.deepEqual(drafts[i]!.tokens, await guess(alone, request.tokens, request.count))
-    assert.equal(drafts[i]!.tokens.length, request.count)
+  const { drafts } = await draft.propose(requests, 0)
+  for (const [i, { tokens, count }] of requests.entries()) {
+    assert.equal(drafts[i]!.tokens.length, count)
+    await plain.assertChosen(tokens, drafts[i]!.tokens, greedy, `request ${i}`)
   }
 })
 
-test('whatever the text was before, the draft is that of a fresh drafter', { skip }, async () => {
+test('whatever the text was before, the draft is what the model says of this one', { skip }, async () => {
   using draft = await draftModel()
   const text = stories.vocab.tokenize('Tom and his mom went to the park. They saw a', { addBos: true })
   const other = stories.vocab.tokenize('the little girl was sad. She', { addBos: false })
@@ -123,26 +129,21 @@ test('whatever the text was before, the draft is that of a fresh drafter', { ski
     [...text.slice(0, 9), ...other],
     other,
   ]
-  for (const tokens of [...texts, ...texts.reverse()]) {
-    using fresh = await draftModel()
-    assert.deepEqual(await guess(draft, tokens), await guess(fresh, tokens))
-  }
+  for (const tokens of [...texts, ...texts.reverse()]) await assertGuesses(draft, tokens)
 })
 
 test('a text longer than a batch is computed in parts, and a request for nothing does so ahead of time', {
   skip,
 }, async () => {
-  const text = Array.from({ length: 200 }, (_, i) => 260 + ((i * 7) % 200))
+  const text = numbered(200, 7)
   using draft = await draftModel({ batch: 16 })
-  using whole = await draftModel({ batch: 512 })
-  const expected = await guess(whole, text)
-  assert.deepEqual(await guess(draft, text), expected)
+  await assertGuesses(draft, text)
   const ahead = await draft.propose(one(text, 0, 1), 0)
   assert.deepEqual(ahead.drafts[0]!.tokens, [])
   const [warm, cold] = [1, 2].map((slot) => draft.estimateMs(one(text, 1, slot)).behind)
   assert.equal(warm, 0)
   assert.ok(cold! > 0, `${cold} ms for a text that is not computed yet`)
-  assert.deepEqual(await guess(draft, text, 6, 1), expected)
+  await assertGuesses(draft, text, 1)
 })
 
 test('a chain ends when it is unlikely to be right, and believes what became of earlier ones', { skip }, async () => {
@@ -152,33 +153,33 @@ test('a chain ends when it is unlikely to be right, and believes what became of 
   const long = (await draft.propose([request], 0)).drafts[0]!
   assert.equal(long.tokens.length, 8)
   const survival = (end: number) => long.confidences.slice(0, end).reduce((product, p) => product * p, 1)
-  const short = (await draft.propose([request], survival(4))).drafts[0]!
+  // Between two lengths, so that the last bits of a probability do not decide.
+  const short = (await draft.propose([request], (survival(4) + survival(5)) / 2)).drafts[0]!
   assert.deepEqual(short.tokens, long.tokens.slice(0, 5))
   for (let i = 0; i < 60; i++) draft.observe(long, 0)
   const disappointed = (await draft.propose([request], 0.5)).drafts[0]!
   assert.equal(disappointed.tokens.length, 1)
   assert.ok(disappointed.confidences[0]! < 0.2)
-  assert.ok(Math.abs(disappointed.raw[0]! - long.raw[0]!) < 1e-3)
+  // Of the same row alone, as for the short one: the very same number.
+  assert.equal(disappointed.raw[0], short.raw[0])
 })
 
 test('a cache too small for all keeps those used last', { skip }, async () => {
   using draft = await draftModel({ cells: 256 })
-  const text = Array.from({ length: 100 }, (_, i) => 260 + ((i * 11) % 190))
-  using roomy = await draftModel()
-  const expected = await guess(roomy, text)
-  for (const slot of [0, 1, 2, 0, 3]) assert.deepEqual(await guess(draft, text, 6, slot), expected, `slot ${slot}`)
+  const text = numbered(100)
+  for (const slot of [0, 1, 2, 0, 3]) await assertGuesses(draft, text, slot)
   // No room for what is asked for at once: shorter or no drafts, and the drafter goes on.
   const requests = [0, 1, 2, 3].map((slot) => draftRequest(slot, text, 6, greedy))
   const { drafts } = await draft.propose(requests, 0)
   assert.ok(drafts.some(({ tokens }) => tokens.length < 6))
-  for (const { tokens } of drafts) assert.deepEqual(tokens, expected.slice(0, tokens.length))
-  assert.deepEqual(await guess(draft, text, 6, 3), expected)
+  for (const { tokens } of drafts) await plain.assertChosen(text, tokens, greedy, 'without room')
+  await assertGuesses(draft, text, 3)
 })
 
 test('no guesses beyond the context the draft model was trained for', { skip }, async () => {
   using draft = await draftModel()
   assert.equal(stories.trainingContext, 512)
-  const text = Array.from({ length: 508 }, (_, i) => 260 + ((i * 11) % 190))
+  const text = numbered(508)
   assert.equal((await guess(draft, text, 4)).length, 4)
   assert.equal((await guess(draft, text, 5)).length, 0)
   assert.equal((await guess(draft, [], 5)).length, 0)
@@ -186,8 +187,8 @@ test('no guesses beyond the context the draft model was trained for', { skip }, 
 
 test('a slot may begin with what another one holds, and be released while a draft is made', { skip }, async () => {
   using draft = await draftModel()
-  const text = Array.from({ length: 150 }, (_, i) => 260 + ((i * 11) % 190))
-  const expected = await guess(draft, text)
+  const text = numbered(150)
+  await assertGuesses(draft, text)
   draft.share(0, 1)
   draft.release(0)
   const [shared, empty] = [1, 0].map((slot) => draft.estimateMs(one(text, 1, slot)).behind)
@@ -195,9 +196,9 @@ test('a slot may begin with what another one holds, and be released while a draf
   assert.ok(empty! > 0)
   const running = guess(draft, text, 6, 1)
   draft.release(1)
-  assert.deepEqual(await running, expected)
+  await plain.assertChosen(text, await running, greedy, 'released under it')
   assert.ok(draft.estimateMs(one(text, 1, 1)).behind > 0)
-  assert.deepEqual(await guess(draft, text, 6, 1), expected)
+  await assertGuesses(draft, text, 1)
 })
 
 test('another vocabulary is refused before the model is loaded', { skip: skip || smol.skip }, async () => {
@@ -209,7 +210,7 @@ test('an abort and a disposal end a draft in its middle', { skip: skip || smol.s
   const options = { target, batch: 512 }
   using draft = await draftModel(options, smol.path)
   using own = await Model.load(smol.path)
-  const text = own.vocab.tokenize('It was a dark and stormy night in the old harbour town. '.repeat(30))
+  const text = own.vocab.tokenize('It was a dark and stormy night in the old harbour town. '.repeat(20))
   const short = text.slice(0, 40)
   const expected = await guess(draft, short)
   const start = performance.now()
@@ -244,23 +245,18 @@ test('on SmolLM2 the model itself is right, its first layers are not, and the te
   const options = { target, batch: 512 }
   using itself = await draftModel(options, smol.path)
   using first = await draftModel(options, cut!.path)
+  using all = await PlainChoices.of(large, texts)
   for (const sampling of [greedy, sampled]) {
-    using verifier = new Verifier(large, threadpool, sampling)
-    const plain = await verifier.replies(texts, 20)
-    for (const [name, draft, least, most] of [
-      ['itself', itself, 0.9, 1],
-      ['its first 10 layers', first, 0, 0.3],
+    for (const [name, draft] of [
+      ['itself', itself],
+      ['its first 10 layers', first],
     ] as const) {
-      verifier.offered = verifier.right = 0
-      const replies = await verifier.replies(texts, 20, drafter(draft, sampling, 4))
-      for (const [i, reply] of replies.entries()) {
-        const part = reply.tokens.findIndex((token, j) => token !== plain[i]!.tokens[j])
-        // Several rows at once run through other kernels than one: where two tokens are nearly as good, either may win.
-        if (part >= 0 && sampling === greedy) assert.ok(plain[i]!.gaps[part]! < 0.3, `parted at token ${part}`)
-      }
+      using verifier = new Verifier(large, threadpool, sampling)
+      await all.assertReplies(texts, await verifier.replies(texts, 8, drafter(draft, sampling, 4)), sampling)
       const { acceptance } = verifier
       t.diagnostic(`${name}, temperature ${sampling.temperature}: ${acceptance.toFixed(2)} of the drafts right`)
-      assert.ok(acceptance >= least && acceptance <= most, `${name}: ${acceptance}`)
+      if (draft === first) assert.ok(acceptance < 0.3, `${name}: ${acceptance}`)
+      else for (const { text, token } of verifier.wrong) await all.assertChosen(text, [token], sampling, 'drafted')
     }
   }
 })

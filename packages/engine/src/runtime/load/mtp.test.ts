@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, before, type TestContext, test } from 'node:test'
+import { noiseAllowed } from '../../../test/fixtures/batch-noise.ts'
 import { model, temporaryDirectory, tinyModel } from '../../../test/fixtures/gguf.ts'
 import { type MtpFixture, withPredictionLayer } from '../../../test/fixtures/mtp-model.ts'
+import { PlainChoices } from '../../../test/fixtures/plain-choices.ts'
+import { plainDraft } from '../../../test/fixtures/plain-draft.ts'
 import { draftRequest, type Guesser, greedy, sampled, Verifier } from '../../../test/fixtures/proposers.ts'
 import type { Sampling } from '../../api/request.ts'
 import type { ModelDraft } from '../../core/executor.ts'
+import { probabilityOf, topProbability } from '../../core/sampling/sample.ts'
 import { type Gguf, readGguf } from '../../gguf/index.ts'
 import { Batch } from '../../llama/batch.ts'
 import { Context } from '../../llama/context.ts'
@@ -66,15 +70,22 @@ const prompts = (of: Model): number[][] =>
     of.vocab.tokenize(text, { addBos: true }),
   )
 
+/** What plain decoding of the model says of texts like these. */
+async function plainOf(of: Model, replies: readonly (readonly number[])[]): Promise<PlainChoices> {
+  return PlainChoices.of(
+    of,
+    prompts(of).map((prompt, i) => [...prompt, ...replies[i]!]),
+  )
+}
+
 test('the layers below speak as the model they were made of', { skip }, async (t) => {
   using stories = await Model.load(path)
   const made = await load(t, { architecture: 'glm4moe', sees: 'token' })
   assert.equal(made.layers, 5)
-  using expected = new Verifier(stories, threadpool, greedy)
-  using found = new Verifier(made, threadpool, greedy, { mtpStates: true })
-  const tokens = async (verifier: Verifier) =>
-    (await verifier.replies(prompts(stories), 40)).map(({ tokens }) => tokens)
-  assert.deepEqual(await tokens(found), await tokens(expected))
+  using verifier = new Verifier(made, threadpool, greedy, { mtpStates: true })
+  const replies = await verifier.replies(prompts(stories), 40)
+  using plain = await plainOf(stories, replies)
+  await plain.assertReplies(prompts(stories), replies, greedy)
 })
 
 for (const architecture of architectures) {
@@ -83,14 +94,12 @@ for (const architecture of architectures) {
     test(`${how}: a layer that sees the token is right where the token decides`, { skip }, async (t) => {
       const made = await load(t, { architecture, sees: 'token', idle: true })
       using verifier = new Verifier(made, threadpool, sampling, { mtpStates: true })
-      const plain = await verifier.replies(prompts(made), 50)
       using drafter = drafterOf(made)
       const replies = await verifier.replies(prompts(made), 50, guesser(drafter, sampling, 4))
-      assert.deepEqual(
-        replies.map(({ tokens }) => tokens),
-        plain.map(({ tokens }) => tokens),
-      )
-      assert.ok(verifier.offered > 100 && verifier.acceptance > 0.99, `${verifier.right} of ${verifier.offered}`)
+      using plain = await plainOf(made, replies)
+      await plain.assertReplies(prompts(made), replies, sampling)
+      for (const { text, token } of verifier.wrong) await plain.assertChosen(text, [token], sampling, 'drafted')
+      assert.ok(verifier.offered > 100 && verifier.acceptance > 0.9, `${verifier.right} of ${verifier.offered}`)
     })
   }
 
@@ -108,12 +117,9 @@ for (const architecture of architectures) {
       assert.deepEqual(tokens, new Array(3).fill(text.at(-1)))
       drafts++
     }
-    const plain = await verifier.replies(prompts(made), 40)
     const replies = await verifier.replies(prompts(made), 40, guesser(drafter, greedy, 3, seen))
-    assert.deepEqual(
-      replies.map(({ tokens }) => tokens),
-      plain.map(({ tokens }) => tokens),
-    )
+    using plain = await plainOf(made, replies)
+    await plain.assertReplies(prompts(made), replies, greedy)
     assert.ok(drafts > 50, `${drafts} drafts`)
   })
 }
@@ -153,15 +159,34 @@ async function guess(drafter: DraftRunner, tokens: readonly number[], slot = 0, 
 
 const text = Array.from({ length: 120 }, (_, i) => 260 + ((i * 11) % 190))
 
-/** It is what a fresh drafter says that was fed all at once, up to the last bits of its probabilities. */
-async function assertAsFresh(of: Model, tokens: readonly number[], draft: ModelDraft, why?: string): Promise<void> {
-  using drafter = drafterOf(of)
-  using source = new Source(of)
-  await source.run(drafter, 0, tokens.slice(0, -1))
-  const fresh = await guess(drafter, tokens)
-  assert.deepEqual(draft.tokens, fresh.tokens, why)
-  const gaps = draft.raw.map((probability, i) => Math.abs(probability - fresh.raw[i]!))
-  assert.ok(Math.max(...gaps) < 1e-4, `${why}: probabilities differ by ${gaps}`)
+/**
+ * The draft is what the prediction layer says when it is run plainly, with all texts' rows new. Its probabilities are
+ * compared with the nearest of several plain ways, which differ in the shape of their batches and by nothing else; how far
+ * these are from each other is the noise.
+ */
+async function assertAsPlain(
+  of: Model,
+  tokens: readonly number[],
+  draft: ModelDraft,
+  why = '',
+  states = true,
+): Promise<void> {
+  assert.equal(draft.tokens.length, 5, why)
+  const ways: number[][] = []
+  let behind = 0
+  for (const part of [tokens.length, 30, 1]) {
+    const logits = await plainDraft(of, tokens, draft.tokens, { threadpool, part, states })
+    ways.push(logits.map((row, i) => probabilityOf(row, draft.tokens[i]!)))
+    behind = Math.max(behind, ...logits.map((row, i) => topProbability(row).probability - ways.at(-1)![i]!))
+  }
+  const distance = (a: readonly number[], b: readonly number[]) => Math.max(...a.map((p, i) => Math.abs(p - b[i]!)))
+  const noise = Math.max(...ways.flatMap((one) => ways.map((other) => distance(one, other))))
+  const off = Math.min(...ways.map((way) => distance(way, draft.raw)))
+  assert.ok(off <= noiseAllowed * noise, `${why}: probabilities are off by ${off}, the noise is ${noise}`)
+  assert.ok(
+    behind <= noiseAllowed * noise,
+    `${why}: another token is more probable by ${behind}, the noise is ${noise}`,
+  )
 }
 
 test('a draft depends on states and tokens of the whole text, not on how they came', { skip }, async (t) => {
@@ -182,24 +207,23 @@ test('a draft depends on states and tokens of the whole text, not on how they ca
       if (follows) assert.deepEqual((await guess(drafter, text.slice(0, end), slot, 0)).tokens, [])
     }
     await own.run(drafter, slot, text.slice(0, -1))
-    await assertAsFresh(made, text, await guess(drafter, text, slot))
-    await assertAsFresh(made, text, await guess(drafter, text, slot), 'again')
+    await assertAsPlain(made, text, await guess(drafter, text, slot))
+    await assertAsPlain(made, text, await guess(drafter, text, slot), 'again')
   }
   // Rolled back and gone on with other tokens; the states behind the drafts are replaced by those of what was verified.
   let tokens = text.slice(0, 60)
   for (let step = 0; step < 6; step++) {
     await source.run(drafter, 0, tokens.slice(0, -1))
     const draft = await guess(drafter, tokens)
-    await assertAsFresh(made, tokens, draft, `step ${step}`)
+    await assertAsPlain(made, tokens, draft, `step ${step}`)
     // All verified, the first two right.
     await source.run(drafter, 0, [...tokens, ...draft.tokens])
     tokens = [...tokens, ...draft.tokens.slice(0, 2), 300 + step]
   }
-  using fresh = drafterOf(made)
-  assert.deepEqual(await guess(drafter, tokens, 3), await guess(fresh, tokens), 'without any state')
+  await assertAsPlain(made, tokens, await guess(drafter, tokens, 3), 'without any state', false)
   using late = new Source(made)
   await late.run(drafter, 3, tokens.slice(0, -1))
-  await assertAsFresh(made, tokens, await guess(drafter, tokens, 3), 'states that came late')
+  await assertAsPlain(made, tokens, await guess(drafter, tokens, 3), 'states that came late')
 })
 
 test('a slot that shares another one’s rows goes on from its states', { skip }, async (t) => {
@@ -210,8 +234,10 @@ test('a slot that shares another one’s rows goes on from its states', { skip }
   await guess(drafter, text.slice(0, 50), 0, 0)
   drafter.share(0, 1)
   drafter.release(0)
-  await source.run(drafter, 1, text.slice(0, -1))
-  await assertAsFresh(made, text, await guess(drafter, text, 1))
+  // Few rows of its own, so that a wrong state among the shared ones weighs.
+  const longer = text.slice(0, 53)
+  await source.run(drafter, 1, longer.slice(0, -1))
+  await assertAsPlain(made, longer, await guess(drafter, longer, 1))
 })
 
 test('batches of one kind are refused in contexts of the other', { skip }, async (t) => {
