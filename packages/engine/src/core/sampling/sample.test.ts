@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { topTwoGap } from '../../../test/fixtures/top-two-gap.ts'
 import type { Sampling } from '../../api/request.ts'
 import { choose, probabilityOf, topK, topProbability } from './sample.ts'
 
@@ -235,7 +234,6 @@ test('+Infinity outweighs every finite logit, and several of them share', () => 
   assert.deepEqual(topProbability(logits), { token: 1, probability: 0.5 })
   assert.equal(probabilityOf(logits, 3), 0.5)
   assert.equal(probabilityOf(logits, 2), 0)
-  assert.equal(topTwoGap(logits), 0)
 })
 
 test('a row without an eligible token gives token 0', () => {
@@ -243,7 +241,6 @@ test('a row without an eligible token gives token 0', () => {
     for (const sampling of samplings) assert.equal(choose(logits, sampling, 3), 0)
     assert.deepEqual(topProbability(logits), { token: 0, probability: 0 })
     assert.deepEqual(topK(logits, 3), [])
-    assert.equal(topTwoGap(logits), Infinity)
   }
 })
 
@@ -273,12 +270,6 @@ test('topK lists the best tokens with their share of the whole vocabulary', () =
       for (const { token, probability } of found) assert.equal(probabilityOf(logits, token), probability)
     }),
   )
-})
-
-test('topTwoGap is the distance from the best to the second logit', () => {
-  assert.equal(topTwoGap(row(1, 4, 2.5)), 1.5)
-  assert.equal(topTwoGap(row(4, 1, 4)), 0)
-  assert.equal(topTwoGap(row(4)), Infinity)
 })
 
 test('probabilityOf is 0 outside the vocabulary', () => {
