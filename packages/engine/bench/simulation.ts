@@ -145,14 +145,14 @@ for (const [name, arrivals] of cases) {
   const steps = engine.stats().steps - before.steps
   const run = (machine: MachineProfile) =>
     simulate(machine, as(workload(), seen), { seed: 1, policy: 'committed', minStability: 1 })
-  const plain = run(profile)
+  const plain = await run(profile)
   // The machine is shared: its steps took this many times as long as when it is left alone. The scheduler cuts prompts
   // into smaller pieces then, so that the factor is found by trying.
   let factor = 1
   let scaled = plain
   for (let round = 0; round < 12; round++) {
     factor *= (decodeMs / sum(scaled.busyMs)) ** 0.8
-    scaled = run(slower(profile, factor))
+    scaled = await run(slower(profile, factor))
   }
   const measured = [...seen.values()]
   const compare = (title: string, real: readonly number[], simulated: (outcome: Outcome) => number[]) => {

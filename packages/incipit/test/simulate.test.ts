@@ -6,11 +6,11 @@ import type { SimulationReport, Sweep } from '@incipit/engine/simulate'
 import { incipit } from './helpers/command.ts'
 import { temporary } from './helpers/temporary.ts'
 
-const paper = ['simulate', '--profile', 'h200-8b', '--mix', 'translation', '-n', '150', '--rate', '40']
+const small = ['simulate', '--profile', 'h200-8b', '--mix', 'translation', '-n', '150', '--rate', '40']
 
 describe('incipit simulate', () => {
   it('prints waiting times, goodput and rent as tables', async () => {
-    const { code, stdout, stderr } = await incipit(paper)
+    const { code, stdout, stderr } = await incipit(small)
     assert.equal(code, 0, stderr)
     assert.match(stdout, /^h200-8b: Llama 3\.1 8B, BF16, on one H200/)
     assert.match(stdout, /^\| replies \| 150 in /m)
@@ -21,9 +21,9 @@ describe('incipit simulate', () => {
 
   it('prints the same JSON for the same seed, and another one for another seed', async () => {
     const [one, two, other] = await Promise.all([
-      incipit([...paper, '--json']),
-      incipit([...paper, '--json']),
-      incipit([...paper, '--json', '--seed', '2']),
+      incipit([...small, '--json']),
+      incipit([...small, '--json']),
+      incipit([...small, '--json', '--seed', '2']),
     ])
     assert.equal(one.stdout, two.stdout)
     assert.notEqual(one.stdout, other.stdout)
@@ -34,7 +34,7 @@ describe('incipit simulate', () => {
 
   it('lets nobody guess with --no-speculation, and takes the tier and the price from the flags', async () => {
     const flags = ['--no-speculation', '--tier', 'npc', '--price', '7', '--json']
-    const { stdout } = await incipit([...paper, ...flags])
+    const { stdout } = await incipit([...small, ...flags])
     const report = JSON.parse(stdout) as SimulationReport
     assert.deepEqual(report.drafts, { offered: 0, accepted: 0 })
     assert.equal(report.kinds[0]!.tier, 'npc')

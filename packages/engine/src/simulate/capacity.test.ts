@@ -42,12 +42,12 @@ describe('capacity', () => {
   const kinds: KindName[] = ['rag', 'translation']
   for (const kind of kinds) {
     for (const name of ['h200-8b', '8xh200-70b']) {
-      it(`of ${name} with ${kind} is what the scheduler reaches`, () => {
+      it(`of ${name} with ${kind} is what the scheduler reaches`, async () => {
         // A fifth of the places, so that the test is short.
         const whole = machineProfiles.find((profile) => profile.name === name)!
         const profile = { ...whole, parallel: 48, keptBytes: 0 }
         const expected = capacityOf(profile, demandOf(profile, kind))
-        const measured = measureCapacity(profile, { mix: { [kind]: 1 }, seed: 1 })
+        const measured = await measureCapacity(profile, { mix: { [kind]: 1 }, seed: 1 })
         assert.ok(Math.abs(measured / expected - 1) < 0.15, `${measured} instead of ${expected}`)
       })
     }

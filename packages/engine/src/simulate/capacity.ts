@@ -42,16 +42,16 @@ export function capacityOf(profile: MachineProfile, demand: Demand): number {
 }
 
 /** Replies per second of as many clients as the machine has places, each always waiting for a reply. */
-export function measureCapacity(
+export async function measureCapacity(
   profile: MachineProfile,
   options: Pick<WorkloadOptions, 'mix' | 'tier' | 'seed'> & { guesses?: GuessQuality },
-): number {
+): Promise<number> {
   const { guesses, ...workload } = options
   const streams = profile.parallel
   // The first and the last round are not full.
   const requests = Math.max(5 * streams, 100)
   const source = new Workload({ ...workload, requests, arrivals: { pattern: 'streams', streams } }, profile.context)
-  const { replies } = simulate(profile, source, {
+  const { replies } = await simulate(profile, source, {
     seed: workload.seed,
     // Looks show words sooner and make nothing cheaper.
     policy: 'committed',

@@ -19,26 +19,26 @@ const about = { draft: 101, offer: 102, hard: 103, look: 104, exit: 105 }
 
 /** Whether guesses are right, drawn per request and position. */
 export class GuessSampler {
-  readonly #quality: GuessQuality
+  readonly quality: GuessQuality
   readonly #seed: number
 
   constructor(quality: GuessQuality, seed: number) {
-    this.#quality = quality
+    this.quality = quality
     this.#seed = seed
   }
 
   /** Whether anybody has a draft for what follows this position of a reply. */
   offers(request: number, position: number): boolean {
-    return uniform(this.#seed, about.offer, request, position) < this.#quality.coverage
+    return uniform(this.#seed, about.offer, request, position) < this.quality.coverage
   }
 
   /** Whether a draft for this position is right, if those before it are. */
   draft(request: number, position: number): boolean {
-    return uniform(this.#seed, about.draft, request, position) < this.#quality.drafts
+    return uniform(this.#seed, about.draft, request, position) < this.quality.drafts
   }
 
   exit(request: number, position: number): boolean {
-    return uniform(this.#seed, about.exit, request, position) < this.#quality.exits
+    return uniform(this.#seed, about.exit, request, position) < this.quality.exits
   }
 
   /**
@@ -48,7 +48,7 @@ export class GuessSampler {
    * @param share of the prompt that was read, 0 to 1
    */
   look(request: number, share: number): { stability: number; right: boolean } {
-    const missed = Math.min(0.999, Math.max(1e-6, ((1 - this.#quality.looks) * (1 - share)) / 0.9))
+    const missed = Math.min(0.999, Math.max(1e-6, ((1 - this.quality.looks) * (1 - share)) / 0.9))
     const stability = 1 - uniform(this.#seed, about.hard, request) ** ((1 - missed) / missed)
     return { stability, right: uniform(this.#seed, about.look, request) < stability }
   }

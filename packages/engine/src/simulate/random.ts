@@ -1,6 +1,6 @@
 /**
  * Random numbers that a simulation can repeat. A draw is a function of what it is about (seed, request, position), not of
- * what was drawn before: two runs that differ in one option meet the same requests and the same luck.
+ * what was drawn before: two runs that differ in one option meet the same requests, and the same guesses are right.
  *
  * @returns a number in [0, 1), the same for the same arguments
  */

@@ -1,292 +1,190 @@
 import { CostModel } from '../core/cost/cost-model.ts'
-import type { SlotRows } from '../core/cost/microbatches.ts'
-import { BusyPeriod } from '../core/schedule/busy-period.ts'
-import { Scheduler } from '../core/schedule/scheduler.ts'
-import { inPrompt, meanDepth, type Rows, type Step, slotRowsOf } from '../core/sequences/sequence.ts'
-import { SequenceTable } from '../core/sequences/sequence-table.ts'
-import { type Flight, flightOf } from './flight.ts'
-import type { GuessQuality } from './guess-sampler.ts'
-import { Guessing } from './guessing.ts'
+import { fullAttention } from '../core/kv/sequence-memory.ts'
+import type { Limits } from '../core/schedule/schedule.ts'
+import { Acceptances } from '../proposers/acceptances.ts'
+import { planLookaheads } from '../proposers/skim.ts'
+import type { RequestPlan } from '../serving/active-request.ts'
+import { Loop } from '../serving/loop.ts'
+import type { ReplySink } from '../serving/reply-stream.ts'
+import { promptPlan } from '../serving/run-prompt.ts'
+import { type GuessQuality, GuessSampler } from './guess-sampler.ts'
 import type { Outcome, ReplyRecord } from './outcome.ts'
-import { type MachineProfile, rowsMs, stepMs } from './profile.ts'
-import { normal, uniform } from './random.ts'
+import { type MachineProfile, rowsMs } from './profile.ts'
+import { ReplyRecorder } from './reply-recorder.ts'
 import { RowAccounting } from './row-accounting.ts'
-import type { RequestSource } from './workload.ts'
+import { SampledDrafts } from './sampled-drafts.ts'
+import { ScriptedReply } from './scripted-reply.ts'
+import { VirtualClock } from './virtual-clock.ts'
+import { VirtualExecutor } from './virtual-executor.ts'
+import { vocabulary } from './vocabulary.ts'
+import { type RequestSource, type SimulatedRequest, suffixTokens } from './workload.ts'
 
 export interface SimulationOptions {
   readonly seed: number
   /** How good guesses are; undefined: nobody guesses. */
   readonly guesses?: GuessQuality
-  /** `provisional`: looks ahead are taken, and shown. */
+  /** `provisional`: lookaheads are taken, and shown. */
   readonly policy: 'committed' | 'provisional'
   /** Calibrated survival from which a guess is shown. */
   readonly minStability: number
 }
 
-// The engine's own longest step of prompt rows (loop.ts).
+// The engine's own longest step of prompt rows (runtime/machine-constants.ts).
 const longestStepMs = 250
 // Sizes that the engine measures at start-up, so that its cost model has first numbers.
 const warmUpRows = [1, 4, 32, 1, 8]
-
-// What a draw is about.
-const about = { noise: 201, noiseToo: 202 }
+const noGuesses: GuessQuality = { drafts: 0, coverage: 0, looks: 0, exits: 0 }
+// Before anything was counted, a draft is as likely right as wrong.
+const priorAcceptance = 0.5
 
 /**
- * Runs the scheduler on a virtual clock: the engine's own `flow/`, with steps that take as long as a profile says, on
- * requests whose replies are fixed. The same arguments give the same outcome.
+ * Runs the engine's loop on a virtual clock, with steps that take as long as a profile says, on requests whose replies
+ * are fixed. The same arguments give the same outcome.
  *
- * @throws Error when the scheduler stops although somebody waits: a defect of it
+ * @throws Error when the loop stops although somebody waits: a defect of it
  */
-export function simulate(profile: MachineProfile, source: RequestSource, options: SimulationOptions): Outcome {
-  return new Simulation(profile, source, options).run()
+export async function simulate(
+  profile: MachineProfile,
+  source: RequestSource,
+  options: SimulationOptions,
+): Promise<Outcome> {
+  return await new Simulation(profile, source, options).run()
 }
 
-/** The engine's loop (loop.ts), with a clock of its own instead of devices. */
+/** The engine's loop, and what it needs of a machine and of the world. */
 class Simulation {
   readonly #profile: MachineProfile
   readonly #source: RequestSource
-  readonly #seed: number
-  readonly #core: SequenceTable
-  readonly #scheduler: Scheduler<Flight>
-  /** What the engine believes that steps cost: learnt from those it ran. */
-  readonly #costs = new CostModel()
-  readonly #crowd = new BusyPeriod()
-  readonly #guessing: Guessing | undefined
-  readonly #ledger = new RowAccounting()
-  /** Steps that run, one per device at most, the one that ends first first. */
-  readonly #running: { step: Step; end: number }[] = []
+  readonly #options: SimulationOptions
+  readonly #clock: VirtualClock
+  readonly #executor: VirtualExecutor
+  readonly #loop: Loop
+  readonly #acceptances = new Acceptances()
+  readonly #guesses: GuessSampler
+  readonly #accounting = new RowAccounting()
   readonly #replies: ReplyRecord[] = []
-  readonly #busy: number[]
-  #now = 0
-  #steps = 0
+  #requests = 0
 
   constructor(profile: MachineProfile, source: RequestSource, options: SimulationOptions) {
+    const { guesses = noGuesses, seed } = options
     this.#profile = profile
     this.#source = source
-    this.#seed = options.seed
-    this.#busy = new Array<number>(Math.max(...profile.devices) + 1).fill(0)
-    for (const rows of warmUpRows) {
-      for (const stage of profile.devices.keys()) this.#costs.observe(stage, rows, rowsMs(profile, stage, rows))
-    }
-    this.#core = new SequenceTable({
+    this.#options = options
+    this.#guesses = new GuessSampler(guesses, seed)
+    this.#clock = new VirtualClock(
+      () => source.next,
+      () => this.#submit(source.take()),
+    )
+    this.#executor = new VirtualExecutor(profile, this.#clock, seed)
+    // All guesses of an exit are right equally often.
+    const exit = { from: [0], survival: [guesses.exits], samples: 0 }
+    this.#loop = new Loop({
+      executor: this.#executor,
       devices: profile.devices,
+      memory: fullAttention(profile.unified),
       slots: profile.slots,
       cells: profile.cells,
-      unified: profile.unified,
-      caches: {
-        remove() {},
-        share() {},
-        restore() {},
-        save: (stage, slot) => ({ bytes: stage === 0 ? this.#core.cells.rows(slot) * profile.cellBytes : 0 }),
-      },
-      limits: {
-        batch: profile.batch,
-        stepMs: longestStepMs,
-        tile: profile.tile,
-        // In a unified cache rows of several sequences would share a tile.
-        ...(profile.unified && profile.tile > 1 ? { mixed: profile.tile - 1 } : {}),
-        separateCaches: !profile.unified,
-        ...(profile.exit ? { exitStage: 0 } : {}),
-      },
-      costs: this.#costs,
-    })
-    this.#scheduler = new Scheduler(this.#core, {
-      costs: this.#costs,
       parallel: profile.parallel,
-      keptBytes: profile.keptBytes,
-      events: {
-        began: (flight) => this.#began(flight),
-        guessesDropped: (flight) => this.#lost(flight),
-        preempted: (flight) => this.#lost(flight),
-        dropped() {},
-      },
+      maxWaiting: Number.POSITIVE_INFINITY,
+      savedBytes: profile.keptBytes,
+      contextLength: profile.context,
+      limits: limitsOf(profile),
+      costs: measuredCosts(profile),
+      vocabulary,
+      acceptances: this.#acceptances,
+      exit: profile.exit && options.guesses ? { first: exit, later: exit } : undefined,
+      // Lookaheads say themselves how often they are right.
+      lookaheadOdds: { stability: ({ probability }) => probability, usual: () => guesses.looks },
+      now: () => this.#clock.now,
+      observer: this.#accounting,
     })
-    const { guesses: quality, seed, minStability, policy } = options
-    const said = (request: number, position: number) => source.said(request, position)
-    this.#guessing =
-      quality &&
-      new Guessing(this.#core, this.#costs, this.#ledger, {
-        quality,
-        seed,
-        minStability,
-        provisional: policy === 'provisional',
-        said,
-        tile: profile.tile,
-        delayed: () => this.#crowd.delayed(this.#waitForFirst()),
-      })
   }
 
-  run(): Outcome {
-    for (;;) {
-      while (this.#source.next <= this.#now) this.#arrive()
-      this.#scheduler.admit(this.#now)
-      this.#guessing?.prepare(this.#scheduler.running, () => this.#planned())
-      for (const device of this.#busy.keys()) {
-        const step = this.#scheduler.next(device, this.#now)
-        if (step) this.#start(step, device)
-      }
-      const ended = this.#running.shift()
-      if (ended) {
-        this.#now = Math.max(this.#now, ended.end)
-        this.#ended(ended.step)
-        this.#now += this.#profile.betweenStepsMs
-      } else if (!this.#endStuck()) {
-        if (this.#source.next === Number.POSITIVE_INFINITY) break
-        this.#now = this.#source.next
-      }
+  async run(): Promise<Outcome> {
+    const { betweenStepsMs } = this.#profile
+    while (this.#source.next < Number.POSITIVE_INFINITY) {
+      // Nothing is to be done before somebody comes.
+      this.#clock.advance(this.#source.next)
+      while (await this.#loop.step()) this.#clock.advance(this.#clock.now + betweenStepsMs)
     }
-    const left = this.#scheduler.waiting.length + this.#scheduler.running.size
-    if (left > 0) throw new Error(`the scheduler has nothing to run, but ${left} requests are not done`)
-    const { rows, kept, waste } = this.#ledger
+    const left = this.#requests - this.#replies.length
+    if (left > 0) throw new Error(`the loop has nothing to run, but ${left} requests are not done`)
+    return this.#outcome()
+  }
+
+  #outcome(): Outcome {
+    const { rows, kept, waste } = this.#accounting
+    const { steps, drafted, accepted } = this.#loop.stats
     return {
       replies: this.#replies,
-      elapsedMs: this.#now,
-      busyMs: this.#busy,
-      steps: this.#steps,
+      elapsedMs: this.#clock.now,
+      busyMs: this.#executor.busyMs,
+      steps,
       rows,
       kept,
       waste,
-      drafted: this.#guessing?.drafted ?? 0,
-      accepted: this.#guessing?.accepted ?? 0,
-      preemptions: this.#scheduler.preemptions,
+      drafted,
+      accepted,
+      preemptions: this.#loop.load.preempted,
     }
   }
 
-  // --- requests -----------------------------------------------------------------------------------------------------
+  #submit(request: SimulatedRequest): void {
+    const { seed } = this.#options
+    const said = (index: number, position: number) => this.#source.said(index, position)
+    const reply = new ScriptedReply(request, { said, guesses: this.#guesses, seed })
+    const sink = new ReplyRecorder(
+      request,
+      () => this.#clock.now,
+      (record) => {
+        this.#replies.push(record)
+        this.#source.done(this.#clock.now)
+      },
+    )
+    const plan = this.#plan(request, reply, sink)
+    this.#executor.tell(plan.chooser, reply)
+    this.#requests++
+    this.#loop.submit(plan)
+  }
 
-  #arrive(): void {
-    const request = this.#source.take()
-    this.#crowd.arrived(this.#waitForFirst())
-    const flight = flightOf(request, {
+  #plan({ prompt, tier }: SimulatedRequest, reply: ScriptedReply, sink: ReplySink): RequestPlan {
+    const { policy, minStability, guesses } = this.#options
+    const { context, tile } = this.#profile
+    const speculates = guesses !== undefined && tier.speculates
+    const acceptance = this.#acceptances.of('lookup', tier.name, priorAcceptance)
+    return {
+      ...promptPlan(prompt, { shares: true }),
       // Nobody knows when a reply will end.
-      mostTokens: this.#profile.context - request.prompt.length,
-      stages: this.#profile.devices.length,
-      exits: this.#profile.exit && this.#guessing !== undefined && request.tier.speculates,
-      looks: this.#guessing?.looksOf(request) ?? [],
-    })
-    this.#scheduler.submit(flight)
-  }
-
-  #began(flight: Flight): void {
-    this.#ledger.began(flight)
-    this.#guessing?.begin(flight)
-  }
-
-  /** A flight lost its guesses, perhaps with its place. */
-  #lost(flight: Flight): void {
-    this.#ledger.rolledBack(flight, flight.sequence!.committed)
-    this.#guessing?.forget(flight)
-  }
-
-  /** Nothing runs although somebody wants to: the cache has no room, even for a request that is alone. */
-  #endStuck(): boolean {
-    const stuck = [...this.#scheduler.running].find(({ sequence }) => sequence!.computed[0]! < sequence!.committed)
-    if (stuck === undefined || Number.isFinite(stuck.sequence!.pausedAt)) return false
-    this.#finish(stuck)
-    return true
-  }
-
-  #finish(flight: Flight): void {
-    const { request, gaps, provisional, stable, committed, cached } = flight
-    const sequence = flight.sequence!
-    this.#guessing?.forget(flight)
-    this.#ledger.ended(flight)
-    this.#scheduler.end(flight, true)
-    this.#replies.push({
-      kind: request.kind,
-      tier: request.tier,
-      arrival: request.arrival,
-      promptTokens: request.prompt.length,
-      cachedTokens: cached,
-      replyTokens: sequence.committed - sequence.prompt,
-      provisional,
-      stable,
-      committed,
-      end: this.#now,
-      gaps,
-    })
-    this.#source.done(this.#now)
-  }
-
-  // --- steps --------------------------------------------------------------------------------------------------------
-
-  /** Requests that wait for their first token, with a place or without. */
-  #waitForFirst(): number {
-    const { running, waiting } = this.#scheduler
-    return waiting.length + [...running].filter(({ sequence }) => inPrompt(sequence!)).length
-  }
-
-  /** Rows of the next steps as they are now, on all devices. */
-  #planned(): SlotRows[] {
-    return this.#busy.flatMap((_, device) => {
-      const step = this.#core.plan(device, this.#now)
-      return step ? slotRowsOf(step) : []
-    })
-  }
-
-  #start(step: Step, device: number): void {
-    const ms = stepMs(this.#profile, step) * this.#noise()
-    this.#steps++
-    this.#busy[device]! += ms
-    this.#running.push({ step, end: this.#now + ms })
-    this.#running.sort((a, b) => a.end - b.end)
-    this.#costs.observeMicrobatches(step.stage, this.#core.microbatchesOf(step), ms, meanDepth(step))
-  }
-
-  /** A factor with mean 1. */
-  #noise(): number {
-    const { noise } = this.#profile
-    if (noise === 0) return 1
-    const [u, v] = [uniform(this.#seed, about.noise, this.#steps), uniform(this.#seed, about.noiseToo, this.#steps)]
-    return Math.exp(noise * normal(u, v) - noise ** 2 / 2)
-  }
-
-  #ended(step: Step): void {
-    this.#core.ran(step, this.#now)
-    const last = step.stage === this.#core.stages - 1
-    for (const rows of step.rows) {
-      const { sequence, to, valid, output } = rows
-      const flight = this.#scheduler.jobOf(sequence)
-      if (sequence.kind === 'lookahead') {
-        this.#ledger.looked(rows)
-        // The prompt's own first token may have been decided just now: then the look is over.
-        if (flight && last && output < valid && this.#core.has(sequence)) this.#guessing!.looked(flight, this.#now)
-      } else if (flight?.sequence !== sequence || !this.#core.has(sequence)) {
-        this.#ledger.ranForNothing(rows)
-      } else {
-        this.#ledger.ran(flight, step.stage, rows)
-        if (last) this.#decide(flight, rows)
-        else if (output < valid && valid === to) this.#guessing?.exit(flight, to, this.#now)
-      }
+      maxTokens: context - prompt.length,
+      policy,
+      minStability,
+      tier,
+      sink,
+      ...(speculates && {
+        allowed: new Set(['exit', 'lookup']),
+        proposers: [new SampledDrafts(reply, acceptance)],
+        lookaheads: policy === 'provisional' ? planLookaheads(prompt.length, suffixTokens, tile) : [],
+      }),
     }
   }
+}
 
-  /** The last stage decides: it confirms the tail token by token, or replaces it. */
-  #decide(flight: Flight, { output, valid }: Rows): void {
-    const sequence = flight.sequence!
-    const { index, reply } = flight.request
-    for (let first = true; ; first = false) {
-      const row = sequence.committed - 1
-      if (row < output || row >= Math.min(valid, sequence.computed.at(-1)!)) return
-      const position = sequence.committed - sequence.prompt
-      if (position === 0) this.#guessing?.endLooks(flight)
-      const token = this.#source.said(index, position)
-      const verdict = this.#core.decide(sequence, token)
-      if (verdict === 'replaced') this.#ledger.rolledBack(flight, sequence.committed - 1)
-      this.#guessing?.learn(flight, verdict === 'confirmed')
-      this.#say(flight, position, token, first)
-      if (position + 1 < reply) continue
-      this.#finish(flight)
-      return
-    }
+/** The limits of steps. In a cache that all share, rows of several sequences share tiles, and none can be skipped. */
+function limitsOf({ batch, tile, unified, exit }: MachineProfile): Limits {
+  return {
+    batch,
+    stepMs: longestStepMs,
+    tile,
+    ...(unified ? tile > 1 && { mixed: tile - 1 } : { separateCaches: true }),
+    exit,
   }
+}
 
-  /** A token is final; `first`: of those that this step decides. */
-  #say(flight: Flight, position: number, token: number, first: boolean): void {
-    if (position === 0) {
-      flight.committed = this.#now
-      flight.stable = flight.shown?.token === token ? flight.shown.at : this.#now
-    } else if (first) flight.gaps.push(this.#now - flight.last)
-    flight.last = this.#now
+/** What the engine believes that steps cost at first; it learns from those it runs. */
+function measuredCosts(profile: MachineProfile): CostModel {
+  const costs = new CostModel()
+  for (const rows of warmUpRows) {
+    for (const stage of profile.devices.keys()) costs.observe(stage, rows, rowsMs(profile, stage, rows))
   }
+  return costs
 }

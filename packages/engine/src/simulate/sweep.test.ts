@@ -15,7 +15,7 @@ const options = {
   acceptances: [0.3, 0.9],
 } as const
 
-describe('a sweep', () => {
+describe('a sweep', async () => {
   // Further rows are free up to 64: a machine that waits for its weights.
   const points = [
     { rows: 1, ms: 20 },
@@ -23,7 +23,7 @@ describe('a sweep', () => {
     { rows: 512, ms: 168 },
   ]
   const profile = { ...plainMachine, costs: [points] }
-  const result = sweep(profile, options)
+  const result = await sweep(profile, options)
 
   it('has a row per load and a cell per acceptance', () => {
     assert.deepEqual(
@@ -48,7 +48,7 @@ describe('a sweep', () => {
     assert.ok(best!.dollarsPer1000 < off!.dollarsPer1000)
   })
 
-  it('finds that poor guesses pay nowhere where every row costs as much as the last', () => {
+  it('finds that poor guesses pay nowhere where every row costs as much as the last', async () => {
     const even = {
       ...plainMachine,
       costs: [
@@ -58,7 +58,7 @@ describe('a sweep', () => {
         ],
       ],
     }
-    const { rows } = sweep(even, { ...options, loads: [0.2, 0.5], acceptances: [0.3] })
+    const { rows } = await sweep(even, { ...options, loads: [0.2, 0.5], acceptances: [0.3] })
     for (const { cells } of rows) assert.equal(cells[0]!.pays, false)
   })
 

@@ -66,7 +66,7 @@ const clearGain = 0.95
 const noLoss = 1.03
 
 /** When does speculation pay? The same requests with and without it, by load and by how often guesses are right. */
-export function sweep(profile: MachineProfile, options: SweepOptions): Sweep {
+export async function sweep(profile: MachineProfile, options: SweepOptions): Promise<Sweep> {
   const { mix, seed, tier, loads = usualLoads, acceptances = usualAcceptances } = options
   const say = options.onProgress ?? (() => {})
   const kinds = { mix, seed, ...(tier && { tier }) }
@@ -76,30 +76,33 @@ export function sweep(profile: MachineProfile, options: SweepOptions): Sweep {
     looks: acceptance,
     exits: acceptance,
   })
-  const run = (perSecond: number, quality?: GuessQuality) => {
+  const run = async (perSecond: number, quality?: GuessQuality) => {
     const arrivals = { pattern: 'poisson', perSecond } as const
     const source = new Workload({ ...kinds, requests: options.requests, arrivals }, profile.context)
     const { policy, minStability } = options
     return report(
       profile,
-      simulate(profile, source, { seed, policy, minStability, ...(quality && { guesses: quality }) }),
+      await simulate(profile, source, { seed, policy, minStability, ...(quality && { guesses: quality }) }),
     )
   }
 
   say('capacity')
-  const capacities = [undefined, ...acceptances].map((acceptance) => {
+  const capacities: SweepCapacity[] = []
+  for (const acceptance of [undefined, ...acceptances]) {
     const quality = acceptance === undefined ? undefined : guesses(acceptance)
-    const repliesPerSecond = measureCapacity(profile, { ...kinds, ...(quality && { guesses: quality }) })
-    return { acceptance, repliesPerSecond, dollarsPer1000: rentPer1000(profile, repliesPerSecond) }
-  })
-  const rows = loads.map((load) => {
+    const repliesPerSecond = await measureCapacity(profile, { ...kinds, ...(quality && { guesses: quality }) })
+    capacities.push({ acceptance, repliesPerSecond, dollarsPer1000: rentPer1000(profile, repliesPerSecond) })
+  }
+  const rows: SweepRow[] = []
+  for (const load of loads) {
     say(`load ${load}`)
     const perSecond = load * capacities[0]!.repliesPerSecond
-    const off = run(perSecond)
-    const cells = acceptances.map((acceptance) => cell(acceptance, off, run(perSecond, guesses(acceptance))))
+    const off = await run(perSecond)
+    const cells: SweepCell[] = []
+    for (const acceptance of acceptances) cells.push(cell(acceptance, off, await run(perSecond, guesses(acceptance))))
     const dollarsPer1000 = rentPer1000(profile, perSecond * off.good.share)
-    return { load, perSecond, off, dollarsPer1000, cells }
-  })
+    rows.push({ load, perSecond, off, dollarsPer1000, cells })
+  }
   return { profile: profile.name, rows, capacities }
 }
 

@@ -74,7 +74,7 @@ async function simulateCommand(flags: SimulateFlags): Promise<void> {
   const profile = await profileOf(flags)
   if (!flags.sweep) return await simulateOnce(flags, profile, mix)
   const { seed, tier, coverage, policy, requests = sweepRequests } = flags
-  const result = sweep(profile, {
+  const result = await sweep(profile, {
     mix,
     requests,
     seed,
@@ -91,10 +91,10 @@ async function simulateOnce(flags: SimulateFlags, profile: MachineProfile, mix: 
   const { measureCapacity, report, reportTable, simulate, Workload } = await import('@incipit/engine/simulate')
   const { seed, tier, policy, requests = usualRequests } = flags
   const kinds = { mix, seed, ...(tier && { tier }) }
-  const rate = () => flags.rate ?? usualLoad * measureCapacity(profile, kinds)
+  const rate = async () => flags.rate ?? usualLoad * (await measureCapacity(profile, kinds))
   const arrivals: Arrivals =
     flags.streams === undefined
-      ? { pattern: flags.bursts ? 'bursts' : 'poisson', perSecond: rate() }
+      ? { pattern: flags.bursts ? 'bursts' : 'poisson', perSecond: await rate() }
       : { pattern: 'streams', streams: flags.streams }
   const guesses: GuessQuality = {
     drafts: flags.acceptance,
@@ -103,7 +103,7 @@ async function simulateOnce(flags: SimulateFlags, profile: MachineProfile, mix: 
     exits: flags.acceptance,
   }
   const source = new Workload({ ...kinds, requests, arrivals }, profile.context)
-  const outcome = simulate(profile, source, { seed, policy, minStability, ...(flags.speculation && { guesses }) })
+  const outcome = await simulate(profile, source, { seed, policy, minStability, ...(flags.speculation && { guesses }) })
   const result = report(profile, outcome)
   process.stdout.write(`${flags.json ? JSON.stringify(result) : reportTable(profile, result)}\n`)
 }

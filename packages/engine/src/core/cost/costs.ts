@@ -6,11 +6,6 @@ export interface Costs {
   within(stage: number, ms: number, depth?: number): number
 }
 
-/** The costs of steps that look back on about so many positions. */
-export function atDepth(costs: Costs, depth: number): Pick<Costs, 'rows'> {
-  return { rows: (stage, rows) => costs.rows(stage, rows, depth) }
-}
-
 /** Milliseconds of this many rows through all stages. */
 export function throughAll(stages: number, costs: Pick<Costs, 'rows'>, rows: number): number {
   let ms = 0
