@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { temporaryDirectory } from '../../test/fixtures/gguf.ts'
 import type { Log } from '../api/engine-options.ts'
+import { machineConstants } from '../core/schedule/machine-constants.ts'
 import { derivedDir } from '../gguf/index.ts'
-import { machineConstants } from './machine-constants.ts'
 import { loadProfile, type Profile, type ProfileOf, saveProfile } from './profile.ts'
 
 const hash = 'cd'.repeat(32)

@@ -3,11 +3,11 @@ import { cpus } from 'node:os'
 import { join } from 'node:path'
 import type { Log } from '../api/engine-options.ts'
 import type { CostProfile } from '../core/cost/cost-model.ts'
+import type { MachineConstants } from '../core/schedule/machine-constants.ts'
 import { derivedDir } from '../gguf/index.ts'
 import { libraryVersion } from '../llama/layouts.ts'
 import type { SavedAcceptances } from '../proposers/acceptances.ts'
 import { readDerived, writeDerived } from './derived-json.ts'
-import type { MachineConstants } from './machine-constants.ts'
 
 /** What an engine learnt about one model on one machine: what rows cost, and how often its proposers were right. */
 export interface Profile {

@@ -178,11 +178,13 @@ export class ActiveRequest implements Job {
 
   /** It is complete: its last event goes out. */
   finish(reason: FinishReason): void {
+    this.tail.clear()
     this.reply.finish(reason, { promptTokens: this.prompt.length, cachedTokens: this.cached })
     this.#close()
   }
 
   fail(error: unknown): void {
+    this.tail.clear()
     this.#close(error)
   }
 

@@ -1,6 +1,6 @@
 import { CostModel } from '../core/cost/cost-model.ts'
 import { fullAttention } from '../core/kv/sequence-memory.ts'
-import type { Limits } from '../core/schedule/schedule.ts'
+import { limitsOf, machineConstants } from '../core/schedule/machine-constants.ts'
 import { Acceptances } from '../proposers/acceptances.ts'
 import { planLookaheads } from '../proposers/skim.ts'
 import type { RequestPlan } from '../serving/active-request.ts'
@@ -29,8 +29,6 @@ export interface SimulationOptions {
   readonly minStability: number
 }
 
-// The engine's own longest step of prompt rows (runtime/machine-constants.ts).
-const longestStepMs = 250
 // Sizes that the engine measures at start-up, so that its cost model has first numbers.
 const warmUpRows = [1, 4, 32, 1, 8]
 const noGuesses: GuessQuality = { drafts: 0, coverage: 0, looks: 0, exits: 0 }
@@ -88,7 +86,10 @@ class Simulation {
       maxWaiting: Number.POSITIVE_INFINITY,
       savedBytes: profile.keptBytes,
       contextLength: profile.context,
-      limits: limitsOf(profile),
+      limits: limitsOf(
+        { ...machineConstants, batchRows: profile.batch, tileRows: profile.tile },
+        { sharesCells: profile.unified, exit: profile.exit },
+      ),
       costs: measuredCosts(profile),
       vocabulary,
       acceptances: this.#acceptances,
@@ -166,17 +167,6 @@ class Simulation {
         lookaheads: policy === 'provisional' ? planLookaheads(prompt.length, suffixTokens, tile) : [],
       }),
     }
-  }
-}
-
-/** The limits of steps. In a cache that all share, rows of several sequences share tiles, and none can be skipped. */
-function limitsOf({ batch, tile, unified, exit }: MachineProfile): Limits {
-  return {
-    batch,
-    stepMs: longestStepMs,
-    tile,
-    ...(unified ? tile > 1 && { mixed: tile - 1 } : { separateCaches: true }),
-    exit,
   }
 }
 

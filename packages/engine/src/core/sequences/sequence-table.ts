@@ -463,10 +463,14 @@ export class SequenceTable {
     this.replace(sequence, base, tokens.slice(base))
   }
 
-  /** A reply is over: rows that have not left the last stage leave the others. Its tokens stay as they are. */
+  /**
+   * A reply is over: rows that have not left the last stage, or belong to guesses that nobody will verify, leave all
+   * caches. Its tokens stay as they are.
+   */
   dropUnfinishedRows(sequence: Sequence): void {
     this.removeChildren(sequence)
-    this.#rollBack(sequence, sequence.computed.at(-1)!)
+    const computed = sequence.computed.at(-1)!
+    this.#rollBack(sequence, sequence.isInput ? computed : Math.min(computed, sequence.committed))
   }
 
   /**

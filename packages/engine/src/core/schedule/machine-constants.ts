@@ -1,4 +1,4 @@
-import type { Limits } from '../core/schedule/schedule.ts'
+import type { Limits } from './schedule.ts'
 
 /** What steps may be on a machine, as far as it was measured. A profile may carry its own. */
 export interface MachineConstants {
@@ -28,7 +28,7 @@ export function limitsOf(
     batch: batchRows,
     stepMs,
     tile: tileRows,
-    ...(options.sharesCells ? { mixed: tileRows - 1 } : { separateCaches: true }),
+    ...(options.sharesCells ? tileRows > 1 && { mixed: tileRows - 1 } : { separateCaches: true }),
     background: backgroundRows,
     exit: options.exit,
   }
