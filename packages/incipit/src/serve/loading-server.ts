@@ -8,7 +8,7 @@ import { errorAnswer, ServerError } from '@incipit/server/errors'
  * sees "not yet" instead of a refused connection.
  * @throws IncipitError `invalid_request` when it cannot listen there, saying why
  */
-export async function openGate(host: string, port: number): Promise<Server> {
+export async function openLoadingServer(host: string, port: number): Promise<Server> {
   const { status, headers, body } = errorAnswer(new ServerError('loading', 'the model is loading'))
   const gate = createServer((_, response) => {
     response

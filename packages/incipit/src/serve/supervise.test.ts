@@ -69,8 +69,8 @@ describe('supervise', () => {
     )
   })
 
-  it('does not try again when the worker says it is hopeless', async () => {
-    const { code, children, said } = prepare('hopeless')
+  it('does not try again when the worker says it is fatal', async () => {
+    const { code, children, said } = prepare('fatal')
     assert.equal(await code, 1)
     assert.equal(children.length, 1)
     assert.deepEqual(said, [])

@@ -6,7 +6,7 @@ export type WorkerMessage =
   /** It serves on this port. */
   | { type: 'listening'; port: number }
   /** It cannot serve and has said why; another try would end the same way. */
-  | { type: 'hopeless' }
+  | { type: 'fatal' }
 
 /** What a supervisor tells its worker. */
 export type SupervisorMessage = { type: 'close' }
@@ -36,7 +36,7 @@ const impatientMs = 500
 /**
  * Keeps a worker process running: starts it again after a crash (a signal, or an exit code that is not 0) with a growing
  * delay, and stops it on the signals. Returns the exit code for this process: 0 after a signal or a worker that ended by
- * itself, 1 when the worker was hopeless or crashed too often.
+ * itself, 1 when the worker was fatal or crashed too often.
  *
  * A native library cannot be trusted not to crash, and the process that crashes should not be the one that remembers
  * how to start again.
@@ -64,7 +64,7 @@ export async function supervise(options: SuperviseOptions): Promise<number> {
       const end = await ended(worker)
       port = end.port ?? port
       if (stopped.signal.aborted || end.code === 0) return 0
-      if (end.hopeless) return 1
+      if (end.fatal) return 1
 
       const now = performance.now()
       while (restarts[0] !== undefined && now - restarts[0] > windowMs) restarts.shift()
@@ -97,18 +97,18 @@ interface End {
   code: number | null
   signal: NodeJS.Signals | null
   port: number | undefined
-  hopeless: boolean
+  fatal: boolean
 }
 
 function ended(worker: ChildProcess): Promise<End> {
   return new Promise((resolve, reject) => {
     let port: number | undefined
-    let hopeless = false
+    let fatal = false
     worker.on('message', (message: WorkerMessage) => {
       if (message.type === 'listening') port = message.port
-      else hopeless = true
+      else fatal = true
     })
     worker.once('error', reject)
-    worker.once('exit', (code, signal) => resolve({ code, signal, port, hopeless }))
+    worker.once('exit', (code, signal) => resolve({ code, signal, port, fatal }))
   })
 }

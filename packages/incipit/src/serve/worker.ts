@@ -10,7 +10,7 @@ import { engineOptions } from '../flags.ts'
 import { defined } from '../options.ts'
 import { banner } from './banner.ts'
 import type { ServeConfig } from './config.ts'
-import { openGate } from './loading-server.ts'
+import { openLoadingServer } from './loading-server.ts'
 import { pinPrefixes } from './prefixes.ts'
 import type { SupervisorMessage, WorkerMessage } from './supervise.ts'
 
@@ -24,14 +24,14 @@ process.on('disconnect', endNow)
 process.once('message', (config: ServeConfig) => {
   serve(config).catch((error: unknown) => {
     reportFailure(error)
-    tell({ type: 'hopeless' }, () => process.exit(1))
+    tell({ type: 'fatal' }, () => process.exit(1))
   })
 })
 
 async function serve(config: ServeConfig): Promise<void> {
   const close = toldToClose()
   // The port is taken first: that it is in use should not be learned after loading a native library and gigabytes.
-  const gate = await openGate(config.host, config.port)
+  const gate = await openLoadingServer(config.host, config.port)
   const { port } = gate.address() as AddressInfo
   const options = engineOptions(config)
   let loading = true

@@ -12,8 +12,8 @@ switch (role) {
   case 'fail':
     process.exit(3)
     break
-  case 'hopeless':
-    say({ type: 'hopeless' })
+  case 'fatal':
+    say({ type: 'fatal' })
     await wait(20)
     process.exit(1)
     break
