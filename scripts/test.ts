@@ -2,8 +2,9 @@ import { spawnSync } from 'node:child_process'
 import { globSync } from 'node:fs'
 import { join } from 'node:path'
 
-// `npm test`: format and lint, types, unused code, then every test file. `--check-only` stops before the tests; further
-// arguments name test files.
+// `npm test`: format and lint, types, unused code, then every test file, in under five minutes: random tests run a part of
+// their cases, comparisons a part of their prompts. `--full` (`npm run test:full`) runs all of them. `--check-only` stops
+// before the tests; further arguments name test files.
 
 const root = join(import.meta.dirname, '..')
 const bin = (name: string) => join(root, 'node_modules', '.bin', name)
@@ -18,6 +19,7 @@ function run(title: string, command: string, args: readonly string[]): void {
 }
 
 const args = process.argv.slice(2)
+if (args.includes('--full')) process.env.INCIPIT_TEST = 'full'
 const files = args.filter((arg) => !arg.startsWith('--'))
 
 if (files.length === 0) {

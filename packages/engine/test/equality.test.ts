@@ -9,6 +9,7 @@ import { defaultPrompts } from '../src/tune/default-prompts.ts'
 import { type Choice, Comparison, type Prompt, type Totals, type Way } from './compare.ts'
 import { freeRows } from './costs.ts'
 import { model } from './fixtures/gguf.ts'
+import { full } from './fixtures/test-size.ts'
 import { type Answer, Reference } from './reference.ts'
 
 /*
@@ -21,11 +22,12 @@ import { type Answer, Reference } from './reference.ts'
  */
 const maxTokens = 12
 const kinds = [
-  { count: 74, from: 1, to: 45, chat: true },
-  { count: 22, from: 1, to: 100, chat: false },
-  // Long enough for looks ahead.
-  { count: 4, from: 200, to: 400, chat: true },
+  { count: full ? 74 : 12, from: 1, to: 45, chat: true },
+  { count: full ? 22 : 5, from: 1, to: 100, chat: false },
+  // Long enough for lookaheads.
+  { count: full ? 4 : 3, from: 200, to: 400, chat: true },
 ]
+const promptCount = kinds.reduce((sum, { count }) => sum + count, 0)
 
 const smol = model('SmolLM2-135M-Instruct.Q4_1.gguf')
 const { skip } = smol
@@ -50,7 +52,7 @@ after(async () => {
   await rm(directory, { recursive: true, force: true })
 })
 
-/** A hundred of the prompts that `incipit tune` uses, of all kinds and lengths. */
+/** A hundred, or twenty, of the prompts that `incipit tune` uses, of all kinds and lengths. */
 async function select(): Promise<Prompt[]> {
   const all = (await defaultPrompts()).map(
     ({ messages, prompt }): Prompt => (messages ? { messages } : { prompt: prompt! }),
@@ -61,7 +63,7 @@ async function select(): Promise<Prompt[]> {
       .filter((one) => reference.tokens(one).length >= from && reference.tokens(one).length <= to)
       .slice(0, count),
   )
-  assert.equal(prompts.length, 100)
+  assert.equal(prompts.length, promptCount)
   return prompts
 }
 
@@ -174,11 +176,13 @@ test('two stages whose exit is mostly wrong', { skip, timeout: 900_000 }, async 
     [8, 30],
   ])
   assert.equal(engine.info.proposers.exit.available, true)
-  const some = Array.from({ length: 25 }, (_, i) => 4 * i)
+  // Every fourth, or every other one.
+  const apart = full ? 4 : 2
+  const some = Array.from({ length: promptCount / apart }, (_, i) => apart * i)
   const all = { together: 8, options: speculating('all') }
   await compare(engine, { ...all, name: 'greedy, speculating, 8 in flight' }, some)
   await compare(engine, { ...all, name: 'sampled, speculating, 8 in flight', choice: sampled }, some)
   report(t, engine, first)
   const { drafted, accepted } = engine.stats().proposers.exit!
-  assert.ok(drafted > 100 && accepted < 0.2 * drafted)
+  assert.ok(drafted > (full ? 100 : 40) && accepted < 0.2 * drafted)
 })
