@@ -84,14 +84,14 @@ export class Lookahead {
     if (state.running) this.#stop(state)
     if (!this.#pays(request, state, plan)) {
       trace?.(`no lookahead seq${sequence.order}: its rows cost more than it is worth`)
-      this.end(request)
+      this.#lookNoMore(request, state)
       return
     }
     const { table } = this.#parts
     const ahead = table.addLookahead(sequence, plan.forkAt, request.prompt.slice(plan.tailFrom))
     if (ahead === undefined) {
       trace?.('no slot for a lookahead')
-      this.end(request)
+      this.#lookNoMore(request, state)
       return
     }
     trace?.(`lookahead seq${sequence.order} at ${plan.forkAt}, rest from ${plan.tailFrom}`)
