@@ -182,11 +182,6 @@ export class Loop {
     return this.#inputs
   }
 
-  /** Whether a request waits, or something has to be done that no request asks for. */
-  get hasWork(): boolean {
-    return this.#scheduler.waiting.length + this.#between.length + this.#leaving.length > 0
-  }
-
   /** Whether requests that are over still have their place. */
   get hasLeaving(): boolean {
     return this.#leaving.length > 0
@@ -270,14 +265,16 @@ export class Loop {
     this.#scheduler.admit(this.#options.now())
     this.#inputs.revise(Math.min(this.#scheduler.roomForTexts, this.#options.contextLength))
     await this.#speculation.prepare(this.#scheduler.running, () => this.#planned())
-    this.#failFaulty()
+    const failed = this.#failFaulty()
     // A model that drafted took its time.
     const now = this.#options.now()
     for (const device of new Set(this.#options.devices)) {
       const step = this.#scheduler.next(device, now)
       if (step) this.#run(step)
     }
-    return this.#steps.size === 0 ? this.#endStuck() : await this.#awaitNextStep()
+    if (this.#steps.size > 0) return await this.#awaitNextStep()
+    // The place of those who failed is for those who wait.
+    return this.#endStuck() || failed
   }
 
   #run(step: Step): void {
@@ -411,10 +408,11 @@ export class Loop {
     }
   }
 
-  #failFaulty(): void {
-    for (const [request, error] of this.#faults) {
-      this.#faults.delete(request)
-      if (request.phase !== 'over') this.#fail(request, error)
-    }
+  /** Ends those whose caller's code threw. False when there are none. */
+  #failFaulty(): boolean {
+    const faulty = [...this.#faults].filter(([request]) => request.phase !== 'over')
+    this.#faults.clear()
+    for (const [request, error] of faulty) this.#fail(request, error)
+    return faulty.length > 0
   }
 }
