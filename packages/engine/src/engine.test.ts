@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { model } from '../test/fixtures/gguf.ts'
-import type { DoneEvent, GenerateEvent, Generation, GenerateRequest } from './api/index.ts'
+import type { DoneEvent, GenerateEvent, GenerateRequest, Generation } from './api/index.ts'
 import { Engine } from './engine.ts'
 import { readGguf } from './gguf/index.ts'
 import { Context } from './llama/context.ts'
@@ -201,7 +201,9 @@ async function stageFile(directory: string, from: number): Promise<string> {
   return join(directory, names.find((name) => name.includes(`-${from}-`) && name.endsWith('.gguf'))!)
 }
 
-test('a cut whose logits are not those of the model is refused; a broken stage file is made anew', { skip }, async (t) => {
+test('a cut whose logits are not those of the model is refused; a broken stage file is made anew', {
+  skip,
+}, async (t) => {
   const own = await mkdtemp(join(tmpdir(), 'incipit-cut-'))
   t.after(() => rm(own, { recursive: true, force: true }))
   const load = () => Engine.load(stories.path, { cacheDir: own, threads, cut: [2] })
@@ -237,7 +239,10 @@ test('a cut whose logits are not those of the model is refused; a broken stage f
   const lines: string[] = []
   const log = (_: string, line: string) => lines.push(line)
   await using mended = await Engine.load(stories.path, { cacheDir: own, threads, cut: [2], log })
-  assert.ok(lines.some((line) => /a stage file is made anew: .*stage/.test(line)), lines.join('\n'))
+  assert.ok(
+    lines.some((line) => /a stage file is made anew: .*stage/.test(line)),
+    lines.join('\n'),
+  )
   assert.equal(mended.info.stages.length, 2)
   assert.equal((await read(mended.generate(once))).text, text)
 })

@@ -29,6 +29,7 @@ import type { LookaheadOdds } from '../proposers/lookahead-odds.ts'
 import { ActiveRequest, type RequestHost, type RequestPlan } from './active-request.ts'
 import type { InputPrefill } from './input-prefill.ts'
 import { InputPrefills } from './input-prefills.ts'
+import { Outbox } from './outbox.ts'
 import { Speculation } from './speculation/speculation.ts'
 import { StepResults } from './step-results.ts'
 import { describeStep, trace } from './trace.ts'
@@ -89,6 +90,7 @@ export class Loop {
   readonly #inputs: InputPrefills
   readonly #results: StepResults
   readonly #host: RequestHost
+  readonly #outbox = new Outbox()
   /** Requests that are over, but still have their place. */
   readonly #leaving: ActiveRequest[] = []
   /** Requests whose reader threw, and what. */
@@ -120,7 +122,8 @@ export class Loop {
           trace?.('a reply to a text that is not final gives way')
           options.observer?.finished?.(request, 'dropped')
           this.#speculation.ended(request, false)
-          request.early?.onDropped()
+          const dropped = request.early?.onDropped
+          if (dropped) this.#outbox.add(dropped)
         },
       },
     })
@@ -139,6 +142,7 @@ export class Loop {
       speculation: this.#speculation,
       inputs: this.#inputs,
       stats: this.stats,
+      outbox: this.#outbox,
       guarded,
       finish: (request, reason) => this.#finish(request, reason),
     })
@@ -146,6 +150,7 @@ export class Loop {
       ...options,
       table: this.table,
       stats: this.stats,
+      outbox: this.#outbox,
       onSinkFault: (request, error) => {
         if (!this.#faults.has(request)) this.#faults.set(request, error)
       },
@@ -244,6 +249,7 @@ export class Loop {
       const gone = rowsOf({ ...step, rows: step.rows.filter((rows) => !this.#isWanted(rows.sequence)) })
       if (gone > 0 && 2 * gone >= rowsOf(step)) this.#executor.abort(step.stage)
     }
+    this.#outbox.deliver()
   }
 
   /** Ends everything that is going on, with an error for all who wait for it, and stops what runs. */
@@ -252,6 +258,7 @@ export class Loop {
     this.#inputs.clear()
     this.#scheduler.prefixes.clear()
     for (const { stage } of this.#steps) this.#executor.abort(stage)
+    this.#outbox.deliver()
   }
 
   // --- a step -------------------------------------------------------------------------------------------------------
@@ -264,17 +271,19 @@ export class Loop {
     for (const request of this.#leaving.splice(0)) this.#scheduler.release(request, true)
     this.#scheduler.admit(this.#options.now())
     this.#inputs.revise(Math.min(this.#scheduler.roomForTexts, this.#options.contextLength))
+    this.#outbox.deliver()
     await this.#speculation.prepare(this.#scheduler.running, () => this.#planned())
-    const failed = this.#failFaulty()
+    let failed = this.#deliver()
     // A model that drafted took its time.
     const now = this.#options.now()
     for (const device of new Set(this.#options.devices)) {
       const step = this.#scheduler.next(device, now)
       if (step) this.#run(step)
     }
+    failed = this.#deliver() || failed
     if (this.#steps.size > 0) return await this.#awaitNextStep()
     // The place of those who failed is for those who wait.
-    return this.#endStuck() || failed
+    return failed || this.#endStuck()
   }
 
   #run(step: Step): void {
@@ -289,7 +298,7 @@ export class Loop {
     const ended = await this.#executor.ended()
     this.#steps.delete(ended.step)
     this.#takeIn(ended)
-    this.#failFaulty()
+    this.#deliver()
     return true
   }
 
@@ -332,9 +341,11 @@ export class Loop {
 
   /** Nothing runs although somebody wants to: the cache has no room, even for a request that is alone. */
   #endStuck(): boolean {
-    const stuck = [...this.#scheduler.running].find(({ sequence }) => sequence!.computed[0]! < sequence!.committed)
-    if (stuck === undefined || Number.isFinite(stuck.sequence!.pausedAt)) return false
+    const waits = ({ computed, committed, pausedAt }: Sequence) => computed[0]! < Math.min(committed, pausedAt)
+    const stuck = [...this.#scheduler.running].find(({ sequence }) => waits(sequence!))
+    if (stuck === undefined) return false
     this.#finish(stuck, 'context')
+    this.#deliver()
     return true
   }
 
@@ -408,11 +419,19 @@ export class Loop {
     }
   }
 
-  /** Ends those whose caller's code threw. False when there are none. */
-  #failFaulty(): boolean {
-    const faulty = [...this.#faults].filter(([request]) => request.phase !== 'over')
-    this.#faults.clear()
-    for (const [request, error] of faulty) this.#fail(request, error)
-    return faulty.length > 0
+  /**
+   * The state is whole: callers are told what happened, and those whose code threw, then or before, fail.
+   * @returns whether anybody did
+   */
+  #deliver(): boolean {
+    let failed = false
+    for (;;) {
+      this.#outbox.deliver()
+      const faulty = [...this.#faults].filter(([request]) => request.phase !== 'over')
+      this.#faults.clear()
+      if (faulty.length === 0) return failed
+      failed = true
+      for (const [request, error] of faulty) this.#fail(request, error)
+    }
   }
 }

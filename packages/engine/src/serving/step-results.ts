@@ -6,6 +6,7 @@ import { inPrompt, type Rows, type Step } from '../core/sequences/sequence.ts'
 import type { SequenceTable } from '../core/sequences/sequence-table.ts'
 import type { ActiveRequest } from './active-request.ts'
 import type { InputPrefills } from './input-prefills.ts'
+import type { Outbox } from './outbox.ts'
 import type { Speculation } from './speculation/speculation.ts'
 import { trace } from './trace.ts'
 
@@ -15,6 +16,7 @@ interface Receivers {
   readonly speculation: Speculation
   readonly inputs: InputPrefills
   readonly stats: EngineStats
+  readonly outbox: Outbox
   /** Does something for one request; what the caller's code throws meanwhile ends this request alone. */
   readonly guarded: (request: ActiveRequest, act: () => void) => void
   /** A reply is complete. */
@@ -38,7 +40,10 @@ export class StepResults {
     for (const rows of step.rows) {
       const request = this.#to.scheduler.jobOf(rows.sequence)
       if (request) this.#to.guarded(request, () => this.#readRows(step, rows, request))
-      else this.#to.inputs.of(rows.sequence)?.onProgress?.()
+      else {
+        const progress = this.#to.inputs.of(rows.sequence)?.onProgress
+        if (progress) this.#to.outbox.add(progress)
+      }
     }
   }
 
