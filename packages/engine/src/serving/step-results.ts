@@ -83,8 +83,6 @@ export class StepResults {
         trace?.(`alternative of seq${sequence.order}: right`)
       }
       if (!this.#commit(request, choice.token, choice.tolerated ? 'toleratedN' : undefined, choice.logprobs)) return
-      // A reply to a text that is not final stops here until it is.
-      if (request.early && request.replyTokens >= request.early.budget) this.#table.pauseAt(sequence, 0)
     }
   }
 
@@ -110,6 +108,8 @@ export class StepResults {
     }
     const ended = request.commit(token, logprobs)
     if (ended) finish(request, ended)
+    // A reply to a text that is not final stops here until it is.
+    else if (request.early && request.replyTokens >= request.early.budget) this.#table.pauseAt(request.sequence!, 0)
     return ended === undefined
   }
 }
