@@ -66,7 +66,7 @@ export class StepResults {
 
   /** The last stage decides: its logits confirm the tail token by token, or replace it. */
   #decide(step: Step, rows: Rows, request: ActiveRequest): void {
-    const { speculation, stats } = this.#to
+    const { stats } = this.#to
     const sequence = request.sequence!
     if (!inPrompt(sequence)) request.reply.promptDone()
     // These rows are not, or no longer, the sequence's when an alternative was right.
@@ -77,7 +77,6 @@ export class StepResults {
       const place = { step, rows, index, reply: request.replyUpTo() }
       const tolerate = this.#tolerated(request)
       const choice = this.#executor.choose(place, request.plan.chooser, { logprobs: true, tolerate })
-      if (sequence.committed === sequence.prompt) speculation.firstTokenDecided(request)
       if (request.tail.decide(choice.token) === 'alternative') {
         stats.branched++
         trace?.(`alternative of seq${sequence.order}: right`)
@@ -100,8 +99,9 @@ export class StepResults {
     lossy: 'toleratedN' | 'earlyN' | undefined,
     logprobs?: TokenLogprobs,
   ): boolean {
-    const { stats, finish } = this.#to
+    const { speculation, stats, finish } = this.#to
     stats.generatedTokens++
+    if (request.replyTokens === 1) speculation.firstTokenDecided(request)
     if (lossy) {
       request.reply.timings[lossy]++
       stats[lossy === 'earlyN' ? 'early' : 'tolerated']++
