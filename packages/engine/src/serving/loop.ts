@@ -217,10 +217,12 @@ export class Loop {
   makeFinal(request: ActiveRequest, moreTokens: number): void {
     request.becomeFinal()
     request.maxTokens += moreTokens
+    if (request.phase === 'over') return
+    if (request.phase === 'running') {
+      if (request.plan.input) this.#inputs.evict(request.plan.input)
+      this.table.promote(request.sequence!)
+    }
     this.#interruptBackground(request)
-    if (request.phase !== 'running') return
-    if (request.plan.input) this.#inputs.evict(request.plan.input)
-    this.table.promote(request.sequence!)
   }
 
   /** Computes a text ahead, from now on, whenever nothing else is to be done. Called again after every change. */
@@ -380,6 +382,7 @@ export class Loop {
   }
 
   #isWanted(sequence: Sequence): boolean {
+    if (!this.table.has(sequence)) return false
     return this.#scheduler.jobOf(sequence) !== undefined || this.#inputs.of(sequence) !== undefined
   }
 
