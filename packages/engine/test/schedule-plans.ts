@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import type { Policy } from '../src/api/policies.ts'
+import type { ProposerName } from '../src/api/proposer-names.ts'
 import { type Tier, tiers } from '../src/api/tiers.ts'
 import type { Penalties } from '../src/api/validation.ts'
 import { sized } from './fixtures/test-size.ts'
 import { replay } from './replay.ts'
 import type { Arrival, EarlyPlan, Fate, Guesses, HeadGuess, Schedule } from './schedule.ts'
-import { serve } from './schedule-run.ts'
+import { type ScheduleRun, serve } from './schedule-run.ts'
 import { vocabulary } from './simulated-model.ts'
 
 // Random schedules for fast-check: small, because a failure is to be read, and with values at which things change.
@@ -21,23 +22,22 @@ const prompt = fc
   .map(({ base, take, rest }) => [...base.slice(0, take), ...rest])
 
 /** Small times, as the simulated steps take few milliseconds. */
-const someTiers: Tier[] = [
-  { ...tiers.npc, ttftMs: 10, itlMs: 12 },
-  { ...tiers.chat, ttftMs: 50, itlMs: 40 },
-  { ...tiers.batch, ttftMs: 300 },
-]
+const npc: Tier = { ...tiers.npc, ttftMs: 10, itlMs: 12 }
+const chat: Tier = { ...tiers.chat, ttftMs: 50, itlMs: 40 }
+const batch: Tier = { ...tiers.batch, ttftMs: 300 }
 
 /** One time in so many a value, otherwise nothing. */
 const rarely = <T>(value: fc.Arbitrary<T>, oneIn = 5): fc.Arbitrary<T | undefined> =>
   fc.oneof({ weight: oneIn - 1, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: value })
 
 const share = fc.constantFrom(0, 0.1, 0.3, 0.5, 0.8, 0.95)
+const lookahead = fc.record({ at: fc.constantFrom(0.1, 0.3, 0.5, 0.8), skip: share })
 const guesses: fc.Arbitrary<Guesses> = fc.record({ length: fc.nat(6), right: fc.nat(6) })
 const head: fc.Arbitrary<HeadGuess> = fc.record({
-  rank: fc.constantFrom(0, 0, 0, 1, 2, 5),
+  rank: fc.constantFrom(0, 0, 1, 1, 2, 4),
   probability: fc.constantFrom(0.2, 0.6, 0.9, 1),
 })
-const proposers = fc.subarray(['exit', 'skim', 'opening', 'lookup', 'prediction', 'grammar', 'draft'] as const)
+const everybody: readonly ProposerName[] = ['exit', 'skim', 'opening', 'lookup', 'prediction', 'grammar', 'draft']
 
 const noPenalties: Penalties = { frequency: 0, presence: 0, repetition: 1 }
 const penalties = fc.constantFrom(
@@ -54,7 +54,45 @@ const early: fc.Arbitrary<EarlyPlan> = fc.record({
   more: fc.nat(3),
 })
 
-function arrivals(reply: fc.Arbitrary<number>, policy: fc.Arbitrary<Policy>): fc.Arbitrary<Arrival> {
+/** What of a schedule a test decides. */
+interface Kind {
+  /** Per stage its device, for one to four stages. */
+  readonly devices: readonly (readonly number[])[]
+  /** Cells beside what the largest request needs. */
+  readonly spareCells: fc.Arbitrary<number>
+  /** Most and least tokens of a reply. */
+  readonly reply: fc.Arbitrary<number>
+  readonly minTokens: fc.Arbitrary<number>
+  readonly policy: fc.Arbitrary<Policy>
+  readonly unified: fc.Arbitrary<boolean>
+  /** Who may guess. */
+  readonly proposers: fc.Arbitrary<readonly ProposerName[]>
+  /** Places in the caches, and most requests at once. */
+  readonly slots: fc.Arbitrary<number>
+  readonly parallel: fc.Arbitrary<number>
+  /** Least requests of a schedule; six at most. */
+  readonly requests: number
+  /** One schedule in so many has steps that fail. */
+  readonly failing: number
+}
+
+/** Short replies, and policies that change no text. */
+const usual: Omit<Kind, 'devices' | 'spareCells'> = {
+  reply: fc.integer({ min: 1, max: 10 }),
+  minTokens: fc.constantFrom(0, 0, 0, 2, 5),
+  policy: fc.constantFrom('committed', 'provisional', 'provisional'),
+  unified: fc.boolean(),
+  proposers: fc.oneof(
+    fc.constantFrom<readonly ProposerName[]>(everybody, ['exit'], ['exit', 'skim'], ['exit', 'lookup', 'draft']),
+    fc.subarray([...everybody]),
+  ),
+  slots: fc.constantFrom(1, 2, 4, 6, 8, 12),
+  parallel: fc.integer({ min: 1, max: 6 }),
+  requests: 1,
+  failing: 3,
+}
+
+function arrivals({ reply, policy, minTokens, proposers }: Kind): fc.Arbitrary<Arrival> {
   const typed = fc.array(fc.record({ right: fc.nat(40), wrong: fc.nat(5) }), { maxLength: 12 })
   const constraint = fc.record({ language: fc.nat(1000), throwsAt: rarely(fc.nat(40)) })
   return fc
@@ -63,13 +101,13 @@ function arrivals(reply: fc.Arbitrary<number>, policy: fc.Arbitrary<Policy>): fc
       prompt,
       salt: fc.constantFrom('', 'a', 'a', 'b'),
       shares: fc.constantFrom(true, true, true, false),
-      tier: fc.constantFrom(...someTiers),
+      tier: fc.constantFrom(npc, npc, chat, chat, batch),
       reply,
       policy,
       alpha: share,
       minStability: share,
       stop: fc.constantFrom([], [], [], ['ab', 'da'], ['c'], ['abc', 'bc', 'fe']),
-      minTokens: fc.constantFrom(0, 0, 0, 2, 5),
+      minTokens,
       temperature: fc.constantFrom(0, 0, 0, 1),
       bias: fc.array(fc.tuple(token, fc.constantFrom(-100, -2, 2)), { maxLength: 1 }),
       penalties,
@@ -77,14 +115,15 @@ function arrivals(reply: fc.Arbitrary<number>, policy: fc.Arbitrary<Policy>): fc
       constraint: rarely(constraint),
       proposers,
       guesses: fc.array(guesses, { maxLength: 4 }),
-      heads: fc.array(head, { maxLength: 4 }),
-      lookaheads: fc.array(fc.record({ at: share, skip: share }), { maxLength: 3 }),
+      heads: fc.array(head, { minLength: 1, maxLength: 4 }),
+      lookaheads: fc.array(lookahead, { maxLength: 3 }),
       cancel: rarely(fc.nat(30)),
       typed: rarely(typed, 2),
       keep: fc.boolean(),
       forget: rarely(fc.nat(40), 4),
-      early: rarely(early, 3),
-      throwsAt: rarely(fc.nat(12), 12),
+      early: rarely(early, 4),
+      throwsAt: rarely(fc.nat(12), 16),
+      cancelsAt: rarely(fc.nat(12), 16),
     })
     .map(({ constraint, typed, early, ...rest }) => ({
       ...rest,
@@ -95,41 +134,26 @@ function arrivals(reply: fc.Arbitrary<number>, policy: fc.Arbitrary<Policy>): fc
 }
 
 const fate: fc.Arbitrary<Fate> = fc.record({ pick: fc.nat(3), aborted: rarely(fc.nat(8)), done: fc.boolean() })
+const failure = fc.record({ step: fc.nat(200), result: fc.constantFrom('failed', 'full') })
 const pause = fc.record({ at: fc.nat(30), microtasks: fc.nat(8) })
 
-/** What of a schedule a test decides. */
-interface Kind {
-  /** Per stage its device, for one to four stages. */
-  readonly devices: readonly (readonly number[])[]
-  /** Cells beside what the largest request needs. */
-  readonly spareCells: fc.Arbitrary<number>
-  /** Length of a reply. */
-  readonly reply?: fc.Arbitrary<number>
-  readonly policy?: fc.Arbitrary<Policy>
-  readonly unified?: fc.Arbitrary<boolean>
-}
-
-export function schedules(kind: Kind): fc.Arbitrary<Schedule> {
-  const {
-    reply = fc.integer({ min: 1, max: 10 }),
-    policy = fc.constantFrom<Policy>('committed', 'provisional', 'provisional'),
-    unified = fc.boolean(),
-  } = kind
+export function schedules(options: Pick<Kind, 'devices' | 'spareCells'> & Partial<Kind>): fc.Arbitrary<Schedule> {
+  const kind = { ...usual, ...options }
   const limits = {
     batch: fc.constantFrom(1, 2, 7, 16, 64),
     stepMs: fc.constantFrom(1, 10, 30, 1000),
     mixed: fc.constantFrom(undefined, undefined, 5, 20),
     tile: fc.constantFrom(undefined, undefined, 4, 16),
     background: fc.constantFrom(undefined, 3, 30),
-    exit: fc.boolean(),
+    exit: fc.constantFrom(true, true, true, false),
   }
   return fc
     .record({
       devices: fc.constantFrom(...kind.devices),
-      slots: fc.integer({ min: 1, max: 8 }),
-      parallel: fc.integer({ min: 1, max: 6 }),
+      slots: kind.slots,
+      parallel: kind.parallel,
       maxWaiting: fc.constantFrom(2, 100, 100),
-      unified,
+      unified: kind.unified,
       spareCells: kind.spareCells,
       savedBytes: fc.constantFrom(0, 300, 2000, 100_000),
       shortContext: fc.constantFrom(0, 0, 3),
@@ -141,9 +165,9 @@ export function schedules(kind: Kind): fc.Arbitrary<Schedule> {
       }),
       odds: fc.array(share, { maxLength: 3 }),
       drafts: fc.boolean(),
-      arrivals: fc.array(arrivals(reply, policy), { minLength: 1, maxLength: 6 }),
+      arrivals: fc.array(arrivals(kind), { minLength: kind.requests, maxLength: 6 }),
       fates: fc.array(fate, { maxLength: 8 }),
-      failures: fc.array(fc.record({ step: fc.nat(400), result: fc.constantFrom('failed', 'full') }), { maxLength: 3 }),
+      failures: rarely(fc.array(failure, { minLength: 1, maxLength: 2 }), kind.failing).map((some) => some ?? []),
       pauses: fc.array(pause, { maxLength: 2 }),
       reentries: fc.array(fc.nat(60), { maxLength: 3 }),
       failAt: rarely(fc.nat(40), 20),
@@ -164,38 +188,48 @@ function defined<T extends object>(record: T): { [K in keyof T]: Exclude<T[K], u
 /**
  * Serves many random schedules.
  * @param enough how often at least things must happen in this many schedules: a test that leads to nothing says nothing
+ * @returns the body of a test: whether everything was as it must be. The schedules are served before it begins, because the
+ * test runner watches every promise, which takes as long as the rest
  */
 export async function serveMany(
   schedules: fc.Arbitrary<Schedule>,
   schedulesInAll: number,
   enough: Readonly<Record<string, number>>,
-): Promise<void> {
+): Promise<() => void> {
   const seen: Record<string, number> = {}
-  const count = (name: string, by = 1) => {
-    seen[name] = (seen[name] ?? 0) + by
-  }
   const property = fc.asyncProperty(schedules, async (schedule) => {
-    const { executor, loop, requests, seen: led } = await serve(schedule)
-    const { steps, overlapped, stopped } = executor
-    const { branched, early, accepted, rejected, tolerated } = loop.stats
-    for (const [name, by] of Object.entries({ steps, overlapped, stopped, accepted, rejected, tolerated, ...led })) {
-      count(name, by)
-    }
-    count('preempted', loop.scheduler.preemptions)
-    count('alternatives', branched)
-    count('confident', early)
-    for (const { outcome = 'never begun', client, plan, constraintThrew } of requests) {
-      count(outcome)
-      const finished = ['stop', 'length', 'context'].includes(outcome)
-      if (finished) count('finished')
-      if (finished && plan.chooser.constrained) count('constrained')
-      if (client.threw && outcome === 'failed') count('failedSinks')
-      if (constraintThrew) count('failedConstraints')
-    }
+    for (const [name, by] of Object.entries(ledTo(await serve(schedule)))) seen[name] = (seen[name] ?? 0) + by
   })
-  await fc.assert(property, { numRuns: sized(schedulesInAll), ...replay })
-  if (process.env.SEEN) console.log(seen)
-  for (const [name, least] of Object.entries(enough)) {
-    assert.ok((seen[name] ?? 0) >= sized(least), `${name}: ${seen[name]} of at least ${sized(least)}`)
+  const details = await fc.check(property, { numRuns: sized(schedulesInAll), ...replay })
+  return () => {
+    if (details.failed) throw new Error(fc.defaultReportMessage(details), { cause: details.errorInstance })
+    if (process.env.SEEN) console.log(seen)
+    for (const [name, least] of Object.entries(enough)) {
+      assert.ok((seen[name] ?? 0) >= sized(least), `${name}: ${seen[name]} of at least ${sized(least)}`)
+    }
   }
+}
+
+/** What a schedule has led to. */
+function ledTo({ executor, loop, events, requests, seen }: ScheduleRun): Record<string, number> {
+  const { steps, overlapped, stopped } = executor
+  const { branched: alternatives, early: confident, accepted, tolerated } = loop.stats
+  const { preemptions: preempted } = loop.scheduler
+  const { adopted } = events
+  const led = { ...seen, adopted, steps, overlapped, stopped, alternatives, confident, accepted, tolerated, preempted }
+  const outcomes: Record<string, number> = {}
+  const count = (name: string, by = 1) => {
+    outcomes[name] = (outcomes[name] ?? 0) + by
+  }
+  for (const { outcome, client, plan, constraintThrew, learners } of requests) {
+    if (outcome === undefined) continue
+    for (const { judged } of learners) count('judged', judged)
+    count(outcome)
+    const finished = outcome === 'stop' || outcome === 'length' || outcome === 'context'
+    if (finished) count('finished')
+    if (finished && plan.chooser.constrained) count('constrained')
+    if (outcome === 'failed' && client.threw) count('failedSinks')
+    if (constraintThrew) count('failedConstraints')
+  }
+  return { ...led, ...outcomes }
 }
