@@ -310,7 +310,10 @@ export class Engine implements AsyncDisposable {
       this.#loop.follow(input)
       this.#driver.wake()
     },
-    forget: (input) => this.#loop.forget(input),
+    forget: (input) => {
+      this.#loop.forget(input)
+      this.#driver.wake()
+    },
     reading: () => this.#reading(),
   }
 

@@ -2,67 +2,9 @@ import assert from 'node:assert/strict'
 import type { Caches, SavedState } from '../src/core/kv/caches.ts'
 import type { Step } from '../src/core/sequences/sequence.ts'
 import { HiddenStates } from '../src/runtime/hidden-states.ts'
+import { layer, SequentialModel, tokenOf } from './simulated-model.ts'
 
-/** Few tokens, so that a wrong guess meets the right one now and then. */
-export const vocabulary = 6
-
-// 24 bits: a state travels as a float, which is exact up to there.
-function mix(a: number, b: number): number {
-  let value = Math.imul(a ^ Math.imul(b + 0x9e3779b9, 0x85ebca6b), 0xc2b2ae35)
-  value = Math.imul(value ^ (value >>> 15), 0x27d4eb2f)
-  return (value ^ (value >>> 13)) & 0xffffff
-}
-
-/** A layer range: its row at a position is a function of its row before and of what enters. */
-function layer(stage: number, before: number | undefined, input: number): number {
-  return mix(before ?? stage + 1, mix(stage + 101, input))
-}
-
-function tokenOf(row: number): number {
-  return mix(row, 7) % vocabulary
-}
-
-/** The model run over tokens one by one, all stages: what every other way to run it is compared with. */
-class Decoder {
-  readonly #rows: (number | undefined)[]
-
-  constructor(stages: number) {
-    this.#rows = new Array<number | undefined>(stages).fill(undefined)
-  }
-
-  /** Returns the rows of this token, one of each stage. */
-  push(token: number): number[] {
-    let input = token
-    return this.#rows.map((before, stage) => {
-      input = layer(stage, before, input)
-      this.#rows[stage] = input
-      return input
-    })
-  }
-
-  next(): number {
-    return tokenOf(this.#rows.at(-1)!)
-  }
-}
-
-/** The token that a sequential decoder puts after a prefix. */
-export function nextToken(prefix: readonly number[], stages: number): number {
-  const decoder = new Decoder(stages)
-  for (const token of prefix) decoder.push(token)
-  return decoder.next()
-}
-
-/** A prompt and what sequential decoding makes of it. */
-export function decodeAlone(prompt: readonly number[], length: number, stages: number): number[] {
-  const decoder = new Decoder(stages)
-  for (const token of prompt) decoder.push(token)
-  const tokens = [...prompt]
-  while (tokens.length < prompt.length + length) {
-    tokens.push(decoder.next())
-    decoder.push(tokens.at(-1)!)
-  }
-  return tokens
-}
+export { decodeAlone } from './simulated-model.ts'
 
 /** Rows outside the KV cache; ten bytes each. */
 interface SavedRows extends SavedState {
@@ -180,10 +122,20 @@ export class SimulatedStages implements Caches {
     assert.ok(cache.length <= this.#cellsOfSlot, `stage ${stage} slot ${slot} has no cell left`)
   }
 
-  /** The token that a row of the stage's last step decides, or undefined when it had no output. */
-  tokenAfter(slot: number, position: number, stage = this.stages - 1): number | undefined {
-    const row = this.#outputs[stage]!.get(slot * 65536 + position)
+  /** A row of the stage's last step, or undefined when it had no output. */
+  output(stage: number, slot: number, position: number): number | undefined {
+    return this.#outputs[stage]!.get(slot * 65536 + position)
+  }
+
+  /** The likeliest token after a row of the last stage's last step, or undefined when it had no output. */
+  tokenAfter(slot: number, position: number): number | undefined {
+    const row = this.output(this.stages - 1, slot, position)
     return row === undefined ? undefined : tokenOf(row)
+  }
+
+  /** The last row that a stage holds for a slot. It depends on all before it. */
+  lastRow(stage: number, slot: number): number | undefined {
+    return this.#cache[stage]![slot]!.at(-1)?.row
   }
 
   /** Number of rows a stage holds for a slot. */
@@ -207,8 +159,8 @@ export class SimulatedStages implements Caches {
   /** Saved rows are those of these tokens, in this namespace. */
   checkSaved(states: readonly SavedState[], tokens: readonly number[], salt: string): void {
     assert.equal(states.length, this.stages)
-    const decoder = new Decoder(this.stages)
-    const rows = tokens.map((token) => decoder.push(token))
+    const model = new SequentialModel(this.stages)
+    const rows = tokens.map((_, i) => model.rowsAfter(tokens, i + 1))
     for (const [stage, state] of states.entries()) {
       const saved = state as SavedRows
       assert.equal(saved.salt ?? salt, salt, 'rows of another namespace are kept')

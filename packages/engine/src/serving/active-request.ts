@@ -12,6 +12,7 @@ import type { SequenceTable } from '../core/sequences/sequence-table.ts'
 import type { Proposer } from '../proposers/proposer.ts'
 import type { LookaheadPlan } from '../proposers/skim.ts'
 import type { InputPrefill } from './input-prefill.ts'
+import type { Outbox } from './outbox.ts'
 import { Reply } from './reply.ts'
 import type { ReplySink } from './reply-stream.ts'
 import { Tail } from './tail.ts'
@@ -64,6 +65,8 @@ export interface RequestHost {
   readonly contextLength: number
   /** Milliseconds. */
   readonly now: () => number
+  /** Where its events wait until they may go out. */
+  readonly outbox: Outbox
   /** The request's sink threw. */
   readonly onSinkFault: (request: ActiveRequest, error: unknown) => void
 }
@@ -188,20 +191,22 @@ export class ActiveRequest implements Job {
     this.#close(error)
   }
 
-  /** Whoever reads may throw: that is the end of this request, and of no other. */
   #emit(event: GenerateEvent): void {
-    try {
-      this.plan.sink.push(event)
-    } catch (error) {
-      this.#host.onSinkFault(this, error)
-    }
+    this.#tell((sink) => sink.push(event))
   }
 
   #close(error?: unknown): void {
-    try {
-      this.plan.sink.close(error)
-    } catch (fault) {
-      this.#host.onSinkFault(this, fault)
-    }
+    this.#tell((sink) => sink.close(error))
+  }
+
+  /** Whoever reads may throw: that is the end of this request, and of no other. */
+  #tell(call: (sink: ReplySink) => void): void {
+    this.#host.outbox.add(() => {
+      try {
+        call(this.plan.sink)
+      } catch (error) {
+        this.#host.onSinkFault(this, error)
+      }
+    })
   }
 }

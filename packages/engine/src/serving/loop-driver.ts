@@ -9,6 +9,8 @@ export class LoopDriver {
   readonly #loop: Loop
   readonly #onFailure: (error: unknown) => void
   #running: Promise<void> | undefined
+  /** Somebody woke it while it ran. Who only waits does not: for a place that nobody gives up he may wait for long. */
+  #again = false
   #failed = false
 
   /** @param onFailure a step threw: nothing runs any more */
@@ -17,9 +19,10 @@ export class LoopDriver {
     this.#onFailure = onFailure
   }
 
-  /** There may be something to do. */
+  /** There may be something to do: to be called after whatever changes what the loop has to do. */
   wake(): void {
     if (this.#failed) return
+    this.#again = true
     this.#running ??= this.#run()
       .catch((error: unknown) => {
         this.#failed = true
@@ -27,7 +30,7 @@ export class LoopDriver {
       })
       .finally(() => {
         this.#running = undefined
-        if (this.#loop.hasWork) this.wake()
+        if (this.#again) this.wake()
       })
   }
 
@@ -42,6 +45,7 @@ export class LoopDriver {
     const { stats } = this.#loop
     let ended = performance.now()
     for (;;) {
+      this.#again = false
       const before = stats.decodeMs
       // What a reply leaves is copied, which takes milliseconds: those who wait for its last words go first.
       if (this.#loop.hasLeaving) await setImmediate()

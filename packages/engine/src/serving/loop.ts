@@ -29,6 +29,7 @@ import type { LookaheadOdds } from '../proposers/lookahead-odds.ts'
 import { ActiveRequest, type RequestHost, type RequestPlan } from './active-request.ts'
 import type { InputPrefill } from './input-prefill.ts'
 import { InputPrefills } from './input-prefills.ts'
+import { Outbox } from './outbox.ts'
 import { Speculation } from './speculation/speculation.ts'
 import { StepResults } from './step-results.ts'
 import { describeStep, trace } from './trace.ts'
@@ -89,6 +90,7 @@ export class Loop {
   readonly #inputs: InputPrefills
   readonly #results: StepResults
   readonly #host: RequestHost
+  readonly #outbox = new Outbox()
   /** Requests that are over, but still have their place. */
   readonly #leaving: ActiveRequest[] = []
   /** Requests whose reader threw, and what. */
@@ -120,7 +122,8 @@ export class Loop {
           trace?.('a reply to a text that is not final gives way')
           options.observer?.finished?.(request, 'dropped')
           this.#speculation.ended(request, false)
-          request.early?.onDropped()
+          const dropped = request.early?.onDropped
+          if (dropped) this.#outbox.add(dropped)
         },
       },
     })
@@ -139,6 +142,7 @@ export class Loop {
       speculation: this.#speculation,
       inputs: this.#inputs,
       stats: this.stats,
+      outbox: this.#outbox,
       guarded,
       finish: (request, reason) => this.#finish(request, reason),
     })
@@ -146,6 +150,7 @@ export class Loop {
       ...options,
       table: this.table,
       stats: this.stats,
+      outbox: this.#outbox,
       onSinkFault: (request, error) => {
         if (!this.#faults.has(request)) this.#faults.set(request, error)
       },
@@ -182,11 +187,6 @@ export class Loop {
     return this.#inputs
   }
 
-  /** Whether a request waits, or something has to be done that no request asks for. */
-  get hasWork(): boolean {
-    return this.#scheduler.waiting.length + this.#between.length + this.#leaving.length > 0
-  }
-
   /** Whether requests that are over still have their place. */
   get hasLeaving(): boolean {
     return this.#leaving.length > 0
@@ -217,10 +217,12 @@ export class Loop {
   makeFinal(request: ActiveRequest, moreTokens: number): void {
     request.becomeFinal()
     request.maxTokens += moreTokens
+    if (request.phase === 'over') return
+    if (request.phase === 'running') {
+      if (request.plan.input) this.#inputs.evict(request.plan.input)
+      this.table.promote(request.sequence!)
+    }
     this.#interruptBackground(request)
-    if (request.phase !== 'running') return
-    if (request.plan.input) this.#inputs.evict(request.plan.input)
-    this.table.promote(request.sequence!)
   }
 
   /** Computes a text ahead, from now on, whenever nothing else is to be done. Called again after every change. */
@@ -249,6 +251,7 @@ export class Loop {
       const gone = rowsOf({ ...step, rows: step.rows.filter((rows) => !this.#isWanted(rows.sequence)) })
       if (gone > 0 && 2 * gone >= rowsOf(step)) this.#executor.abort(step.stage)
     }
+    this.#outbox.deliver()
   }
 
   /** Ends everything that is going on, with an error for all who wait for it, and stops what runs. */
@@ -257,6 +260,7 @@ export class Loop {
     this.#inputs.clear()
     this.#scheduler.prefixes.clear()
     for (const { stage } of this.#steps) this.#executor.abort(stage)
+    this.#outbox.deliver()
   }
 
   // --- a step -------------------------------------------------------------------------------------------------------
@@ -269,15 +273,19 @@ export class Loop {
     for (const request of this.#leaving.splice(0)) this.#scheduler.release(request, true)
     this.#scheduler.admit(this.#options.now())
     this.#inputs.revise(Math.min(this.#scheduler.roomForTexts, this.#options.contextLength))
+    this.#outbox.deliver()
     await this.#speculation.prepare(this.#scheduler.running, () => this.#planned())
-    this.#failFaulty()
+    let failed = this.#deliver()
     // A model that drafted took its time.
     const now = this.#options.now()
     for (const device of new Set(this.#options.devices)) {
       const step = this.#scheduler.next(device, now)
       if (step) this.#run(step)
     }
-    return this.#steps.size === 0 ? this.#endStuck() : await this.#awaitNextStep()
+    failed = this.#deliver() || failed
+    if (this.#steps.size > 0) return await this.#awaitNextStep()
+    // The place of those who failed is for those who wait.
+    return failed || this.#endStuck()
   }
 
   #run(step: Step): void {
@@ -292,7 +300,7 @@ export class Loop {
     const ended = await this.#executor.ended()
     this.#steps.delete(ended.step)
     this.#takeIn(ended)
-    this.#failFaulty()
+    this.#deliver()
     return true
   }
 
@@ -335,9 +343,11 @@ export class Loop {
 
   /** Nothing runs although somebody wants to: the cache has no room, even for a request that is alone. */
   #endStuck(): boolean {
-    const stuck = [...this.#scheduler.running].find(({ sequence }) => sequence!.computed[0]! < sequence!.committed)
-    if (stuck === undefined || Number.isFinite(stuck.sequence!.pausedAt)) return false
+    const waits = ({ computed, committed, pausedAt }: Sequence) => computed[0]! < Math.min(committed, pausedAt)
+    const stuck = [...this.#scheduler.running].find(({ sequence }) => waits(sequence!))
+    if (stuck === undefined) return false
     this.#finish(stuck, 'context')
+    this.#deliver()
     return true
   }
 
@@ -372,6 +382,7 @@ export class Loop {
   }
 
   #isWanted(sequence: Sequence): boolean {
+    if (!this.table.has(sequence)) return false
     return this.#scheduler.jobOf(sequence) !== undefined || this.#inputs.of(sequence) !== undefined
   }
 
@@ -411,10 +422,19 @@ export class Loop {
     }
   }
 
-  #failFaulty(): void {
-    for (const [request, error] of this.#faults) {
-      this.#faults.delete(request)
-      if (request.phase !== 'over') this.#fail(request, error)
+  /**
+   * The state is whole: callers are told what happened, and those whose code threw, then or before, fail.
+   * @returns whether anybody did
+   */
+  #deliver(): boolean {
+    let failed = false
+    for (;;) {
+      this.#outbox.deliver()
+      const faulty = [...this.#faults].filter(([request]) => request.phase !== 'over')
+      this.#faults.clear()
+      if (faulty.length === 0) return failed
+      failed = true
+      for (const [request, error] of faulty) this.#fail(request, error)
     }
   }
 }

@@ -189,7 +189,7 @@ export class Reply {
       rev: ++this.#rev,
       base: this.#length,
       text,
-      tokens: visible.length,
+      tokens: this.shownTokens,
       stability: text === '' ? 0 : stability,
       source: this.#source,
       ...(taken ? { reason: 'mismatch' as const } : {}),

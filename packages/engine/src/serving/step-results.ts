@@ -6,6 +6,7 @@ import { inPrompt, type Rows, type Step } from '../core/sequences/sequence.ts'
 import type { SequenceTable } from '../core/sequences/sequence-table.ts'
 import type { ActiveRequest } from './active-request.ts'
 import type { InputPrefills } from './input-prefills.ts'
+import type { Outbox } from './outbox.ts'
 import type { Speculation } from './speculation/speculation.ts'
 import { trace } from './trace.ts'
 
@@ -15,6 +16,7 @@ interface Receivers {
   readonly speculation: Speculation
   readonly inputs: InputPrefills
   readonly stats: EngineStats
+  readonly outbox: Outbox
   /** Does something for one request; what the caller's code throws meanwhile ends this request alone. */
   readonly guarded: (request: ActiveRequest, act: () => void) => void
   /** A reply is complete. */
@@ -38,7 +40,10 @@ export class StepResults {
     for (const rows of step.rows) {
       const request = this.#to.scheduler.jobOf(rows.sequence)
       if (request) this.#to.guarded(request, () => this.#readRows(step, rows, request))
-      else this.#to.inputs.of(rows.sequence)?.onProgress?.()
+      else {
+        const progress = this.#to.inputs.of(rows.sequence)?.onProgress
+        if (progress) this.#to.outbox.add(progress)
+      }
     }
   }
 
@@ -61,7 +66,7 @@ export class StepResults {
 
   /** The last stage decides: its logits confirm the tail token by token, or replace it. */
   #decide(step: Step, rows: Rows, request: ActiveRequest): void {
-    const { speculation, stats } = this.#to
+    const { stats } = this.#to
     const sequence = request.sequence!
     if (!inPrompt(sequence)) request.reply.promptDone()
     // These rows are not, or no longer, the sequence's when an alternative was right.
@@ -72,14 +77,11 @@ export class StepResults {
       const place = { step, rows, index, reply: request.replyUpTo() }
       const tolerate = this.#tolerated(request)
       const choice = this.#executor.choose(place, request.plan.chooser, { logprobs: true, tolerate })
-      if (sequence.committed === sequence.prompt) speculation.firstTokenDecided(request)
       if (request.tail.decide(choice.token) === 'alternative') {
         stats.branched++
         trace?.(`alternative of seq${sequence.order}: right`)
       }
       if (!this.#commit(request, choice.token, choice.tolerated ? 'toleratedN' : undefined, choice.logprobs)) return
-      // A reply to a text that is not final stops here until it is.
-      if (request.early && request.replyTokens >= request.early.budget) this.#table.pauseAt(sequence, 0)
     }
   }
 
@@ -97,14 +99,17 @@ export class StepResults {
     lossy: 'toleratedN' | 'earlyN' | undefined,
     logprobs?: TokenLogprobs,
   ): boolean {
-    const { stats, finish } = this.#to
+    const { speculation, stats, finish } = this.#to
     stats.generatedTokens++
+    if (request.replyTokens === 1) speculation.firstTokenDecided(request)
     if (lossy) {
       request.reply.timings[lossy]++
       stats[lossy === 'earlyN' ? 'early' : 'tolerated']++
     }
     const ended = request.commit(token, logprobs)
     if (ended) finish(request, ended)
+    // A reply to a text that is not final stops here until it is.
+    else if (request.early && request.replyTokens >= request.early.budget) this.#table.pauseAt(request.sequence!, 0)
     return ended === undefined
   }
 }

@@ -33,9 +33,11 @@ export class Drafting {
         if (best) offers.push(best)
       })
     }
-    if (this.#model) offers.push(...(await this.#modelOffers(waiting, offers)))
-    if (offers.length === 0) return
-    const chains = offers.map(({ request, draft }) => ({
+    const drafted = this.#model ? await this.#modelOffers(this.#model, waiting, offers) : []
+    // A model takes its time: who is over meanwhile drops out.
+    const open = [...offers, ...drafted].filter(({ request }) => this.#waits(request))
+    if (open.length === 0) return
+    const chains = open.map(({ request, draft }) => ({
       slot: request.sequence!.slot,
       confidences: draft.confidences,
     }))
@@ -43,20 +45,22 @@ export class Drafting {
     const ready = waiting.filter(({ sequence }) => sequence)
     const depth = ready.reduce((sum, { sequence }) => sum + sequence!.tokens.length, 0) / ready.length
     const lengths = gain.draftsOfStep(chains, plain(), depth)
-    for (const [i, { request, draft, onVerified }] of offers.entries()) {
+    for (const [i, { request, draft, onVerified }] of open.entries()) {
       const length = Math.min(lengths[i]!, draftBudget(request, contextLength))
       if (length > 0) request.tail.set(draft, length, onVerified)
     }
   }
 
-  /** What a model drafts for those who have no offer yet. It takes its time: who is over or lost its place drops out. */
-  async #modelOffers(waiting: readonly ActiveRequest[], offers: Offer[]): Promise<Offer[]> {
+  /** What a model drafts for those who have no offer yet. */
+  async #modelOffers(
+    model: DraftProposer,
+    waiting: readonly ActiveRequest[],
+    offers: readonly Offer[],
+  ): Promise<Offer[]> {
     const { guarded, gain } = this.#parts
     const without = waiting.filter((request) => !offers.some((offer) => offer.request === request))
-    const drafted = await this.#model!.offers(without, waiting.length, (rows) => gain.stepMs(rows))
-    for (let i = offers.length - 1; i >= 0; i--) if (!this.#waits(offers[i]!.request)) offers.splice(i, 1)
+    const drafted = await model.offers(without, waiting.length, (rows) => gain.stepMs(rows))
     return drafted.flatMap((offer) => {
-      if (!this.#waits(offer.request)) return []
       let draft: Draft | undefined
       guarded(offer.request, () => {
         draft = trimToConstraint(offer.draft, offer.request)
