@@ -53,8 +53,9 @@ for (const [name, template] of Object.entries(templates)) {
     )
     await using engine = await Engine.load(path, { threads: 1, cacheDir: directory })
     using reference = await Reference.load(path, { cells: engine.info.contextLength, threads: 1 })
-    const samples = ['Once', 'Lily the dog. Once', ' the 🙂s dog. Lily\nOnce'].map((content) =>
-      reference.tokens({ messages: [{ role: 'user', content }] }),
+    const words = 'Lily the dog. 🙂s cat\nOnce ran é the cat. Lily'
+    const samples = Array.from({ length: 16 }, (_, i) =>
+      reference.tokens({ messages: [{ role: 'user', content: words.slice(2 * i) + words.slice(0, 2 * i) }] }),
     )
     const tieWidth = await reference.tieWidth(samples, maxTokens)
     let [replies, ties] = [0, 0]
@@ -68,8 +69,11 @@ for (const [name, template] of Object.entries(templates)) {
           for (const edits of turns) {
             for (const step of edits) {
               if ('ms' in step) await sleep(step.ms)
-              else if ('share' in step) input.replace(Math.floor(step.share * input.text.length), step.text)
-              else input.append(step.text)
+              else if ('share' in step) {
+                // What is cut had time to be computed.
+                await sleep(4)
+                input.replace(Math.floor(step.share * input.text.length), step.text)
+              } else input.append(step.text)
             }
             input.append('Once')
             input.commit()

@@ -20,6 +20,7 @@ test('several requests at once: a model in stages says what it says uncut', { sk
   ]
   for (const [name, options] of layouts) {
     await using engine = await Engine.load(path, { cacheDir: await temporaryDirectory(t), threads: 1, ...options })
+    assert.equal(engine.info.cutRefused, undefined)
     await comparison.run(engine, { name, together: beginnings.length, options: () => ({ proposers: [] }) })
   }
 })

@@ -55,8 +55,9 @@ test('any typing history gives the reply of the final text sent in one piece, bu
 }, async () => {
   const maxTokens = 16
   using reference = await Reference.load(path, { cells: 512, threads: 1 })
-  const samples = ['Once upon a time', ' dog cat ran. Lily the 🙂 Once upon a time'].map((prompt) =>
-    reference.tokens({ prompt }),
+  const words = 'Lily had a big red ball. She the dog 🙂 s cat ran. é She'
+  const samples = Array.from({ length: 16 }, (_, i) =>
+    reference.tokens({ prompt: words.slice(3 * i) + words.slice(0, 3 * i) }),
   )
   const tieWidth = await reference.tieWidth(samples, maxTokens)
   await fc.assert(
@@ -65,13 +66,18 @@ test('any typing history gives the reply of the final text sent in one piece, bu
       fc.constantFrom('off' as const, 'prefill' as const, 'reply' as const),
       async (edits, speculate) => {
         using input = engine.open({ raw: true, speculate, maxTokens })
+        input.append('Lily had a big red ball.')
         for (const step of edits) {
           if (step.kind === 'append') input.append(step.text)
-          else if (step.kind === 'cut') input.replace(Math.floor(step.share * input.text.length), step.text)
-          else if (step.kind === 'clear') input.clear()
+          else if (step.kind === 'cut') {
+            // What is cut had time to be computed.
+            await sleep(4)
+            input.replace(Math.floor(step.share * input.text.length), step.text)
+          } else if (step.kind === 'clear') input.clear()
           else await sleep(step.ms)
         }
-        input.append('Once upon a time')
+        // Few words of its own, so that the reply hangs on what was left standing.
+        input.append(' She')
         const prompt = reference.tokens({ prompt: input.text })
         input.commit()
         await reference.ties({ prompt, sampling: greedy, maxTokens }, await answerOf(input.respond()), tieWidth)
