@@ -12,6 +12,7 @@ import { CheckedLoop } from './checked-loop.ts'
 import { lettersOf } from './expected-reply.ts'
 import { FaultyExecutor } from './faulty-executor.ts'
 import { FixedCosts } from './fixed-costs.ts'
+import type { RunState } from './run-state.ts'
 import type { Schedule } from './schedule.ts'
 import { ScheduleEvents } from './schedule-events.ts'
 import { type Outcome, ScheduledRequest, type Surroundings } from './scheduled-request.ts'
@@ -43,7 +44,7 @@ export async function serve(schedule: Schedule): Promise<ScheduleRun> {
   return run
 }
 
-export class ScheduleRun implements LoopObserver {
+export class ScheduleRun implements LoopObserver, RunState {
   readonly schedule: Schedule
   readonly stages: number
   readonly contextLength: number

@@ -21,7 +21,7 @@ export interface HeadGuess {
 }
 
 /** A language that a reply must be of, by number (`regularLanguage`), and the call at which its code throws. */
-export interface ConstraintPlan {
+interface ConstraintPlan {
   readonly language: number
   readonly throwsAt: number | undefined
 }

@@ -1,7 +1,7 @@
 /** Few tokens, so that a wrong guess meets the right one now and then. Prompts consist of these. */
 export const vocabulary = 6
-/** Ends a reply. */
-export const endToken = vocabulary
+/** Ends a reply: the one behind those of prompts. */
+export const endToken = 6
 
 /** A hash of 24 bits: a state travels as a float, which is exact up to there. */
 export function mix(a: number, b: number): number {

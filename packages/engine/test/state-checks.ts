@@ -3,7 +3,7 @@ import { IncipitError } from '../src/api/errors.ts'
 import { type Sequence, tailLength } from '../src/core/sequences/sequence.ts'
 import { lettersOf } from './expected-reply.ts'
 import { isAllowed, regularLanguage } from './regular-language.ts'
-import type { ScheduleRun } from './schedule-run.ts'
+import type { RunState } from './run-state.ts'
 import type { ScheduledRequest } from './scheduled-request.ts'
 import { endToken } from './simulated-model.ts'
 
@@ -11,7 +11,7 @@ import { endToken } from './simulated-model.ts'
 const mostOwed = 8
 
 /** What must hold between steps: books, cells and caches agree, and nothing is anybody's by mistake. */
-export function checkState(run: ScheduleRun): void {
+export function checkState(run: RunState): void {
   const { loop, schedule, requests } = run
   checkCaches(run)
   assert.ok(loop.scheduler.running.size <= schedule.parallel, 'too many requests run')
@@ -26,7 +26,7 @@ export function checkState(run: ScheduleRun): void {
   }
 }
 
-function checkCaches(run: ScheduleRun): void {
+function checkCaches(run: RunState): void {
   const { caches, schedule, stages } = run
   const { table } = run.loop
   const bySlot = new Map<number, Sequence>()
@@ -57,7 +57,7 @@ function checkCaches(run: ScheduleRun): void {
   if (running.size === 0) assert.equal(table.freeSlots + bySlot.size, schedule.slots, 'a slot is lost')
 }
 
-function checkSequence(run: ScheduleRun, sequence: Sequence): void {
+function checkSequence(run: RunState, sequence: Sequence): void {
   const { table } = run.loop
   const { kind, tokens, committed, computed, parent, forkPoint } = sequence
   assert.ok(committed <= tokens.length && tokens.length <= run.contextLength, 'too many tokens')
@@ -80,7 +80,7 @@ function checkSequence(run: ScheduleRun, sequence: Sequence): void {
   for (let stage = 0; stage < run.stages; stage++) run.caches.claim(stage, sequence.slot, owner)
 }
 
-function checkRequest(run: ScheduleRun, request: ScheduledRequest): void {
+function checkRequest(run: RunState, request: ScheduledRequest): void {
   const { client, expected, outcome, maxTokens } = request
   const { phase, sequence, resume, reply } = request.active!
   if (phase === 'over' && run.loop.table.has(sequence!)) assert.ok(run.loop.hasLeaving, 'who is over has a place')
@@ -114,7 +114,7 @@ function checkRequest(run: ScheduleRun, request: ScheduledRequest): void {
 }
 
 /** Sequence, tail, and what the reader sees agree. */
-function checkTail({ lastDone }: ScheduleRun, request: ScheduledRequest, held: string): void {
+function checkTail({ lastDone }: RunState, request: ScheduledRequest, held: string): void {
   const { active, client, expected, maxTokens } = request
   const { constraint } = request.arrival
   const { sequence, tail, reply } = active!
@@ -185,7 +185,7 @@ function checkDone(
 }
 
 /** What is left when all are served is what is kept for others, and nothing at all when that goes. */
-export function checkEnd(run: ScheduleRun): void {
+export function checkEnd(run: RunState): void {
   const { loop, requests, schedule, caches } = run
   const { table, prefixes, stats } = loop
   checkState(run)

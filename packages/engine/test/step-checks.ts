@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { available, inBackground, inPrompt, type Sequence, type Step } from '../src/core/sequences/sequence.ts'
-import type { ScheduleRun } from './schedule-run.ts'
+import type { RunState } from './run-state.ts'
 
 // Where the replies' own steps nearly use their bound up, prompts get twice the time that those take.
 const promptShare = 2
@@ -8,7 +8,7 @@ const promptShare = 2
 const leastPromptRows = 8
 
 /** What must hold for a step when it begins. */
-export function checkStep(run: ScheduleRun, step: Step): void {
+export function checkStep(run: RunState, step: Step): void {
   const { loop, costs, schedule } = run
   const { table } = loop
   const { stage, rows } = step
@@ -57,7 +57,7 @@ export function checkStep(run: ScheduleRun, step: Step): void {
 }
 
 /** Nobody computes what nobody wants: replies that are over, and those that wait until their text is final. */
-function checkWanted(run: ScheduleRun, stage: number, sequence: Sequence): void {
+function checkWanted(run: RunState, stage: number, sequence: Sequence): void {
   if (sequence.isInput) return
   const active = run.ownerOf(sequence)?.active
   assert.equal(active?.phase, 'running', 'a step for somebody who is not running')
@@ -81,7 +81,7 @@ function kindOf(
 }
 
 /** How long the running replies that wait for rows on a device can wait, and the strictest bound of all that run. */
-function slackOf(run: ScheduleRun, device: number): { slack: number; itlMs: number } {
+function slackOf(run: RunState, device: number): { slack: number; itlMs: number } {
   const { loop, costs, now, schedule, stages } = run
   let deadline = Number.POSITIVE_INFINITY
   let itlMs = Number.POSITIVE_INFINITY

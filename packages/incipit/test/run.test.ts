@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
-import { incipit, missing, prelude, printed, smol, start, stories } from './helpers/command.ts'
+import { incipit, missing, prelude, printed, smol, start, stories, withFreeRows } from './helpers/command.ts'
 import { temporary } from './helpers/temporary.ts'
 
 // Threads that wait for each other on a busy machine wait long, and tests keep this one busy.
@@ -132,7 +132,7 @@ describe('incipit run', { skip: missing(stories, smol) }, () => {
     const file = join(await temporary(test), 'expected.txt')
     await writeFile(file, plain)
     const accepted = async (...more: string[]) => {
-      const { stdout } = await incipit([...args, '--prediction', file, ...more])
+      const { stdout } = await incipit([...args, '--prediction', file, ...more], { env: withFreeRows })
       assert.equal(committed(stdout), plain)
       return usageOf(stdout).completion_tokens_details.accepted_prediction_tokens
     }

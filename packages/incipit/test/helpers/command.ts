@@ -42,6 +42,11 @@ export const withoutNative: NodeJS.ProcessEnv = {
   NODE_OPTIONS: `--import=${new URL('no-native.ts', import.meta.url)}`,
 }
 
+/** For commands whose guesses must be tried, whatever rows cost on this machine. */
+export const withFreeRows: NodeJS.ProcessEnv = {
+  NODE_OPTIONS: `--import=${new URL('free-rows.ts', import.meta.url)}`,
+}
+
 export interface Ended {
   code: number | null
   signal: NodeJS.Signals | null

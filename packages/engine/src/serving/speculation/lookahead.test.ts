@@ -13,6 +13,7 @@ import { Acceptances } from '../../proposers/acceptances.ts'
 import { CalibratedOdds } from '../../proposers/lookahead-odds.ts'
 import { defaultSkimCalibration } from '../../proposers/skim-default.ts'
 import { ActiveRequest } from '../active-request.ts'
+import { Outbox } from '../outbox.ts'
 import { promptPlan } from '../run-prompt.ts'
 import { Alternatives } from './alternatives.ts'
 import { Lookahead } from './lookahead.ts'
@@ -53,7 +54,7 @@ function begin(
         learn() {},
       },
     },
-    { table, stats, vocabulary, contextLength: 50, now: () => 0, onSinkFault: assert.fail },
+    { table, stats, vocabulary, contextLength: 50, now: () => 0, outbox: new Outbox(), onSinkFault: assert.fail },
   )
   request.sequence = table.add([...prompt, ...said], { prompt: prompt.length })
   const parts = {
