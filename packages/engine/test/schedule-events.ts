@@ -28,6 +28,8 @@ export class ScheduleEvents {
   /** By tick, what happens then. */
   readonly #timeline = new Map<number, (() => void)[]>()
   readonly #pauses = new Set<Promise<void>>()
+  /** With what everything ended. */
+  #failure: Error | undefined
   #tick = 0
   /** Replies that were adopted before they were over. */
   adopted = 0
@@ -141,13 +143,16 @@ export class ScheduleEvents {
   #pause({ microtasks }: Pause): void {
     const { loop, checkIdle, onFault } = this.#scene
     const paused = loop.between(async () => {
+      assert.equal(this.#failure, undefined, 'somebody gets the caches after everything ended')
       checkIdle()
       await undefined
       checkIdle()
     })
     this.#wake()
     const over = this.#goOnAfter(paused, microtasks)
-      .catch(onFault)
+      .catch((error) => {
+        if (error !== this.#failure) onFault(error)
+      })
       .finally(() => this.#pauses.delete(over))
     this.#pauses.add(over)
   }
@@ -160,6 +165,7 @@ export class ScheduleEvents {
 
   #failAll(): void {
     const error = new Error('everything ends')
+    this.#failure = error
     this.#timeline.clear()
     for (const { causes } of this.#scene.requests) causes.add(error)
     this.#scene.loop.fail(error)

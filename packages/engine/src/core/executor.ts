@@ -1,6 +1,6 @@
 import type { Caches } from './kv/caches.ts'
 import type { ReplyText } from './sampling/reply-text.ts'
-import type { Choice, TokenChooser, Wanted } from './sampling/token-chooser.ts'
+import type { CallerFault, Choice, TokenChooser, Wanted } from './sampling/token-chooser.ts'
 import type { Rows, Step } from './sequences/sequence.ts'
 
 /** How a step ended. `full`: the cache had no room for it. Unless it is `done`, nothing of it counts as computed. */
@@ -75,6 +75,8 @@ export interface ModelDraft {
   /** Per token: the draft model's own probability of it. */
   readonly raw: readonly number[]
   readonly sampled: boolean
+  /** Code of the request's caller threw, which ended the draft. */
+  readonly fault?: CallerFault
 }
 
 /** A second model, or a part of the first one, that guesses what the first one will say. */

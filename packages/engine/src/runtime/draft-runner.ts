@@ -1,5 +1,6 @@
 import { CostModel } from '../core/cost/cost-model.ts'
 import type { DraftModel, DraftRequest, ModelDraft } from '../core/executor.ts'
+import { CallerFault } from '../core/sampling/token-chooser.ts'
 import { commonPrefix } from '../core/sequences/sequence-table.ts'
 import { Batch } from '../llama/batch.ts'
 import type { Context, DecodeResult } from '../llama/context.ts'
@@ -24,7 +25,7 @@ interface Chain {
   /** The text, then the guesses. */
   readonly text: number[]
   readonly held: Held
-  readonly draft: { tokens: number[]; confidences: number[]; raw: number[]; sampled: boolean }
+  readonly draft: { tokens: number[]; confidences: number[]; raw: number[]; sampled: boolean; fault?: CallerFault }
   /** Probability that all its guesses are right. */
   survival: number
   /** The state that its last row left. */
@@ -301,7 +302,13 @@ export class DraftRunner implements DraftModel, Disposable {
       if (this.mtp) {
         chain.state = this.#context.mtpStates(row, 1, chain.state ?? new Float32Array(this.#context.model.embedding))
       }
-      const { token, probability } = this.#guess(row, request, text)
+      const guess = this.#guess(row, request, text)
+      if (guess instanceof CallerFault) {
+        draft.fault = guess
+        chain.done = true
+        continue
+      }
+      const { token, probability } = guess
       const confidence = this.#confidence.calibrated(probability, draft.sampled)
       draft.tokens.push(token)
       draft.confidences.push(confidence)
@@ -317,11 +324,16 @@ export class DraftRunner implements DraftModel, Disposable {
     row: number,
     { chooser, prompt, tokens }: DraftRequest,
     text: readonly number[],
-  ): { token: number; probability: number } {
+  ): { token: number; probability: number } | CallerFault {
     const logits = this.#context.logits(row, this.#logits).subarray(0, this.#vocabulary)
     const reply = { tokens: text, start: prompt, end: text.length, committed: tokens.length }
-    const { token, probability = 0 } = chooser.choose(logits, reply, { probability: true })
-    return { token, probability }
+    try {
+      const { token, probability = 0 } = chooser.choose(logits, reply, { probability: true })
+      return { token, probability }
+    } catch (error) {
+      if (error instanceof CallerFault) return error
+      throw error
+    }
   }
 
   /** A decode that is running is aborted. */

@@ -96,7 +96,7 @@ export class Loop {
   /** Requests whose reader threw, and what. */
   readonly #faults = new Map<ActiveRequest, unknown>()
   /** What needs the caches for itself, between two steps. */
-  readonly #between: (() => Promise<void>)[] = []
+  readonly #between: { readonly run: () => Promise<void>; readonly fail: (error: unknown) => void }[] = []
   /** Steps that run, one per device at most. */
   readonly #steps = new Set<Step>()
 
@@ -238,7 +238,7 @@ export class Loop {
   /** Does something that needs all caches for itself, as soon as no step runs. */
   between<T>(act: () => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#between.push(() => act().then(resolve, reject))
+      this.#between.push({ run: () => act().then(resolve, reject), fail: reject })
     })
   }
 
@@ -257,6 +257,7 @@ export class Loop {
   /** Ends everything that is going on, with an error for all who wait for it, and stops what runs. */
   fail(error: unknown): void {
     for (const request of [...this.#scheduler.waiting, ...this.#scheduler.running]) this.#fail(request, error)
+    for (const { fail } of this.#between.splice(0)) fail(error)
     this.#inputs.clear()
     this.#scheduler.prefixes.clear()
     for (const { stage } of this.#steps) this.#executor.abort(stage)
@@ -269,7 +270,7 @@ export class Loop {
   async step(): Promise<boolean> {
     // No device begins a step while something waits for all of them to be done.
     if (this.#between.length > 0 && this.#steps.size > 0) return await this.#awaitNextStep()
-    for (const act of this.#between.splice(0)) await act()
+    for (const { run } of this.#between.splice(0)) await run()
     for (const request of this.#leaving.splice(0)) this.#scheduler.release(request, true)
     this.#scheduler.admit(this.#options.now())
     this.#inputs.revise(Math.min(this.#scheduler.roomForTexts, this.#options.contextLength))

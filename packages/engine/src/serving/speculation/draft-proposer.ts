@@ -3,6 +3,7 @@ import type { Acceptances } from '../../proposers/acceptances.ts'
 import { type Acceptance, maxDraft } from '../../proposers/proposer.ts'
 import type { ActiveRequest } from '../active-request.ts'
 import { expectedTokens, type Offer } from './offer.ts'
+import type { SpeculationParts } from './speculation-parts.ts'
 
 // A chain of guesses is given up when it is less likely than this to be right.
 const minSurvival = 0.2
@@ -18,10 +19,12 @@ const prior = 0.7
 export class DraftProposer {
   readonly #model: DraftModel
   readonly #acceptances: Acceptances
+  readonly #guarded: SpeculationParts['guarded']
 
-  constructor(model: DraftModel, acceptances: Acceptances) {
+  constructor(model: DraftModel, { acceptances, guarded }: Pick<SpeculationParts, 'acceptances' | 'guarded'>) {
     this.#model = model
     this.#acceptances = acceptances
+    this.#guarded = guarded
   }
 
   /**
@@ -39,7 +42,11 @@ export class DraftProposer {
       minSurvival,
     )
     return drafts.flatMap((draft, i) => {
-      if (draft.tokens.length === 0) return []
+      if (draft.fault)
+        this.#guarded(asked[i]!, () => {
+          throw draft.fault
+        })
+      if (draft.fault || draft.tokens.length === 0) return []
       const acceptance = this.#acceptance(asked[i]!)
       const onVerified = (offered: number, right: number) => {
         acceptance.observe(offered, right)

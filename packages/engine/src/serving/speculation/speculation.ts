@@ -21,7 +21,7 @@ export class Speculation {
     this.#lookahead = new Lookahead(parts, alternatives)
     this.#exit = parts.exit && new EarlyExit(parts, parts.exit, alternatives)
     const { draftModel } = parts.executor
-    this.#drafting = new Drafting(parts, draftModel && new DraftProposer(draftModel, parts.acceptances))
+    this.#drafting = new Drafting(parts, draftModel && new DraftProposer(draftModel, parts))
   }
 
   /** A request got its place. */
