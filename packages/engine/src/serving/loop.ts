@@ -233,6 +233,7 @@ export class Loop {
   /** Lets a text's rows go. */
   forget(input: InputPrefill): void {
     this.#inputs.forget(input)
+    this.#stopForNothing()
   }
 
   /** Does something that needs all caches for itself, as soon as no step runs. */
@@ -246,11 +247,7 @@ export class Loop {
   cancel(request: ActiveRequest): void {
     if (request.phase === 'over') return
     this.#finish(request, 'cancelled')
-    // Stop a running step if at least half of its rows were for nothing now; the others simply run again.
-    for (const step of this.#steps) {
-      const gone = rowsOf({ ...step, rows: step.rows.filter((rows) => !this.#isWanted(rows.sequence)) })
-      if (gone > 0 && 2 * gone >= rowsOf(step)) this.#executor.abort(step.stage)
-    }
+    this.#stopForNothing()
     this.#outbox.deliver()
   }
 
@@ -379,6 +376,14 @@ export class Loop {
       commonPrefix(sequence.tokens, request.prompt) >= to
     for (const { stage, rows } of this.#steps) {
       if (rows.every(({ sequence }) => inBackground(sequence)) && !rows.some(useful)) this.#executor.abort(stage)
+    }
+  }
+
+  /** Stops every running step of which at least half the rows are for nothing now; the others simply run again. */
+  #stopForNothing(): void {
+    for (const step of this.#steps) {
+      const gone = rowsOf({ ...step, rows: step.rows.filter((rows) => !this.#isWanted(rows.sequence)) })
+      if (gone > 0 && 2 * gone >= rowsOf(step)) this.#executor.abort(step.stage)
     }
   }
 
