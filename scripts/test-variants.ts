@@ -17,6 +17,7 @@ const files = [
   'test/drafters.test.ts',
   'src/runtime/load/mtp.test.ts',
   'test/staged.test.ts',
+  'test/logprobs.test.ts',
   'src/llama/shared-rows.test.ts',
   'src/runtime/stage-draft-runner.test.ts',
   'src/llama/quantize.test.ts',

@@ -8,6 +8,7 @@ import { Engine, type GenerateRequest, type TokenLogprobs } from '../src/index.t
 import { Model } from '../src/llama/model.ts'
 import { Plain } from '../src/tune/plain.ts'
 import { freeRows } from './costs.ts'
+import { noiseAllowed } from './fixtures/batch-noise.ts'
 import { model } from './fixtures/gguf.ts'
 
 // Log-probabilities are the full model's, with speculation or without.
@@ -89,10 +90,11 @@ for (const temperature of [0, 0.9]) {
         const tokens = [...promptTokens, ...spoken.entries.map(({ token }) => token)]
         const { single, batched } = await plainLogprobs(plain, tokens, start)
         for (const [i, { token, logprob, top }] of spoken.entries.entries()) {
-          noise = Math.max(noise, Math.abs(single[i]!(token) - batched[i]!(token)))
-          widest = Math.max(widest, Math.abs(logprob - single[i]!(token)))
           assert.equal(top.length, count)
-          for (const one of top) widest = Math.max(widest, Math.abs(one.logprob - single[i]!(one.token)))
+          for (const one of [{ token, logprob }, ...top]) {
+            noise = Math.max(noise, Math.abs(single[i]!(one.token) - batched[i]!(one.token)))
+            widest = Math.max(widest, Math.abs(one.logprob - single[i]!(one.token)))
+          }
           for (let rank = 1; rank < count; rank++) assert.ok(top[rank - 1]!.logprob >= top[rank]!.logprob)
           if (temperature === 0) assert.equal(top[0]!.token, token)
         }
@@ -100,8 +102,7 @@ for (const temperature of [0, 0.9]) {
     }
     t.diagnostic(`plain against plain ${noise}, engine against plain ${widest}, ${accepted} drafts accepted`)
     assert.ok(accepted > 20)
-    // Rows of a draft are verified in batches of other sizes again: a wrong row is off by a hundred times as much.
-    assert.ok(widest <= 8 * noise + 1e-4, `${widest}, where plain decoding itself moves by ${noise}`)
+    assert.ok(widest <= noiseAllowed * noise, `${widest}, where plain decoding itself moves by ${noise}`)
   })
 }
 
