@@ -116,7 +116,7 @@ export class DraftRunner implements DraftModel, Disposable {
   } {
     const { batchSize } = this.#context
     // Two rows are new at every call: the last guess, which was not run, and the token that the verifying model added.
-    const missing = requests.map(({ slot, tokens }) => Math.max(1, tokens.length - this.#agreed(slot, tokens)))
+    const missing = requests.map(({ slot, tokens }) => this.rowsMissing(slot, tokens))
     const all = missing.reduce((sum, rows) => sum + rows, 0)
     const first = missing.reduce((sum, rows) => sum + Math.min(2, rows), 0)
     let guesses = this.#cost.rows(0, first)
@@ -127,6 +127,11 @@ export class DraftRunner implements DraftModel, Disposable {
     let behind = Math.floor(all / batchSize) * this.#cost.rows(0, batchSize)
     if (all % batchSize > 0) behind += this.#cost.rows(0, all % batchSize)
     return { behind: Math.max(0, behind - this.#cost.rows(0, first)), guesses }
+  }
+
+  /** Rows that a draft behind this text needs before its first guess: at least the last one. */
+  rowsMissing(slot: number, tokens: readonly number[]): number {
+    return Math.max(1, tokens.length - this.#agreed(slot, tokens))
   }
 
   /**
