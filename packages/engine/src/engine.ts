@@ -1,3 +1,4 @@
+import type { EngineApi, Prefilled, PrefillRequest } from './api/engine-api.ts'
 import type { EngineOptions } from './api/engine-options.ts'
 import { IncipitError } from './api/errors.ts'
 import type { GenerateEvent } from './api/events.ts'
@@ -15,6 +16,7 @@ import type { InputHost, Reading } from './input/input-host.ts'
 import { InputSession } from './input/input-session.ts'
 import { PromptTokenizer } from './input/prompt-tokenizer.ts'
 import { type PlanOptions, RequestPlanner } from './input/request-planner.ts'
+import { SpawnedEngine, type SpawnOptions } from './process/spawned-engine.ts'
 import { CalibratedOdds } from './proposers/lookahead-odds.ts'
 import { slackCells } from './runtime/load/cache-layout.ts'
 import { type EngineParts, load } from './runtime/load/load.ts'
@@ -35,7 +37,7 @@ import { ReplyStream } from './serving/reply-stream.ts'
  *   if (event.type === 'delta') process.stdout.write(event.text)
  * }
  */
-export class Engine implements AsyncDisposable {
+export class Engine implements EngineApi {
   readonly info: ModelInfo
   readonly #parts: EngineParts
   readonly #costs = new CostModel()
@@ -95,6 +97,14 @@ export class Engine implements AsyncDisposable {
     }
   }
 
+  /**
+   * The same model and the same interface in a process of its own, which may die: replies go on in the next one.
+   * @throws as `SpawnedEngine.start`
+   */
+  static spawn(path: string, options: SpawnOptions = {}): Promise<SpawnedEngine> {
+    return SpawnedEngine.start(path, options)
+  }
+
   /** Pages the weights in, measures what rows cost, and brings back the prefixes that earlier runs kept. */
   async #begin(): Promise<void> {
     const { executor, vocab, profile, layout } = this.#parts
@@ -113,8 +123,7 @@ export class Engine implements AsyncDisposable {
    */
   generate(request: GenerateRequest): Generation {
     const { sink, read } = this.#reading()
-    const started = this.#start(request, { sink })
-    return read(started, request.signal)
+    return read(this.submit(request, { sink }), request.signal)
   }
 
   /**
@@ -132,9 +141,7 @@ export class Engine implements AsyncDisposable {
    * @returns tokens of the prompt, and how many of them were there already
    * @throws as `generate`; `cancelled` when the signal is aborted before it is done
    */
-  async prefill(
-    request: Pick<GenerateRequest, 'prompt' | 'messages' | 'cacheSalt' | 'signal'>,
-  ): Promise<{ promptTokens: number; cachedTokens: number }> {
+  async prefill(request: PrefillRequest): Promise<Prefilled> {
     // A reply of one token that nobody reads: the prompt's rows stay when it is done.
     const { signal, ...rest } = request
     const generation = this.generate({ ...rest, ...(signal && { signal }), maxTokens: 1, proposers: [] })
@@ -151,10 +158,7 @@ export class Engine implements AsyncDisposable {
    * name and read from disk at the next start, if the model, its cut and llama.cpp are the same.
    * @throws as `prefill`; `prefix_invalid` when it cannot be kept or written
    */
-  async pinPrefix(
-    name: string,
-    request: Pick<GenerateRequest, 'prompt' | 'messages' | 'cacheSalt' | 'signal'>,
-  ): Promise<{ promptTokens: number; cachedTokens: number }> {
+  async pinPrefix(name: string, request: PrefillRequest): Promise<Prefilled> {
     const { messages, ...rest } = request
     const beginning = this.#tokenizer
       .open(messages ?? 'raw')
@@ -258,25 +262,42 @@ export class Engine implements AsyncDisposable {
 
   // --- requests -----------------------------------------------------------------------------------------------------
 
-  #start(request: GenerateRequest, options: PlanOptions): ActiveRequest {
+  /**
+   * Starts a reply for somebody who takes its events as they come, such as the host of an engine's process.
+   * @throws as `generate`
+   */
+  submit(request: GenerateRequest, options: PlanOptions): ActiveRequest {
     this.#live()
     const started: ActiveRequest = this.#loop.submit(this.#planner.plan(request, options, () => started))
     this.#driver.wake()
     return started
   }
 
-  #cancel(request: ActiveRequest): void {
+  /** Ends a reply of `submit`. */
+  cancel(request: ActiveRequest): void {
     this.#loop.cancel(request)
     this.#driver.wake()
+  }
+
+  /** A reply of `submit` is not computed any further, or goes on: for readers that are slow. */
+  hold(request: ActiveRequest, held: boolean): void {
+    this.#loop.hold(request, held)
+    this.#driver.wake()
+  }
+
+  /** How long the step that is most overdue has run, and should have; undefined while nothing runs. */
+  longestStep(): ReturnType<Loop['longestStep']> {
+    return this.#loop.longestStep()
   }
 
   /** What goes into the sink is read from the generation, which cancels its request when nobody reads any more. */
   #reading(): Reading {
     const stream = new ReplyStream<GenerateEvent>()
     const read = (request: ActiveRequest, signal: AbortSignal | undefined): Generation => {
-      const cancel = () => this.#cancel(request)
+      const cancel = () => this.cancel(request)
       const unsubscribe = onAbort(signal, cancel)
       return {
+        accepted,
         cancel,
         async *[Symbol.asyncIterator]() {
           try {
@@ -300,12 +321,12 @@ export class Engine implements AsyncDisposable {
       const same = commonPrefix(sequence.tokens, tokens) === tokens.length
       return same ? tokens.length - request.prompt.length : undefined
     },
-    start: (request, options) => this.#start(request, options),
+    start: (request, options) => this.submit(request, options),
     makeFinal: (request, moreTokens) => {
       this.#loop.makeFinal(request, moreTokens)
       this.#driver.wake()
     },
-    cancel: (request) => this.#cancel(request),
+    cancel: (request) => this.cancel(request),
     follow: (input) => {
       this.#loop.follow(input)
       this.#driver.wake()
@@ -330,6 +351,9 @@ export class Engine implements AsyncDisposable {
     this.#loop.fail(this.#failure)
   }
 }
+
+/** What an engine in this process does not take, it refuses at once. */
+const accepted = Promise.resolve()
 
 /**
  * Calls `cancel` when the signal is aborted; when it is already, as soon as the caller has started what is to be cancelled.

@@ -66,11 +66,15 @@ export function checkReplyFlags({ policy, alpha }: ReplyFlags): void {
   if (alpha !== undefined && policy !== 'tolerant') throw new UsageError('--alpha needs --policy tolerant')
 }
 
-export function engineOptions(flags: EngineFlags): EngineOptions {
+/** @param shown log levels that are printed without INCIPIT_DEBUG */
+export function engineOptions(
+  flags: EngineFlags,
+  shown: readonly Parameters<Log>[0][] = ['error'],
+): Omit<EngineOptions, 'constraints'> {
   const { cut, context, parallel, maxWaiting, cache, threads, draft, experts, heads } = flags
   const log: Log = (level, message) => {
     // What fails inside llama.cpp comes back as an error of ours; its own lines (also on a wanted abort) are details.
-    if (debugging() || (level === 'error' && !message.startsWith('llama.cpp')))
+    if (debugging() || (shown.includes(level) && !message.startsWith('llama.cpp')))
       process.stderr.write(`incipit: ${level}: ${message.trimEnd()}\n`)
   }
   const options = { cut, contextLength: context, parallel, maxWaiting, cache, threads, draft, experts, heads }

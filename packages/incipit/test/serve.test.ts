@@ -49,6 +49,23 @@ function alive(pid: number): boolean {
   }
 }
 
+/** The text of a streamed completion, which has to be whole, and `[DONE]`. */
+async function streamed(address: string, each: (events: number) => unknown = () => {}): Promise<string> {
+  const answer = await fetch(`${address}/v1/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ prompt: 'Once upon a time', max_tokens: 150, stream: true, temperature: 1, seed: 4 }),
+  })
+  let body = ''
+  let events = 0
+  for await (const part of answer.body!.pipeThrough(new TextDecoderStream())) {
+    body += part
+    for (let more = part.split('data: ').length - 1; more > 0; more--) each(++events)
+  }
+  const lines = body.split('\n').filter((line) => line.startsWith('data: '))
+  return lines.map((line) => (line === 'data: [DONE]' ? '[DONE]' : JSON.parse(line.slice(6)).choices[0]?.text)).join('')
+}
+
 async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
   for (const end = performance.now() + 20_000; performance.now() < end; await wait(20)) {
     if (await condition()) return
@@ -56,7 +73,7 @@ async function until(condition: () => boolean | Promise<boolean>, what: string):
   throw new Error(`${what} did not happen in 20 s`)
 }
 
-const linuxOnly = process.platform === 'linux' ? false : 'needs /proc to find the worker process'
+const linuxOnly = process.platform === 'linux' ? false : 'needs /proc to find the process of the engine'
 
 describe('incipit serve', { skip: missing(stories, smol) }, () => {
   it('prints the address, the model, its stages and proposers', async (test) => {
@@ -209,36 +226,51 @@ describe('incipit serve', { skip: missing(stories, smol) }, () => {
     )
   })
 
-  it('is there again, at the same port, after a crash', { skip: linuxOnly }, async (test) => {
+  it('ends every reply of an engine that crashes in another one, on the same connection', {
+    skip: linuxOnly,
+  }, async (test) => {
     const { child, address, output } = await serve(test)
-    const [worker] = childrenOf(child.pid!)
-    process.kill(worker!, 'SIGSEGV')
-    await until(() => /serving again on/.test(output()), 'the restart')
-    assert.match(output(), /incipit: the server was ended by SIGSEGV; starting it again in 0\.25 s\n/)
+    const undisturbed = await streamed(address)
+    const [engine] = childrenOf(child.pid!)
+    const disturbed = await streamed(address, (events) => events === 20 && process.kill(engine!, 'SIGSEGV'))
+    assert.equal(disturbed, undisturbed)
+    assert.match(
+      output(),
+      /incipit: error: the engine was ended by SIGSEGV; starting it again\nincipit: warn: the engine is there again after \d+\.\d s\n/,
+    )
     assert.equal((await fetch(`${address}/health`)).status, 200)
   })
 
-  it('ends a server whose engine has failed, and starts another', { skip: linuxOnly }, async (test) => {
-    const preload = new URL('helpers/breaking-engine.ts', import.meta.url)
-    const { child, address, output } = await serveIn({ NODE_OPTIONS: `--import=${preload}` }, test)
-    const complete = () =>
-      fetch(`${address}/v1/completions`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ prompt: 'Once upon a time', max_tokens: 4 }),
-      })
-    assert.equal((await complete()).status, 200)
-    const [worker] = childrenOf(child.pid!)
-    process.kill(worker!, 'SIGUSR2')
-    const failed = await complete()
-    assert.equal(failed.status, 500)
-    assert.equal(((await failed.json()) as { error: { code: string } }).error.code, 'engine_failed')
-    await until(() => !alive(worker!), 'the end of the worker')
-    await until(() => /serving again on/.test(output()), 'the restart')
+  it('goes on with another engine when a defect has ended one', { skip: linuxOnly }, async (test) => {
+    const preload = new URL('../../engine/test/fixtures/faulty-child.ts', import.meta.url)
+    const env = { NODE_OPTIONS: `--import=${preload}`, INCIPIT_TEST_FAULT: 'defect' }
+    const { child, address, output } = await serveIn(env, test)
+    const undisturbed = await streamed(address)
+    const [engine] = childrenOf(child.pid!)
+    assert.equal(await streamed(address, (events) => events === 20 && process.kill(engine!, 'SIGUSR2')), undisturbed)
     assert.match(output(), /incipit: error: a defect ended the engine: the clock is broken\n/)
-    assert.match(output(), /incipit: the server was ended by SIGKILL; starting it again in 0\.25 s\n/)
+    assert.match(output(), /incipit: error: the engine stopped at a defect; starting it again\n/)
     assert.equal((await fetch(`${address}/health`)).status, 200)
-    assert.equal((await complete()).status, 200)
+  })
+
+  it('ends what kills its engine again and again, says so at /health, and serves on', {
+    skip: linuxOnly,
+  }, async (test) => {
+    const preload = new URL('../../engine/test/fixtures/faulty-child.ts', import.meta.url)
+    const env = { NODE_OPTIONS: `--import=${preload}`, INCIPIT_TEST_FAULT: 'poison' }
+    const { address, output } = await serveIn(env, test)
+    const answer = await fetch(`${address}/v1/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ prompt: 'poison', max_tokens: 20 }),
+    })
+    assert.deepEqual([answer.status, answer.headers.get('retry-after')], [503, '5'])
+    assert.equal(((await answer.json()) as { error: { code: string } }).error.code, 'engine_died')
+    const health = await fetch(`${address}/health`)
+    assert.equal(health.status, 503)
+    assert.match(output(), /the last steps before:\n(.*\n)*stage 0 seq\d+/)
+    await until(async () => (await fetch(`${address}/health`)).status === 200, 'another engine')
+    assert.match(await streamed(address), /\[DONE\]/)
   })
 
   it('lets running replies end on SIGTERM, and ends with 0', async (test) => {
@@ -256,21 +288,21 @@ describe('incipit serve', { skip: missing(stories, smol) }, () => {
     assert.match(text, /\[DONE\]/)
     const done = performance.now()
     assert.equal((await ended).code, 0)
-    // Not after the supervisor's five seconds of patience.
+    // Not after the server's five seconds of patience.
     assert(performance.now() - done < 3000)
   })
 
-  it('leaves no worker behind when the parent is killed, also while the model loads', {
+  it('leaves no engine behind when the server is killed, also while the model loads', {
     skip: linuxOnly,
   }, async (test) => {
     const serving = await serve(test)
     const loading = start(['serve', '--model', smol, '--port', '0'])
     for (const { child, ended } of [serving, loading]) {
-      await until(() => childrenOf(child.pid!).length > 0, 'the worker')
-      const [worker] = childrenOf(child.pid!)
+      await until(() => childrenOf(child.pid!).length > 0, 'the engine')
+      const [engine] = childrenOf(child.pid!)
       child.kill('SIGKILL')
       await ended
-      await until(() => !alive(worker!), 'the end of the worker')
+      await until(() => !alive(engine!), 'the end of the engine')
     }
   })
 })

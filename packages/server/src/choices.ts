@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type GenerateEvent, IncipitError } from '@incipit/engine/api'
 import type { Choice, Format } from './format.ts'
 import type { RequestPlan } from './request-plan.ts'
-import type { ServedEngine } from './served-engine.ts'
+import type { ServedEngine, ServedReply } from './served-engine.ts'
 import type { EventStream } from './sse.ts'
 import { type Account, finishReason, provisionalOf, timingsOf, usageOf } from './wire.ts'
 
@@ -17,14 +17,21 @@ type Events = AsyncIterable<GenerateEvent>
  */
 export async function start(engine: ServedEngine, plan: RequestPlan, signal: AbortSignal): Promise<Events[]> {
   const begun = plan.choices.map((choice) => {
-    const iterator = engine.generate({ ...choice, signal })[Symbol.asyncIterator]()
+    const reply = engine.generate({ ...choice, signal })
+    const iterator = reply[Symbol.asyncIterator]()
     const first = iterator.next()
     // It is awaited below or in `resume`, unless another choice fails before: then nobody waits for it any more.
     first.catch(() => {})
-    return { iterator, first }
+    return { iterator, first, taken: taken(reply) }
   })
-  await Promise.race([Promise.all(begun.map(({ first }) => first)), nextTurn()])
+  await Promise.race([Promise.all(begun.map(({ first }) => first)), Promise.all(begun.map(({ taken }) => taken))])
   return begun.map(({ iterator, first }) => resume(iterator, first))
+}
+
+/** Waits until the engine has had the opportunity to refuse a reply. Why it did is told to those who read it. */
+async function taken({ accepted }: ServedReply): Promise<void> {
+  await accepted?.catch(() => {})
+  await nextTurn()
 }
 
 /** The rest of an iterator whose first result was already asked for. */

@@ -74,7 +74,7 @@ export interface ErrorAnswer {
 }
 
 /** What passes by itself, and after how many seconds another try is worth it. */
-const retryAfter: Partial<Record<ErrorCode | ServerErrorCode, number>> = { overloaded: 1, loading: 1 }
+const retryAfter: Partial<Record<ErrorCode | ServerErrorCode, number>> = { overloaded: 1, loading: 1, engine_died: 5 }
 
 /**
  * Any thrown value as an answer. Errors that were thrown on purpose keep their code and message; of everything else the
@@ -105,8 +105,10 @@ function named(thrown: unknown): IncipitError | ServerError {
 
 /** The engine's last words quote whatever was thrown in it. */
 function discreet(error: IncipitError | ServerError): IncipitError | ServerError {
-  if (error.code !== 'engine_failed') return error
-  return new IncipitError(error.code, 'a defect ended the engine; the log of the server has the details')
+  if (error.code === 'engine_failed') {
+    return new IncipitError(error.code, 'a defect ended the engine; the log of the server has the details')
+  }
+  return error
 }
 
 // What fastify throws before a handler runs, by its code. A code of a later fastify that is not listed here falls back to

@@ -1,18 +1,13 @@
-import type { Engine, InputSession } from '@incipit/engine'
-import type { GenerateEvent, GenerateRequest, IncipitError, InputOptions, ModelInfo } from '@incipit/engine/api'
+import type { EngineApi, GenerateEvent, GenerateRequest, Generation, InputApi, InputOptions } from '@incipit/engine/api'
 
-/** What the server needs of an `Engine`. One without `open` or `prefill` has no streaming input. */
-export interface ServedEngine {
-  readonly info: ModelInfo
-  /** What ended the engine, if anything did. */
-  readonly failure?: IncipitError | undefined
-  generate(request: GenerateRequest): AsyncIterable<GenerateEvent>
+/** What the server needs of an engine, wherever that runs. One without `open` or `prefill` has no streaming input. */
+export interface ServedEngine extends Pick<EngineApi, 'info'>, Partial<Pick<EngineApi, 'failure' | 'prefill'>> {
+  generate(request: GenerateRequest): ServedReply
   open?(options: InputOptions): ServedInput
-  prefill?(request: Parameters<Engine['prefill']>[0]): ReturnType<Engine['prefill']>
 }
 
-/** What the server needs of an `InputSession`. */
-export type ServedInput = Pick<
-  InputSession,
-  'text' | 'rev' | 'messages' | 'configure' | 'append' | 'replace' | 'revise' | 'clear' | 'commit' | 'respond' | 'close'
->
+/** A reply; one that does not say when it is accepted is accepted, or throws, by the next turn of the event loop. */
+export type ServedReply = AsyncIterable<GenerateEvent> & Partial<Pick<Generation, 'accepted'>>
+
+/** What the server needs of an input that is still open. */
+export type ServedInput = Omit<InputApi, 'add' | typeof Symbol.dispose>

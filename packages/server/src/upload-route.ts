@@ -1,6 +1,6 @@
 import type { GenerateEvent } from '@incipit/engine/api'
 import type { FastifyRequest, onErrorHookHandler, preParsingHookHandler } from 'fastify'
-import type { ServedEngine } from './served-engine.ts'
+import type { ServedEngine, ServedReply } from './served-engine.ts'
 import { Upload } from './upload.ts'
 
 /** What a route needs to work on bodies that are still arriving. */
@@ -39,10 +39,21 @@ export function streamedBodies(engine: ServedEngine): StreamedBodies {
       if (upload === undefined) return engine
       return {
         info: engine.info,
-        generate: (wanted) => begun(engine.generate(wanted), () => upload.discard()),
+        generate: (wanted) => {
+          const reply = engine.generate(wanted)
+          return withAccepted(
+            begun(reply, () => upload.discard()),
+            reply,
+          )
+        },
       }
     },
   }
+}
+
+/** Other events of the same reply. */
+function withAccepted(events: AsyncIterable<GenerateEvent>, { accepted }: ServedReply): ServedReply {
+  return Object.assign(events, accepted && { accepted })
 }
 
 /** Calls back when the first event is there: by then the engine has taken over what it can use. */

@@ -18,6 +18,11 @@ export const stories = 'stories260K.gguf'
 /** A code model of two million parameters that comes with the repository and carries an exit; no chat template. */
 export const prelude = fileURLToPath(new URL('../../../models/prelude/prelude-nano.Q8_0.gguf', import.meta.url))
 
+/** Where a model is. */
+export function pathOf(model: string): string {
+  return resolve(store, model)
+}
+
 /** For the `skip` option of a test: false, or what is missing and how to provide it. */
 export function missing(model: string): string | false {
   const path = resolve(store, model)

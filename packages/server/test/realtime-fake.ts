@@ -75,6 +75,7 @@ function fakeInput(engine: FakeEngine, record: FakeRealtimeEngine['inputs'][numb
       const events = engine.generate({ ...request, messages })
       const cancelled = Promise.withResolvers<IteratorReturnResult<undefined>>()
       return {
+        accepted: Promise.resolve(),
         cancel: () => cancelled.resolve({ done: true, value: undefined }),
         [Symbol.asyncIterator]() {
           const iterator = events[Symbol.asyncIterator]()

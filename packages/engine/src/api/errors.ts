@@ -13,7 +13,7 @@ export const errorCodes = {
   model_unsupported: 422,
   /** A download was tried and failed. */
   model_download: 502,
-  /** The context (KV cache and compute buffers) does not fit into memory. */
+  /** The model and its context (KV cache and compute buffers) do not fit into memory. */
   context_memory: 507,
   /** More rows than the context's batch size, or malformed rows. */
   batch_invalid: 500,
@@ -41,6 +41,8 @@ export const errorCodes = {
   closed: 503,
   /** A defect ended the engine: nothing goes on over a state that may be half changed. */
   engine_failed: 500,
+  /** The engine's process died again and again; what was in flight ends, and another try follows later. */
+  engine_died: 503,
   /** As many requests wait already as may wait. */
   overloaded: 503,
 } as const

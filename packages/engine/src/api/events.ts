@@ -15,7 +15,8 @@ export interface ProvisionalEvent {
   stability: number
   /** Who guessed it; `input`: a reply begun before the input was final. */
   source: ProposerName | 'input'
-  reason?: 'mismatch' | 'input_changed'
+  /** Why a former text is taken back. `restart`: the engine that guessed it is gone, the reply goes on in another. */
+  reason?: 'mismatch' | 'input_changed' | 'restart'
 }
 
 /** Committed text: never taken back. `text` is never empty and never ends inside a character. */

@@ -31,13 +31,13 @@ export class Conversation {
     let reply = ''
     const place = this.#messages.length
     return {
-      push: (event) => {
+      push: (event, tokens) => {
         if (event.type === 'delta') reply += event.text
         if (event.type === 'done' && event.finishReason !== 'cancelled' && joins()) {
           this.#messages.splice(place, 0, { role: 'assistant', content: reply })
           onJoined()
         }
-        sink.push(event)
+        sink.push(event, tokens)
       },
       close: (error) => sink.close(error),
     }

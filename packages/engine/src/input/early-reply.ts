@@ -17,7 +17,7 @@ export class EarlyReply implements ReplySink {
   /** The open text it continues. */
   readonly text: string
   readonly #on: { readonly text: () => void; readonly failed: () => void }
-  readonly #events: GenerateEvent[] = []
+  readonly #events: { readonly event: GenerateEvent; readonly tokens: readonly number[] | undefined }[] = []
   #said = ''
   #sink: ReplySink | undefined
   #closed: { readonly error: unknown } | undefined
@@ -52,16 +52,16 @@ export class EarlyReply implements ReplySink {
 
   /** It ended before its end: at a limit that moves when part of it was typed. */
   get cutShort(): boolean {
-    const last = this.#events.at(-1)
+    const last = this.#events.at(-1)?.event
     return last?.type === 'done' && last.finishReason !== 'stop'
   }
 
-  push(event: GenerateEvent): void {
+  push(event: GenerateEvent, tokens?: readonly number[]): void {
     if (this.#sink) {
-      this.#sink.push(event)
+      this.#sink.push(event, tokens)
       return
     }
-    this.#events.push(event)
+    this.#events.push({ event, tokens })
     if (event.type !== 'delta') return
     this.#said += event.text
     this.#on.text()
@@ -78,7 +78,7 @@ export class EarlyReply implements ReplySink {
   /** Somebody reads it: from the beginning, without what was typed. */
   releaseTo(sink: ReplySink, typed: TypedThrough): void {
     this.#sink = withoutTyped(typed, sink)
-    for (const event of this.#events.splice(0)) this.#sink.push(event)
+    for (const { event, tokens } of this.#events.splice(0)) this.#sink.push(event, tokens)
     if (this.#closed) this.#sink.close(this.#closed.error)
   }
 
@@ -98,14 +98,18 @@ export function keyOf(request: GenerateRequest): string {
 /** Leaves out of a reply what was typed since it began. */
 function withoutTyped(typed: TypedThrough, sink: ReplySink): ReplySink {
   let { characters, tokens } = typed
+  // Of a delta that was typed as a whole, what goes beyond.
+  let beyond: readonly number[] = []
   return {
-    push(event) {
-      if (event.type === 'delta' && characters > 0) {
+    push(event, ids = []) {
+      if (event.type === 'delta' && (characters > 0 || beyond.length > 0)) {
         const text = event.text.slice(characters)
         characters -= Math.min(characters, event.text.length)
-        const fewer = Math.min(tokens, event.tokens)
+        const fewer = Math.min(tokens, ids.length)
         tokens -= fewer
-        if (text !== '') sink.push({ ...event, text, tokens: event.tokens - fewer })
+        const rest = [...beyond, ...ids.slice(fewer)]
+        beyond = text === '' ? rest : []
+        if (text !== '') sink.push({ ...event, text, tokens: rest.length }, rest)
       } else if (event.type === 'provisional' && typed.characters > 0) {
         const before = Math.max(0, typed.characters - event.base)
         sink.push({ ...event, base: Math.max(0, event.base - typed.characters), text: event.text.slice(before) })
@@ -119,7 +123,7 @@ function withoutTyped(typed: TypedThrough, sink: ReplySink): ReplySink {
             completionTokens: usage.completionTokens - typed.tokens,
           },
         })
-      } else sink.push(event)
+      } else sink.push(event, ids)
     },
     close: (error) => sink.close(error),
   }

@@ -1,7 +1,9 @@
+import type { InputApi } from '../api/engine-api.ts'
 import { IncipitError } from '../api/errors.ts'
 import type { Generation } from '../api/generation.ts'
 import type { InputOptions } from '../api/input-options.ts'
 import type { ChatMessage, GenerateRequest } from '../api/request.ts'
+import type { ActiveRequest } from '../serving/active-request.ts'
 import { computedRows, type InputPrefill, inputPrefill } from '../serving/input-prefill.ts'
 import type { ReplySink } from '../serving/reply-stream.ts'
 import { Conversation } from './conversation.ts'
@@ -11,6 +13,7 @@ import { InputText } from './input-text.ts'
 import { PauseDetector } from './pause-detector.ts'
 import { Preview } from './preview.ts'
 import type { OpenPrompt } from './prompt-tokenizer.ts'
+import { wholeRequest } from './whole-request.ts'
 
 const defaultReplyBudget = 24
 
@@ -19,7 +22,7 @@ const defaultReplyBudget = 24
  * the answer is exactly that of a request sent in one piece, because the final text is tokenised whole and what was
  * computed is used only as far as the tokens agree.
  */
-export class InputSession implements Disposable {
+export class InputSession implements InputApi {
   readonly #host: InputHost
   readonly #prefill: InputPrefill
   readonly #pauses = new PauseDetector()
@@ -139,17 +142,24 @@ export class InputSession implements Disposable {
    * @throws as `Engine.generate`
    */
   respond(request: Partial<GenerateRequest> = {}): Generation {
+    const { sink, read } = this.#host.reading()
+    return read(this.respondTo(sink, request), request.signal)
+  }
+
+  /**
+   * The same for somebody who takes the events as they come, and sees to the signal.
+   * @throws as `Engine.generate`
+   */
+  respondTo(sink: ReplySink, request: Partial<GenerateRequest> = {}): ActiveRequest {
     this.#live()
     clearTimeout(this.#timer)
     const whole = this.#request(request)
     const early = this.#early
     this.#early = undefined
     const typed = early && this.#fits(early, whole)
-    if (early && typed) return this.#release(early, typed, request.signal)
+    if (early && typed) return this.#release(early, typed, sink)
     if (early) this.#discard(early)
-    const { sink, read } = this.#host.reading()
-    const started = this.#host.start(whole, { input: this.#prefill, sink: this.#joining(sink) })
-    return read(started, request.signal)
+    return this.#host.start(whole, { input: this.#prefill, sink: this.#joining(sink) })
   }
 
   /** Ends the session: nothing of it stays computed. A reply that is running goes on. */
@@ -172,16 +182,7 @@ export class InputSession implements Disposable {
   }
 
   #request(request: Partial<GenerateRequest>): GenerateRequest {
-    const {
-      messages: _messages,
-      raw,
-      speculate: _s,
-      replyBudget: _b,
-      onProgress: _p,
-      onPreview: _v,
-      ...options
-    } = this.#options
-    return { ...options, ...request, ...(raw ? { prompt: this.text } : { messages: [...this.messages] }) }
+    return wholeRequest(this.#options, request, this)
   }
 
   #joining(sink: ReplySink): ReplySink {
@@ -292,12 +293,11 @@ export class InputSession implements Disposable {
     return tokens === undefined ? undefined : { characters, tokens }
   }
 
-  #release(early: EarlyReply, typed: TypedThrough, signal: AbortSignal | undefined): Generation {
+  #release(early: EarlyReply, typed: TypedThrough, sink: ReplySink): ActiveRequest {
     this.#pauses.learnt(true)
-    const { sink, read } = this.#host.reading()
     this.#host.makeFinal(early.request, typed.tokens)
     early.releaseTo(this.#joining(sink), typed)
-    return read(early.request, signal)
+    return early.request
   }
 
   #discard(early: EarlyReply): void {

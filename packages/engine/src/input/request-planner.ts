@@ -11,6 +11,7 @@ import type { Openings } from '../proposers/opening.ts'
 import { allowedProposers, createOpening, createProposers } from '../proposers/registry.ts'
 import { planLookaheads } from '../proposers/skim.ts'
 import type { ActiveRequest, EarlyTerms, RequestPlan } from '../serving/active-request.ts'
+import type { FormerLife } from '../serving/former-life.ts'
 import type { InputPrefill } from '../serving/input-prefill.ts'
 import type { ReplySink } from '../serving/reply-stream.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
@@ -37,6 +38,7 @@ export interface PlanOptions {
   readonly sink: ReplySink
   readonly input?: InputPrefill
   readonly early?: EarlyTerms
+  readonly formerLife?: FormerLife | undefined
 }
 
 /** Checks requests and prepares what it takes to serve them. */
@@ -67,8 +69,8 @@ export class RequestPlanner {
     const allowed = allowedProposers(checked.proposers, policy, tier, info.proposers)
     const chooser = this.#chooser(checked, prompt)
     const proposerParts = this.#proposerParts(request, checked, chooser, self)
-    // A lookahead is for somebody who waits.
-    const looks = allowed.has('skim') && !options.early
+    // A lookahead is for somebody who waits for the first word.
+    const looks = allowed.has('skim') && !options.early && !options.formerLife?.tokens.length
     return {
       ...options,
       prompt,

@@ -143,7 +143,7 @@ function short(count: number): string {
 }
 
 /** KV bytes of one cell at F16: 2 bytes x (key + value width) x KV heads, summed over the layers. */
-function cellBytes(metadata: Metadata, architecture: string): number {
+export function cellBytes(metadata: Metadata, architecture: string): number {
   const number = (key: string): number | undefined => {
     const value = metadata.get(`${architecture}.${key}`)?.value
     return typeof value === 'number' || typeof value === 'bigint' ? Number(value) : undefined

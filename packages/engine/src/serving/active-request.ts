@@ -11,6 +11,7 @@ import type { Sequence } from '../core/sequences/sequence.ts'
 import type { SequenceTable } from '../core/sequences/sequence-table.ts'
 import type { Proposer } from '../proposers/proposer.ts'
 import type { LookaheadPlan } from '../proposers/skim.ts'
+import type { FormerLife } from './former-life.ts'
 import type { InputPrefill } from './input-prefill.ts'
 import type { Outbox } from './outbox.ts'
 import { Reply } from './reply.ts'
@@ -47,6 +48,8 @@ export interface RequestPlan {
   readonly input?: InputPrefill | undefined
   /** It answers a text that is not final. */
   readonly early?: EarlyTerms | undefined
+  /** An engine that is gone has begun it: it goes on from there. */
+  readonly formerLife?: FormerLife | undefined
   readonly sink: ReplySink
 }
 
@@ -78,6 +81,8 @@ export class ActiveRequest implements Job {
   readonly tail: Tail
   readonly arrival: number
   maxTokens: number
+  /** Nobody reads fast enough: it computes nothing until that changes, and gives its place to whoever wants it. */
+  held = false
   readonly #host: RequestHost
   #early: EarlyTerms | undefined
 
@@ -101,10 +106,25 @@ export class ActiveRequest implements Job {
       minTokens: plan.minTokens,
       provisional: showsGuesses(plan.policy),
       minStability: plan.minStability,
-      emit: (event) => this.#emit(event),
+      emit: (event, tokens) => this.#emit(event, tokens),
       now: host.now,
     })
+    if (plan.formerLife) this.#goOn(plan.formerLife)
     this.tail = new Tail(host.table, host.stats, this.reply.timings, this)
+  }
+
+  /** Why it had ended in its former life, where it had: only its last event was not told any more. */
+  endedBefore: FinishReason | undefined
+
+  #goOn(life: FormerLife): void {
+    this.resume = [...this.prompt, ...life.tokens]
+    this.endedBefore =
+      this.reply.goOn(life) ??
+      (this.replyTokens >= this.maxTokens
+        ? 'length'
+        : this.resume.length >= this.#host.contextLength
+          ? 'context'
+          : undefined)
   }
 
   get prompt(): readonly number[] {
@@ -191,8 +211,8 @@ export class ActiveRequest implements Job {
     this.#close(error)
   }
 
-  #emit(event: GenerateEvent): void {
-    this.#tell((sink) => sink.push(event))
+  #emit(event: GenerateEvent, tokens?: readonly number[]): void {
+    this.#tell((sink) => sink.push(event, tokens))
   }
 
   #close(error?: unknown): void {

@@ -97,8 +97,8 @@ export class Loop {
   readonly #faults = new Map<ActiveRequest, unknown>()
   /** What needs the caches for itself, between two steps. */
   readonly #between: { readonly run: () => Promise<void>; readonly fail: (error: unknown) => void }[] = []
-  /** Steps that run, one per device at most. */
-  readonly #steps = new Set<Step>()
+  /** Steps that run, one per device at most, and since when. */
+  readonly #steps = new Map<Step, number>()
 
   constructor(options: LoopOptions) {
     const { executor, costs, memory } = options
@@ -200,13 +200,15 @@ export class Loop {
    */
   submit(plan: RequestPlan): ActiveRequest {
     const { waiting } = this.#scheduler
-    if (waiting.length >= this.#options.maxWaiting) {
+    // Who was accepted by an engine that is gone is not refused by the next one.
+    if (!plan.formerLife && waiting.length >= this.#options.maxWaiting) {
       throw new IncipitError('overloaded', `${waiting.length} requests wait already; try again later`)
     }
     const request = new ActiveRequest(plan, this.#host)
     if (!request.revocable) this.#busyPeriod.arrived(this.#waitForFirst())
     this.#scheduler.submit(request)
-    if (!request.revocable) this.#interruptBackground(request)
+    if (request.endedBefore) this.#finish(request, request.endedBefore)
+    else if (!request.revocable) this.#interruptBackground(request)
     return request
   }
 
@@ -223,6 +225,29 @@ export class Loop {
       this.table.promote(request.sequence!)
     }
     this.#interruptBackground(request)
+  }
+
+  /** A request computes nothing from now on, or again: whoever reads it is slow. Its rows stay while nobody wants the place. */
+  hold(request: ActiveRequest, held: boolean): void {
+    request.held = held
+    if (request.phase !== 'running') return
+    if (held) this.table.pauseAt(request.sequence!, 0)
+    else this.table.resume(request.sequence!)
+  }
+
+  /**
+   * The step that runs longest beyond what it was expected to take, in milliseconds: how long it has run, and what the
+   * cost model expects of it. Undefined while nothing runs.
+   */
+  longestStep(): { readonly ms: number; readonly expectedMs: number } | undefined {
+    const { costs } = this.#options
+    const running = [...this.#steps].map(([step, since]) => {
+      const batches = this.table.microbatchesOf(step)
+      const depth = meanDepth(step)
+      const expectedMs = batches.reduce((sum, batch) => sum + costs.microbatch(step.stage, batch, depth), 0)
+      return { ms: this.#options.now() - since, expectedMs }
+    })
+    return running.sort((a, b) => b.ms - b.expectedMs - (a.ms - a.expectedMs))[0]
   }
 
   /** Computes a text ahead, from now on, whenever nothing else is to be done. Called again after every change. */
@@ -257,7 +282,7 @@ export class Loop {
     for (const { fail } of this.#between.splice(0)) fail(error)
     this.#inputs.clear()
     this.#scheduler.prefixes.clear()
-    for (const { stage } of this.#steps) this.#executor.abort(stage)
+    for (const { stage } of this.#steps.keys()) this.#executor.abort(stage)
     this.#outbox.deliver()
   }
 
@@ -287,7 +312,7 @@ export class Loop {
   }
 
   #run(step: Step): void {
-    this.#steps.add(step)
+    this.#steps.set(step, this.#options.now())
     this.#options.observer?.stepBegins?.(step)
     for (const { sequence } of step.rows) this.#scheduler.jobOf(sequence)?.reply.started()
     this.#executor.run(step)
@@ -374,14 +399,14 @@ export class Loop {
     const useful = ({ sequence, to }: Rows) =>
       (sequence === request.sequence || sequence === request.plan.input?.sequence) &&
       commonPrefix(sequence.tokens, request.prompt) >= to
-    for (const { stage, rows } of this.#steps) {
+    for (const { stage, rows } of this.#steps.keys()) {
       if (rows.every(({ sequence }) => inBackground(sequence)) && !rows.some(useful)) this.#executor.abort(stage)
     }
   }
 
   /** Stops every running step of which at least half the rows are for nothing now; the others simply run again. */
   #stopForNothing(): void {
-    for (const step of this.#steps) {
+    for (const step of this.#steps.keys()) {
       const gone = rowsOf({ ...step, rows: step.rows.filter((rows) => !this.#isWanted(rows.sequence)) })
       if (gone > 0 && 2 * gone >= rowsOf(step)) this.#executor.abort(step.stage)
     }

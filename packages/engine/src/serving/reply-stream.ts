@@ -2,7 +2,8 @@ import type { GenerateEvent } from '../api/events.ts'
 
 /** Where the events of a request go. */
 export interface ReplySink {
-  push(event: GenerateEvent): void
+  /** @param tokens that a delta commits, for whoever has to go on from there */
+  push(event: GenerateEvent, tokens?: readonly number[]): void
   /** Nothing comes any more; with an error the request failed. */
   close(error?: unknown): void
 }
@@ -13,6 +14,11 @@ export class ReplyStream<T = GenerateEvent> {
   #closed = false
   #error: unknown
   #wake: (() => void) | undefined
+
+  /** Items that nobody has read yet. */
+  get unread(): number {
+    return this.#items.length
+  }
 
   push(item: T): void {
     if (this.#closed) return

@@ -1,7 +1,16 @@
-import type { DoneEvent, FinishReason, GenerateEvent, Timings, TokenLogprobs, Usage } from '../api/events.ts'
+import type {
+  DeltaEvent,
+  DoneEvent,
+  FinishReason,
+  GenerateEvent,
+  Timings,
+  TokenLogprobs,
+  Usage,
+} from '../api/events.ts'
 import type { ProposerName } from '../api/proposer-names.ts'
 import { Detokenizer } from '../text/detokenize.ts'
 import { StopScanner } from '../text/stop.ts'
+import type { FormerLife } from './former-life.ts'
 
 /** A guess in the tail, as the reply sees it. */
 export interface Guess {
@@ -19,7 +28,8 @@ export interface ReplyOptions {
   /** Show guesses at all, and from which stability on. */
   provisional: boolean
   minStability: number
-  emit: (event: GenerateEvent) => void
+  /** @param tokens of a delta */
+  emit: (event: GenerateEvent, tokens?: readonly number[]) => void
   now?: () => number
 }
 
@@ -57,7 +67,7 @@ export class Reply {
   #source: ProposerName = 'exit'
   /** The first token of the reply as it is shown now, before it is committed. */
   #first: { token: number; ms: number } | undefined
-  #pendingTokens = 0
+  #pending: number[] = []
   #pendingLogprobs: TokenLogprobs[] = []
   #firstTokenMs = 0
 
@@ -102,6 +112,28 @@ export class Reply {
     this.#start += passed
   }
 
+  /**
+   * It goes on where a former life of it ended: nothing of that is said again.
+   * @returns why it ended there, where it did
+   */
+  goOn({ tokens, elapsedMs, committedMs, rev }: FormerLife): 'stop' | undefined {
+    this.#start -= elapsedMs
+    this.#rev = rev
+    let ended: 'stop' | undefined
+    for (const token of tokens) ended ??= this.commit(token)
+    if (committedMs !== null) {
+      const { timings } = this
+      // Each of them was then, or before.
+      timings.queueMs = committedMs
+      timings.promptMs = timings.provisionalMs = timings.stableMs = timings.committedMs = committedMs
+      this.#firstTokenMs = committedMs
+    }
+    this.#length = this.#text.length
+    this.#text = ''
+    this.#pending = []
+    return ended
+  }
+
   /** Its prompt has left the last stage. */
   promptDone(): void {
     this.timings.promptMs ??= this.elapsed()
@@ -118,7 +150,7 @@ export class Reply {
     this.timings.predictedN++
     this.#shownTokens = Math.max(0, this.#shownTokens - 1)
     this.timings.predictedMs = ms - this.#firstTokenMs
-    this.#pendingTokens++
+    this.#pending.push(token)
     if (logprobs) this.#pendingLogprobs.push(logprobs)
     if (this.#options.isEnd(token)) return 'stop'
     const piece = this.#detokenizer.push(token)
@@ -144,19 +176,20 @@ export class Reply {
     this.timings.stableMs ??= ms
     this.timings.committedMs ??= ms
     const logprobs = this.#pendingLogprobs.splice(0)
-    this.#options.emit({
+    const tokens = this.#pending.splice(0)
+    const delta: DeltaEvent = {
       type: 'delta',
       text: this.#text,
-      tokens: this.#pendingTokens,
+      tokens: tokens.length,
       ...(logprobs.length > 0 && { logprobs }),
-    })
+    }
+    this.#options.emit(delta, tokens)
     this.#length += this.#text.length
     // What the delta confirms leaves the tail; a tail that disagrees is dropped. The reader does the same by itself.
     if (this.#shown.startsWith(this.#text)) this.#shown = this.#shown.slice(this.#text.length)
     else if (this.#text.startsWith(this.#shown)) this.#shown = ''
     else this.#withdrawn()
     this.#text = ''
-    this.#pendingTokens = 0
   }
 
   /** The tail after the committed text now is this. Emits what of it may be shown, if that changed. */

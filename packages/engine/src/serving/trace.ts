@@ -1,9 +1,21 @@
 import type { Step } from '../core/sequences/sequence.ts'
 
-const enabled = process.env.INCIPIT_TRACE === '1'
+const onStderr = process.env.INCIPIT_TRACE === '1'
 
-/** With INCIPIT_TRACE=1: one readable line on stderr per step and per decision. */
-export const trace = enabled ? (line: string) => process.stderr.write(`trace ${line}\n`) : undefined
+/** Told one readable line per step and per decision: with INCIPIT_TRACE=1 on stderr, and by `traceTo`. */
+export let trace: ((line: string) => void) | undefined = onStderr ? write : undefined
+
+/** Hands the lines to somebody else as well, for the whole process. */
+export function traceTo(sink: (line: string) => void): void {
+  trace = (line) => {
+    if (onStderr) write(line)
+    sink(line)
+  }
+}
+
+function write(line: string): void {
+  process.stderr.write(`trace ${line}\n`)
+}
 
 /** The line of a step: stage, and per sequence its rows; `+n` marks rows with output. */
 export function describeStep(step: Step, result: string, ms: number): string {

@@ -1,11 +1,8 @@
-import { fork } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
 import { type Command, Option } from 'commander'
 import { UsageError } from '../failure.ts'
 import { addEngineFlags, addReplyFlags, checkReplyFlags, type EngineFlags, type ReplyFlags } from '../flags.ts'
 import { defined, integer, type NamedFile, namedFile } from '../options.ts'
 import type { ServeConfig } from '../serve/config.ts'
-import { supervise } from '../serve/supervise.ts'
 import { readText } from '../text-file.ts'
 
 interface ServeFlags extends EngineFlags, ReplyFlags {
@@ -16,7 +13,7 @@ interface ServeFlags extends EngineFlags, ReplyFlags {
   prefix?: NamedFile[]
 }
 
-/** `incipit serve`: an OpenAI-compatible HTTP server, in a worker process that is started again when it crashes. */
+/** `incipit serve`: an OpenAI-compatible HTTP server, with the engine in a process that is started again when it dies. */
 export function addServe(program: Command): void {
   const command = program
     .command('serve')
@@ -44,25 +41,9 @@ async function serve(flags: ServeFlags, version: string): Promise<void> {
   const { resolveModel } = await import('../models/resolve.ts')
   const { path } = await resolveModel(flags.model)
   const draft = flags.draft === undefined ? undefined : (await resolveModel(flags.draft, { option: '--draft' })).path
-  const worker = fileURLToPath(new URL('../serve/worker.ts', import.meta.url))
-  process.exitCode = await supervise({
-    start(port) {
-      const child = fork(worker, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
-      const config: ServeConfig = {
-        ...others,
-        ...defined({ draft }),
-        model: path,
-        prefixes,
-        // With --port 0 a restart keeps the port that clients know by now.
-        port: port ?? flags.port,
-        version,
-        restarted: port !== undefined,
-      }
-      child.send(config)
-      return child
-    },
-    say: (line) => process.stderr.write(`incipit: ${line}\n`),
-  })
+  const config: ServeConfig = { ...others, ...defined({ draft }), model: path, prefixes, version }
+  const { serve: serveModel } = await import('../serve/serve.ts')
+  await serveModel(config)
 }
 
 async function prefixFrom(name: string, file: string): Promise<ServeConfig['prefixes'][number]> {

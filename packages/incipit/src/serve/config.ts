@@ -1,6 +1,6 @@
 import type { EngineFlags, ReplyFlags } from '../flags.ts'
 
-/** What the supervisor hands to the worker: everything that is decided once, also for restarts. */
+/** What `serve` is told: everything that is decided once. */
 export interface ServeConfig extends EngineFlags, ReplyFlags {
   model: string
   host: string
@@ -10,6 +10,4 @@ export interface ServeConfig extends EngineFlags, ReplyFlags {
   /** System prompts to keep computed. */
   prefixes: readonly { name: string; text: string }[]
   version: string
-  /** A worker before this one crashed: say less. */
-  restarted: boolean
 }

@@ -1,4 +1,4 @@
-import type { Engine } from '@incipit/engine'
+import type { EngineApi } from '@incipit/engine/api'
 import type { ServeConfig } from './config.ts'
 
 /** A prefix that is kept. */
@@ -17,7 +17,7 @@ export interface KeptPrefix {
  * @throws as `Engine.pinPrefix`
  */
 export async function pinPrefixes(
-  engine: Pick<Engine, 'info' | 'pinPrefix'>,
+  engine: Pick<EngineApi, 'info' | 'pinPrefix'>,
   prefixes: ServeConfig['prefixes'],
   cacheSalt: string,
 ): Promise<KeptPrefix[]> {

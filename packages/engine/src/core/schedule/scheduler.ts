@@ -27,6 +27,8 @@ export interface Job {
   maxTokens: number
   /** Work for a text that is not final: waits behind all others and goes first when a place is needed. */
   readonly revocable: boolean
+  /** Computes nothing for now: it is given no place, and gives its own to whoever wants it. */
+  readonly held?: boolean
 
   // The scheduler's own from here on: nobody else changes these.
 
@@ -139,6 +141,7 @@ export class Scheduler<J extends Job> {
     const due = new Map(this.#waiting.map((job) => [job, this.#due(job)]))
     this.#waiting.sort((a, b) => Number(a.revocable) - Number(b.revocable) || due.get(a)! - due.get(b)!)
     for (const job of [...this.#waiting]) {
+      if (job.held) continue
       const tokens = job.resume ?? job.prompt
       if (job.shares && this.#beginningIsComputed(job, tokens)) continue
       const source = job.shares ? this.prefixes.find(job.cacheNamespace, tokens) : undefined
@@ -205,6 +208,7 @@ export class Scheduler<J extends Job> {
     const idle = [...this.running].filter(({ sequence }) => !this.table.inFlight(sequence!))
     const other =
       idle.find(({ revocable }) => revocable) ??
+      idle.find(({ held }) => held) ??
       idle.find((other) => isBatch(other) && !isBatch(job) && !this.#overdue(other, now))
     if (other === undefined) return false
     this.#displace(other, true)

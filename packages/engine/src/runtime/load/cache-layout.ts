@@ -1,6 +1,6 @@
-import { totalmem } from 'node:os'
 import { canKeepRows, type SequenceMemory } from '../../core/kv/sequence-memory.ts'
 import type { Model } from '../../llama/model.ts'
+import { machineMemory } from '../machine-memory.ts'
 
 /** KV cells a request may use beside its prompt and reply: the drafts of a step and the tail of a lookahead. */
 export const slackCells = 64
@@ -70,10 +70,4 @@ export function memoryOf({ rollsBack, window }: Model, sharesCells: boolean): Se
     window,
     sharesCells,
   }
-}
-
-/** Bytes that this process may use at most: the machine's, or what its control group allows. */
-function machineMemory(): number {
-  const limit = process.constrainedMemory()
-  return limit > 0 ? Math.min(limit, totalmem()) : totalmem()
 }

@@ -19,12 +19,14 @@ import { Device } from '../device.ts'
 import type { DraftRunner } from '../draft-runner.ts'
 import { Heads } from '../heads.ts'
 import { LlamaExecutor } from '../llama-executor.ts'
+import { machineMemory } from '../machine-memory.ts'
 import { loadProfile, type Profile, type ProfileOf } from '../profile.ts'
 import { Stage } from '../stage.ts'
 import { type CacheLayout, cacheLayout } from './cache-layout.ts'
 import { loadDraftModel } from './draft-model.ts'
 import type { Exit } from './exit.ts'
 import { type HeadsOf, readHeads } from './heads-file.ts'
+import { memoryNeed, requireMemory } from './memory-need.ts'
 import { mtpDrafter, whyNoMtp } from './mtp.ts'
 import { planCut, wantedCut } from './plan-cut.ts'
 import { loadSkimCalibration } from './skim-calibration.ts'
@@ -65,6 +67,8 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
   if (options.log) cleanup.defer(addNativeLog(log))
   const gguf = await readGguf(path)
   const cacheDir = options.cacheDir ?? defaultCacheDir()
+  const draftBytes = options.draft === undefined ? 0 : (await readGguf(options.draft)).size
+  requireMemory(memoryNeed(gguf, options, draftBytes), machineMemory())
   const hash = await modelHash(path, cacheDir)
   const noMtp = (options.draft ?? options.experts) ? 'another model drafts' : whyNoMtp(gguf)
   const whole = cleanup.use(await Model.load(path, { mtp: noMtp === undefined }))

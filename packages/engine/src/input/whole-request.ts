@@ -1,0 +1,12 @@
+import type { InputOptions } from '../api/input-options.ts'
+import type { ChatMessage, GenerateRequest } from '../api/request.ts'
+
+/** The request that asks for the reply to an input as it is now; `request` goes before its options. */
+export function wholeRequest(
+  options: InputOptions,
+  request: Partial<GenerateRequest>,
+  input: { readonly text: string; readonly messages: readonly ChatMessage[] },
+): GenerateRequest {
+  const { messages: _m, raw, speculate: _s, replyBudget: _b, onProgress: _p, onPreview: _v, ...shared } = options
+  return { ...shared, ...request, ...(raw ? { prompt: input.text } : { messages: [...input.messages] }) }
+}

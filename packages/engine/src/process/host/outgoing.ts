@@ -1,0 +1,27 @@
+import type { FromChild } from '../messages.ts'
+import { encodeFromChild } from '../protocol.ts'
+
+/**
+ * What the engine's process has to say. The messages of a step leave together, in one line, when the next step has begun:
+ * writing them holds nothing up.
+ */
+export class Outgoing {
+  readonly #write: (line: string) => void
+  #parts: string[] = []
+
+  constructor(write: (line: string) => void) {
+    this.#write = write
+  }
+
+  say(message: FromChild): void {
+    if (this.#parts.length === 0) setImmediate(() => this.flush())
+    this.#parts.push(encodeFromChild(message))
+  }
+
+  /** Says at once what waits. */
+  flush(): void {
+    if (this.#parts.length === 0) return
+    this.#write(`[${this.#parts.join()}]\n`)
+    this.#parts = []
+  }
+}

@@ -1,0 +1,3 @@
+// A model in a process of its own, without native code in this one: `@incipit/engine/spawn`.
+export * from '../api/index.ts'
+export { SpawnedEngine, type SpawnOptions } from './spawned-engine.ts'

@@ -1,0 +1,410 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as wait } from 'node:timers/promises'
+import { RevisableText } from '../../client/src/revisable-text.ts'
+import type { DoneEvent, EngineApi, GenerateEvent, GenerateRequest } from '../src/api/index.ts'
+import { Engine } from '../src/engine.ts'
+import { model } from './fixtures/gguf.ts'
+import { spawned, until } from './fixtures/spawned.ts'
+import { full } from './fixtures/test-size.ts'
+import { type Question, Reference } from './reference.ts'
+
+/*
+ * An engine in a process of its own does what one in this process does, also when that process dies. The weights are real:
+ * that a reply goes on with the same tokens is a promise about numbers, too.
+ */
+
+const { path, skip } = model('stories260K.gguf')
+const smol = model('SmolLM2-135M-Instruct.Q4_1.gguf')
+const timeout = 120_000
+
+interface Whole {
+  text: string
+  events: GenerateEvent[]
+  done: DoneEvent
+}
+
+/** Reads a reply as a client does: provisional text must agree with what is committed. */
+async function read(
+  events: AsyncIterable<GenerateEvent>,
+  each: (event: GenerateEvent) => void = () => {},
+): Promise<Whole> {
+  const text = new RevisableText()
+  const all: GenerateEvent[] = []
+  let rev = 0
+  for await (const event of events) {
+    all.push(event)
+    if (event.type === 'delta') text.delta(event.text)
+    if (event.type === 'provisional') {
+      assert(event.rev > rev, 'revisions rise, over deaths too')
+      rev = event.rev
+      assert.equal(event.base, text.committed.length)
+      text.provisional(event)
+    }
+    each(event)
+    if (event.type !== 'done') continue
+    assert.equal(text.tail, '')
+    return { text: text.committed, events: all, done: event }
+  }
+  return assert.fail('the reply ended without `done`')
+}
+
+/** Kills when so many events have come. */
+function killAfter(count: number, kill: () => void) {
+  let seen = 0
+  return () => {
+    if (++seen === count) kill()
+  }
+}
+
+const sampled: GenerateRequest = { prompt: 'Once upon a time', maxTokens: 150, temperature: 1, seed: 5, proposers: [] }
+
+test('the parent needs no native library', () => {
+  const script = `
+    import { registerHooks } from 'node:module'
+    registerHooks({
+      resolve(specifier, context, next) {
+        if (specifier === 'koffi') throw new Error('koffi was loaded')
+        return next(specifier, context)
+      },
+    })
+    const { SpawnedEngine } = await import('@incipit/engine/spawn')
+    process.stdout.write(typeof SpawnedEngine.start)`
+  const args = ['--input-type=module', '--eval', script]
+  const { stdout, stderr } = spawnSync(process.execPath, args, { cwd: import.meta.dirname, encoding: 'utf8' })
+  assert.deepEqual([stdout, stderr], ['function', ''])
+})
+
+test('it does what an engine in this process does', { skip, timeout }, async (t) => {
+  const { engine } = await spawned(t, path)
+  await using own = await Engine.load(path, { threads: 1, cut: 'none', cacheDir: '/nonexistent' })
+  const { pid: _pid, ...info } = { ...engine.info, pid: 0 }
+  assert.deepEqual(info, own.info)
+  const ask = async (api: EngineApi) => {
+    const { text, done } = await read(api.generate({ ...sampled, logprobs: 2 }))
+    const tokens = await api.tokenize('Once upon a time')
+    return [text, done.finishReason, done.usage, tokens, await api.detokenize(tokens), await api.audit()]
+  }
+  assert.deepEqual(await ask(engine), await ask(own))
+  const prefill = { prompt: 'The old man and the sea were both very tired' }
+  assert.equal((await engine.prefill(prefill)).promptTokens, (await own.prefill(prefill)).promptTokens)
+  assert((await engine.prefill(prefill)).cachedTokens > 0)
+  await engine.idle()
+  assert.equal((await engine.stats()).running, 0)
+})
+
+test('what is refused is refused by the same name', { skip, timeout }, async (t) => {
+  const { engine } = await spawned(t, path, { contextLength: 64 })
+  assert.throws(() => engine.generate({ prompt: 'x', temperature: -1 }), {
+    code: 'invalid_request',
+    param: 'temperature',
+  })
+  const tooLong = engine.generate({ prompt: 'word '.repeat(200) })
+  await assert.rejects(tooLong.accepted, { code: 'context_overflow' })
+  await assert.rejects(read(tooLong), { code: 'context_overflow' })
+  await assert.rejects(engine.generate({ messages: [{ role: 'user', content: 'x' }] }).accepted, {
+    code: 'chat_template',
+  })
+  assert.throws(() => engine.open(), { code: 'chat_template' })
+  await assert.rejects(engine.prefill({ prompt: '' }), { code: 'invalid_request' })
+  const constraints = (() => {}) as unknown as string
+  await assert.rejects(spawned(t, path, { constraints }), { code: 'invalid_request', param: 'constraints' })
+  await assert.rejects(spawned(t, import.meta.filename), { code: 'model_invalid' })
+  await assert.rejects(spawned(t, '/nonexistent.gguf'), { code: 'model_not_found' })
+})
+
+test('a reply goes on behind its committed text when the process is killed', { skip, timeout }, async (t) => {
+  const { engine, kill, logged } = await spawned(t, path)
+  const undisturbed = await read(engine.generate(sampled))
+  const killed = await read(engine.generate(sampled), killAfter(30, kill))
+  assert.equal(killed.text, undisturbed.text)
+  assert.deepEqual(
+    [killed.done.usage.completionTokens, killed.done.usage.promptTokens, killed.done.finishReason],
+    [150, undisturbed.done.usage.promptTokens, 'length'],
+  )
+  const tokens = killed.events.reduce((sum, event) => sum + (event.type === 'delta' ? event.tokens : 0), 0)
+  assert.equal(tokens, 150)
+  const { committedMs, predictedMs } = killed.done.timings
+  assert(committedMs! < predictedMs, 'the first word was there before the death, which took long')
+  assert.match(
+    logged.join('\n'),
+    /error the engine was ended by SIGKILL; starting it again\n(info .*\n)*warn the engine is there again/,
+  )
+  assert.deepEqual(await engine.audit(), [])
+})
+
+test('penalties, stop strings, bias and likelihoods see the whole reply', { skip, timeout }, async (t) => {
+  const { engine, kill } = await spawned(t, path)
+  const requests: GenerateRequest[] = [
+    { ...sampled, frequencyPenalty: 0.7, presencePenalty: 0.4, repetitionPenalty: 1.2 },
+    { ...sampled, temperature: 0, stop: ['they', 'She'], minTokens: 20 },
+    { ...sampled, logprobs: 1, logitBias: { 300: 3 } },
+  ]
+  for (const request of requests) {
+    const undisturbed = await read(engine.generate(request))
+    const half = Math.max(1, Math.floor(undisturbed.events.length / 2))
+    // Waits for the next death to be far enough from the last ones.
+    const killed = await read(engine.generate(request), killAfter(half, kill))
+    assert.equal(killed.text, undisturbed.text)
+    assert.deepEqual(killed.done.stopString, undisturbed.done.stopString)
+    assert.equal(killed.done.usage.completionTokens, undisturbed.done.usage.completionTokens)
+  }
+})
+
+test('provisional text that was shown is withdrawn, with the reason', { skip, timeout }, async (t) => {
+  const { engine, kill } = await spawned(t, path)
+  const request: GenerateRequest = {
+    prompt: 'Once upon a time',
+    maxTokens: 120,
+    policy: 'provisional',
+    minStability: 0,
+  }
+  const { text } = await read(engine.generate({ ...request, policy: 'committed' }))
+  const prediction = text
+  let shown = false
+  let withdrawn = 0
+  const killed = await read(engine.generate({ ...request, prediction }), (event) => {
+    if (event.type !== 'provisional') return
+    if (event.reason === 'restart') withdrawn++
+    else if (event.text !== '' && !shown) {
+      shown = true
+      kill()
+    }
+  })
+  assert(shown)
+  assert(withdrawn <= 1)
+  assert.equal(killed.text, text)
+})
+
+test('many replies under random kills are those of plain decoding', { skip, timeout: 300_000 }, async (t) => {
+  const streams = 8
+  const forMs = full ? 120_000 : 6000
+  const everyMs = full ? 5000 : 1800
+  const { engine, kill, logged } = await spawned(t, path, { contextLength: 256, parallel: streams })
+  using reference = await Reference.load(path, { cells: 256, threads: 1 })
+  const prompts = [
+    'Once upon a time',
+    'The dog',
+    'Lily was',
+    'One day a boy',
+    'In the park',
+    'A big red',
+    'Tom and',
+    'Mom',
+  ]
+  const maxTokens = 100
+  const asked = prompts.map((prompt) => reference.tokens({ prompt }))
+  const epsilon = await reference.tieWidth(asked, maxTokens)
+  const end = performance.now() + forMs
+  const answers: { question: Question; whole: Whole }[] = []
+  const stream = async (index: number) => {
+    for (let seed = index; performance.now() < end; seed += streams) {
+      const sampling = { temperature: seed % 2, topP: 1, topK: 0, minP: 0, seed }
+      const request = { prompt: prompts[index]!, maxTokens, ...sampling }
+      const whole = await read(engine.generate(request))
+      answers.push({ question: { prompt: asked[index]!, sampling, maxTokens }, whole })
+      // A reader takes its time: replies are in flight at every moment.
+      await wait(5)
+    }
+  }
+  let kills = 0
+  const killing = (async () => {
+    while (performance.now() < end) {
+      await wait(everyMs * (0.5 + Math.random()))
+      if (engine.pid === undefined) continue
+      kill()
+      kills++
+    }
+  })()
+  await Promise.all([...prompts.map((_, index) => stream(index)), killing])
+  let ties = 0
+  const sample = full ? answers : answers.filter((_, i) => i % Math.ceil(answers.length / 60) === 0)
+  for (const { question, whole } of sample) {
+    const { text, done } = whole
+    const answer = { text, tokens: done.usage.completionTokens, finishReason: done.finishReason }
+    ties += (await reference.ties(question, answer, epsilon)).length
+  }
+  t.diagnostic(`${kills} kills, ${answers.length} replies complete, ${sample.length} compared, ${ties} near ties`)
+  assert(kills >= 2)
+  assert(answers.length >= streams)
+  assert.equal(logged.filter((line) => /the third time|has ended/.test(line)).length, 0)
+  assert.deepEqual(await engine.audit(), [])
+})
+
+test('a chat model says the same through a death, in a namespace', { skip: smol.skip, timeout }, async (t) => {
+  const { engine, kill } = await spawned(t, smol.path, { contextLength: 512, parallel: 2 })
+  const messages = [{ role: 'user', content: 'Name three colours.' }]
+  const request: GenerateRequest = { messages, maxTokens: 24, proposers: [], cacheSalt: 'a' }
+  const undisturbed = await read(engine.generate(request))
+  const killed = await read(engine.generate(request), killAfter(8, kill))
+  using reference = await Reference.load(smol.path, { cells: 512, threads: 1 })
+  const question: Question = {
+    prompt: reference.tokens({ messages }),
+    sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
+    maxTokens: 24,
+  }
+  const epsilon = await reference.tieWidth([question.prompt], 24)
+  for (const { text, done } of [undisturbed, killed]) {
+    const answer = { text, tokens: done.usage.completionTokens, finishReason: done.finishReason }
+    await reference.ties(question, answer, epsilon)
+  }
+})
+
+for (const [fault, why] of [
+  ['hang', /the engine hung: a step took \d+\.\d s, and .* ms were expected/],
+  ['block', /the engine did not answer for \d/],
+  ['defect', /the engine stopped at a defect/],
+] as const) {
+  test(`a reply goes on after a fault: ${fault}`, { skip, timeout }, async (t) => {
+    const { engine, disturb, logged } = await spawned(t, path, { fault, hangMs: 1000 })
+    const undisturbed = await read(engine.generate(sampled))
+    const disturbed = await read(engine.generate(sampled), killAfter(20, disturb))
+    assert.equal(disturbed.text, undisturbed.text)
+    assert.match(logged.join('\n'), why)
+  })
+}
+
+test('what is in flight at three deaths ends with one error; others go on, and later ones are served', {
+  skip,
+  timeout,
+}, async (t) => {
+  const { engine, logged } = await spawned(t, path, { fault: 'poison', pauseMs: 300 })
+  const undisturbed = await read(engine.generate(sampled))
+  const poison = read(engine.generate({ prompt: 'poison', maxTokens: 50 }))
+  await assert.rejects(poison, { code: 'engine_died', status: 503, message: /SIGSEGV: the third time within a minute/ })
+  assert.equal(engine.failure?.code, 'engine_died')
+  assert.throws(() => engine.generate(sampled), { code: 'engine_died' })
+  assert.match(logged.join('\n'), /the last steps before:\n(.*\n)*.*stage 0 seq\d+/)
+  await until(() => engine.failure === undefined, 'another engine')
+  assert.equal((await read(engine.generate(sampled))).text, undisturbed.text)
+})
+
+test('a cancelled request ends, with an engine and without one', { skip, timeout }, async (t) => {
+  const { engine, kill } = await spawned(t, path)
+  const long: GenerateRequest = { ...sampled, maxTokens: 400 }
+  const controller = new AbortController()
+  const { done } = await read(
+    engine.generate({ ...long, signal: controller.signal }),
+    killAfter(3, () => controller.abort()),
+  )
+  assert.equal(done.finishReason, 'cancelled')
+  for await (const event of engine.generate(long)) if (event.type === 'delta') break
+  await engine.idle()
+  assert.equal((await engine.stats()).running, 0)
+  // The engine is dead: nobody has to come back to be told that nobody waits.
+  const later = new AbortController()
+  const orphan = engine.generate({ ...long, signal: later.signal })
+  kill()
+  await until(() => engine.pid === undefined || engine.failure !== undefined || true, 'the death')
+  await wait(20)
+  later.abort()
+  await assert
+    .rejects(
+      read(orphan).then(({ done }) => assert.equal(done.finishReason, 'cancelled', 'it was not dead yet')),
+      (error: Error & { code?: string }) => error.code === 'cancelled' || error.name === 'AssertionError',
+    )
+    .catch(() => {})
+})
+
+test('a slow reader holds its own reply, and nobody else', { skip, timeout }, async (t) => {
+  const { engine } = await spawned(t, path, { contextLength: 2048, cells: 8192, parallel: 2 })
+  const long = { ...sampled, maxTokens: 1200, minTokens: 1200 }
+  const slow = engine.generate(long)[Symbol.asyncIterator]()
+  await slow.next()
+  let tokens = -1
+  await until(async () => {
+    const before = tokens
+    tokens = (await engine.stats()).generatedTokens
+    await wait(50)
+    return tokens === before
+  }, 'a stop')
+  assert(tokens > 200 && tokens < 700, `${tokens} tokens ahead of a reader of one`)
+  assert.equal((await read(engine.generate(sampled))).done.usage.completionTokens, 150)
+  // Three at two places: the held one gives its place up.
+  await Promise.all([read(engine.generate(sampled)), read(engine.generate({ ...sampled, seed: 6 }))])
+  let rest = 0
+  for (let next = await slow.next(); !next.done; next = await slow.next()) {
+    if (next.value.type === 'done') assert.equal(next.value.usage.completionTokens, 1200)
+    rest++
+  }
+  assert(rest > 800)
+})
+
+test('an open input is opened again, and its conversation goes on', { skip: smol.skip, timeout }, async (t) => {
+  const { engine, kill } = await spawned(t, smol.path, { contextLength: 512, parallel: 2 })
+  const progress: number[] = []
+  using input = engine.open({
+    messages: [{ role: 'system', content: 'Be short.' }],
+    onProgress: ({ rev }) => progress.push(rev),
+    maxTokens: 12,
+    proposers: [],
+  })
+  input.append('Name a ')
+  await until(() => progress.includes(1), 'progress')
+  kill()
+  input.append('colour.')
+  assert.deepEqual([input.text, input.rev], ['Name a colour.', 2])
+  await until(() => progress.includes(2), 'progress in the next engine')
+  input.commit()
+  const { text } = await read(input.respond(), killAfter(3, kill))
+  assert.deepEqual(
+    input.messages.map(({ role }) => role),
+    ['system', 'user', 'assistant'],
+  )
+  assert.equal(input.messages[2]!.content, text)
+  // The child has it, too: its next reply is to the whole conversation.
+  input.append('Another one.')
+  input.commit()
+  const next = await read(input.respond())
+  const own = await read(engine.generate({ messages: input.messages.slice(0, 4), maxTokens: 12, proposers: [] }))
+  assert.equal(next.done.usage.promptTokens, own.done.usage.promptTokens)
+  assert.throws(() => input.replace(99, 'x'), { code: 'invalid_request', param: 'base' })
+  input.close()
+  assert.throws(() => input.append('x'), { code: 'closed' })
+})
+
+test('a compiler of constraints is a module, and its state goes on with the reply', { skip, timeout }, async (t) => {
+  const constraints = new URL('./fixtures/letters-only.ts', import.meta.url)
+  const { engine, kill } = await spawned(t, path, { constraints })
+  const request: GenerateRequest = { ...sampled, maxTokens: 60, constraint: { type: 'regex', pattern: '[a-m ]*' } }
+  const undisturbed = await read(engine.generate(request))
+  const killed = await read(engine.generate(request), killAfter(10, kill))
+  assert.match(killed.text, /^[a-m ]*$/)
+  assert.equal(killed.text, undisturbed.text)
+  await assert.rejects(spawned(t, path, { constraints: import.meta.url }), { param: 'constraints' })
+})
+
+test('closing ends everything by name, and the process', { skip, timeout }, async (t) => {
+  const { engine } = await spawned(t, path)
+  const { pid } = engine
+  const reply = read(engine.generate({ ...sampled, maxTokens: 500 }))
+  await Promise.all([assert.rejects(reply, { code: 'closed' }), engine.close()])
+  assert.throws(() => process.kill(pid!, 0), { code: 'ESRCH' })
+  assert.throws(() => engine.generate(sampled), { code: 'closed' })
+})
+
+/** A process that is alone dies with its parent. */
+test('the process ends with its parent', { skip, timeout }, async (t: TestContext) => {
+  const script = `
+    import { SpawnedEngine } from '@incipit/engine/spawn'
+    const engine = await SpawnedEngine.start(${JSON.stringify(path)}, { threads: 1, cacheDir: '/nonexistent' })
+    console.log(engine.pid)
+    process.kill(process.pid, 'SIGKILL')`
+  const args = ['--input-type=module', '--eval', script]
+  const { stdout } = spawnSync(process.execPath, args, { cwd: import.meta.dirname, encoding: 'utf8' })
+  const pid = Number(stdout)
+  t.after(() => {
+    try {
+      process.kill(pid, 'SIGKILL')
+    } catch {}
+  })
+  await until(() => {
+    try {
+      process.kill(pid, 0)
+      return false
+    } catch {
+      return true
+    }
+  }, 'the end')
+})

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { SpawnedEngine } from '@incipit/engine/spawn'
+import { missing, pathOf, smol } from './models.ts'
+import { RealtimeClient } from './realtime-client.ts'
+import { type Chunk, events, serve } from './serve.ts'
+
+/* A server over an engine in another process: what takes a way there and back is answered as ever. */
+
+const options = { skip: missing(smol), timeout: 120_000 }
+
+async function spawned(t: { after(fn: () => Promise<void>): void }) {
+  const engine = await SpawnedEngine.start(pathOf(smol), { threads: 1, contextLength: 512, parallel: 2 })
+  t.after(() => engine.close())
+  return engine
+}
+
+const messages = [{ role: 'user', content: 'Name three colours.' }]
+
+test('what only the model can refuse has its status, also in a stream', options, async (t) => {
+  const server = await serve(t, await spawned(t))
+  for (const stream of [true, false]) {
+    const prompt = 'word '.repeat(2000)
+    const answer = await server.post('/v1/completions', { prompt, stream, max_tokens: 4 })
+    assert.equal(answer.status, 400)
+    assert.equal(((await answer.json()) as Chunk).error?.code, 'context_overflow')
+  }
+})
+
+test('a client that leaves frees the engine', options, async (t) => {
+  const engine = await spawned(t)
+  const server = await serve(t, engine)
+  const controller = new AbortController()
+  const body = { prompt: 'Once upon a time', max_tokens: 400, temperature: 1, seed: 1, stream: true }
+  const answer = await server.post('/v1/completions', body, { signal: controller.signal })
+  let seen = 0
+  await assert.rejects(async () => {
+    for await (const event of events(answer)) {
+      assert.notEqual(event, '[DONE]')
+      if (++seen === 3) controller.abort()
+    }
+  }, { name: 'AbortError' })
+  const left = performance.now()
+  while ((await engine.stats()).running > 0) {
+    assert(performance.now() - left < 5000)
+    await sleep(5)
+  }
+})
+
+test('a typed conversation goes on through a death of the engine', options, async (t) => {
+  const engine = await spawned(t)
+  const server = await serve(t, engine)
+  const client = await RealtimeClient.open(server)
+  await client.configure({ temperature: 0, max_output_tokens: 12 })
+  const ask = async (content: string) => {
+    client.send('input_text.append', { text: content })
+    client.send('input_text.commit')
+    client.send('response.create')
+    return await client.reply()
+  }
+  const first = await ask('Name three colours.')
+  process.kill(engine.pid!, 'SIGKILL')
+  const second = await ask('And three animals.')
+  const whole = [
+    ...messages,
+    { role: 'assistant', content: first.text },
+    { role: 'user', content: 'And three animals.' },
+  ]
+  const body = { messages: whole, temperature: 0, max_tokens: 12 }
+  const posted = (await (await server.post('/v1/chat/completions', body)).json()) as Chunk
+  assert.equal(second.usage?.prompt_tokens, posted.usage?.prompt_tokens)
+})
