@@ -2,7 +2,7 @@
 // Dependency-free and runnable by Node 18.
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
-import { nodeBinary, setup } from './setup.mjs'
+import { compileCache, nodeBinary, setup } from './setup.mjs'
 
 const [file, ...args] = process.argv.slice(2)
 if (file === undefined) {
@@ -11,7 +11,8 @@ if (file === undefined) {
 }
 if (!setup()) process.exit(1)
 
-const child = spawn(nodeBinary(), [file, ...args], { stdio: 'inherit' })
+const env = { NODE_COMPILE_CACHE: compileCache(), ...process.env }
+const child = spawn(nodeBinary(), [file, ...args], { stdio: 'inherit', env })
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   // Ctrl-C in a terminal reaches the whole process group, so the child has it already; a second one is harmless to it

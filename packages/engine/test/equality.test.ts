@@ -126,8 +126,8 @@ test('one stage, a cache for each slot', { skip, timeout: 900_000 }, async (t) =
     await compare(engine, { ...shared, name: 'greedy, plain, 8 in flight' })
     await compare(engine, { ...shared, name: 'sampled, plain, 8 in flight', choice: sampled })
     await compare(engine, { ...alone, name: 'greedy, speculating, alone' })
+    await compare(engine, { ...alone, name: 'sampled, speculating, alone', choice: sampled })
   }
-  await compare(engine, { ...alone, name: 'sampled, speculating, alone', choice: sampled })
   const all = { together: 8, options: speculating('all') }
   await compare(engine, { ...all, name: 'greedy, speculating, 8 in flight' })
   const { cached } = await compare(engine, { ...all, name: 'sampled, speculating, 8 in flight', choice: sampled })
@@ -145,10 +145,12 @@ test('one stage, one cache for all', { skip, timeout: 900_000 }, async (t) => {
   const first = comparison.rows.length
   await using engine = await load({ cut: 'none', cells: 8 * 420 })
   assert.equal(engine.info.cache, 'unified')
-  await compare(engine, { name: 'greedy, plain, 8 in flight', together: 8, options: plain })
   const all = { together: 8, options: speculating('all') }
+  if (full) {
+    await compare(engine, { name: 'greedy, plain, 8 in flight', together: 8, options: plain })
+    await compare(engine, { ...all, name: 'sampled, speculating, 8 in flight', choice: sampled })
+  }
   await compare(engine, { ...all, name: 'greedy, speculating, 8 in flight' })
-  await compare(engine, { ...all, name: 'sampled, speculating, 8 in flight', choice: sampled })
   report(t, engine, first)
 })
 
@@ -183,9 +185,9 @@ test('two stages whose exit is mostly wrong', { skip, timeout: 900_000 }, async 
   const apart = full ? 4 : 2
   const some = Array.from({ length: promptCount / apart }, (_, i) => apart * i)
   const all = { together: 8, options: speculating('all') }
-  await compare(engine, { ...all, name: 'greedy, speculating, 8 in flight' }, some)
+  if (full) await compare(engine, { ...all, name: 'greedy, speculating, 8 in flight' }, some)
   await compare(engine, { ...all, name: 'sampled, speculating, 8 in flight', choice: sampled }, some)
   report(t, engine, first)
   const { drafted, accepted } = engine.stats().proposers.exit!
-  assert.ok(drafted > (full ? 100 : 40) && accepted < 0.2 * drafted)
+  assert.ok(drafted > (full ? 100 : 20) && accepted < 0.2 * drafted)
 })

@@ -8,6 +8,7 @@ import fc from 'fast-check'
 import { copyOf, readGguf, writeGguf } from '../src/gguf/index.ts'
 import { Engine } from '../src/index.ts'
 import { model } from './fixtures/gguf.ts'
+import { full } from './fixtures/test-size.ts'
 import { answerOf, greedy, Reference } from './reference.ts'
 
 /*
@@ -86,7 +87,7 @@ for (const [name, template] of Object.entries(templates)) {
           }
         },
       ),
-      { numRuns: 50 },
+      { numRuns: full ? 50 : 16 },
     )
     await engine.idle()
     assert.deepEqual(engine.audit(), [])

@@ -103,10 +103,10 @@ describe('incipit run', { skip: missing(stories, smol) }, () => {
   })
 
   it('shows provisional events only under the policy, with the same committed text', async () => {
-    const prompt = `${'The old man sat by the river and watched the boats go by. '.repeat(40)}What did he watch?`
+    const prompt = `${'The old man sat by the river and watched the boats go by. '.repeat(16)}What did he watch?`
     const args = [...chat, '-n', '4', '--json', prompt]
     const plain = await incipit(args)
-    const early = await incipit([...args, '--policy', 'provisional', '--min-stability', '0'])
+    const early = await incipit([...args, '--policy', 'provisional', '--min-stability', '0'], { env: withFreeRows })
     const provisional = (stdout: string) => events(stdout).filter(({ type }) => type === 'provisional')
     assert.deepEqual(provisional(plain.stdout), [])
     const shown = provisional(early.stdout)

@@ -18,6 +18,7 @@ interface NativeFunction<A extends unknown[], R> {
 /** Every native function we call, once, with its types. */
 export interface Library {
   directory: string
+  systemInfo: NativeFunction<[], string>
   modelDefaultParams: NativeFunction<[], ModelParams>
   contextDefaultParams: NativeFunction<[], ContextParams>
   modelLoad: NativeFunction<[path: string, params: ModelParams], Pointer>
@@ -235,6 +236,7 @@ export function library(): Library {
 
   loaded = {
     directory,
+    systemInfo: f('const char *llama_print_system_info()'),
     modelDefaultParams: f('llama_model_params llama_model_default_params()'),
     contextDefaultParams: f('llama_context_params llama_context_default_params()'),
     modelLoad: f('void *llama_model_load_from_file(const char *path, llama_model_params params)'),
@@ -303,6 +305,14 @@ export function library(): Library {
     strlen: libc.symbol('strlen') as Pointer,
   }
   return loaded
+}
+
+/**
+ * What computes here: the version of llama.cpp and the instructions that its kernels for this CPU use. Results under the same
+ * words are bit-equal.
+ */
+export function kernelsInUse(): string {
+  return `${libraryVersion} ${library().systemInfo()}`
 }
 
 /** The CPU back end's persistent thread pool: without one, every decode starts and joins its threads anew. */

@@ -5,7 +5,7 @@ import type { Log } from '../api/engine-options.ts'
 import type { CostProfile } from '../core/cost/cost-model.ts'
 import type { MachineConstants } from '../core/schedule/machine-constants.ts'
 import { derivedDir } from '../gguf/index.ts'
-import { libraryVersion } from '../llama/layouts.ts'
+import { kernelsInUse } from '../llama/library.ts'
 import type { SavedAcceptances } from '../proposers/acceptances.ts'
 import { readDerived, writeDerived } from './derived-json.ts'
 
@@ -67,5 +67,5 @@ function profilePath({ cacheDir, hash }: ProfileOf): string {
 }
 
 function basisOf({ stages, threads, cache }: ProfileOf): string {
-  return JSON.stringify({ library: libraryVersion, cpu: cpus()[0]?.model ?? '', stages, threads, cache })
+  return JSON.stringify({ kernels: kernelsInUse(), cpu: cpus()[0]?.model ?? '', stages, threads, cache })
 }

@@ -32,6 +32,7 @@ process.once('exit', () => rmSync(cache, { recursive: true, force: true }))
 /** The environment of every command in the tests: nothing of this user's own settings. */
 export const environment: NodeJS.ProcessEnv = {
   PATH: process.env.PATH,
+  ...(process.env.NODE_COMPILE_CACHE && { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE }),
   HOME: cache,
   INCIPIT_CACHE: cache,
   INCIPIT_MODELS: store,

@@ -4,7 +4,7 @@ import { IncipitError } from '../../api/errors.ts'
 import { CostModel } from '../../core/cost/cost-model.ts'
 import { fullAttention } from '../../core/kv/sequence-memory.ts'
 import { derivedDir, type StageFile } from '../../gguf/index.ts'
-import { libraryVersion } from '../../llama/layouts.ts'
+import { kernelsInUse } from '../../llama/library.ts'
 import { Model } from '../../llama/model.ts'
 import { Acceptances } from '../../proposers/acceptances.ts'
 import { CalibratedOdds } from '../../proposers/lookahead-odds.ts'
@@ -23,14 +23,15 @@ const sample =
 const cells = 256
 
 interface Verdict {
-  readonly library: string
+  /** What computed it: other kernels may say otherwise. */
+  readonly kernels: string
   /** Largest difference of any logit. */
   readonly difference: number
 }
 
 /**
- * Compares the logits of the staged model with those of the uncut one on a sample, once per cut: per-layer metadata that
- * a cut breaks shows here. The verdict is remembered beside the stage files.
+ * Compares the logits of the staged model with those of the uncut one on a sample, once per cut and CPU: per-layer metadata
+ * that a cut breaks shows here. The verdict is remembered beside the stage files.
  * @throws IncipitError `cut_refused` unless they are bit-equal
  */
 export async function verifyCut(
@@ -39,13 +40,14 @@ export async function verifyCut(
   { cacheDir, hash, log }: { cacheDir: string; hash: string; log: Log },
 ): Promise<void> {
   const path = join(derivedDir(cacheDir, hash), `verified-${files.map(({ to }) => to).join('-')}.json`)
-  const isSound = ({ library, difference }: Record<string, unknown>) =>
-    typeof library === 'string' && typeof difference === 'number'
+  const isSound = ({ kernels, difference }: Record<string, unknown>) =>
+    typeof kernels === 'string' && typeof difference === 'number'
+  const kernels = kernelsInUse()
   const known = await readDerived<Verdict>(path, isSound, log)
-  let difference = known?.library === libraryVersion ? known.difference : undefined
+  let difference = known?.kernels === kernels ? known.difference : undefined
   if (difference === undefined) {
     difference = await differenceOf(whole, files)
-    await writeDerived(path, { library: libraryVersion, difference } satisfies Verdict)
+    await writeDerived(path, { kernels, difference } satisfies Verdict)
     log('info', `staged and uncut logits differ by at most ${difference}`)
   }
   if (difference !== 0) {
