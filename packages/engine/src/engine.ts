@@ -24,7 +24,7 @@ import { PinnedPrefixes } from './runtime/pinned-prefixes.ts'
 import { saveProfile } from './runtime/profile.ts'
 import { warmUp } from './runtime/warm-up.ts'
 import type { ActiveRequest } from './serving/active-request.ts'
-import { Loop } from './serving/loop.ts'
+import { Loop, type Overdue } from './serving/loop.ts'
 import { LoopDriver } from './serving/loop-driver.ts'
 import { ReplyStream } from './serving/reply-stream.ts'
 
@@ -285,9 +285,9 @@ export class Engine implements EngineApi {
     this.#driver.wake()
   }
 
-  /** How long the step that is most overdue has run, and should have; undefined while nothing runs. */
-  longestStep(): ReturnType<Loop['longestStep']> {
-    return this.#loop.longestStep()
+  /** How long what is most overdue has run, and should have; undefined while nothing runs. */
+  mostOverdue(): Overdue | undefined {
+    return this.#loop.mostOverdue()
   }
 
   /** What goes into the sink is read from the generation, which cancels its request when nobody reads any more. */

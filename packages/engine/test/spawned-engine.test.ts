@@ -107,7 +107,7 @@ test('what is refused is refused by the same name', { skip, timeout }, async (t)
     code: 'chat_template',
   })
   assert.throws(() => engine.open(), { code: 'chat_template' })
-  await assert.rejects(engine.prefill({ prompt: '' }), { code: 'invalid_request' })
+  await assert.rejects(engine.prefill({ prompt: [] }), { code: 'invalid_request' })
   const constraints = (() => {}) as unknown as string
   await assert.rejects(spawned(t, path, { constraints }), { code: 'invalid_request', param: 'constraints' })
   await assert.rejects(spawned(t, import.meta.filename), { code: 'model_invalid' })
@@ -179,8 +179,8 @@ test('provisional text that was shown is withdrawn, with the reason', { skip, ti
 
 test('many replies under random kills are those of plain decoding', { skip, timeout: 300_000 }, async (t) => {
   const streams = 8
-  const forMs = full ? 120_000 : 6000
-  const everyMs = full ? 5000 : 1800
+  const forMs = full ? 120_000 : 3000
+  const everyMs = full ? 5000 : 1000
   const { engine, kill, logged } = await spawned(t, path, { contextLength: 256, parallel: streams })
   using reference = await Reference.load(path, { cells: 256, threads: 1 })
   const prompts = [
@@ -219,7 +219,7 @@ test('many replies under random kills are those of plain decoding', { skip, time
   })()
   await Promise.all([...prompts.map((_, index) => stream(index)), killing])
   let ties = 0
-  const sample = full ? answers : answers.filter((_, i) => i % Math.ceil(answers.length / 60) === 0)
+  const sample = full ? answers : answers.filter((_, i) => i % Math.ceil(answers.length / 30) === 0)
   for (const { question, whole } of sample) {
     const { text, done } = whole
     const answer = { text, tokens: done.usage.completionTokens, finishReason: done.finishReason }
@@ -235,16 +235,17 @@ test('many replies under random kills are those of plain decoding', { skip, time
 test('a chat model says the same through a death, in a namespace', { skip: smol.skip, timeout }, async (t) => {
   const { engine, kill } = await spawned(t, smol.path, { contextLength: 512, parallel: 2 })
   const messages = [{ role: 'user', content: 'Name three colours.' }]
-  const request: GenerateRequest = { messages, maxTokens: 24, proposers: [], cacheSalt: 'a' }
+  const maxTokens = 12
+  const request: GenerateRequest = { messages, maxTokens, proposers: [], cacheSalt: 'a' }
   const undisturbed = await read(engine.generate(request))
-  const killed = await read(engine.generate(request), killAfter(8, kill))
+  const killed = await read(engine.generate(request), killAfter(4, kill))
   using reference = await Reference.load(smol.path, { cells: 512, threads: 1 })
   const question: Question = {
     prompt: reference.tokens({ messages }),
     sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
-    maxTokens: 24,
+    maxTokens,
   }
-  const epsilon = await reference.tieWidth([question.prompt], 24)
+  const epsilon = await reference.tieWidth([question.prompt], maxTokens)
   for (const { text, done } of [undisturbed, killed]) {
     const answer = { text, tokens: done.usage.completionTokens, finishReason: done.finishReason }
     await reference.ties(question, answer, epsilon)
@@ -252,7 +253,7 @@ test('a chat model says the same through a death, in a namespace', { skip: smol.
 })
 
 for (const [fault, why] of [
-  ['hang', /the engine hung: a step took \d+\.\d s, and .* ms were expected/],
+  ['hang', /the engine hung: a step took \d+\.\d s, and may take 1\.0 s/],
   ['block', /the engine did not answer for \d/],
   ['defect', /the engine stopped at a defect/],
 ] as const) {
@@ -292,24 +293,29 @@ test('a cancelled request ends, with an engine and without one', { skip, timeout
   for await (const event of engine.generate(long)) if (event.type === 'delta') break
   await engine.idle()
   assert.equal((await engine.stats()).running, 0)
-  // The engine is dead: nobody has to come back to be told that nobody waits.
+  // The engine dies with the wish: the next one does not make a reply that nobody wants.
+  const wished = new AbortController()
+  const orphan = read(
+    engine.generate({ ...long, signal: wished.signal }),
+    killAfter(3, () => {
+      kill()
+      wished.abort()
+    }),
+  )
+  await assert.rejects(orphan, { code: 'cancelled' })
+  // Without an engine nobody has to come back to be told that nobody waits.
+  await until(() => engine.pid !== undefined, 'another process')
   const later = new AbortController()
-  const orphan = engine.generate({ ...long, signal: later.signal })
-  kill()
-  await until(() => engine.pid === undefined || engine.failure !== undefined || true, 'the death')
-  await wait(20)
+  const alone = read(engine.generate({ ...long, signal: later.signal }))
   later.abort()
-  await assert
-    .rejects(
-      read(orphan).then(({ done }) => assert.equal(done.finishReason, 'cancelled', 'it was not dead yet')),
-      (error: Error & { code?: string }) => error.code === 'cancelled' || error.name === 'AssertionError',
-    )
-    .catch(() => {})
+  await assert.rejects(alone, { code: 'cancelled' })
+  await engine.idle()
+  assert.equal((await engine.stats()).running, 0)
 })
 
 test('a slow reader holds its own reply, and nobody else', { skip, timeout }, async (t) => {
-  const { engine } = await spawned(t, path, { contextLength: 2048, cells: 8192, parallel: 2 })
-  const long = { ...sampled, maxTokens: 1200, minTokens: 1200 }
+  const { engine } = await spawned(t, path, { parallel: 2 })
+  const long = { ...sampled, maxTokens: 500, minTokens: 500 }
   const slow = engine.generate(long)[Symbol.asyncIterator]()
   await slow.next()
   let tokens = -1
@@ -319,16 +325,16 @@ test('a slow reader holds its own reply, and nobody else', { skip, timeout }, as
     await wait(50)
     return tokens === before
   }, 'a stop')
-  assert(tokens > 200 && tokens < 700, `${tokens} tokens ahead of a reader of one`)
+  assert(tokens > 200 && tokens < 450, `${tokens} tokens ahead of a reader of one`)
   assert.equal((await read(engine.generate(sampled))).done.usage.completionTokens, 150)
   // Three at two places: the held one gives its place up.
   await Promise.all([read(engine.generate(sampled)), read(engine.generate({ ...sampled, seed: 6 }))])
   let rest = 0
   for (let next = await slow.next(); !next.done; next = await slow.next()) {
-    if (next.value.type === 'done') assert.equal(next.value.usage.completionTokens, 1200)
+    if (next.value.type === 'done') assert.equal(next.value.usage.completionTokens, 500)
     rest++
   }
-  assert(rest > 800)
+  assert(rest > 300)
 })
 
 test('an open input is opened again, and its conversation goes on', { skip: smol.skip, timeout }, async (t) => {

@@ -35,12 +35,15 @@ test('a client that leaves frees the engine', options, async (t) => {
   const body = { prompt: 'Once upon a time', max_tokens: 400, temperature: 1, seed: 1, stream: true }
   const answer = await server.post('/v1/completions', body, { signal: controller.signal })
   let seen = 0
-  await assert.rejects(async () => {
-    for await (const event of events(answer)) {
-      assert.notEqual(event, '[DONE]')
-      if (++seen === 3) controller.abort()
-    }
-  }, { name: 'AbortError' })
+  await assert.rejects(
+    async () => {
+      for await (const event of events(answer)) {
+        assert.notEqual(event, '[DONE]')
+        if (++seen === 3) controller.abort()
+      }
+    },
+    { name: 'AbortError' },
+  )
   const left = performance.now()
   while ((await engine.stats()).running > 0) {
     assert(performance.now() - left < 5000)

@@ -89,8 +89,8 @@ export type FromChild =
   | { readonly type: 'inputFailed'; readonly input: number; readonly error: PlainError }
   /** A defect ended the engine. */
   | { readonly type: 'defect'; readonly error: PlainError }
-  /** A step hangs. */
-  | { readonly type: 'late'; readonly ms: number; readonly expectedMs: number }
+  /** A step hangs: it took longer than it may. */
+  | { readonly type: 'late'; readonly ms: number; readonly mostMs: number }
   | { readonly type: 'log'; readonly level: Parameters<Log>[0]; readonly message: string }
   | { readonly type: 'trace'; readonly line: string }
   | { readonly type: 'pong' }

@@ -82,7 +82,7 @@ const fromChild: fc.Arbitrary<FromChild> = fc.oneof(
   fc.record({ type: fc.constant('accepted' as const), id: count }),
   fc.record({ type: fc.constant('result' as const), id: count, value: fc.oneof(text, count, tokens) }),
   fc.record({ type: fc.constant('trace' as const), line: text }),
-  fc.record({ type: fc.constant('late' as const), ms: count, expectedMs: count }),
+  fc.record({ type: fc.constant('late' as const), ms: count, mostMs: count }),
   fc.record({ type: fc.constant('log' as const), level: fc.constantFrom('info' as const), message: text }),
   fc.record({
     type: fc.constant('failed' as const),

@@ -140,7 +140,7 @@ const fromChild: { readonly [T in FromChild['type']]: Check<unknown> } = {
   preview: object({ input: count, event: provisional }),
   inputFailed: object({ input: count, error: plainError }),
   defect: object({ error: plainError }),
-  late: object({ ms: number, expectedMs: number }),
+  late: object({ ms: number, mostMs: number }),
   log: object({ level: oneOf(['debug', 'info', 'warn', 'error']), message: string }),
   trace: object({ line: string }),
   pong: record,

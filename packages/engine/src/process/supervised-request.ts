@@ -51,6 +51,7 @@ export class SupervisedRequest implements Generation {
   #shown = ''
   #held = false
   readonly #deaths = new Deaths()
+  #cancelled = false
   #over = false
   #moved = false
 
@@ -72,10 +73,16 @@ export class SupervisedRequest implements Generation {
     return this.#moved
   }
 
+  /** The engine ends it with `done`; where there is none, or it dies before, the reply ends with the error `cancelled`. */
   readonly cancel = (): void => {
     if (this.#over) return
+    this.#cancelled = true
     if (this.#host.ready) this.#host.send({ type: 'cancel', id: this.#options.id })
-    else this.fail(new IncipitError('cancelled', 'the request was cancelled'))
+    else this.#failCancelled()
+  }
+
+  #failCancelled(): void {
+    this.fail(new IncipitError('cancelled', 'the request was cancelled'))
   }
 
   /** The engine has it. */
@@ -108,6 +115,8 @@ export class SupervisedRequest implements Generation {
    * @returns whether it did
    */
   engineDied(error: IncipitError): boolean {
+    if (this.#cancelled) this.#failCancelled()
+    if (this.#over) return false
     this.#withdraw()
     const tooOften = this.#deaths.another(performance.now())
     if (tooOften) this.fail(error)

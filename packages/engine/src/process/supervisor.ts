@@ -111,7 +111,7 @@ export class Supervisor {
   }
 
   #take(message: FromChild): void {
-    const { log, child } = this.#options
+    const { log } = this.#options
     switch (message.type) {
       case 'ready':
         this.#isReady(message.version, message.info)
@@ -121,9 +121,7 @@ export class Supervisor {
         else this.#first.reject(thrown(message.error))
         return
       case 'late':
-        this.#child?.kill(
-          `hung: a step took ${seconds(message.ms)}, and ${message.expectedMs.toFixed(1)} ms were expected (at most ${seconds(child.hangMs)})`,
-        )
+        this.#child?.kill(`hung: a step took ${seconds(message.ms)}, and may take ${seconds(message.mostMs)}`)
         return
       case 'defect':
         log('error', message.error.message)

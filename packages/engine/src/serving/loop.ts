@@ -74,6 +74,12 @@ export interface LoopObserver {
   finished?(request: ActiveRequest, reason: FinishReason | 'failed' | 'dropped'): void
 }
 
+/** Something that runs: for how long, and how long it should take by the cost model, which knows steps only; milliseconds. */
+export interface Overdue {
+  readonly ms: number
+  readonly expectedMs: number | undefined
+}
+
 /**
  * Serves requests: `step()` is the whole of it. Admit, speculate, schedule, run, read, emit. Every change of a sequence
  * goes through the `SequenceTable`, every decision who runs through the `Scheduler`, everything that computes through the
@@ -99,6 +105,8 @@ export class Loop {
   readonly #between: { readonly run: () => Promise<void>; readonly fail: (error: unknown) => void }[] = []
   /** Steps that run, one per device at most, and since when. */
   readonly #steps = new Map<Step, number>()
+  /** Since when something that is no step runs. */
+  #besideSteps: number | undefined
 
   constructor(options: LoopOptions) {
     const { executor, costs, memory } = options
@@ -235,17 +243,15 @@ export class Loop {
     else this.table.resume(request.sequence!)
   }
 
-  /**
-   * The step that runs longest beyond what it was expected to take, in milliseconds: how long it has run, and what the
-   * cost model expects of it. Undefined while nothing runs.
-   */
-  longestStep(): { readonly ms: number; readonly expectedMs: number } | undefined {
-    const { costs } = this.#options
+  /** What runs longest beyond what it was expected to take. Undefined while nothing runs. */
+  mostOverdue(): Overdue | undefined {
+    const { costs, now } = this.#options
+    if (this.#besideSteps !== undefined) return { ms: now() - this.#besideSteps, expectedMs: undefined }
     const running = [...this.#steps].map(([step, since]) => {
       const batches = this.table.microbatchesOf(step)
       const depth = meanDepth(step)
       const expectedMs = batches.reduce((sum, batch) => sum + costs.microbatch(step.stage, batch, depth), 0)
-      return { ms: this.#options.now() - since, expectedMs }
+      return { ms: now() - since, expectedMs }
     })
     return running.sort((a, b) => b.ms - b.expectedMs - (a.ms - a.expectedMs))[0]
   }
@@ -292,12 +298,12 @@ export class Loop {
   async step(): Promise<boolean> {
     // No device begins a step while something waits for all of them to be done.
     if (this.#between.length > 0 && this.#steps.size > 0) return await this.#awaitNextStep()
-    for (const { run } of this.#between.splice(0)) await run()
+    for (const { run } of this.#between.splice(0)) await this.#timed(run())
     for (const request of this.#leaving.splice(0)) this.#scheduler.release(request, true)
     this.#scheduler.admit(this.#options.now())
     this.#inputs.revise(Math.min(this.#scheduler.roomForTexts, this.#options.contextLength))
     this.#outbox.deliver()
-    await this.#speculation.prepare(this.#scheduler.running, () => this.#planned())
+    await this.#timed(this.#speculation.prepare(this.#scheduler.running, () => this.#planned()))
     let failed = this.#deliver()
     // A model that drafted took its time.
     const now = this.#options.now()
@@ -309,6 +315,13 @@ export class Loop {
     if (this.#steps.size > 0) return await this.#awaitNextStep()
     // The place of those who failed is for those who wait.
     return failed || this.#endStuck()
+  }
+
+  /** What is no step runs: a model that drafts, or a copy of rows. */
+  async #timed(work: Promise<void>): Promise<void> {
+    this.#besideSteps = this.#options.now()
+    await work
+    this.#besideSteps = undefined
   }
 
   #run(step: Step): void {

@@ -41,7 +41,7 @@ export class EngineHost {
       ...(constraints && { constraints: await compilerOf(constraints) }),
       log: (level, message) => out.say({ type: 'log', level, message }),
     })
-    watchSteps(engine, hangMs, (ms, expectedMs) => out.say({ type: 'late', ms, expectedMs }))
+    watchSteps(engine, hangMs, (ms, mostMs) => out.say({ type: 'late', ms, mostMs }))
     out.say({ type: 'ready', version: protocolVersion, info: engine.info })
     return new EngineHost(engine, out)
   }

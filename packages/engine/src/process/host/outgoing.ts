@@ -2,8 +2,8 @@ import type { FromChild } from '../messages.ts'
 import { encodeFromChild } from '../protocol.ts'
 
 /**
- * What the engine's process has to say. The messages of a step leave together, in one line, when the next step has begun:
- * writing them holds nothing up.
+ * What the engine's process has to say. The messages of a step leave together, in one line, before the next step is
+ * planned: that takes up to milliseconds, and writing them some microseconds.
  */
 export class Outgoing {
   readonly #write: (line: string) => void
@@ -14,7 +14,7 @@ export class Outgoing {
   }
 
   say(message: FromChild): void {
-    if (this.#parts.length === 0) setImmediate(() => this.flush())
+    if (this.#parts.length === 0) queueMicrotask(() => this.flush())
     this.#parts.push(encodeFromChild(message))
   }
 
