@@ -9,7 +9,8 @@ import type { ChatMessage, GenerateRequest } from './api/request.ts'
 import type { EngineStats } from './api/stats.ts'
 import type { Vocabulary } from './api/vocabulary.ts'
 import { CostModel, type CostProfile } from './core/cost/cost-model.ts'
-import { canKeepRows } from './core/kv/sequence-memory.ts'
+import { defaultCheckpoints } from './core/kv/checkpoint.ts'
+import { canKeepRows, needsCheckpoints } from './core/kv/sequence-memory.ts'
 import { limitsOf } from './core/schedule/machine-constants.ts'
 import { commonPrefix } from './core/sequences/sequence-table.ts'
 import type { InputHost, Reading } from './input/input-host.ts'
@@ -58,6 +59,7 @@ export class Engine implements EngineApi {
       ...layout,
       ...parts,
       devices: executor.deviceOfStage,
+      checkpoints: { ...defaultCheckpoints, bytes: layout.savedBytes / 2 },
       contextLength: info.contextLength,
       limits: limitsOf(machine, { sharesCells: memory.sharesCells, exit: exit !== undefined }),
       costs: this.#costs,
@@ -166,12 +168,10 @@ export class Engine implements EngineApi {
     // A template that rewrites content has no beginning that every conversation shares; a list of tokens is one.
     const tokens = beginning.length > 0 ? beginning : this.#tokenizer.tokens(request)
     const done = await this.prefill({ ...rest, prompt: tokens })
-    // The last token's row is computed by every request for itself.
-    const rows = tokens.slice(0, -1)
-    const pinned = this.#loop.between(() => this.#pinned.pin(name, request.cacheSalt ?? '', rows))
+    const pinned = this.#loop.between(() => this.#pinned.pin(name, request.cacheSalt ?? '', tokens))
     this.#driver.wake()
     if (!(await pinned)) {
-      throw new IncipitError('prefix_invalid', `no room to keep the ${rows.length} tokens of '${name}'`)
+      throw new IncipitError('prefix_invalid', `no room to keep the ${tokens.length} tokens of '${name}'`)
     }
     return done
   }
@@ -225,7 +225,9 @@ export class Engine implements EngineApi {
     for (const [index, stage] of executor.stages.entries()) {
       for (let slot = 0; slot < layout.slots; slot++) {
         const held = stage.context.positions(slot)
-        const rows = held === undefined ? 0 : held.first === 0 ? held.last + 1 : Number.NaN
+        // Of a recurrent state, and of a copy with one window, the first rows are not known.
+        const whole = held?.first === 0 || needsCheckpoints(layout.memory)
+        const rows = held === undefined ? 0 : whole ? held.last + 1 : Number.NaN
         const believed = bySlot.get(slot)?.computed[index] ?? 0
         if (rows !== believed) wrong.push(`stage ${index} slot ${slot}: the cache holds ${rows} rows, not ${believed}`)
       }

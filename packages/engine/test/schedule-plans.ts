@@ -9,6 +9,7 @@ import { replay } from './replay.ts'
 import type { Arrival, EarlyPlan, Fate, Guesses, HeadGuess, Schedule } from './schedule.ts'
 import { type ScheduleRun, serve } from './schedule-run.ts'
 import { vocabulary } from './simulated-model.ts'
+import type { MemoryKind } from './simulation.ts'
 
 // Random schedules for fast-check: small, because a failure is to be read, and with values at which things change.
 
@@ -65,6 +66,7 @@ interface Kind {
   readonly minTokens: fc.Arbitrary<number>
   readonly policy: fc.Arbitrary<Policy>
   readonly unified: fc.Arbitrary<boolean>
+  readonly memory: fc.Arbitrary<MemoryKind>
   /** Who may guess. */
   readonly proposers: fc.Arbitrary<readonly ProposerName[]>
   /** Places in the caches, and most requests at once. */
@@ -82,6 +84,7 @@ const usual: Omit<Kind, 'devices' | 'spareCells'> = {
   minTokens: fc.constantFrom(0, 0, 0, 2, 5),
   policy: fc.constantFrom('committed', 'provisional', 'provisional'),
   unified: fc.boolean(),
+  memory: fc.constantFrom('rows', 'rows', 'rows', 'window', 'state'),
   proposers: fc.oneof(
     fc.constantFrom<readonly ProposerName[]>(everybody, ['exit'], ['exit', 'skim'], ['exit', 'lookup', 'draft']),
     fc.subarray([...everybody]),
@@ -154,6 +157,7 @@ export function schedules(options: Pick<Kind, 'devices' | 'spareCells'> & Partia
       parallel: kind.parallel,
       maxWaiting: fc.constantFrom(2, 100, 100),
       unified: kind.unified,
+      memory: kind.memory,
       spareCells: kind.spareCells,
       savedBytes: fc.constantFrom(0, 300, 2000, 100_000),
       shortContext: fc.constantFrom(0, 0, 3),
@@ -178,6 +182,23 @@ export function schedules(options: Pick<Kind, 'devices' | 'spareCells'> & Partia
       // Not every step may be aborted.
       fates: [...fates, { pick: 0, aborted: undefined, done: false }],
     }))
+    .map(withMemory)
+}
+
+/** Other memories than full attention run as the engine lays them out: one stage, one cache for all. */
+function withMemory(schedule: Schedule): Schedule {
+  const { memory, limits, arrivals } = schedule
+  if (memory === 'rows') return schedule
+  if (schedule.devices.length > 1) return { ...schedule, memory: 'rows' }
+  const unified = { ...schedule, unified: true, limits: { ...limits, separateCaches: false } }
+  if (memory === 'window') return unified
+  // Nothing of a state can be taken back: nobody guesses.
+  return {
+    ...unified,
+    drafts: false,
+    limits: { ...unified.limits, exit: false },
+    arrivals: arrivals.map((arrival) => ({ ...arrival, proposers: [], lookaheads: [] })),
+  }
 }
 
 /** A record without what is undefined. */

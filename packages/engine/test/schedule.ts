@@ -3,6 +3,7 @@ import type { ProposerName } from '../src/api/proposer-names.ts'
 import type { Tier } from '../src/api/tiers.ts'
 import type { Penalties } from '../src/api/validation.ts'
 import type { Limits } from '../src/core/schedule/schedule.ts'
+import type { MemoryKind } from './simulation.ts'
 
 // A random schedule as plain data: what comes when, who guesses what, and what goes wrong. Ticks count what happens: steps
 // that end, and turns in which there is nothing to do.
@@ -100,6 +101,7 @@ export interface Schedule {
   readonly parallel: number
   readonly maxWaiting: number
   readonly unified: boolean
+  readonly memory: MemoryKind
   /** Cells beside what the largest request needs. */
   readonly spareCells: number
   readonly savedBytes: number

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Caches, SavedState } from '../src/core/kv/caches.ts'
+import { fullAttention, recurrentState, type SequenceMemory, slidingWindow } from '../src/core/kv/sequence-memory.ts'
 import type { Step } from '../src/core/sequences/sequence.ts'
 import { HiddenStates } from '../src/runtime/hidden-states.ts'
 import { layer, SequentialModel, tokenOf } from './simulated-model.ts'
@@ -11,6 +12,17 @@ interface SavedRows extends SavedState {
   readonly stage: number
   readonly rows: readonly number[]
   readonly salt: string | undefined
+}
+
+/** What the simulated memory can do: see `memoryOf`. */
+export type MemoryKind = 'rows' | 'window' | 'state'
+
+export function memoryOf(kind: MemoryKind, unified: boolean): SequenceMemory {
+  return kind === 'rows'
+    ? fullAttention(unified)
+    : kind === 'window'
+      ? slidingWindow(4, unified)
+      : recurrentState(0, unified)
 }
 
 /** One KV cell: the row it holds, how many slots hold it, and whose it is. */
@@ -26,6 +38,7 @@ interface Cell {
  * several slots share are one cell, otherwise they are copied. States wait between stages in the engine's own `States`.
  */
 export class SimulatedStages implements Caches {
+  readonly #memory: MemoryKind
   readonly stages: number
   readonly #cells: number
   readonly #cellsOfSlot: number
@@ -33,13 +46,20 @@ export class SimulatedStages implements Caches {
   readonly #cache: Cell[][][]
   readonly #used: number[]
   readonly #states: HiddenStates[][]
+  /**
+   * Per stage and slot: at which lengths it can be gone on from. A state stands at one length; behind a copy with one window
+   * anything, before its end nothing.
+   */
+  readonly #exact: { from: number; to: number }[][]
   /** Per stage: what runs, as its inputs were when it began. */
   readonly #running: (number[][] | undefined)[]
   /** Rows with output of the last step of each stage, by slot and position. */
   readonly #outputs: Map<number, number>[]
 
-  constructor(options: { stages: number; slots: number; cells: number; unified: boolean }) {
-    const { stages, slots, cells, unified } = options
+  constructor(options: { stages: number; slots: number; cells: number; unified: boolean; memory?: MemoryKind }) {
+    const { stages, slots, cells, unified, memory = 'rows' } = options
+    this.#memory = memory
+    this.#exact = perSlot(() => ({ from: 0, to: 0 }))
     this.stages = stages
     this.#cells = cells
     this.#cellsOfSlot = unified ? cells : cells / slots
@@ -80,6 +100,9 @@ export class SimulatedStages implements Caches {
       if (left <= 0) break
       const cache = this.#cache[stage]![slot]!
       assert.equal(cache.length, from, `stage ${stage} slot ${slot}: rows do not follow the cache`)
+      const exact = this.#exact[stage]![slot]!
+      if (this.#memory === 'window') assert.ok(from >= exact.from, 'rows of the window are missing')
+      if (this.#memory === 'state') assert.equal(exact.to, from, 'the state is that of another text')
       for (const [i, input] of inputs[index]!.entries()) {
         if (left-- <= 0) break
         const position = from + i
@@ -88,6 +111,7 @@ export class SimulatedStages implements Caches {
         for (const other of shared) if (position < other.end) this.#hold(stage, other.slot, position, cell)
         if (position >= output) this.#outputs[stage]!.set(slot * 65536 + position, cell.row)
       }
+      exact.to = cache.length
     }
   }
 
@@ -178,6 +202,14 @@ export class SimulatedStages implements Caches {
 
   remove(stage: number, slot: number, from: number): void {
     assert.equal(this.#running[stage], undefined, 'a cache was touched while a step was running')
+    const exact = this.#exact[stage]![slot]!
+    if (from === 0) exact.from = exact.to = 0
+    if (this.#memory === 'state' && from < exact.to) assert.fail('a memory refuses to give single rows up')
+    if (this.#memory === 'window') assert.ok(from >= exact.from, 'rows are given up that a copy did not have')
+    this.#cut(stage, slot, from)
+  }
+
+  #cut(stage: number, slot: number, from: number): void {
     const cache = this.#cache[stage]![slot]!
     while (cache.length > from) if (--cache.pop()!.holders === 0) this.#used[stage]!--
     this.#states[stage]![slot]!.truncate(from)
@@ -189,6 +221,7 @@ export class SimulatedStages implements Caches {
     for (const [i, cell] of this.#cache[stage]![source]!.slice(from, end).entries()) {
       this.#hold(stage, to, from + i, this.#unified ? cell : this.#newCell(stage, cell.row, cell.salt))
     }
+    this.#exact[stage]![to] = { ...this.#exact[stage]![source]! }
   }
 
   save(stage: number, slot: number): SavedRows {
@@ -204,5 +237,24 @@ export class SimulatedStages implements Caches {
     for (const [position, row] of saved.rows.entries()) {
       this.#hold(stage, slot, position, this.#newCell(stage, row, saved.salt))
     }
+    this.#exact[stage]![slot] = { from: saved.rows.length, to: saved.rows.length }
+  }
+
+  saveCheckpoint(stage: number, slot: number): SavedRows {
+    assert.notEqual(this.#memory, 'rows')
+    assert.equal(this.#running[stage], undefined, 'a cache was read while a step was running')
+    const cells = this.#cache[stage]![slot]!
+    if (this.#memory === 'state') assert.equal(this.#exact[stage]![slot]!.to, cells.length)
+    return { stage, rows: cells.slice(-1).map(({ row }) => row), salt: cells[0]?.salt, bytes: 5 }
+  }
+
+  restoreCheckpoint(stage: number, slot: number, state: SavedState, rows: number): void {
+    assert.equal(this.#running[stage], undefined, 'a cache was touched while a step was running')
+    const saved = state as SavedRows
+    assert.equal(saved.stage, stage, 'a checkpoint of another stage is restored')
+    assert.ok(this.rows(stage, slot) >= rows, 'rows before a checkpoint are not there')
+    assert.equal(this.#cache[stage]![slot]![rows - 1]!.row, saved.rows[0], 'a checkpoint of another text is restored')
+    this.#cut(stage, slot, rows)
+    this.#exact[stage]![slot] = { from: rows, to: rows }
   }
 }

@@ -77,6 +77,12 @@ export class Batch implements Disposable {
     return this.#outputs
   }
 
+  /** Every row asks for output. */
+  askAll(): void {
+    this.#output.fill(1, 0, this.#rows)
+    this.#outputs = this.#rows
+  }
+
   clear(): void {
     this.#writable()
     this.#rows = 0

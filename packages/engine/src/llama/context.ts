@@ -42,6 +42,8 @@ export type DecodeResult = 'done' | 'aborted' | 'full'
 const maxMicrobatch = 512
 // Compute buffers of a context beside its KV cache: logits of a micro batch and scratch; a generous guess.
 const scratchBytes = 256 * 2 ** 20
+// llama.h: LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY.
+const partialOnly = 1
 // llama.h: LLAMA_CONTEXT_TYPE_DEFAULT and LLAMA_CONTEXT_TYPE_MTP.
 const contextTypes = { default: 0, mtp: 1 } as const
 
@@ -98,7 +100,8 @@ export class Context implements Disposable {
       throw new IncipitError('batch_invalid', 'a context with a cache for every sequence gives no states of rows')
     }
     // llama.cpp reserves an output per sequence in any case, and ends the process when that is more than it may.
-    const outputs = Math.max(options.outputs ?? options.batch, options.sequences)
+    const wanted = model.outputsWhole ? options.batch : (options.outputs ?? options.batch)
+    const outputs = Math.max(wanted, options.sequences)
     const weights = model.handle.pointer
     const params = {
       ...lib.contextDefaultParams(),
@@ -158,6 +161,7 @@ export class Context implements Disposable {
     if (batch.rows > this.batchSize) {
       throw new IncipitError('batch_invalid', `${batch.rows} rows in a context whose batch size is ${this.batchSize}`)
     }
+    if (this.model.outputsWhole) batch.askAll()
     // llama.cpp ends the process when more rows ask for output than it reserved; with states on, every row does.
     const outputs = this.#states ? batch.rows : batch.outputs
     if (outputs > this.#outputs) {
@@ -244,7 +248,7 @@ export class Context implements Disposable {
     return this.#copyRows((handle) => library().mtpStates(handle), from, count, target)
   }
 
-  /** Removes positions [from, to) of a sequence; `to` = -1 means to the end. */
+  /** Removes positions [from, to) of a sequence; `to` = -1 means to the end. False when the memory refuses. */
   sequenceRemove(sequence: number, from: number, to = -1): boolean {
     this.#check(sequence)
     return library().sequenceRemove(this.#memory, sequence, from, to)
@@ -283,6 +287,28 @@ export class Context implements Disposable {
     if (read !== state.length) throw new IncipitError('decode_failed', 'rows that were kept do not fit into the cache')
   }
 
+  /** A copy of what of a sequence's memory rows cannot be dropped from one by one: recurrent states, windows. */
+  checkpoint(sequence: number): Uint8Array {
+    this.#check(sequence)
+    const handle = this.#ready()
+    const state = new Uint8Array(library().stateSizeExt(handle, sequence, partialOnly))
+    library().stateExt(handle, state, state.length, sequence, partialOnly)
+    return state
+  }
+
+  /**
+   * Goes back to a checkpoint of this sequence, or of one whose rows it shares.
+   * @param rows before it, all of which the sequence holds
+   * @throws IncipitError `decode_failed` when the memory does not take it
+   */
+  restoreCheckpoint(sequence: number, state: Uint8Array, rows: number): void {
+    this.#check(sequence)
+    const read = library().setStateExt(this.#ready(), state, state.length, sequence, partialOnly)
+    if (read !== state.length || !this.sequenceRemove(sequence, rows)) {
+      throw new IncipitError('decode_failed', `the memory cannot be brought back to a text of ${rows} tokens`)
+    }
+  }
+
   /** First and last position a sequence holds in the cache, or undefined when it holds none. */
   positions(sequence: number): { first: number; last: number } | undefined {
     this.#check(sequence)
@@ -295,18 +321,12 @@ export class Context implements Disposable {
    * Writes the rows of a sequence to a file, which should be new, on a worker thread. As during a decode nothing else may
    * use the context meanwhile.
    * @param tokens what the sequence holds
-   * @throws IncipitError `prefix_invalid` when it cannot be written, or would not be whole: of layers with sliding-window
-   *   attention llama.cpp keeps one window
+   * @throws IncipitError `prefix_invalid` when it cannot be written
    */
   async saveSequence(sequence: number, path: string, tokens: readonly number[]): Promise<void> {
     const held = this.positions(sequence)
-    if (held === undefined || held.first !== 0 || held.last !== tokens.length - 1) {
+    if (held?.last !== tokens.length - 1) {
       throw new IncipitError('batch_invalid', `sequence ${sequence} does not hold ${tokens.length} tokens`)
-    }
-    const { window } = this.model
-    if (window > 0 && tokens.length > window) {
-      const message = `${tokens.length} tokens of a model whose sliding window is ${window} cannot be saved whole`
-      throw new IncipitError('prefix_invalid', message)
     }
     const save = library().sequenceSave
     const written = await this.#withTokens(tokens, (memory, handle) =>
@@ -337,7 +357,7 @@ export class Context implements Disposable {
     })
     if (failure === undefined) {
       const held = this.positions(sequence)
-      if (held?.first === 0 && held.last === tokens.length - 1) return tokens
+      if (held?.last === tokens.length - 1) return tokens
     }
     this.sequenceRemove(sequence, 0)
     if (failure?.includes('available cells')) return undefined

@@ -33,6 +33,7 @@ export interface Library {
   modelHasEncoder: NativeFunction<[model: Pointer], boolean>
   modelIsRecurrent: NativeFunction<[model: Pointer], boolean>
   modelIsHybrid: NativeFunction<[model: Pointer], boolean>
+  modelIsDiffusion: NativeFunction<[model: Pointer], boolean>
   modelVocab: NativeFunction<[model: Pointer], Pointer>
   modelChatTemplate: NativeFunction<[model: Pointer, name: null], string | null>
   contextInit: NativeFunction<[model: Pointer, params: ContextParams], Pointer>
@@ -56,6 +57,12 @@ export interface Library {
   sequenceCopy: NativeFunction<[memory: Pointer, from: number, to: number, start: number, end: number], void>
   sequenceStateSize: NativeFunction<[context: Pointer, sequence: number], number>
   sequenceState: NativeFunction<[context: Pointer, target: Uint8Array, size: number, sequence: number], number>
+  stateSizeExt: NativeFunction<[context: Pointer, sequence: number, flags: number], number>
+  stateExt: NativeFunction<
+    [context: Pointer, target: Uint8Array, size: number, sequence: number, flags: number],
+    number
+  >
+  setStateExt: NativeFunction<[context: Pointer, source: Uint8Array, size: number, to: number, flags: number], number>
   setSequenceState: NativeFunction<[context: Pointer, source: Uint8Array, size: number, sequence: number], number>
   sequenceMin: NativeFunction<[memory: Pointer, sequence: number], number>
   sequenceMax: NativeFunction<[memory: Pointer, sequence: number], number>
@@ -251,6 +258,7 @@ export function library(): Library {
     modelHasEncoder: f('bool llama_model_has_encoder(void *model)'),
     modelIsRecurrent: f('bool llama_model_is_recurrent(void *model)'),
     modelIsHybrid: f('bool llama_model_is_hybrid(void *model)'),
+    modelIsDiffusion: f('bool llama_model_is_diffusion(void *model)'),
     modelVocab: f('void *llama_model_get_vocab(void *model)'),
     modelChatTemplate: f('const char *llama_model_chat_template(void *model, const char *name)'),
     contextInit: f('void *llama_init_from_model(void *model, llama_context_params params)'),
@@ -276,6 +284,13 @@ export function library(): Library {
     sequenceStateSize: f('size_t llama_state_seq_get_size(void *context, int32_t sequence)'),
     sequenceState: f('size_t llama_state_seq_get_data(void *context, void *target, size_t size, int32_t sequence)'),
     setSequenceState: f('size_t llama_state_seq_set_data(void *context, const void *source, size_t size, int32_t to)'),
+    stateSizeExt: f('size_t llama_state_seq_get_size_ext(void *context, int32_t sequence, uint32_t flags)'),
+    stateExt: f(
+      'size_t llama_state_seq_get_data_ext(void *context, void *target, size_t size, int32_t seq, uint32_t flags)',
+    ),
+    setStateExt: f(
+      'size_t llama_state_seq_set_data_ext(void *context, const void *source, size_t size, int32_t to, uint32_t flags)',
+    ),
     sequenceMin: f('int32_t llama_memory_seq_pos_min(void *memory, int32_t sequence)'),
     sequenceMax: f('int32_t llama_memory_seq_pos_max(void *memory, int32_t sequence)'),
     sequenceSave: f(

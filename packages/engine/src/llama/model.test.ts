@@ -76,7 +76,7 @@ test('a model says what it is', { skip }, async () => {
   assert.equal(stories.layers, 5)
   assert.equal(stories.embedding, 64)
   assert.equal(stories.vocab.size, 512)
-  assert.equal(stories.rollsBack, true)
+  assert.equal(stories.recurrent, false)
   assert.match(stories.description, /^llama, \d+k parameters, /)
   // F16 keys and values of 4 heads of 8 in 5 layers.
   assert.equal(stories.cellBytes, 5 * 4 * (8 + 8) * 2)

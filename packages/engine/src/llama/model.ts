@@ -2,12 +2,16 @@ import { IncipitError } from '../api/errors.ts'
 import { architectureOf, type Metadata, metadataNumber, readGguf } from '../gguf/index.ts'
 import { Flag } from './flag.ts'
 import { Handle } from './handle.ts'
-import { library, type Pointer, withLog } from './library.ts'
+import { type Library, library, type Pointer, withLog } from './library.ts'
 import { Overrides } from './overrides.ts'
 import { Vocab } from './vocab.ts'
 
 // llama.h: LLAMA_LOAD_MODE_MMAP. Weights are shared between processes and between a model and its stage files' page cache.
 const loadModeMmap = 1
+
+// The graph of these computes all rows and keeps all, of which llama.cpp v0.5.0 takes as many as asked for from the front
+// (models/cogvlm.cpp has no `inp_out_ids`): the logits of a prompt's last row would be those of its first.
+const outputsWhole: ReadonlySet<string> = new Set(['cogvlm'])
 
 export interface ModelOptions {
   /** Experts that each token uses in a mixture-of-experts model, instead of as many as the file says. */
@@ -30,8 +34,10 @@ export class Model implements Disposable {
   readonly chatTemplate: string | undefined
   /** Bytes of KV cache per cell at F16, all layers. */
   readonly cellBytes: number
-  /** A recurrent or hybrid memory can not be rolled back to an arbitrary position. */
-  readonly rollsBack: boolean
+  /** Rows have the logits they should have only where all rows of a batch ask for them. */
+  readonly outputsWhole: boolean
+  /** Some or all layers keep a state that every token changes, and no rows. */
+  readonly recurrent: boolean
   /** Positions that layers with sliding-window attention look back; 0 for a model without such layers. */
   readonly window: number
   /** Only for use inside `llama/`. */
@@ -49,8 +55,9 @@ export class Model implements Disposable {
     this.embedding = lib.modelEmbedding(pointer)
     this.trainingContext = lib.modelTrainingContext(pointer)
     this.chatTemplate = lib.modelChatTemplate(pointer, null) ?? undefined
+    this.outputsWhole = outputsWhole.has(architecture)
     this.window = lib.modelWindow(pointer)
-    this.rollsBack = !lib.modelIsRecurrent(pointer) && !lib.modelIsHybrid(pointer)
+    this.recurrent = lib.modelIsRecurrent(pointer) || lib.modelIsHybrid(pointer)
     this.vocab = new Vocab(lib.modelVocab(pointer))
   }
 
@@ -102,12 +109,10 @@ export class Model implements Disposable {
     } finally {
       go.free()
     }
-    if (lib.modelHasEncoder(handle)) {
+    const other = whyNoDecoder(lib, handle, gguf.metadata, architecture)
+    if (other !== undefined) {
       lib.modelFree(handle)
-      throw new IncipitError(
-        'model_unsupported',
-        `${path} is an encoder-decoder model; incipit runs decoder-only models`,
-      )
+      throw new IncipitError('model_unsupported', `${path} (architecture '${architecture}') is ${other}`)
     }
     return new Model(path, handle, architecture, cellBytes(gguf.metadata, architecture))
   }
@@ -116,6 +121,15 @@ export class Model implements Disposable {
     this.handle[Symbol.dispose]()
     this.vocab[Symbol.dispose]()
   }
+}
+
+/** What a model is that does not say one token after the other; undefined for one that does. */
+function whyNoDecoder(lib: Library, model: Pointer, metadata: Metadata, architecture: string): string | undefined {
+  const only = 'incipit runs models that say one token after the other'
+  if (lib.modelHasEncoder(model)) return `an encoder-decoder model; ${only}`
+  if (lib.modelIsDiffusion(model)) return `a diffusion model, which writes all tokens at once; ${only}`
+  if (metadata.get(`${architecture}.attention.causal`)?.value === false) return `a model for embeddings; ${only}`
+  return undefined
 }
 
 /** Experts of a mixture-of-experts model: how many each token uses, of how many. Undefined for other models. */

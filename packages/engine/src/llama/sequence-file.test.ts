@@ -145,17 +145,16 @@ test('only what a sequence holds is saved, and nothing else uses the context mea
   await assert.rejects(restoring, { code: 'disposed' })
 })
 
-test('of a model with sliding-window attention no more than the window is saved', { skip: skipAny }, async (t) => {
+test('of a model with sliding-window attention a file has one window, which is enough to go on at its end', { skip: skipAny }, async (t) => {
   const file = join(await temporaryDirectory(t), 'window.gguf')
   await slidingWindowOf(await readGguf(small.path), file, 16)
   using windowed = await Model.load(file)
   assert.equal(windowed.window, 16)
   assert.equal(smol.window, 0)
   using c = context(windowed)
-  await decode(c, text(17), 0, 0)
-  await assert.rejects(c.saveSequence(0, `${file}.kv`, text(17)), { code: 'prefix_invalid', message: /window is 16/ })
-  c.sequenceRemove(0, 16)
-  await c.saveSequence(0, `${file}.kv`, text(16))
-  assert.deepEqual(await c.restoreSequence(1, `${file}.kv`), text(16))
-  assert.deepEqual(await decode(c, text(4), 16, 0), await decode(c, text(4), 16, 1))
+  await decode(c, text(40), 0, 0)
+  await c.saveSequence(0, `${file}.kv`, text(40))
+  assert.deepEqual(await c.restoreSequence(1, `${file}.kv`), text(40))
+  assert.ok(c.positions(1)!.first > 0)
+  assert.deepEqual(await decode(c, text(4), 40, 0), await decode(c, text(4), 40, 1))
 })

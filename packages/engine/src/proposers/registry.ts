@@ -78,7 +78,7 @@ const entries: Readonly<Record<ProposerName, Entry>> = {
     available: ({ memory, skimNote }) =>
       memory.forks === 'anywhere'
         ? { available: true, note: skimNote }
-        : { available: false, note: 'its memory cannot be forked' },
+        : { available: false, note: 'its memory cannot be forked in the middle of a text' },
   },
   exit: {
     available: ({ exit }) =>

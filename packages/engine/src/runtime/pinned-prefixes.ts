@@ -56,7 +56,7 @@ export class PinnedPrefixes {
           states.push(rowsState(context.sequenceState(0)))
           context.sequenceRemove(0, 0)
         }
-        prefixes.put({ cacheNamespace: saved.salt, tokens: saved.tokens, states, pinned: true })
+        prefixes.put({ cacheNamespace: saved.salt, tokens: saved.tokens, states, checkpoints: [], pinned: true })
       } catch (error) {
         log('warn', `the saved prefix '${name}' is removed: ${(error as Error).message}`)
         await store.remove(name)
@@ -75,7 +75,7 @@ export class PinnedPrefixes {
       if (sequence.computed.at(-1)! < tokens.length) return false
       let kept = false
       table.save(sequence, (states) => {
-        kept = prefixes.put({ cacheNamespace, tokens: [...tokens], states, pinned: true })
+        kept = prefixes.put({ cacheNamespace, tokens: [...tokens], states, checkpoints: [], pinned: true })
       })
       if (!kept) return false
       const store = await this.#open()

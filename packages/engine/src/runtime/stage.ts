@@ -110,7 +110,8 @@ export class Stage implements Disposable {
 
   /** Rolls a slot back: positions from `from` on leave the cache and the waiting states. */
   remove(slot: number, from: number): void {
-    this.context.sequenceRemove(slot, from)
+    // Who believes a memory that refuses computes on with wrong rows.
+    if (!this.context.sequenceRemove(slot, from)) throw new Error(`slot ${slot} cannot be cut back to ${from} rows`)
     this.#states[slot]?.truncate(from)
     if (from === 0) this.#drafter?.release(slot)
   }

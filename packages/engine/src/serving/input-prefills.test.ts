@@ -7,7 +7,8 @@ import { inputPrefill } from './input-prefill.ts'
 import { InputPrefills } from './input-prefills.ts'
 
 function setUp(slots = 4) {
-  const caches = { remove() {}, share() {}, save: () => ({ bytes: 1 }), restore() {} }
+  const saved = () => ({ bytes: 1 })
+  const caches = { remove() {}, share() {}, save: saved, restore() {}, saveCheckpoint: saved, restoreCheckpoint() {} }
   const table = new SequenceTable({ devices: [0], slots, cells: 100, memory: fullAttention(true), caches })
   const costs = { rows: () => 1, within: () => 1 }
   return { table, inputs: new InputPrefills(table, new PrefixCache(table, { costs, bytes: 1000 })) }

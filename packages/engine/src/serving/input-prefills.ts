@@ -5,6 +5,7 @@ import type { InputPrefill } from './input-prefill.ts'
 
 // Slots that are left to requests and their lookaheads.
 const spareSlots = 2
+const unsureTokens = 2
 
 /**
  * The texts that are computed ahead. Their rows are entries of the prefix cache: they use what requests leave, others
@@ -63,9 +64,14 @@ export class InputPrefills {
       if (input.sequence === undefined && !this.#begin(input, wanted)) continue
       input.changed = false
       input.tokens = wanted
-      this.#table.revise(input.sequence!, wanted.slice(0, room))
+      this.#table.revise(input.sequence!, wanted.slice(0, Math.min(room, wanted.length - this.#unsure)))
       this.#prefixes.changed(input.sequence!)
     }
+  }
+
+  /** Last tokens of a text that the next keystroke may change: where that cannot be undone they are not computed ahead. */
+  get #unsure(): number {
+    return this.#table.dropsRows ? 0 : unsureTokens
   }
 
   #makeSlot(): boolean {
@@ -74,7 +80,7 @@ export class InputPrefills {
 
   /** Gives a text a sequence, with what is computed of it already. False when there is no slot. */
   #begin(input: InputPrefill, wanted: readonly number[]): boolean {
-    const found = this.#prefixes.find(input.cacheNamespace, wanted)
+    const found = this.#prefixes.find(input.cacheNamespace, wanted, wanted.length - this.#unsure)
     const sequence = this.#table.addInput(found)
     if (sequence === undefined) return false
     if (found) this.#prefixes.touch(found.holder)

@@ -6,6 +6,7 @@ import type { CostModel } from '../core/cost/cost-model.ts'
 import type { SlotRows } from '../core/cost/microbatches.ts'
 import { SpeculationGain } from '../core/cost/speculation-gain.ts'
 import type { EndedStep, Executor } from '../core/executor.ts'
+import type { CheckpointLimits } from '../core/kv/checkpoint.ts'
 import type { SequenceMemory } from '../core/kv/sequence-memory.ts'
 import { CallerFault } from '../core/sampling/token-chooser.ts'
 import { BusyPeriod } from '../core/schedule/busy-period.ts'
@@ -47,6 +48,8 @@ export interface LoopOptions {
   readonly maxWaiting: number
   /** Most memory for rows of requests that are over. */
   readonly savedBytes: number
+  /** When checkpoints are taken. Default: `defaultCheckpoints`. */
+  readonly checkpoints?: CheckpointLimits
   /** Most tokens of one sequence. */
   readonly contextLength: number
   readonly limits: Limits
@@ -421,7 +424,9 @@ export class Loop {
   #stopForNothing(): void {
     for (const step of this.#steps.keys()) {
       const gone = rowsOf({ ...step, rows: step.rows.filter((rows) => !this.#isWanted(rows.sequence)) })
-      if (gone > 0 && 2 * gone >= rowsOf(step)) this.#executor.abort(step.stage)
+      // What is stopped is computed again; where single rows cannot be dropped, with much before it.
+      const enough = this.table.dropsRows ? 2 * gone >= rowsOf(step) : gone === rowsOf(step)
+      if (gone > 0 && enough) this.#executor.abort(step.stage)
     }
   }
 

@@ -39,6 +39,14 @@ export class CountedCaches implements Caches {
     return { rows, bytes: rows * this.#cellBytes }
   }
 
+  saveCheckpoint(): SavedCount {
+    throw new Error('simulated models have full attention')
+  }
+
+  restoreCheckpoint(): void {
+    throw new Error('simulated models have full attention')
+  }
+
   restore(stage: number, slot: number, state: SavedState): void {
     if (stage === 0) this.#rows[slot] = (state as SavedCount).rows
   }

@@ -64,19 +64,19 @@ export class PrefixTree<T> {
 
   /**
    * The holder that can give most of a prompt's beginning.
-   * @param usable how many of a holder's tokens can be used now
+   * @param usable how many of a holder's tokens can be used now, of so many that agree
    * @returns the holder and how many tokens it gives, or undefined when nobody gives any
    */
   longest(
     namespace: string,
     tokens: readonly number[],
-    usable: (holder: T) => number,
+    usable: (holder: T, agreed: number) => number,
   ): { holder: T; length: number } | undefined {
     let best: { holder: T; length: number } | undefined
     for (const { holders, depth } of this.#path(namespace, tokens).reverse()) {
       if (best && best.length >= depth) break
       for (const holder of holders) {
-        const length = Math.min(depth, usable(holder))
+        const length = Math.min(depth, usable(holder, depth))
         if (length > (best?.length ?? 0)) best = { holder, length }
       }
     }

@@ -1,14 +1,19 @@
 /**
  * What the memory of a sequence can do: the KV cache of a transformer, the state of a recurrent model, or both. Everything
  * that shares, keeps or gives rows back asks here, and not for the architecture.
+ *
+ * Where a text cannot be gone back to row by row, it is gone back to at a checkpoint (`Checkpoint`), and what lies between
+ * is computed again.
  */
 export interface SequenceMemory {
-  /** Rows at its end that can be given up, the others staying: Infinity for any suffix, 0 for none but all of them. */
-  readonly droppableRows: number
-  /** Where another sequence can go on from it: behind any row, behind its last one only, or not at all. */
-  readonly forks: 'anywhere' | 'at end' | 'never'
+  /** Rows at its end can be given up, the others staying. Otherwise all of them, or those behind a checkpoint. */
+  readonly dropsRows: boolean
+  /** Where another sequence can go on from it: behind any row, or behind its last one and at checkpoints. */
+  readonly forks: 'anywhere' | 'at checkpoints'
   /** Its rows can be copied out of the cache, and back into any slot. */
   readonly copies: boolean
+  /** Where a copy that came back can be gone on from: behind any row, or behind its last one and at checkpoints. */
+  readonly copyForks: 'anywhere' | 'at checkpoints'
   /** Positions that layers with a window look back; 0: all layers see everything. */
   readonly window: number
   /** Sequences share cells for the rows they share; otherwise each has a cache of its own, and shared rows are copied. */
@@ -16,16 +21,38 @@ export interface SequenceMemory {
 }
 
 /** Guesses can be verified, because what was wrong of them can be given up. */
-export function canSpeculate({ droppableRows }: SequenceMemory): boolean {
-  return droppableRows === Number.POSITIVE_INFINITY
+export function canSpeculate({ dropsRows }: SequenceMemory): boolean {
+  return dropsRows
 }
 
 /** Rows of requests that are over can be kept outside the cache for others. */
-export function canKeepRows({ copies, window, droppableRows }: SequenceMemory): boolean {
-  return copies && window === 0 && droppableRows === Number.POSITIVE_INFINITY
+export function canKeepRows({ copies }: SequenceMemory): boolean {
+  return copies
+}
+
+/** There are texts that can only be gone back to at a checkpoint. */
+export function needsCheckpoints({ copies, copyForks }: SequenceMemory): boolean {
+  return copies && copyForks === 'at checkpoints'
 }
 
 /** The memory of a model whose layers all see everything. */
 export function fullAttention(sharesCells: boolean): SequenceMemory {
-  return { droppableRows: Number.POSITIVE_INFINITY, forks: 'anywhere', copies: true, window: 0, sharesCells }
+  return { dropsRows: true, forks: 'anywhere', copies: true, copyForks: 'anywhere', window: 0, sharesCells }
+}
+
+/** Layers with a window, all of whose rows stay in the cache; a copy of them has one window. */
+export function slidingWindow(window: number, sharesCells: boolean): SequenceMemory {
+  return { ...fullAttention(sharesCells), copyForks: 'at checkpoints', window }
+}
+
+/** A state that every row changes: recurrent layers, alone or beside attention. */
+export function recurrentState(window: number, sharesCells: boolean): SequenceMemory {
+  return {
+    dropsRows: false,
+    forks: 'at checkpoints',
+    copies: true,
+    copyForks: 'at checkpoints',
+    window,
+    sharesCells,
+  }
 }

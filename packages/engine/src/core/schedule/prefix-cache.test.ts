@@ -50,7 +50,8 @@ function setUp(options: { stages?: number; slots?: number; cells?: number; bytes
     table.revise(sequence, tokens)
     run()
     const before = prefixes.bytes
-    if (pinned) table.save(sequence, (states) => prefixes.put({ cacheNamespace: salt, tokens, states, pinned }))
+    if (pinned)
+      table.save(sequence, (states) => prefixes.put({ cacheNamespace: salt, tokens, states, checkpoints: [], pinned }))
     else prefixes.keep(sequence, salt)
     table.remove(sequence)
     return prefixes.bytes > before

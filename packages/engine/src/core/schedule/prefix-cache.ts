@@ -1,4 +1,5 @@
 import { type Costs, throughAll } from '../cost/costs.ts'
+import { bytesOf } from '../kv/checkpoint.ts'
 import { PrefixTree } from '../kv/prefix-tree.ts'
 import { isSaved, type SavedRows } from '../kv/saved-rows.ts'
 import type { Sequence } from '../sequences/sequence.ts'
@@ -104,12 +105,16 @@ export class PrefixCache {
     if (rows < minShared) return
     const tokens = sequence.tokens.slice(0, rows)
     if (this.#isKept(salt, tokens)) return
-    this.#table.save(sequence, (states) => this.put({ cacheNamespace: salt, tokens, states, pinned: false }))
+    const checkpoints = sequence.checkpoints.filter(({ length }) => length < rows)
+    this.#table.save(sequence, (states) => {
+      this.put({ cacheNamespace: salt, tokens, states, checkpoints, pinned: false })
+    })
   }
 
   /** Whether all these rows are kept already, with others behind them perhaps. */
   #isKept(salt: string, tokens: readonly number[]): boolean {
-    const usable = (holder: Sequence | SavedRows) => (isSaved(holder) ? holder.tokens.length : 0)
+    const usable = (holder: Sequence | SavedRows, most: number) =>
+      isSaved(holder) ? this.#table.usableRows(holder, most) : 0
     const found = this.#tree.longest(salt, tokens, usable)
     if (found?.length !== tokens.length) return false
     this.touch(found.holder)
@@ -117,15 +122,17 @@ export class PrefixCache {
   }
 
   /** Takes rows in, in place of those they continue. False when they are too many. */
-  put(rows: Pick<SavedRows, 'cacheNamespace' | 'tokens' | 'states' | 'pinned'>): boolean {
-    const bytes = rows.states.reduce((sum, state) => sum + state.bytes, 0)
+  put(rows: Omit<SavedRows, 'bytes' | 'used'>): boolean {
+    const bytes = bytesOf([{ states: rows.states, length: rows.tokens.length }, ...rows.checkpoints])
     if (bytes > this.#maxBytes) return false
     this.#refresh()
+    const kept: SavedRows = { ...rows, bytes, used: ++this.#uses }
     for (const holder of [...this.#tree.within(rows.cacheNamespace, rows.tokens)]) {
-      if (isSaved(holder) && (!holder.pinned || rows.pinned)) this.drop(holder)
+      if (!isSaved(holder) || (holder.pinned && !rows.pinned)) continue
+      const { length } = holder.tokens
+      if (this.#table.usableRows(kept, length) === length) this.drop(holder)
     }
     while (this.#bytes + bytes > this.#maxBytes) this.#dropOne()
-    const kept: SavedRows = { ...rows, bytes, used: ++this.#uses }
     this.#kept.add(kept)
     this.#bytes += bytes
     this.#tree.set(kept, kept.cacheNamespace, kept.tokens)
@@ -160,10 +167,18 @@ export class PrefixCache {
 
   // --- finding ------------------------------------------------------------------------------------------------------
 
-  /** Who has most of a prompt's beginning, and how much. */
-  find(salt: string, prompt: readonly number[]): { holder: Sequence | SavedRows; length: number } | undefined {
+  /**
+   * Who has most of a prompt's beginning, and how much.
+   * @param most rows that are of use: a request's last one has to run
+   */
+  find(
+    salt: string,
+    prompt: readonly number[],
+    most = prompt.length,
+  ): { holder: Sequence | SavedRows; length: number } | undefined {
     this.#refresh()
-    const usable = (holder: Sequence | SavedRows) => (isSaved(holder) ? holder.tokens.length : holder.computed.at(-1)!)
+    const usable = (holder: Sequence | SavedRows, agreed: number) =>
+      this.#table.usableRows(holder, Math.min(agreed, most))
     const found = this.#tree.longest(salt, prompt, usable)
     return found && found.length >= minShared ? found : undefined
   }

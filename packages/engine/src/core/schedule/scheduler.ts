@@ -144,11 +144,15 @@ export class Scheduler<J extends Job> {
       if (job.held) continue
       const tokens = job.resume ?? job.prompt
       if (job.shares && this.#beginningIsComputed(job, tokens)) continue
-      const source = job.shares ? this.prefixes.find(job.cacheNamespace, tokens) : undefined
+      const source = job.shares ? this.prefixes.find(job.cacheNamespace, tokens, tokens.length - 1) : undefined
       if (!this.#makePlace(job, tokens, source?.holder, now)) break
       this.#waiting.splice(this.#waiting.indexOf(job), 1)
       // Making room may have changed who has it.
-      this.#begin(job, tokens, job.shares ? this.prefixes.find(job.cacheNamespace, tokens)?.holder : undefined)
+      this.#begin(
+        job,
+        tokens,
+        job.shares ? this.prefixes.find(job.cacheNamespace, tokens, tokens.length - 1)?.holder : undefined,
+      )
     }
   }
 
@@ -160,6 +164,8 @@ export class Scheduler<J extends Job> {
 
   /** Somebody no less urgent is computing the same beginning right now: it is taken from there when it is done. */
   #beginningIsComputed(job: J, tokens: readonly number[]): boolean {
+    // Where they part there will be no checkpoint.
+    if (!this.table.forksAnywhere) return false
     for (const { sequence, cacheNamespace: salt, tier, revocable, shares } of this.running) {
       if (
         !sequence ||
@@ -199,7 +205,7 @@ export class Scheduler<J extends Job> {
   /** Cells of a job's beginning that it need not have for itself. */
   #shared(source: Sequence | SavedRows | undefined, tokens: readonly number[]): number {
     if (source === undefined || isSaved(source) || !this.table.sharesCells) return 0
-    return Math.min(commonPrefix(source.tokens, tokens), source.computed.at(-1)!, tokens.length - 1)
+    return this.table.usableRows(source, Math.min(commonPrefix(source.tokens, tokens), tokens.length - 1))
   }
 
   /** A running job of less value loses its place. */

@@ -26,6 +26,8 @@ function recorded(options: Options = {}) {
     share: (stage, source, to, from, end) => calls.push(`share ${stage} ${source} ${to} ${from}..${end}`),
     save: (stage, slot) => ({ bytes: calls.push(`save ${stage} ${slot}`) }),
     restore: (stage, slot) => calls.push(`restore ${stage} ${slot}`),
+    saveCheckpoint: (stage, slot) => ({ bytes: calls.push(`checkpoint ${stage} ${slot}`) }),
+    restoreCheckpoint: (stage, slot, _, rows) => calls.push(`go back ${stage} ${slot} ${rows}`),
   }
   const { batch = 100, unified = true, ...rest } = options
   const limits = { batch, stepMs: 1000 }
@@ -530,6 +532,7 @@ function kept(tokens: number[], stages = 1): SavedRows {
     tokens,
     states: Array.from({ length: stages }, () => ({ bytes: 1 })),
     bytes: 1,
+    checkpoints: [],
     pinned: false,
     used: 0,
   }

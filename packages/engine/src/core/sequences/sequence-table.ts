@@ -1,9 +1,18 @@
 import { defaultTier, type Tier } from '../../api/tiers.ts'
 import { type Microbatch, microbatches, oneBatch } from '../cost/microbatches.ts'
 import type { Caches, SavedState } from '../kv/caches.ts'
+import {
+  bytesOf,
+  type Checkpoint,
+  type CheckpointLimits,
+  checkpointBefore,
+  defaultCheckpoints,
+  leastCheckpoints,
+  withCheckpoint,
+} from '../kv/checkpoint.ts'
 import { KvCells } from '../kv/kv-cells.ts'
-import type { SavedRows } from '../kv/saved-rows.ts'
-import type { SequenceMemory } from '../kv/sequence-memory.ts'
+import { isSaved, type SavedRows } from '../kv/saved-rows.ts'
+import { needsCheckpoints, type SequenceMemory } from '../kv/sequence-memory.ts'
 import { type Rows, rowsOf, type Sequence, type Step, slotRowsOf } from './sequence.ts'
 
 /** What became of a decided token. `alternative`: the tail was wrong and another continuation right. */
@@ -28,6 +37,8 @@ export interface SequenceTableOptions {
   cells: number
   memory: SequenceMemory
   caches: Caches
+  /** Default: `defaultCheckpoints`, whatever they take. */
+  checkpoints?: CheckpointLimits
 }
 
 /**
@@ -46,6 +57,7 @@ export class SequenceTable {
   readonly #options: SequenceTableOptions
   readonly #sequences = new Set<Sequence>()
   readonly #free: number[]
+  readonly #checkpoints: CheckpointLimits
   /** Per stage: the step that runs there, and what is to be done to its cache afterwards. */
   readonly #running: (Step | undefined)[]
   readonly #deferred: (() => void)[][]
@@ -53,6 +65,7 @@ export class SequenceTable {
 
   constructor(options: SequenceTableOptions) {
     this.#options = options
+    this.#checkpoints = options.checkpoints ?? defaultCheckpoints
     this.stages = options.devices.length
     this.slots = options.slots
     this.cells = new KvCells(options.cells, options.slots, options.memory.sharesCells)
@@ -72,6 +85,16 @@ export class SequenceTable {
   /** Slots of sequences that have ended, whose rows leave when running steps end. */
   get leavingSlots(): number {
     return this.slots - this.#free.length - this.#sequences.size
+  }
+
+  /** Whether a sequence can go on from any row of another one that is computed. */
+  get forksAnywhere(): boolean {
+    return this.#options.memory.forks === 'anywhere'
+  }
+
+  /** Whether single rows at the end of a sequence can be given up. */
+  get dropsRows(): boolean {
+    return this.#options.memory.dropsRows
   }
 
   /** Whether sequences that share rows share cells. */
@@ -97,7 +120,16 @@ export class SequenceTable {
 
   /** Starts a sequence over a prompt, or returns undefined when all slots are taken. */
   add(prompt: readonly number[], options: StartOptions = {}): Sequence | undefined {
-    return this.#start('reply', [...prompt], options)
+    const sequence = this.#start('reply', [...prompt], options)
+    if (sequence) this.#wantCheckpoint(sequence)
+    return sequence
+  }
+
+  #wantCheckpoint(sequence: Sequence): void {
+    const { prefillLength, computed } = sequence
+    if (!needsCheckpoints(this.#options.memory) || prefillLength - computed[0]! < this.#checkpoints.worthSplitting)
+      return
+    sequence.checkpointAt = prefillLength - 1
   }
 
   /** Starts a sequence over a prompt whose beginning was kept. The last row is always left to run. */
@@ -105,21 +137,86 @@ export class SequenceTable {
     const sequence = this.#start('reply', [...prompt], options)
     if (sequence === undefined) return undefined
     this.#fill(sequence, kept, Math.min(commonPrefix(kept.tokens, prompt), prompt.length - 1))
+    this.#wantCheckpoint(sequence)
     return sequence
   }
 
-  /** Kept rows [0, end) become rows of a new sequence, if there is room for a moment for all that was kept. */
-  #fill(sequence: Sequence, kept: SavedRows, end: number): void {
+  /**
+   * Kept rows become rows of a new sequence, up to `most` of them, if there is room for a moment for all that was kept.
+   */
+  #fill(sequence: Sequence, kept: SavedRows, most: number): void {
     const { slot } = sequence
-    if (kept.tokens.length > this.cells.free) return
+    const { caches, memory } = this.#options
+    const end = this.usableRows(kept, most)
+    if (end === 0 || kept.tokens.length > this.cells.free) return
     this.cells.grow(slot, end)
+    const whole = end === kept.tokens.length
+    const point = whole || memory.copyForks === 'anywhere' ? undefined : checkpointBefore(kept.checkpoints, end)!
+    sequence.checkpoints = kept.checkpoints.filter(({ length }) => length <= end)
+    if (needsCheckpoints(memory)) sequence.floor = end
     for (const [stage, state] of kept.states.entries()) {
       sequence.computed[stage] = end
       this.#defer(stage, () => {
-        this.#options.caches.restore(stage, slot, state)
-        this.#options.caches.remove(stage, slot, end)
+        caches.restore(stage, slot, state)
+        if (point) caches.restoreCheckpoint(stage, slot, point.states[stage]!, end)
+        else if (!whole) caches.remove(stage, slot, end)
       })
     }
+    if (whole) this.#takeCheckpoint(sequence)
+  }
+
+  /**
+   * Of the first `most` rows of somebody, how many another sequence can go on from: fewer where that is possible at
+   * checkpoints only.
+   */
+  usableRows(holder: Sequence | SavedRows, most: number): number {
+    const { memory } = this.#options
+    if (isSaved(holder)) {
+      if (memory.copyForks === 'anywhere' || most >= holder.tokens.length) return Math.min(most, holder.tokens.length)
+      return checkpointBefore(holder.checkpoints, most)?.length ?? 0
+    }
+    const end = Math.min(most, holder.computed.at(-1)!)
+    return this.#isAt(holder, end) ? end : (checkpointBefore(holder.checkpoints, end)?.length ?? 0)
+  }
+
+  /** Whether a sequence can be left at this row as it is, without a checkpoint. */
+  #isAt(sequence: Sequence, row: number): boolean {
+    const { memory } = this.#options
+    if (memory.dropsRows) return row >= sequence.floor
+    return row === sequence.computed[0] && !this.inFlight(sequence)
+  }
+
+  /** The sequence can be gone back to where it is now. Its rows have left all stages, and none is running. */
+  #takeCheckpoint(sequence: Sequence): void {
+    const { caches, memory } = this.#options
+    const { bytes, most: mostCheckpoints } = this.#checkpoints
+    const length = sequence.computed.at(-1)!
+    if (!needsCheckpoints(memory) || length === 0 || sequence.checkpoints.at(-1)?.length === length) return
+    const states: SavedState[] = []
+    const checkpoint: Checkpoint = { length, states }
+    for (let stage = 0; stage < this.stages; stage++) {
+      // In order with what else is to be done to the cache: the rows may be on their way into it.
+      this.#defer(stage, () => {
+        states[stage] = caches.saveCheckpoint(stage, sequence.slot)
+      })
+    }
+    const each = Math.max(1, bytesOf([checkpoint]))
+    const affordable = Math.floor(bytes / (this.slots * each))
+    const most = Math.max(leastCheckpoints, Math.min(mostCheckpoints, affordable))
+    sequence.checkpoints = withCheckpoint(sequence.checkpoints, checkpoint, most)
+  }
+
+  /** After a step that ran rows from `from` on: a checkpoint is wanted where the sequence is now, or the last one is far behind. */
+  #checkpointIfDue(sequence: Sequence, from: number): void {
+    const { tokens, prefillLength, isInput, checkpointAt } = sequence
+    const { promptSpacing, inputSpacing } = this.#checkpoints
+    const rows = sequence.computed.at(-1)!
+    if (rows >= checkpointAt) sequence.checkpointAt = Number.POSITIVE_INFINITY
+    const behind = rows - (sequence.checkpoints.at(-1)?.length ?? 0)
+    const due = isInput
+      ? behind >= inputSpacing || rows === tokens.length
+      : rows === checkpointAt || (from < prefillLength && (rows >= prefillLength || behind >= promptSpacing))
+    if (due) this.#takeCheckpoint(sequence)
   }
 
   /**
@@ -155,7 +252,7 @@ export class SequenceTable {
     if (source === undefined) return sequence
     const { holder, length } = source
     if ('states' in holder) this.#fill(sequence, holder, length)
-    else this.#share(holder, sequence, Math.min(length, holder.computed.at(-1)!))
+    else this.#share(holder, sequence, this.usableRows(holder, length))
     return sequence
   }
 
@@ -166,8 +263,9 @@ export class SequenceTable {
   addSharing(source: Sequence, prompt: readonly number[], options: StartOptions = {}): Sequence | undefined {
     const sequence = this.#start('reply', [...prompt], options)
     if (sequence === undefined) return undefined
-    const agreed = Math.min(commonPrefix(source.tokens, prompt), source.computed.at(-1)!, prompt.length - 1)
-    this.#share(source, sequence, agreed)
+    const agreed = Math.min(commonPrefix(source.tokens, prompt), prompt.length - 1)
+    this.#share(source, sequence, this.usableRows(source, agreed))
+    this.#wantCheckpoint(sequence)
     return sequence
   }
 
@@ -189,7 +287,7 @@ export class SequenceTable {
    * computed yet: they run once, for both. It lives until the parent's next token is decided. Only in a unified cache.
    */
   addAlternative(parent: Sequence, tokens: readonly number[]): Sequence | undefined {
-    if (!this.sharesCells) return undefined
+    if (!this.sharesCells || this.#options.memory.forks !== 'anywhere') return undefined
     const at = parent.committed
     const all = [...parent.tokens.slice(0, at), ...tokens]
     const alternative = this.#start('alternative', all, { tier: parent.tier, arrival: parent.arrival }, parent, at)
@@ -201,11 +299,34 @@ export class SequenceTable {
 
   /** Rows [0, end) of `from` become rows of `to`, in every stage as far as it has them. */
   #share(from: Sequence, to: Sequence, end: number): void {
+    if (needsCheckpoints(this.#options.memory)) {
+      const point = this.#isAt(from, end) ? undefined : checkpointBefore(from.checkpoints, end)
+      to.checkpoints = from.checkpoints.filter(({ length }) => length <= end)
+      to.floor = point ? end : Math.min(from.floor, end)
+      if (point) {
+        this.#shareAt(from, to, point)
+        return
+      }
+    }
     for (let stage = 0; stage < this.stages; stage++) {
       const most = Math.min(from.computed[stage]!, end)
       if (most > 0) this.#shareRows(stage, from, to, most)
       // What runs now belongs to both as soon as it is there.
       else if (this.#rowsInFlight(stage, from)) this.#defer(stage, () => this.#catchUp(stage, from, to, end))
+    }
+  }
+
+  /** Rows up to a checkpoint of `from` become rows of `to`. */
+  #shareAt(from: Sequence, to: Sequence, { length, states }: Checkpoint): void {
+    const { slot: source } = from
+    const { slot } = to
+    for (let stage = 0; stage < this.stages; stage++) {
+      to.computed[stage] = length
+      if (stage === 0) this.cells.share(source, slot, length)
+      this.#defer(stage, () => {
+        this.#options.caches.share(stage, source, slot, 0, length)
+        this.#options.caches.restoreCheckpoint(stage, slot, states[stage]!, length)
+      })
     }
   }
 
@@ -255,6 +376,9 @@ export class SequenceTable {
       committed: tokens.length,
       computed: new Array<number>(this.stages).fill(0),
       pausedAt: Number.POSITIVE_INFINITY,
+      checkpoints: [],
+      checkpointAt: Number.POSITIVE_INFINITY,
+      floor: 0,
       wantsExit: options.wantsExit ?? false,
       isInput: options.isInput ?? false,
       background: options.background ?? false,
@@ -312,6 +436,10 @@ export class SequenceTable {
       }
     }
     this.#finishStep(step)
+    if (!last || !needsCheckpoints(this.#options.memory)) return
+    for (const { sequence, valid, from } of step.rows) {
+      if (valid > from && this.#sequences.has(sequence)) this.#checkpointIfDue(sequence, from)
+    }
   }
 
   #alternativeIn(slot: number, parent: Sequence): Sequence | undefined {
@@ -324,7 +452,12 @@ export class SequenceTable {
   /** The step was stopped or failed: whatever it left in the cache goes, nothing of it counts as computed. */
   aborted(step: Step): void {
     const { stage } = step
-    for (const { slot, shared, from } of step.rows) {
+    for (const { sequence, slot, shared, from } of step.rows) {
+      if (!this.#options.memory.dropsRows) {
+        // What it was before the step is gone. Who is gone leaves the cache below.
+        if (this.#sequences.has(sequence)) this.#goBack(sequence, from, true)
+        continue
+      }
       for (const other of [slot, ...shared.map((alternative) => alternative.slot)]) {
         this.#options.caches.remove(stage, other, from)
         if (stage === 0) this.cells.remove(other, from)
@@ -391,6 +524,11 @@ export class SequenceTable {
 
   #rollBack(sequence: Sequence, base: number): void {
     const { slot } = sequence
+    if (!this.#options.memory.dropsRows || base < sequence.floor) {
+      this.#goBack(sequence, base, false)
+      return
+    }
+    sequence.checkpoints = sequence.checkpoints.filter(({ length }) => length <= base)
     for (let stage = 0; stage < this.stages; stage++) {
       const running = this.#rowsInFlight(stage, sequence)
       if (running) running.valid = Math.min(running.valid, Math.max(base, running.from))
@@ -398,6 +536,32 @@ export class SequenceTable {
       if (held <= base) continue
       sequence.computed[stage] = Math.min(sequence.computed[stage]!, base)
       this.#giveUp(stage, slot, base)
+    }
+  }
+
+  /**
+   * The memory cannot drop single rows: back to the last checkpoint with at most `base` rows before it, or to the beginning.
+   * @param lost also what the memory holds now is of no use
+   */
+  #goBack(sequence: Sequence, base: number, lost: boolean): void {
+    const { caches } = this.#options
+    const { slot } = sequence
+    const running = Array.from({ length: this.stages }, (_, stage) => this.#rowsInFlight(stage, sequence))
+    const held = Math.max(...sequence.computed, ...running.map((rows) => rows?.to ?? 0))
+    if (held <= base && !lost) return
+    const point = checkpointBefore(sequence.checkpoints, base)
+    const length = point?.length ?? 0
+    sequence.checkpoints = sequence.checkpoints.filter((checkpoint) => checkpoint.length <= length)
+    sequence.floor = Math.min(sequence.floor, length)
+    for (let stage = 0; stage < this.stages; stage++) {
+      const rows = running[stage]
+      if (rows) rows.valid = rows.from
+      sequence.computed[stage] = Math.min(sequence.computed[stage]!, length)
+      if (stage === 0) this.cells.remove(slot, length)
+      this.#defer(stage, () => {
+        if (point) caches.restoreCheckpoint(stage, slot, point.states[stage]!, length)
+        else caches.remove(stage, slot, 0)
+      })
     }
   }
 

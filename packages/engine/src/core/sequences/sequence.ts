@@ -1,5 +1,6 @@
 import type { Tier } from '../../api/tiers.ts'
 import type { SlotRows } from '../cost/microbatches.ts'
+import type { Checkpoint } from '../kv/checkpoint.ts'
 
 /**
  * One flow through the engine: a list of tokens that grows and rolls back, and per stage how many of them that stage has
@@ -31,6 +32,12 @@ export interface Sequence {
   readonly computed: number[]
   /** Stage 0 stops here for now (a lookahead is wanted at this point); Infinity otherwise. */
   pausedAt: number
+  /** Where the sequence can be gone back to, in ascending order, if its memory cannot drop single rows. */
+  checkpoints: readonly Checkpoint[]
+  /** Stage 0 stops here for a moment, and a checkpoint is taken; Infinity otherwise. */
+  checkpointAt: number
+  /** Rows before this one came back as a copy that can only be gone on from at its end: they cannot be given up singly. */
+  floor: number
   /** Ask stage 0's exit head for a guess when the last token leaves it. */
   wantsExit: boolean
   /** A text that is still being written: it is computed ahead, any of it may change, and no row of it has output. */
@@ -68,7 +75,8 @@ export interface Step {
 export function available(sequence: Sequence, stage: number): number {
   const computed = firstRow(sequence, stage)
   const before = sequence.computed[stage - 1]
-  const source = before === undefined ? Math.min(sequence.tokens.length, sequence.pausedAt) : before
+  const { tokens, pausedAt, checkpointAt } = sequence
+  const source = before === undefined ? Math.min(tokens.length, pausedAt, checkpointAt) : before
   return Math.max(0, source - computed)
 }
 

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { canKeepRows, fullAttention, recurrentState, slidingWindow } from '../../core/kv/sequence-memory.ts'
 import type { Model } from '../../llama/model.ts'
-import { cacheLayout, type LayoutOptions, memoryOf } from './cache-layout.ts'
+import { cacheLayout, type LayoutOptions } from './cache-layout.ts'
 
 /** As far as a layout looks at a model. */
-const model = (rest: Partial<Model> = {}) => ({ cellBytes: 1000, window: 0, rollsBack: true, ...rest }) as Model
+const model = (rest: Partial<Model> = {}) => ({ cellBytes: 1000, window: 0, recurrent: false, ...rest }) as Model
 const options: LayoutOptions = { contextLength: 1000, parallel: 8, cells: undefined, cache: undefined, states: false }
 
 test('the layout does not depend on what is free at the moment', (t) => {
@@ -29,15 +30,15 @@ test('a cache for each where many run and the model allows it, one for all other
 })
 
 test('what a memory can do follows from the model', () => {
-  assert.equal(memoryOf(model(), true).droppableRows, Number.POSITIVE_INFINITY)
-  assert.deepEqual(memoryOf(model({ rollsBack: false }), true), {
-    droppableRows: 0,
-    forks: 'never',
-    copies: false,
-    window: 0,
-    sharesCells: true,
-  })
-  assert.equal(cacheLayout(model({ rollsBack: false }), options).savedBytes, 0)
-  assert.equal(cacheLayout(model({ window: 512 }), options).savedBytes, 0)
-  assert.ok(cacheLayout(model(), options).savedBytes > 0)
+  const of = (some: Partial<Model>, wanted = options) => cacheLayout(model(some), wanted)
+  assert.deepEqual(of({}).memory, fullAttention(false))
+  assert.deepEqual(of({ recurrent: true }).memory, recurrentState(0, true))
+  assert.deepEqual(of({ window: 512 }).memory, slidingWindow(512, true))
+  // States between stages belong to rows that a copy does not have.
+  const staged = of({ window: 512 }, { ...options, states: true })
+  assert.equal(canKeepRows(staged.memory), false)
+  assert.equal(staged.savedBytes, 0)
+  for (const some of [{}, { recurrent: true }, { window: 512 }]) assert.ok(of(some).savedBytes > 0)
+  // Every slot has a state of its own, whether it is used or not.
+  assert.ok(of({ recurrent: true }).slots < of({ window: 512 }).slots)
 })

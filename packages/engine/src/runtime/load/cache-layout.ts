@@ -1,4 +1,10 @@
-import { canKeepRows, type SequenceMemory } from '../../core/kv/sequence-memory.ts'
+import {
+  canKeepRows,
+  fullAttention,
+  recurrentState,
+  type SequenceMemory,
+  slidingWindow,
+} from '../../core/kv/sequence-memory.ts'
 import type { Model } from '../../llama/model.ts'
 import { machineMemory } from '../machine-memory.ts'
 
@@ -48,26 +54,24 @@ export function cacheLayout(model: Model, options: LayoutOptions): CacheLayout {
   const slots = parallel + spareSlots
   // llama.cpp rounds the cells of a cache up to this.
   const each = Math.ceil((contextLength + slackCells) / 256) * 256
-  const copies = model.window === 0 && model.rollsBack && !options.states
+  const copies = model.window === 0 && !model.recurrent && !options.states
   const pays = wanted === undefined && parallel >= manyRequests && slots * each <= affordable
   if (copies && (options.cache === undefined ? pays : options.cache === 'separate')) {
-    const memory = memoryOf(model, false)
+    const memory = fullAttention(false)
     return { slots, cells: slots * each, memory, savedBytes: savedOf(memory) }
   }
   const some = Math.min(contextLength * Math.min(parallel, 2), Math.floor(affordable / 256) * 256)
   const cells = (wanted ?? Math.max(contextLength, some)) + parallel * slackCells
-  const memory = memoryOf(model, true)
-  // Sequences share cells here, which costs nothing: every request may look ahead, and many texts be written.
-  return { slots: 2 * parallel + 4 * spareSlots, cells, memory, savedBytes: savedOf(memory) }
+  const memory = memoryOf(model, options.states)
+  // Sequences share cells here, which costs nothing: every request may look ahead, and many texts be written. A recurrent
+  // state takes its memory for every slot, used or not.
+  return { slots: model.recurrent ? slots : 2 * parallel + 4 * spareSlots, cells, memory, savedBytes: savedOf(memory) }
 }
 
-/** What the memory of a model's sequences can do. */
-export function memoryOf({ rollsBack, window }: Model, sharesCells: boolean): SequenceMemory {
-  return {
-    droppableRows: rollsBack ? Number.POSITIVE_INFINITY : 0,
-    forks: rollsBack ? 'anywhere' : 'never',
-    copies: rollsBack,
-    window,
-    sharesCells,
-  }
+/** What the memory of a model's sequences can do, in one cache for all. */
+function memoryOf({ recurrent, window }: Model, states: boolean): SequenceMemory {
+  if (recurrent) return recurrentState(window, true)
+  // States between stages belong to rows: a copy does not have them.
+  if (window > 0) return states ? { ...slidingWindow(window, true), copies: false } : slidingWindow(window, true)
+  return fullAttention(true)
 }

@@ -20,7 +20,7 @@ export async function loadDraftModel(
   const vocabulary = commonVocabulary(target, await readGguf(path))
   // The context keeps the weights.
   using model = await Model.load(path, experts === undefined ? {} : { experts })
-  if (!model.rollsBack) {
+  if (model.recurrent) {
     throw new IncipitError('draft_mismatch', `${path} cannot draft: a recurrent memory cannot be rolled back`)
   }
   return new DraftRunner(new Context(model, contextOptions), vocabulary, experts === undefined ? 'draft' : 'experts')

@@ -31,6 +31,7 @@ import { mtpDrafter, whyNoMtp } from './mtp.ts'
 import { planCut, wantedCut } from './plan-cut.ts'
 import { loadSkimCalibration } from './skim-calibration.ts'
 import { templateOf } from './template-of.ts'
+import { tryMemory } from './try-memory.ts'
 
 /** Everything `Engine` runs on. */
 export interface EngineParts {
@@ -79,8 +80,8 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
   const states = wanted.at.length > 0 || noMtp === undefined
   const { cells, cache } = options
   const layout = cacheLayout(whole, { contextLength, parallel, cells, cache, states })
-  const { slots, memory } = layout
-  if (!memory.sharesCells) log('info', `a KV cache of ${contextLength} tokens for each of ${slots} sequences`)
+  const { slots } = layout
+  if (!layout.memory.sharesCells) log('info', `a KV cache of ${contextLength} tokens for each of ${slots} sequences`)
 
   const cut = await planCut(whole, gguf, wanted, cutOptions)
   const exit = typeof cut.exit === 'string' ? undefined : cut.exit
@@ -91,7 +92,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
     hash,
     stages: ranges,
     threads: devices.map((device) => device.threadpool.threads),
-    cache: memory.sharesCells ? 'unified' : 'separate',
+    cache: layout.memory.sharesCells ? 'unified' : 'separate',
   }
   const profile = await loadProfile(profileOf, log)
   const machine = profile?.machine ?? machineConstants
@@ -109,13 +110,14 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
       ...file,
       cells: layout.cells,
       slots,
-      unified: memory.sharesCells,
+      unified: layout.memory.sharesCells,
       batch: machine.batchRows,
       outputs: slots * (maxDraft + 1),
       drafter: file.last ? drafts : undefined,
     })
     stages.push(cleanup.use(stage))
   }
+  const memory = await tryMemory(stages[0]!.context, layout.memory, log)
   const skim = await loadSkimCalibration(cacheDir, hash, log)
   const { vocab } = stages[0]!.model
   const heads = await loadHeads(options.heads, exit, { hash, embedding: whole.embedding, vocabulary: vocab.size })
@@ -148,7 +150,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
   return {
     info,
     executor: new LlamaExecutor({ stages, devices, drafts, heads }),
-    layout,
+    layout: { ...layout, memory },
     vocab,
     template,
     exit,

@@ -56,7 +56,7 @@ export async function planCut(
   if (at.length === 0) return { files: uncut, exit: whyNoExit(known) }
   const exit = known?.at === at[0] ? known : undefined
   try {
-    if (!whole.rollsBack) throw new IncipitError('cut_refused', 'a recurrent memory cannot be rolled back')
+    if (whole.recurrent) throw new IncipitError('cut_refused', 'a recurrent memory cannot be rolled back')
     const files = await soundStageFiles(gguf, at, exit?.head, options)
     await verifyCut(whole, files, options)
     const missing = `no exit is fitted at layer ${at[0]}; fit one with \`incipit tune --exit --at ${at[0]}\``

@@ -30,7 +30,8 @@ function begin(
   options: { said?: number[]; maxTokens?: number; allowed?: (length: number) => number[] },
 ) {
   const { said = [], maxTokens = 10, allowed } = options
-  const caches = { remove() {}, share() {}, save: () => ({ bytes: 1 }), restore() {} }
+  const saved = () => ({ bytes: 1 })
+  const caches = { remove() {}, share() {}, save: saved, restore() {}, saveCheckpoint: saved, restoreCheckpoint() {} }
   const table = new SequenceTable({ devices: [0], slots: 4, cells: 100, memory: fullAttention(true), caches })
   const stats = emptyStats()
   const prompt = [1, 1, 1]

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+import { existsSync, readdirSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { Engine, type GenerateRequest } from '../src/index.ts'
+import { Comparison, type Prompt } from './compare.ts'
+import { modelFolder } from './fixtures/gguf.ts'
+import { answerOf, greedy, Reference } from './reference.ts'
+
+/*
+ * Every kind of memory that llama.cpp has, on tiny models with random weights: whatever is used again, runs at once, was
+ * cancelled or typed, the reply is that of plain decoding but for near ties.
+ */
+const folder = join(modelFolder, 'archs')
+const files = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.gguf')) : []
+/** Models that do not say one token after the other. */
+const noDecoders = /^(dream|llada|llada-moe|rnd1)-/
+const maxTokens = 12
+
+const base = Array.from({ length: 150 }, (_, i) => ((i * 7) % 120) + 4)
+/** One begins like the one before and goes on, one parts in its middle, one begins elsewhere. */
+const prompts: Prompt[] = [base, [...base, 5, 6, 7], [...base.slice(0, 100), 9, 9], base.slice(3)].map((prompt) => ({
+  prompt,
+}))
+// llama-server reuses 146 tokens on these prompts in this order where it keeps states, and 150 where it keeps windows.
+const leastReused = 0.95 * 146
+
+let cacheDir: string
+before(async () => {
+  cacheDir = await mkdtemp(join(tmpdir(), 'incipit-archs-'))
+})
+after(() => rm(cacheDir, { recursive: true, force: true }))
+
+for (const file of files) {
+  const name = file.replace(/\.Q8_0\.gguf$|\.gguf$/, '')
+  const path = join(folder, file)
+  const load = () => Engine.load(path, { cacheDir, threads: 1, cut: 'none', contextLength: 512 })
+
+  if (noDecoders.test(name)) {
+    test(`${name} is refused by name`, async () => {
+      await assert.rejects(load(), { code: 'model_unsupported', message: /diffusion model/ })
+    })
+    continue
+  }
+
+  test(name, { timeout: 120_000 }, async (t) => {
+    using reference = await Reference.load(path, { cells: 512, threads: 1 })
+    const comparison = new Comparison(reference, prompts, { maxTokens })
+    await using engine = await load()
+    const alone: Partial<GenerateRequest> = { proposers: [], cachePrompt: false }
+    await comparison.run(engine, { name: 'plain, alone', together: 1, options: () => alone })
+    const { cached } = await comparison.run(engine, { name: 'one after the other', together: 1 })
+    assert.ok(cached >= leastReused, `${cached} tokens are used again`)
+    await comparison.run(engine, { name: 'at once', together: 4, options: () => ({ cachePrompt: false }) })
+    await comparison.run(engine, { name: 'at once, shared', together: 4, options: () => ({ cacheSalt: 'b' }) })
+
+    const controller = new AbortController()
+    const events = engine.generate({ prompt: base, maxTokens: 50, signal: controller.signal })
+    for await (const _ of events) controller.abort()
+    await comparison.run(engine, { name: 'after one that was cancelled', together: 1 }, [0])
+
+    await typed(engine, reference)
+    for (const line of comparison.table()) t.diagnostic(line)
+  })
+}
+
+/** A text that is typed, changed in its middle and taken back is replied to as in one piece. */
+async function typed(engine: Engine, reference: Reference): Promise<void> {
+  using input = engine.open({ raw: true, maxTokens })
+  const computed = () => engine.idle()
+  input.append('0123456789abcdef'.repeat(4))
+  await computed()
+  input.append('fedcba98')
+  await computed()
+  input.replace(40, 'aa')
+  await computed()
+  input.append('77')
+  const { text } = input
+  const answer = await answerOf(input.respond({ temperature: 0 }))
+  const question = { prompt: reference.tokens({ prompt: text }), sampling: greedy, maxTokens }
+  await reference.ties(question, answer, await reference.tieWidth([question.prompt], maxTokens))
+  await engine.idle()
+  assert.deepEqual(engine.audit(), [])
+}
