@@ -14,7 +14,7 @@ const verdict = await serveMany(schedules({ devices, spareCells, policy }), 4000
   finished: 6500,
   preempted: 280,
   confident: 2500,
-  tolerated: 100,
+  tolerated: 40,
   alternatives: 56,
 })
 

@@ -84,7 +84,7 @@ const usual: Omit<Kind, 'devices' | 'spareCells'> = {
   minTokens: fc.constantFrom(0, 0, 0, 2, 5),
   policy: fc.constantFrom('committed', 'provisional', 'provisional'),
   unified: fc.boolean(),
-  memory: fc.constantFrom('rows', 'rows', 'rows', 'window', 'state'),
+  memory: fc.constantFrom('rows', 'rows', 'rows', 'window', 'state', 'snapshots'),
   proposers: fc.oneof(
     fc.constantFrom<readonly ProposerName[]>(everybody, ['exit'], ['exit', 'skim'], ['exit', 'lookup', 'draft']),
     fc.subarray([...everybody]),
@@ -192,13 +192,11 @@ function withMemory(schedule: Schedule): Schedule {
   if (schedule.devices.length > 1) return { ...schedule, memory: 'rows' }
   const unified = { ...schedule, unified: true, limits: { ...limits, separateCaches: false } }
   if (memory === 'window') return unified
-  // Nothing of a state can be taken back: nobody guesses.
-  return {
-    ...unified,
-    drafts: false,
-    limits: { ...unified.limits, exit: false },
-    arrivals: arrivals.map((arrival) => ({ ...arrival, proposers: [], lookaheads: [] })),
-  }
+  // A state cannot be cut into stages.
+  const uncut = { ...unified, limits: { ...unified.limits, exit: false } }
+  if (memory === 'snapshots') return uncut
+  // Of one without snapshots nothing can be taken back: nobody guesses.
+  return { ...uncut, drafts: false, arrivals: arrivals.map((one) => ({ ...one, proposers: [], lookaheads: [] })) }
 }
 
 /** A record without what is undefined. */
@@ -232,12 +230,26 @@ export async function serveMany(
 }
 
 /** What a schedule has led to. */
-function ledTo({ executor, loop, events, requests, seen }: ScheduleRun): Record<string, number> {
+function ledTo({ executor, caches, loop, events, requests, seen }: ScheduleRun): Record<string, number> {
   const { steps, overlapped, stopped } = executor
   const { branched: alternatives, early: confident, accepted, tolerated } = loop.stats
   const { preemptions: preempted } = loop.scheduler
+  const { wentBack, rewound } = caches
   const { adopted } = events
-  const led = { ...seen, adopted, steps, overlapped, stopped, alternatives, confident, accepted, tolerated, preempted }
+  const led = {
+    ...seen,
+    wentBack,
+    rewound,
+    adopted,
+    steps,
+    overlapped,
+    stopped,
+    alternatives,
+    confident,
+    accepted,
+    tolerated,
+    preempted,
+  }
   const outcomes: Record<string, number> = {}
   const count = (name: string, by = 1) => {
     outcomes[name] = (outcomes[name] ?? 0) + by

@@ -277,7 +277,7 @@ export class ScheduleRun implements LoopObserver, RunState {
     const { table } = this.loop
     for (const step of this.executor.wanted) {
       const gone = rowsOf({ ...step, rows: step.rows.filter(({ sequence }) => !table.has(sequence)) })
-      const most = this.schedule.memory === 'state' ? gone : 2 * gone
+      const most = this.loop.table.dropsRows ? 2 * gone : gone
       assert.ok(most < rowsOf(step), 'a step goes on that is mostly for nothing')
     }
   }

@@ -15,14 +15,29 @@ interface SavedRows extends SavedState {
 }
 
 /** What the simulated memory can do: see `memoryOf`. */
-export type MemoryKind = 'rows' | 'window' | 'state'
+export type MemoryKind = 'rows' | 'window' | 'state' | 'snapshots'
+const snapshots = 3
 
 export function memoryOf(kind: MemoryKind, unified: boolean): SequenceMemory {
   return kind === 'rows'
     ? fullAttention(unified)
     : kind === 'window'
       ? slidingWindow(4, unified)
-      : recurrentState(0, unified)
+      : recurrentState(0, unified, kind === 'snapshots' ? snapshots : 0)
+}
+
+/** At which lengths a slot can be gone on from. */
+interface Exact {
+  /** Before it rows are missing. */
+  from: number
+  /** Where a state stands. */
+  to: number
+  /** First row of the last step. */
+  step: number
+  /** It went back within that step. */
+  rewound: boolean
+  /** A copy of a state that had gone back, which copies do not know. */
+  stale: boolean
 }
 
 /** One KV cell: the row it holds, how many slots hold it, and whose it is. */
@@ -50,7 +65,10 @@ export class SimulatedStages implements Caches {
    * Per stage and slot: at which lengths it can be gone on from. A state stands at one length; behind a copy with one window
    * anything, before its end nothing.
    */
-  readonly #exact: { from: number; to: number }[][]
+  readonly #exact: Exact[][]
+  /** Checkpoints that were gone back to, and snapshots. */
+  wentBack = 0
+  rewound = 0
   /** Per stage: what runs, as its inputs were when it began. */
   readonly #running: (number[][] | undefined)[]
   /** Rows with output of the last step of each stage, by slot and position. */
@@ -59,7 +77,7 @@ export class SimulatedStages implements Caches {
   constructor(options: { stages: number; slots: number; cells: number; unified: boolean; memory?: MemoryKind }) {
     const { stages, slots, cells, unified, memory = 'rows' } = options
     this.#memory = memory
-    this.#exact = perSlot(() => ({ from: 0, to: 0 }))
+    this.#exact = perSlot(() => ({ from: 0, to: 0, step: 0, rewound: false, stale: false }))
     this.stages = stages
     this.#cells = cells
     this.#cellsOfSlot = unified ? cells : cells / slots
@@ -102,7 +120,10 @@ export class SimulatedStages implements Caches {
       assert.equal(cache.length, from, `stage ${stage} slot ${slot}: rows do not follow the cache`)
       const exact = this.#exact[stage]![slot]!
       if (this.#memory === 'window') assert.ok(from >= exact.from, 'rows of the window are missing')
-      if (this.#memory === 'state') assert.equal(exact.to, from, 'the state is that of another text')
+      if (this.#isState) {
+        assert.equal(exact.to, from, 'the state is that of another text')
+        assert.ok(!exact.stale, 'the state is that of a text before it was taken back')
+      }
       for (const [i, input] of inputs[index]!.entries()) {
         if (left-- <= 0) break
         const position = from + i
@@ -111,7 +132,7 @@ export class SimulatedStages implements Caches {
         for (const other of shared) if (position < other.end) this.#hold(stage, other.slot, position, cell)
         if (position >= output) this.#outputs[stage]!.set(slot * 65536 + position, cell.row)
       }
-      exact.to = cache.length
+      Object.assign(exact, { to: cache.length, step: from, rewound: false })
     }
   }
 
@@ -203,8 +224,14 @@ export class SimulatedStages implements Caches {
   remove(stage: number, slot: number, from: number): void {
     assert.equal(this.#running[stage], undefined, 'a cache was touched while a step was running')
     const exact = this.#exact[stage]![slot]!
-    if (from === 0) exact.from = exact.to = 0
-    if (this.#memory === 'state' && from < exact.to) assert.fail('a memory refuses to give single rows up')
+    if (from === 0) Object.assign(exact, { from: 0, to: 0, step: 0, rewound: false, stale: false })
+    if (this.#isState && from < exact.to) {
+      const least = Math.max(exact.step + 1, exact.to - snapshots)
+      const kept = this.#memory === 'snapshots' && !exact.rewound && from >= least
+      if (!kept) assert.fail('a memory refuses to give single rows up')
+      Object.assign(exact, { to: from, rewound: true })
+      this.rewound++
+    }
     if (this.#memory === 'window') assert.ok(from >= exact.from, 'rows are given up that a copy did not have')
     this.#cut(stage, slot, from)
   }
@@ -221,7 +248,8 @@ export class SimulatedStages implements Caches {
     for (const [i, cell] of this.#cache[stage]![source]!.slice(from, end).entries()) {
       this.#hold(stage, to, from + i, this.#unified ? cell : this.#newCell(stage, cell.row, cell.salt))
     }
-    this.#exact[stage]![to] = { ...this.#exact[stage]![source]! }
+    const exact = this.#exact[stage]![source]!
+    this.#exact[stage]![to] = { ...exact, stale: exact.stale || exact.rewound }
   }
 
   save(stage: number, slot: number): SavedRows {
@@ -237,14 +265,14 @@ export class SimulatedStages implements Caches {
     for (const [position, row] of saved.rows.entries()) {
       this.#hold(stage, slot, position, this.#newCell(stage, row, saved.salt))
     }
-    this.#exact[stage]![slot] = { from: saved.rows.length, to: saved.rows.length }
+    this.#stand(stage, slot, saved.rows.length)
   }
 
   saveCheckpoint(stage: number, slot: number): SavedRows {
     assert.notEqual(this.#memory, 'rows')
     assert.equal(this.#running[stage], undefined, 'a cache was read while a step was running')
     const cells = this.#cache[stage]![slot]!
-    if (this.#memory === 'state') assert.equal(this.#exact[stage]![slot]!.to, cells.length)
+    if (this.#isState) assert.equal(this.#exact[stage]![slot]!.to, cells.length)
     return { stage, rows: cells.slice(-1).map(({ row }) => row), salt: cells[0]?.salt, bytes: 5 }
   }
 
@@ -255,6 +283,15 @@ export class SimulatedStages implements Caches {
     assert.ok(this.rows(stage, slot) >= rows, 'rows before a checkpoint are not there')
     assert.equal(this.#cache[stage]![slot]![rows - 1]!.row, saved.rows[0], 'a checkpoint of another text is restored')
     this.#cut(stage, slot, rows)
-    this.#exact[stage]![slot] = { from: rows, to: rows }
+    this.wentBack++
+    this.#stand(stage, slot, rows)
+  }
+
+  #stand(stage: number, slot: number, rows: number): void {
+    this.#exact[stage]![slot] = { from: rows, to: rows, step: rows, rewound: false, stale: false }
+  }
+
+  get #isState(): boolean {
+    return this.#memory === 'state' || this.#memory === 'snapshots'
   }
 }

@@ -19,6 +19,8 @@ export interface ContextOptions {
   unified?: boolean
   /** Most sequences, ids 0..sequences-1. */
   sequences: number
+  /** Recurrent states of so many last rows of a sequence are kept, where the architecture can do that. Default 0. */
+  snapshots?: number
   /** Most rows of one decode. */
   batch: number
   /** Most rows of one decode that may ask for output. Default: `batch`. */
@@ -61,6 +63,8 @@ export class Context implements Disposable {
   readonly cells: number
   readonly sequences: number
   readonly unified: boolean
+  /** Last rows of a sequence's last decode that can be removed although its state is recurrent. */
+  readonly snapshots: number
   readonly batchSize: number
   readonly layer: number | undefined
   readonly #mtp: boolean
@@ -110,6 +114,7 @@ export class Context implements Disposable {
       n_batch: options.batch,
       n_ubatch: Math.min(options.batch, maxMicrobatch),
       n_seq_max: options.sequences,
+      n_rs_seq: options.snapshots ?? 0,
       n_outputs_max: aligned(outputs),
       n_outputs_max_per_seq: 0,
       n_threads: options.threadpool.threads,
@@ -127,6 +132,7 @@ export class Context implements Disposable {
     this.model = model
     this.#memory = lib.contextMemory(pointer)
     this.cells = lib.contextCells(pointer)
+    this.snapshots = lib.contextSnapshots(pointer)
     this.sequences = options.sequences
     this.unified = options.unified ?? true
     this.batchSize = options.batch

@@ -39,6 +39,7 @@ export interface Library {
   contextInit: NativeFunction<[model: Pointer, params: ContextParams], Pointer>
   contextFree: NativeFunction<[context: Pointer], void>
   contextCells: NativeFunction<[context: Pointer], number>
+  contextSnapshots: NativeFunction<[context: Pointer], number>
   contextMemory: NativeFunction<[context: Pointer], Pointer>
   decode: NativeFunction<[context: Pointer, batch: BatchStruct], number>
   setAbortCallback: NativeFunction<[context: Pointer, callback: Pointer, data: Pointer], void>
@@ -264,6 +265,7 @@ export function library(): Library {
     contextInit: f('void *llama_init_from_model(void *model, llama_context_params params)'),
     contextFree: f('void llama_free(void *context)'),
     contextCells: f('uint32_t llama_n_ctx(void *context)'),
+    contextSnapshots: f('uint32_t llama_n_rs_seq(void *context)'),
     contextMemory: f('void *llama_get_memory(void *context)'),
     decode: f('int32_t llama_decode(void *context, llama_batch batch)'),
     setAbortCallback: f('void llama_set_abort_callback(void *context, void *callback, void *data)'),

@@ -38,17 +38,20 @@ export class Model implements Disposable {
   readonly outputsWhole: boolean
   /** Some or all layers keep a state that every token changes, and no rows. */
   readonly recurrent: boolean
+  /** Bytes of the states of recurrent layers of one sequence, at most; 0 where the file does not say. */
+  readonly stateBytes: number
   /** Positions that layers with sliding-window attention look back; 0 for a model without such layers. */
   readonly window: number
   /** Only for use inside `llama/`. */
   readonly handle: Handle
 
-  private constructor(path: string, pointer: Pointer, architecture: string, cellBytes: number) {
+  private constructor(path: string, pointer: Pointer, architecture: string, metadata: Metadata) {
     const lib = library()
     this.path = path
     this.handle = new Handle(`the model ${path}`, pointer, lib.modelFree)
     this.architecture = architecture
-    this.cellBytes = cellBytes
+    this.cellBytes = cellBytes(metadata, architecture)
+    this.stateBytes = stateBytes(metadata, architecture)
     const type = lib.fileTypeName(lib.modelFileType(pointer))
     this.description = `${architecture}, ${short(Number(lib.modelParameters(pointer)))} parameters, ${type}`
     this.layers = lib.modelLayers(pointer)
@@ -114,7 +117,7 @@ export class Model implements Disposable {
       lib.modelFree(handle)
       throw new IncipitError('model_unsupported', `${path} (architecture '${architecture}') is ${other}`)
     }
-    return new Model(path, handle, architecture, cellBytes(gguf.metadata, architecture))
+    return new Model(path, handle, architecture, gguf.metadata)
   }
 
   [Symbol.dispose](): void {
@@ -154,6 +157,17 @@ function checkExperts(metadata: Metadata, architecture: string, experts: number)
 function short(count: number): string {
   const [divisor, unit] = count >= 1e9 ? [1e9, 'B'] : count >= 1e6 ? [1e6, 'M'] : [1e3, 'k']
   return `${(count / divisor).toPrecision(3)}${unit}`
+}
+
+/**
+ * Bytes of the recurrent states of a sequence, if all layers had one: F32, of inner size x state size, and of the convolution
+ * before it (llama-hparams.cpp, `n_embd_s` and `n_embd_r`).
+ */
+function stateBytes(metadata: Metadata, architecture: string): number {
+  const number = (key: string) => metadataNumber(metadata, `${architecture}.${key}`) ?? 0
+  const [inner, state] = [number('ssm.inner_size'), number('ssm.state_size')]
+  const convolution = Math.max(0, number('ssm.conv_kernel') - 1) * (inner + 2 * number('ssm.group_count') * state)
+  return 4 * number('block_count') * (inner * state + convolution)
 }
 
 /** KV bytes of one cell at F16: 2 bytes x (key + value width) x KV heads, summed over the layers. */

@@ -145,7 +145,9 @@ test('only what a sequence holds is saved, and nothing else uses the context mea
   await assert.rejects(restoring, { code: 'disposed' })
 })
 
-test('of a model with sliding-window attention a file has one window, which is enough to go on at its end', { skip: skipAny }, async (t) => {
+test('of a model with sliding-window attention a file has one window, which is enough to go on at its end', {
+  skip: skipAny,
+}, async (t) => {
   const file = join(await temporaryDirectory(t), 'window.gguf')
   await slidingWindowOf(await readGguf(small.path), file, 16)
   using windowed = await Model.load(file)

@@ -56,7 +56,9 @@ interface Entry {
 
 /** Guesses have to be taken back where they were wrong. */
 const anywhere = ({ memory }: ModelFacts): Availability =>
-  canSpeculate(memory) ? { available: true } : { available: false, note: 'its memory cannot be rolled back' }
+  canSpeculate(memory)
+    ? { available: true }
+    : { available: false, note: 'its memory keeps no snapshots to take a wrong guess back to' }
 
 const draftModel =
   (name: ProposerName, missing: (facts: ModelFacts) => string) =>
@@ -75,10 +77,8 @@ const entries: Readonly<Record<ProposerName, Entry>> = {
   },
   skim: {
     firstToken: true,
-    available: ({ memory, skimNote }) =>
-      memory.forks === 'anywhere'
-        ? { available: true, note: skimNote }
-        : { available: false, note: 'its memory cannot be forked in the middle of a text' },
+    // What it says stands at the prompt's end, and may be wrong.
+    available: (facts) => (canSpeculate(facts.memory) ? { available: true, note: facts.skimNote } : anywhere(facts)),
   },
   exit: {
     available: ({ exit }) =>

@@ -15,6 +15,8 @@ export interface StageOptions {
   slots: number
   /** See `ContextOptions`. Default true. */
   unified?: boolean
+  /** See `ContextOptions`. Default 0. */
+  snapshots?: number
   batch: number
   /** Most rows with output in one step. */
   outputs: number
@@ -49,6 +51,7 @@ export class Stage implements Disposable {
       cells: options.cells,
       sequences: options.slots,
       ...(options.unified === undefined ? {} : { unified: options.unified }),
+      snapshots: options.snapshots ?? 0,
       batch: options.batch,
       outputs: Math.min(options.batch, options.outputs),
       threadpool: device.threadpool,

@@ -8,6 +8,8 @@
 export interface SequenceMemory {
   /** Rows at its end can be given up, the others staying. Otherwise all of them, or those behind a checkpoint. */
   readonly dropsRows: boolean
+  /** Where they cannot: so many rows at the end of the last step can still be given up, once, but not all of the step. */
+  readonly snapshots: number
   /** Where another sequence can go on from it: behind any row, or behind its last one and at checkpoints. */
   readonly forks: 'anywhere' | 'at checkpoints'
   /** Its rows can be copied out of the cache, and back into any slot. */
@@ -21,8 +23,13 @@ export interface SequenceMemory {
 }
 
 /** Guesses can be verified, because what was wrong of them can be given up. */
-export function canSpeculate({ dropsRows }: SequenceMemory): boolean {
-  return dropsRows
+export function canSpeculate(memory: SequenceMemory): boolean {
+  return longestDraft(memory) > 0
+}
+
+/** Most guesses that can be verified in a step. */
+export function longestDraft({ dropsRows, snapshots }: SequenceMemory): number {
+  return dropsRows ? Number.POSITIVE_INFINITY : snapshots
 }
 
 /** Rows of requests that are over can be kept outside the cache for others. */
@@ -37,7 +44,15 @@ export function needsCheckpoints({ copies, copyForks }: SequenceMemory): boolean
 
 /** The memory of a model whose layers all see everything. */
 export function fullAttention(sharesCells: boolean): SequenceMemory {
-  return { dropsRows: true, forks: 'anywhere', copies: true, copyForks: 'anywhere', window: 0, sharesCells }
+  return {
+    dropsRows: true,
+    snapshots: 0,
+    forks: 'anywhere',
+    copies: true,
+    copyForks: 'anywhere',
+    window: 0,
+    sharesCells,
+  }
 }
 
 /** Layers with a window, all of whose rows stay in the cache; a copy of them has one window. */
@@ -46,9 +61,10 @@ export function slidingWindow(window: number, sharesCells: boolean): SequenceMem
 }
 
 /** A state that every row changes: recurrent layers, alone or beside attention. */
-export function recurrentState(window: number, sharesCells: boolean): SequenceMemory {
+export function recurrentState(window: number, sharesCells: boolean, snapshots = 0): SequenceMemory {
   return {
     dropsRows: false,
+    snapshots,
     forks: 'at checkpoints',
     copies: true,
     copyForks: 'at checkpoints',

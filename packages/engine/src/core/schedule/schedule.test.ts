@@ -47,6 +47,8 @@ function sequence({ prompt, tokens = prompt, ...rest }: State): Sequence {
     checkpoints: [],
     checkpointAt: Number.POSITIVE_INFINITY,
     floor: 0,
+    rewindsTo: Number.POSITIVE_INFINITY,
+    rewound: false,
     wantsExit: false,
     isInput: false,
     background: false,

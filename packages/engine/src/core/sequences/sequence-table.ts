@@ -12,7 +12,7 @@ import {
 } from '../kv/checkpoint.ts'
 import { KvCells } from '../kv/kv-cells.ts'
 import { isSaved, type SavedRows } from '../kv/saved-rows.ts'
-import { needsCheckpoints, type SequenceMemory } from '../kv/sequence-memory.ts'
+import { longestDraft, needsCheckpoints, type SequenceMemory } from '../kv/sequence-memory.ts'
 import { type Rows, rowsOf, type Sequence, type Step, slotRowsOf } from './sequence.ts'
 
 /** What became of a decided token. `alternative`: the tail was wrong and another continuation right. */
@@ -90,6 +90,11 @@ export class SequenceTable {
   /** Whether a sequence can go on from any row of another one that is computed. */
   get forksAnywhere(): boolean {
     return this.#options.memory.forks === 'anywhere'
+  }
+
+  /** Most guesses that can stand in a tail. */
+  get longestDraft(): number {
+    return longestDraft(this.#options.memory)
   }
 
   /** Whether single rows at the end of a sequence can be given up. */
@@ -183,7 +188,7 @@ export class SequenceTable {
   #isAt(sequence: Sequence, row: number): boolean {
     const { memory } = this.#options
     if (memory.dropsRows) return row >= sequence.floor
-    return row === sequence.computed[0] && !this.inFlight(sequence)
+    return row === sequence.computed[0] && !sequence.rewound && !this.inFlight(sequence)
   }
 
   /** The sequence can be gone back to where it is now. Its rows have left all stages, and none is running. */
@@ -276,6 +281,7 @@ export class SequenceTable {
   addLookahead(parent: Sequence, at: number, rest: readonly number[]): Sequence | undefined {
     if (at > parent.computed.at(-1)! || at > parent.committed)
       throw new RangeError('a lookahead must be computed and committed')
+    if (!this.#isAt(parent, at)) return undefined
     const tokens = [...parent.tokens.slice(0, at), ...rest]
     const ahead = this.#start('lookahead', tokens, { tier: parent.tier, arrival: parent.arrival }, parent, at)
     if (ahead !== undefined) this.#share(parent, ahead, at)
@@ -303,6 +309,8 @@ export class SequenceTable {
       const point = this.#isAt(from, end) ? undefined : checkpointBefore(from.checkpoints, end)
       to.checkpoints = from.checkpoints.filter(({ length }) => length <= end)
       to.floor = point ? end : Math.min(from.floor, end)
+      // The two have one state now, which neither may change for the other.
+      from.rewindsTo = Number.POSITIVE_INFINITY
       if (point) {
         this.#shareAt(from, to, point)
         return
@@ -379,6 +387,8 @@ export class SequenceTable {
       checkpoints: [],
       checkpointAt: Number.POSITIVE_INFINITY,
       floor: 0,
+      rewindsTo: Number.POSITIVE_INFINITY,
+      rewound: false,
       wantsExit: options.wantsExit ?? false,
       isInput: options.isInput ?? false,
       background: options.background ?? false,
@@ -424,9 +434,12 @@ export class SequenceTable {
   ran(step: Step, now: number): void {
     const { stage } = step
     const last = stage === this.stages - 1
+    const { snapshots } = this.#options.memory
     for (const rows of step.rows) {
       if (rows.valid > rows.from) {
         rows.sequence.computed[stage] = rows.valid
+        rows.sequence.rewound = false
+        if (snapshots > 0) rows.sequence.rewindsTo = Math.max(rows.from + 1, rows.to - snapshots)
         if (last) rows.sequence.lastOutputAt = now
       }
       for (const { slot, end } of rows.shared) {
@@ -525,7 +538,7 @@ export class SequenceTable {
   #rollBack(sequence: Sequence, base: number): void {
     const { slot } = sequence
     if (!this.#options.memory.dropsRows || base < sequence.floor) {
-      this.#goBack(sequence, base, false)
+      if (!this.#rewind(sequence, base)) this.#goBack(sequence, base, false)
       return
     }
     sequence.checkpoints = sequence.checkpoints.filter(({ length }) => length <= base)
@@ -537,6 +550,18 @@ export class SequenceTable {
       sequence.computed[stage] = Math.min(sequence.computed[stage]!, base)
       this.#giveUp(stage, slot, base)
     }
+  }
+
+  /** Back to a snapshot of the last step. False where there is none. */
+  #rewind(sequence: Sequence, base: number): boolean {
+    const { slot, computed, rewindsTo } = sequence
+    if (base < rewindsTo || base >= computed[0]! || this.inFlight(sequence)) return false
+    sequence.rewindsTo = Number.POSITIVE_INFINITY
+    sequence.rewound = true
+    sequence.checkpoints = sequence.checkpoints.filter(({ length }) => length <= base)
+    computed[0] = base
+    this.#giveUp(0, slot, base)
+    return true
   }
 
   /**
@@ -553,6 +578,8 @@ export class SequenceTable {
     const length = point?.length ?? 0
     sequence.checkpoints = sequence.checkpoints.filter((checkpoint) => checkpoint.length <= length)
     sequence.floor = Math.min(sequence.floor, length)
+    sequence.rewindsTo = Number.POSITIVE_INFINITY
+    sequence.rewound = false
     for (let stage = 0; stage < this.stages; stage++) {
       const rows = running[stage]
       if (rows) rows.valid = rows.from

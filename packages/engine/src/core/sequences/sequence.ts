@@ -36,6 +36,10 @@ export interface Sequence {
   checkpoints: readonly Checkpoint[]
   /** Stage 0 stops here for a moment, and a checkpoint is taken; Infinity otherwise. */
   checkpointAt: number
+  /** Where its memory keeps snapshots: the least length that the last step left it able to go back to; else Infinity. */
+  rewindsTo: number
+  /** It went back to one, and no step has run since: until then nobody else can go on from it. */
+  rewound: boolean
   /** Rows before this one came back as a copy that can only be gone on from at its end: they cannot be given up singly. */
   floor: number
   /** Ask stage 0's exit head for a guess when the last token leaves it. */

@@ -17,6 +17,9 @@ const manyRequests = 4
 // Shares of the machine's memory: for the KV cache, and for rows that are kept outside of it.
 const cacheShare = 8
 const savedShare = 16
+// For the states of recurrent layers, with their snapshots: as long as guesses may be.
+const stateShare = 16
+const wantedSnapshots = 4
 
 /** How the KV cache is laid out. */
 export interface CacheLayout {
@@ -62,15 +65,16 @@ export function cacheLayout(model: Model, options: LayoutOptions): CacheLayout {
   }
   const some = Math.min(contextLength * Math.min(parallel, 2), Math.floor(affordable / 256) * 256)
   const cells = (wanted ?? Math.max(contextLength, some)) + parallel * slackCells
-  const memory = memoryOf(model, options.states)
+  const stateBytes = (1 + wantedSnapshots) * slots * model.stateBytes
+  const memory = memoryOf(model, options.states, stateBytes <= bytes / stateShare ? wantedSnapshots : 0)
   // Sequences share cells here, which costs nothing: every request may look ahead, and many texts be written. A recurrent
   // state takes its memory for every slot, used or not.
   return { slots: model.recurrent ? slots : 2 * parallel + 4 * spareSlots, cells, memory, savedBytes: savedOf(memory) }
 }
 
 /** What the memory of a model's sequences can do, in one cache for all. */
-function memoryOf({ recurrent, window }: Model, states: boolean): SequenceMemory {
-  if (recurrent) return recurrentState(window, true)
+function memoryOf({ recurrent, window }: Model, states: boolean, snapshots: number): SequenceMemory {
+  if (recurrent) return recurrentState(window, true, snapshots)
   // States between stages belong to rows: a copy does not have them.
   if (window > 0) return states ? { ...slidingWindow(window, true), copies: false } : slidingWindow(window, true)
   return fullAttention(true)

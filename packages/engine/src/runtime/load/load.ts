@@ -111,6 +111,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
       cells: layout.cells,
       slots,
       unified: layout.memory.sharesCells,
+      snapshots: layout.memory.snapshots,
       batch: machine.batchRows,
       outputs: slots * (maxDraft + 1),
       drafter: file.last ? drafts : undefined,

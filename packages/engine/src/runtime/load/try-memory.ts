@@ -19,8 +19,11 @@ export async function tryMemory(context: Context, expected: SequenceMemory, log:
   const copies = expected.copies && succeeds(() => copied(context, lastOf))
   const drops = context.sequenceRemove(0, 2) && lastOf(0) === 2
   for (const slot of [0, 1]) context.sequenceRemove(slot, 0)
-  const memory = drops || !expected.dropsRows ? expected : recurrentState(expected.window, expected.sharesCells)
-  if (memory !== expected) log('warn', 'this memory refuses to give up single rows: it is used like a recurrent one')
+  const { window, sharesCells } = expected
+  const refuses = expected.dropsRows && !drops
+  if (refuses) log('warn', 'this memory refuses to give up single rows: it is used like a recurrent one')
+  const recurrent = refuses || !expected.dropsRows
+  const memory = recurrent ? recurrentState(window, sharesCells, drops ? context.snapshots : 0) : expected
   if (copies || !expected.copies) return memory
   log('warn', 'the memory of this model cannot be copied: what is computed of a text is lost with its reply')
   return { ...memory, copies: false }

@@ -23,7 +23,7 @@ export class Drafting {
 
   /** @param plain the next step without drafts */
   async prepare(requests: ReadonlySet<ActiveRequest>, plain: () => SlotRows[]): Promise<void> {
-    const { guarded, gain, contextLength } = this.#parts
+    const { guarded, gain } = this.#parts
     const waiting = [...requests].filter((request) => this.#waits(request))
     if (waiting.length === 0) return
     const offers: Offer[] = []
@@ -46,7 +46,7 @@ export class Drafting {
     const depth = ready.reduce((sum, { sequence }) => sum + sequence!.tokens.length, 0) / ready.length
     const lengths = gain.draftsOfStep(chains, plain(), depth)
     for (const [i, { request, draft, onVerified }] of open.entries()) {
-      const length = Math.min(lengths[i]!, draftBudget(request, contextLength))
+      const length = Math.min(lengths[i]!, draftBudget(request, this.#parts))
       if (length > 0) request.tail.set(draft, length, onVerified)
     }
   }

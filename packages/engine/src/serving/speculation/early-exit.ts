@@ -27,7 +27,7 @@ export class EarlyExit {
    * @returns the token when it is final (policy `confident`, lossy); the caller emits it
    */
   guess(request: ActiveRequest, step: Step, rows: Rows): number | undefined {
-    const { executor, table, contextLength, vocabulary } = this.#parts
+    const { executor, table, vocabulary } = this.#parts
     const { sequence, to } = rows
     const { tail } = request
     // Guesses of someone else already stand there, or the answer came meanwhile.
@@ -45,7 +45,7 @@ export class EarlyExit {
       table.commit(sequence, token)
       return token
     }
-    if (!this.#pays(request, stability, to) || draftBudget(request, contextLength) === 0) return undefined
+    if (!this.#pays(request, stability, to) || draftBudget(request, this.#parts) === 0) return undefined
     tail.append('exit', { token, stability })
     if (vocabulary.isEndOfGeneration(token)) table.endExits(sequence)
     if (first) this.#alternatives.start(request, token, others)

@@ -64,7 +64,7 @@ export class Lookahead {
     const trimmed = draft && trimToConstraint(draft, request)
     if (trimmed === undefined) return
     // Rows at the prompt's end are cheap, but not free: what is likely wrong would only be in the way.
-    const length = Math.min(likelyLength(trimmed.confidences), draftBudget(request, this.#parts.contextLength))
+    const length = Math.min(likelyLength(trimmed.confidences), draftBudget(request, this.#parts))
     if (length === 0) return
     request.tail.set(trimmed, length)
     request.flush()
@@ -128,7 +128,7 @@ export class Lookahead {
       if (stability >= request.plan.minStability) this.#lookNoMore(request, state)
     } else if (running.inTail) request.tail.append('skim', { token, stability })
     request.flush()
-    const enough = Math.min(burst, request.maxTokens, contextLength - 1 - parent.prompt)
+    const enough = Math.min(burst, table.longestDraft, request.maxTokens, contextLength - 1 - parent.prompt)
     if (tokens.length < enough && !vocabulary.isEndOfGeneration(token)) return
     this.#stop(state)
     if (state.plans.length === 0) this.#alternatives.start(request, tokens[0]!, running.likely)
