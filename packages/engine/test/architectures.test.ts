@@ -6,8 +6,9 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { Engine, type GenerateRequest } from '../src/index.ts'
 import { Comparison, type Prompt } from './compare.ts'
+import { freeRows } from './costs.ts'
 import { modelFolder } from './fixtures/gguf.ts'
-import { answerOf, greedy, Reference } from './reference.ts'
+import { type Answer, answerOf, greedy, Reference } from './reference.ts'
 
 /*
  * Every kind of memory that llama.cpp has, on tiny models with random weights: whatever is used again, runs at once, was
@@ -21,11 +22,16 @@ const maxTokens = 12
 
 const base = Array.from({ length: 150 }, (_, i) => ((i * 7) % 120) + 4)
 /** One begins like the one before and goes on, one parts in its middle, one begins elsewhere. */
-const prompts: Prompt[] = [base, [...base, 5, 6, 7], [...base.slice(0, 100), 9, 9], base.slice(3)].map((prompt) => ({
-  prompt,
-}))
+const again = [base, [...base, 5, 6, 7], [...base.slice(0, 100), 9, 9], base.slice(3)]
+/** Long enough for lookaheads. */
+const long = Array.from({ length: 236 }, (_, i) => ((i * i) % 110) + 5)
+const prompts: Prompt[] = [...again, long].map((prompt) => ({ prompt }))
+const short = [0, 1, 2, 3]
 // llama-server reuses 146 tokens on these prompts in this order where it keeps states, and 150 where it keeps windows.
 const leastReused = 0.95 * 146
+
+// Whatever guesses cost on this machine, they are tried.
+freeRows(() => 48)
 
 let cacheDir: string
 before(async () => {
@@ -50,11 +56,18 @@ for (const file of files) {
     const comparison = new Comparison(reference, prompts, { maxTokens })
     await using engine = await load()
     const alone: Partial<GenerateRequest> = { proposers: [], cachePrompt: false }
-    await comparison.run(engine, { name: 'plain, alone', together: 1, options: () => alone })
-    const { cached } = await comparison.run(engine, { name: 'one after the other', together: 1 })
+    await comparison.run(engine, { name: 'plain, alone', together: 1, options: () => alone }, short)
+    const { cached } = await comparison.run(
+      engine,
+      { name: 'one after the other', together: 1, options: () => ({ proposers: [] }) },
+      short,
+    )
     assert.ok(cached >= leastReused, `${cached} tokens are used again`)
-    await comparison.run(engine, { name: 'at once', together: 4, options: () => ({ cachePrompt: false }) })
-    await comparison.run(engine, { name: 'at once, shared', together: 4, options: () => ({ cacheSalt: 'b' }) })
+    await comparison.run(engine, { name: 'at once', together: 4, options: () => alone }, short)
+    await comparison.run(engine, { name: 'at once, shared', together: 4, options: () => ({ cacheSalt: 'b' }) }, short)
+    const guessing = { name: 'guessing', together: 4, options: speculating }
+    const { drafted } = await comparison.run(engine, guessing)
+    assert.equal(drafted > 0, engine.info.proposers.prediction.available, `${drafted} guesses`)
 
     const controller = new AbortController()
     const events = engine.generate({ prompt: base, maxTokens: 50, signal: controller.signal })
@@ -64,6 +77,18 @@ for (const file of files) {
     await typed(engine, reference)
     for (const line of comparison.table()) t.diagnostic(line)
   })
+}
+
+/** Every guess is tried and shown, also those of a prediction with a mistake. */
+function speculating(index: number, { text }: Answer): Partial<GenerateRequest> {
+  const half = Math.floor(text.length / 2)
+  return {
+    cacheSalt: 'c',
+    policy: 'provisional',
+    minStability: 0,
+    proposers: ['opening', 'skim', 'lookup', 'prediction'],
+    ...(index % 2 === 0 && { prediction: `${text.slice(0, half)}00${text.slice(half)}` }),
+  }
 }
 
 /** A text that is typed, changed in its middle and taken back is replied to as in one piece. */
@@ -78,8 +103,13 @@ async function typed(engine: Engine, reference: Reference): Promise<void> {
   await computed()
   input.append('77')
   const { text } = input
-  const answer = await answerOf(input.respond({ temperature: 0 }))
+  let cached = 0
+  const answer = await answerOf(input.respond({ temperature: 0 }), (event) => {
+    if (event.type === 'done') cached = event.usage.cachedTokens
+  })
   const question = { prompt: reference.tokens({ prompt: text }), sampling: greedy, maxTokens }
+  const { length } = question.prompt
+  assert.ok(cached >= length - 24, `${cached} of ${length} typed tokens were computed`)
   await reference.ties(question, answer, await reference.tieWidth([question.prompt], maxTokens))
   await engine.idle()
   assert.deepEqual(engine.audit(), [])

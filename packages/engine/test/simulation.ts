@@ -250,6 +250,8 @@ export class SimulatedStages implements Caches {
     }
     const exact = this.#exact[stage]![source]!
     this.#exact[stage]![to] = { ...exact, stale: exact.stale || exact.rewound }
+    // The two have one state: none of them may take it back for the other.
+    exact.step = exact.to
   }
 
   save(stage: number, slot: number): SavedRows {

@@ -468,7 +468,7 @@ export class SequenceTable {
     for (const { sequence, slot, shared, from } of step.rows) {
       if (!this.#options.memory.dropsRows) {
         // What it was before the step is gone. Who is gone leaves the cache below.
-        if (this.#sequences.has(sequence)) this.#goBack(sequence, from, true)
+        if (this.#sequences.has(sequence)) this.#goBack(sequence, from)
         continue
       }
       for (const other of [slot, ...shared.map((alternative) => alternative.slot)]) {
@@ -538,7 +538,7 @@ export class SequenceTable {
   #rollBack(sequence: Sequence, base: number): void {
     const { slot } = sequence
     if (!this.#options.memory.dropsRows || base < sequence.floor) {
-      if (!this.#rewind(sequence, base)) this.#goBack(sequence, base, false)
+      if (!this.#rewind(sequence, base)) this.#goBack(sequence, base)
       return
     }
     sequence.checkpoints = sequence.checkpoints.filter(({ length }) => length <= base)
@@ -566,14 +566,13 @@ export class SequenceTable {
 
   /**
    * The memory cannot drop single rows: back to the last checkpoint with at most `base` rows before it, or to the beginning.
-   * @param lost also what the memory holds now is of no use
    */
-  #goBack(sequence: Sequence, base: number, lost: boolean): void {
+  #goBack(sequence: Sequence, base: number): void {
     const { caches } = this.#options
     const { slot } = sequence
     const running = Array.from({ length: this.stages }, (_, stage) => this.#rowsInFlight(stage, sequence))
     const held = Math.max(...sequence.computed, ...running.map((rows) => rows?.to ?? 0))
-    if (held <= base && !lost) return
+    if (held <= base) return
     const point = checkpointBefore(sequence.checkpoints, base)
     const length = point?.length ?? 0
     sequence.checkpoints = sequence.checkpoints.filter((checkpoint) => checkpoint.length <= length)
