@@ -100,7 +100,10 @@ export class Comparison {
     assert.deepEqual(engine.audit(), [], way.name)
     for (const { index, answer } of answers) await this.#check(index, way, answer, expected.get(index)!, totals)
     // Ties are rare: were they not, one could hide anything.
-    assert.ok(totals.ties < Math.max(5, 0.06 * totals.tokens), `${way.name}: ${totals.ties} ties in ${totals.tokens} tokens`)
+    assert.ok(
+      totals.ties < Math.max(5, 0.06 * totals.tokens),
+      `${way.name}: ${totals.ties} ties in ${totals.tokens} tokens`,
+    )
     return totals
   }
 

@@ -1,5 +1,18 @@
 import type { ProposerName } from './proposer-names.ts'
 
+/** How a model remembers a text, which decides what of it can be used again and taken back. */
+export interface ModelMemory {
+  /**
+   * `attention`: a row per token, any of which can be given up. `window`: some layers look back a number of tokens only.
+   * `recurrent`: some or all layers keep a state that every token changes.
+   */
+  kind: 'attention' | 'window' | 'recurrent'
+  /** Tokens that layers with a window look back; 0 without such layers. */
+  window: number
+  /** Of a recurrent memory: most guesses of a step that can be taken back; 0: nobody guesses. */
+  snapshots: number
+}
+
 /** What `Engine.info` says about the loaded model. */
 export interface ModelInfo {
   /** File name without `.gguf`. */
@@ -14,6 +27,7 @@ export interface ModelInfo {
   /** Most tokens of one sequence, prompt and reply together. */
   contextLength: number
   hasChatTemplate: boolean
+  memory: ModelMemory
   /** One KV cache for all sequences, or one for each of them. */
   cache: 'unified' | 'separate'
   /** Layer ranges of the stages, e.g. [[0, 8], [8, 30]]; one range when the model is not cut. */

@@ -8,6 +8,8 @@ import { Vocab } from './vocab.ts'
 
 // llama.h: LLAMA_LOAD_MODE_MMAP. Weights are shared between processes and between a model and its stage files' page cache.
 const loadModeMmap = 1
+// LLAMA_LOAD_MODE_NONE: the only one that goes with leaving the weights out.
+const loadModeNone = 0
 
 // The graph of these computes all rows and keeps all, of which llama.cpp v0.5.0 takes as many as asked for from the front
 // (models/cogvlm.cpp has no `inp_out_ids`): the logits of a prompt's last row would be those of its first.
@@ -18,6 +20,8 @@ export interface ModelOptions {
   experts?: number
   /** Load the layer that predicts the token after the next one, too, where the file carries one. */
   mtp?: boolean
+  /** Everything but the weights: no context can be made of it. */
+  withoutWeights?: boolean
 }
 
 /** A model's weights in memory. Contexts made from it keep the weights until they are disposed, too. */
@@ -85,8 +89,9 @@ export class Model implements Disposable {
       ...lib.modelDefaultParams(),
       kv_overrides: overrides.pointer,
       load_mtp: options.mtp ?? false,
+      no_alloc: options.withoutWeights ?? false,
       n_gpu_layers: -1,
-      load_mode: loadModeMmap,
+      load_mode: options.withoutWeights ? loadModeNone : loadModeMmap,
       progress_callback: go.callback,
       progress_callback_user_data: go.data,
     }
@@ -118,6 +123,16 @@ export class Model implements Disposable {
       throw new IncipitError('model_unsupported', `${path} (architecture '${architecture}') is ${other}`)
     }
     return new Model(path, handle, architecture, gguf.metadata)
+  }
+
+  /**
+   * How a model remembers, without its weights.
+   * @throws as `load`
+   */
+  static async memoryOf(path: string): Promise<Pick<Model, 'recurrent' | 'window'>> {
+    using model = await Model.load(path, { withoutWeights: true })
+    const { recurrent, window } = model
+    return { recurrent, window }
   }
 
   [Symbol.dispose](): void {
@@ -163,7 +178,7 @@ function short(count: number): string {
  * Bytes of the recurrent states of a sequence, if all layers had one: F32, of inner size x state size, and of the convolution
  * before it (llama-hparams.cpp, `n_embd_s` and `n_embd_r`).
  */
-function stateBytes(metadata: Metadata, architecture: string): number {
+export function stateBytes(metadata: Metadata, architecture: string): number {
   const number = (key: string) => metadataNumber(metadata, `${architecture}.${key}`) ?? 0
   const [inner, state] = [number('ssm.inner_size'), number('ssm.state_size')]
   const convolution = Math.max(0, number('ssm.conv_kernel') - 1) * (inner + 2 * number('ssm.group_count') * state)

@@ -5,6 +5,7 @@ import {
   defaultCacheDir,
   derivedDir,
   type Gguf,
+  inspectMemory,
   layersOf,
   metadataNumber,
   metadataString,
@@ -25,6 +26,10 @@ export async function describeModel(path: string, cacheDir = defaultCacheDir()):
   const gguf = await readGguf(path)
   const directory = derivedDir(cacheDir, await modelHash(path, cacheDir))
   const cache = await filesIn(directory)
+  const memory = await inspectMemory(path).catch((error: unknown) => {
+    if (error instanceof IncipitError) return error.message.replace(path, 'this')
+    throw error
+  })
   const rows: [string, string][] = [
     ['file', `${path} (${bytes(gguf.size)}, GGUF version ${gguf.version})`],
     ['architecture', architecture(gguf)],
@@ -35,8 +40,9 @@ export async function describeModel(path: string, cacheDir = defaultCacheDir()):
       `${metadataNumber(gguf.metadata, `${architectureOf(gguf)}.context_length`) ?? 'unknown'} tokens in training`,
     ],
     ['chat template', metadataString(gguf.metadata, 'tokenizer.chat_template') === undefined ? 'no (runs raw)' : 'yes'],
+    ['memory', typeof memory === 'string' ? `not supported: ${memory}` : memoryLine(memory)],
     ['cut', cuttable(gguf)],
-    ['proposers', proposers(gguf, cache)],
+    ['proposers', typeof memory === 'string' ? 'none' : proposers(gguf, cache, memory)],
     ['cache', cache.length === 0 ? `nothing in ${directory}` : directory],
     ...cache.map(({ name, size }): [string, string] => ['', `${name} (${bytes(size)})`]),
   ]
@@ -103,9 +109,15 @@ function planned(gguf: Gguf, layer: number): boolean {
 // What needs nothing but a memory that can be rolled back.
 const always = (['opening', 'skim', 'lookup', 'prediction'] satisfies ProposerName[]).join(', ')
 
-function proposers(gguf: Gguf, cache: readonly { name: string }[]): string {
-  // A recurrent state cannot be rolled back; such models carry the keys of their state.
-  if (gguf.metadata.has(`${architectureOf(gguf)}.ssm.state_size`)) return 'none: its memory cannot be rolled back'
+type Memory = Awaited<ReturnType<typeof inspectMemory>>
+
+function memoryLine({ kind, window }: Memory): string {
+  if (kind === 'recurrent') return 'recurrent states: a text is gone back to at checkpoints'
+  return kind === 'window' ? `attention, in some layers ${window} tokens back` : 'attention over everything'
+}
+
+function proposers(gguf: Gguf, cache: readonly { name: string }[], { kind }: Memory): string {
+  if (kind === 'recurrent') return `${always}, where llama.cpp keeps snapshots of its states (serve says so)`
   const fitted = cache.flatMap(({ name }) => /^exit-(\d+)\.json$/.exec(name)?.[1] ?? [])
   const carried = metadataNumber(gguf.metadata, 'incipit.exit.layer')
   if (fitted.length > 0) return `${always}, exit (fitted at layer ${fitted.join(', ')})`

@@ -42,8 +42,12 @@ function whyWhole(info: ModelInfo, cut: ServeConfig['cut']): string {
   return 'not cut: no fitted exit of this model pays; see `incipit tune --exit`'
 }
 
-function cache({ cache }: ModelInfo): string {
-  return cache === 'separate' ? 'a KV cache for each sequence' : 'one KV cache for all sequences'
+function cache({ cache, memory: { kind, window, snapshots } }: ModelInfo): string {
+  const where = cache === 'separate' ? 'a KV cache for each sequence' : 'one KV cache for all sequences'
+  if (kind === 'window') return `${where}, with all rows of the layers that look back ${window} tokens`
+  if (kind === 'attention') return where
+  const back = snapshots > 0 ? `, and ${snapshots} tokens back after a guess` : ''
+  return `${where}; recurrent states: a text is gone back to at checkpoints${back}`
 }
 
 function tierList({ tier = 'chat' }: ServeConfig): string {

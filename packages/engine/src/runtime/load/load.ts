@@ -2,7 +2,8 @@ import { availableParallelism } from 'node:os'
 import { basename } from 'node:path'
 import type { EngineOptions, Log } from '../../api/engine-options.ts'
 import { IncipitError } from '../../api/errors.ts'
-import type { ModelInfo } from '../../api/model-info.ts'
+import type { ModelInfo, ModelMemory } from '../../api/model-info.ts'
+import type { SequenceMemory } from '../../core/kv/sequence-memory.ts'
 import { type MachineConstants, machineConstants } from '../../core/schedule/machine-constants.ts'
 import { defaultCacheDir, type Gguf, modelHash, readGguf } from '../../gguf/index.ts'
 import { addNativeLog } from '../../llama/library.ts'
@@ -133,6 +134,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
     vocabulary: vocab.size,
     contextLength,
     hasChatTemplate: template !== undefined,
+    memory: modelMemory(memory),
     cache: profileOf.cache,
     stages: ranges,
     ...(cut.refused === undefined ? {} : { cutRefused: cut.refused }),
@@ -166,6 +168,10 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
     log,
     dispose: () => held[Symbol.dispose](),
   }
+}
+
+function modelMemory({ dropsRows, window, snapshots }: SequenceMemory): ModelMemory {
+  return { kind: dropsRows ? (window > 0 ? 'window' : 'attention') : 'recurrent', window, snapshots }
 }
 
 function checkOptions(options: EngineOptions): void {

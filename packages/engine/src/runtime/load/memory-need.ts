@@ -1,6 +1,6 @@
 import { IncipitError } from '../../api/errors.ts'
 import { architectureOf, type Gguf, metadataNumber } from '../../gguf/index.ts'
-import { cellBytes } from '../../llama/model.ts'
+import { cellBytes, stateBytes } from '../../llama/model.ts'
 
 /** Bytes that a loaded model needs for certain, by what for. */
 export interface MemoryNeed {
@@ -8,7 +8,7 @@ export interface MemoryNeed {
   readonly weights: number
   /** A second model that drafts. */
   readonly draft: number
-  /** The smallest KV cache that one sequence of full length fits into. */
+  /** The smallest KV cache that one sequence of full length fits into, with its recurrent states. */
   readonly cache: number
 }
 
@@ -29,7 +29,8 @@ export function memoryNeed(
   const architecture = architectureOf(gguf)
   const trained = metadataNumber(gguf.metadata, `${architecture}.context_length`) ?? defaultContext
   const cells = wanted.cells ?? Math.min(wanted.contextLength ?? defaultContext, trained)
-  return { weights: gguf.size, draft: draftBytes, cache: cells * cellBytes(gguf.metadata, architecture) }
+  const cache = cells * cellBytes(gguf.metadata, architecture) + stateBytes(gguf.metadata, architecture)
+  return { weights: gguf.size, draft: draftBytes, cache }
 }
 
 /**
