@@ -15,6 +15,7 @@ const files = [
   'src/llama/context.test.ts',
   'src/llama/sequence-file.test.ts',
   'test/drafters.test.ts',
+  'test/architectures.test.ts',
   'src/runtime/load/mtp.test.ts',
   'test/staged.test.ts',
   'test/logprobs.test.ts',
