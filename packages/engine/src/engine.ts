@@ -55,12 +55,18 @@ export class Engine implements EngineApi {
     const { memory } = layout
     this.info = info
     this.#parts = parts
+    const { contextLength } = info
+    this.#tokenizer = new PromptTokenizer({ template: parts.template, vocab, modelName: info.name, contextLength })
     this.#loop = new Loop({
       ...layout,
       ...parts,
       devices: executor.deviceOfStage,
-      checkpoints: { ...defaultCheckpoints, bytes: layout.savedBytes / 2 },
-      contextLength: info.contextLength,
+      checkpoints: {
+        ...defaultCheckpoints,
+        bytes: layout.savedBytes / 2,
+        lastRows: Math.max(1, this.#tokenizer.suffixLength),
+      },
+      contextLength,
       limits: limitsOf(machine, { sharesCells: memory.sharesCells, exit: exit !== undefined }),
       costs: this.#costs,
       vocabulary: vocab,
@@ -70,8 +76,6 @@ export class Engine implements EngineApi {
     })
     this.#driver = new LoopDriver(this.#loop, (error) => this.#fail(error))
     this.#pinned = new PinnedPrefixes({ ...parts, ...layout, table: this.#loop.table, prefixes: this.#loop.prefixes })
-    const { contextLength } = info
-    this.#tokenizer = new PromptTokenizer({ template: parts.template, vocab, modelName: info.name, contextLength })
     this.#planner = new RequestPlanner({
       ...parts,
       tokenizer: this.#tokenizer,

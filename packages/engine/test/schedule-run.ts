@@ -25,7 +25,7 @@ import { checkStep } from './step-checks.ts'
 const slack = 40
 
 // Checkpoints as prompts of a few dozen tokens want them.
-const checkpoints = { bytes: 500, most: 4, promptSpacing: 8, inputSpacing: 5, worthSplitting: 12 }
+const checkpoints = { bytes: 500, most: 4, promptSpacing: 8, inputSpacing: 5, worthSplitting: 12, lastRows: 2 }
 
 // Ticks that go by while a caller's code runs.
 const reentryTicks = 4

@@ -51,10 +51,12 @@ export interface CheckpointLimits {
   /** ... a text that is typed behind fewer: it is edited. */
   readonly inputSpacing: number
   /**
-   * From so many rows on a prompt's last row runs in a step of its own, so that whoever asks the same again finds all others:
-   * a step costs as much as some dozen rows of a prompt.
+   * From so many rows on a prompt's last rows run in a step of their own, so that whoever asks the same again, or replies
+   * otherwise, finds all others: a step costs as much as some dozen rows of a prompt.
    */
   readonly worthSplitting: number
+  /** How many rows these are: at least one, which has to run anyway; what a chat template puts behind the last message. */
+  readonly lastRows: number
 }
 
 export const defaultCheckpoints: CheckpointLimits = {
@@ -63,6 +65,7 @@ export const defaultCheckpoints: CheckpointLimits = {
   promptSpacing: 512,
   inputSpacing: 32,
   worthSplitting: 512,
+  lastRows: 1,
 }
 
 /** A sequence always has these two: where it began, and behind its prompt. */

@@ -3,8 +3,9 @@ import { test } from 'node:test'
 import { SteppingTable } from '../../../test/fixtures/stepping-table.ts'
 import type { Costs } from '../cost/costs.ts'
 import type { Caches } from '../kv/caches.ts'
+import { type CheckpointLimits, defaultCheckpoints } from '../kv/checkpoint.ts'
 import type { SavedRows } from '../kv/saved-rows.ts'
-import { fullAttention } from '../kv/sequence-memory.ts'
+import { fullAttention, recurrentState, type SequenceMemory } from '../kv/sequence-memory.ts'
 
 interface Options {
   /** Per stage its device. */
@@ -13,6 +14,8 @@ interface Options {
   cells?: number
   unified?: boolean
   batch?: number
+  memory?: SequenceMemory
+  checkpoints?: CheckpointLimits
 }
 
 /** Rows that cost nothing, so that whatever can run together does. */
@@ -610,4 +613,37 @@ test('a stage that runs is saved when it ends, also of a sequence that is gone b
   assert.deepEqual(calls, [`save 1 ${reply.slot}`, `remove 1 ${reply.slot} 0`])
   table.ran(step, 0)
   assert.deepEqual(calls.slice(2), [`save 0 ${reply.slot}`, '2 states', `remove 0 ${reply.slot} 0`])
+})
+
+test('a recurrent memory is gone back to, and on from, at checkpoints: before the end of a long prompt, and behind it', () => {
+  const checkpoints = { ...defaultCheckpoints, worthSplitting: 4, lastRows: 2 }
+  const { table, calls } = recorded({ slots: 3, memory: recurrentState(0, true), checkpoints })
+  const sequence = table.add([1, 2, 3, 4, 5, 6])!
+  runAll(table)
+  assert.deepEqual(calls, ['checkpoint 0 0', 'checkpoint 0 0'])
+  assert.deepEqual(
+    sequence.checkpoints.map(({ length }) => length),
+    [4, 6],
+  )
+  calls.length = 0
+  assert.deepEqual(table.addSharing(sequence, [1, 2, 3, 4, 5, 9])!.computed, [4])
+  assert.deepEqual(calls, ['share 0 0 1 0..4', 'go back 0 1 4'])
+  calls.length = 0
+  // At its end it can be left as it is.
+  assert.deepEqual(table.addSharing(sequence, [1, 2, 3, 4, 5, 6, 7])!.computed, [6])
+  assert.deepEqual(calls, ['share 0 0 2 0..6'])
+})
+
+test('a text that is changed before its checkpoints is computed again from the one before, or from its beginning', () => {
+  const { table, calls } = recorded({ memory: recurrentState(0, true) })
+  const input = table.addInput()!
+  const revised = (tokens: number[]) => {
+    table.revise(input, tokens)
+    const from = input.computed[0]
+    runAll(table)
+    return from
+  }
+  assert.deepEqual([revised([1, 2, 3]), revised([1, 2, 3, 4, 5])], [0, 3])
+  assert.deepEqual([revised([1, 2, 3, 9]), revised([1, 8])], [3, 0])
+  assert.deepEqual(calls.slice(-2), ['remove 0 1 0', 'checkpoint 0 1'])
 })

@@ -132,9 +132,9 @@ export class SequenceTable {
 
   #wantCheckpoint(sequence: Sequence): void {
     const { prefillLength, computed } = sequence
-    if (!needsCheckpoints(this.#options.memory) || prefillLength - computed[0]! < this.#checkpoints.worthSplitting)
-      return
-    sequence.checkpointAt = prefillLength - 1
+    const { worthSplitting, lastRows } = this.#checkpoints
+    if (!needsCheckpoints(this.#options.memory) || prefillLength - computed[0]! < worthSplitting) return
+    sequence.checkpointAt = prefillLength - lastRows
   }
 
   /** Starts a sequence over a prompt whose beginning was kept. The last row is always left to run. */
