@@ -47,7 +47,7 @@ const loop = new Loop({
   ...parts,
   devices: executor.deviceOfStage,
   contextLength: info.contextLength,
-  limits: { ...limitsOf(machine, { sharesCells: layout.memory.sharesCells, exit: false }), stepMs: Infinity },
+  limits: { ...limitsOf(machine, { microbatches: !layout.memory.sharesCells, exit: false }), stepMs: Infinity },
   costs: new CostModel(),
   vocabulary: parts.vocab,
   exit: undefined,

@@ -10,7 +10,7 @@ import type { EngineStats } from './api/stats.ts'
 import type { Vocabulary } from './api/vocabulary.ts'
 import { CostModel, type CostProfile } from './core/cost/cost-model.ts'
 import { defaultCheckpoints } from './core/kv/checkpoint.ts'
-import { canKeepRows, needsCheckpoints } from './core/kv/sequence-memory.ts'
+import { canKeepRows, needsCheckpoints, runsInMicrobatches } from './core/kv/sequence-memory.ts'
 import { limitsOf } from './core/schedule/machine-constants.ts'
 import { commonPrefix } from './core/sequences/sequence-table.ts'
 import type { InputHost, Reading } from './input/input-host.ts'
@@ -67,7 +67,7 @@ export class Engine implements EngineApi {
         lastRows: Math.max(1, this.#tokenizer.suffixLength),
       },
       contextLength,
-      limits: limitsOf(machine, { sharesCells: memory.sharesCells, exit: exit !== undefined }),
+      limits: limitsOf(machine, { microbatches: runsInMicrobatches(memory), exit: exit !== undefined }),
       costs: this.#costs,
       vocabulary: vocab,
       exit: exit?.calibration,

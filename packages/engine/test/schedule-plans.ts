@@ -193,7 +193,7 @@ function withMemory(schedule: Schedule): Schedule {
   const unified = { ...schedule, unified: true, limits: { ...limits, separateCaches: false } }
   if (memory === 'window') return unified
   // A state cannot be cut into stages.
-  const uncut = { ...unified, limits: { ...unified.limits, exit: false } }
+  const uncut = { ...unified, limits: { ...unified.limits, exit: false, separateCaches: true } }
   if (memory === 'snapshots') return uncut
   // Of one without snapshots nothing can be taken back: nobody guesses.
   return { ...uncut, drafts: false, arrivals: arrivals.map((one) => ({ ...one, proposers: [], lookaheads: [] })) }

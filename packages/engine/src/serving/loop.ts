@@ -7,7 +7,7 @@ import type { SlotRows } from '../core/cost/microbatches.ts'
 import { SpeculationGain } from '../core/cost/speculation-gain.ts'
 import type { EndedStep, Executor } from '../core/executor.ts'
 import type { CheckpointLimits } from '../core/kv/checkpoint.ts'
-import type { SequenceMemory } from '../core/kv/sequence-memory.ts'
+import { runsInMicrobatches, type SequenceMemory } from '../core/kv/sequence-memory.ts'
 import { CallerFault } from '../core/sampling/token-chooser.ts'
 import { BusyPeriod } from '../core/schedule/busy-period.ts'
 import type { PrefixCache } from '../core/schedule/prefix-cache.ts'
@@ -142,7 +142,8 @@ export class Loop {
     this.#speculation = new Speculation({
       ...options,
       table: this.table,
-      gain: options.gain ?? new SpeculationGain(this.table.stages, costs, { separateCaches: !memory.sharesCells }),
+      gain:
+        options.gain ?? new SpeculationGain(this.table.stages, costs, { separateCaches: runsInMicrobatches(memory) }),
       stats: this.stats,
       delayed: () => this.#busyPeriod.delayed(this.#waitForFirst()),
       guarded,
@@ -301,7 +302,8 @@ export class Loop {
   async step(): Promise<boolean> {
     // No device begins a step while something waits for all of them to be done.
     if (this.#between.length > 0 && this.#steps.size > 0) return await this.#awaitNextStep()
-    for (const { run } of this.#between.splice(0)) await this.#timed(run())
+    // One at a time: while it runs everything may end, and nobody else gets the caches then.
+    for (let next = this.#between.shift(); next; next = this.#between.shift()) await this.#timed(next.run())
     for (const request of this.#leaving.splice(0)) this.#scheduler.release(request, true)
     this.#scheduler.admit(this.#options.now())
     this.#inputs.revise(Math.min(this.#scheduler.roomForTexts, this.#options.contextLength))

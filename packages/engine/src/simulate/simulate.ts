@@ -88,7 +88,7 @@ class Simulation {
       contextLength: profile.context,
       limits: limitsOf(
         { ...machineConstants, batchRows: profile.batch, tileRows: profile.tile },
-        { sharesCells: profile.unified, exit: profile.exit },
+        { microbatches: !profile.unified, exit: profile.exit },
       ),
       costs: measuredCosts(profile),
       vocabulary,

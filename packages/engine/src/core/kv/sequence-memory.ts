@@ -37,6 +37,14 @@ export function canKeepRows({ copies }: SequenceMemory): boolean {
   return copies
 }
 
+/**
+ * Rows of several sequences in a step run in microbatches: those of each in a cache of its own, and rows that change states
+ * as many of each sequence at a time as all of them have.
+ */
+export function runsInMicrobatches({ sharesCells, dropsRows }: SequenceMemory): boolean {
+  return !sharesCells || !dropsRows
+}
+
 /** There are texts that can only be gone back to at a checkpoint. */
 export function needsCheckpoints({ copies, copyForks }: SequenceMemory): boolean {
   return copies && copyForks === 'at checkpoints'

@@ -22,13 +22,13 @@ export const machineConstants: MachineConstants = { batchRows: 512, tileRows: 64
 /** The limits of steps. In a cache that all share, rows of several sequences share tiles, and none can be skipped. */
 export function limitsOf(
   { batchRows, tileRows, stepMs, backgroundRows }: MachineConstants,
-  options: { sharesCells: boolean; exit: boolean },
+  options: { microbatches: boolean; exit: boolean },
 ): Limits {
   return {
     batch: batchRows,
     stepMs,
     tile: tileRows,
-    ...(options.sharesCells ? tileRows > 1 && { mixed: tileRows - 1 } : { separateCaches: true }),
+    ...(options.microbatches ? { separateCaches: true } : tileRows > 1 && { mixed: tileRows - 1 }),
     background: backgroundRows,
     exit: options.exit,
   }

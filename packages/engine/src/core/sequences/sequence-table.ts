@@ -12,7 +12,7 @@ import {
 } from '../kv/checkpoint.ts'
 import { KvCells } from '../kv/kv-cells.ts'
 import { isSaved, type SavedRows } from '../kv/saved-rows.ts'
-import { longestDraft, needsCheckpoints, type SequenceMemory } from '../kv/sequence-memory.ts'
+import { longestDraft, needsCheckpoints, runsInMicrobatches, type SequenceMemory } from '../kv/sequence-memory.ts'
 import { type Rows, rowsOf, type Sequence, type Step, slotRowsOf } from './sequence.ts'
 
 /** What became of a decided token. `alternative`: the tail was wrong and another continuation right. */
@@ -417,7 +417,7 @@ export class SequenceTable {
 
   /** The microbatches that the step takes: in caches of their own, sequences do not always run together. */
   microbatchesOf(step: Step): Microbatch[] {
-    return this.sharesCells ? [oneBatch(rowsOf(step))] : microbatches(slotRowsOf(step))
+    return runsInMicrobatches(this.#options.memory) ? microbatches(slotRowsOf(step)) : [oneBatch(rowsOf(step))]
   }
 
   /** The step runs from now on. It must be answered by `ran` or `aborted`. */
