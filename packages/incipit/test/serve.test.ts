@@ -81,7 +81,7 @@ describe('incipit serve', { skip: missing(stories, smol) }, () => {
     assert.match(output(), /model +stories260K \(.*context \d+ tokens\)/)
     assert.match(output(), /stages +1, layers 0-4 \(not cut: --cut none\)/)
     assert.match(output(), /proposers +.*lookup.*\n +exit off: .*\n +draft off: /)
-    assert.match(output(), /cache +(a KV cache for each sequence|one KV cache for all sequences)\n/)
+    assert.match(output(), /cache +(a KV cache for each sequence|one KV cache for all sequences), [\d.]+ [kMG]B\n/)
     assert.match(output(), /tiers +npc 50 ms, .*batch 60 s.*; chat unless a request says otherwise\n/)
     assert.match(output(), /policies +committed unless .*; on request .*lossy tolerant\n/)
     assert.doesNotMatch(output(), /LOSSY/)
@@ -93,7 +93,7 @@ describe('incipit serve', { skip: missing(stories, smol) }, () => {
       ['unified', 'one KV cache for all sequences'],
     ] as const) {
       const { output, address } = await serve(test, '--cache', layout, '--parallel', '1', '--max-waiting', '1')
-      assert.match(output(), new RegExp(`cache +${line}\\n`))
+      assert.match(output(), new RegExp(`cache +${line}, `))
       const answer = await fetch(`${address}/v1/completions`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },

@@ -11,6 +11,8 @@ export interface ModelMemory {
   window: number
   /** Of a recurrent memory: most guesses of a step that can be taken back; 0: nobody guesses. */
   snapshots: number
+  /** Of the KV cache and the states, for all sequences; an estimate from the file's header. */
+  bytes: number
 }
 
 /** What `Engine.info` says about the loaded model. */

@@ -122,7 +122,7 @@ const info: Check<ModelInfo> = object({
   vocabulary: count,
   contextLength: count,
   hasChatTemplate: boolean,
-  memory: object({ kind: oneOf(['attention', 'window', 'recurrent']), window: count, snapshots: count }),
+  memory: object({ kind: oneOf(['attention', 'window', 'recurrent']), window: count, snapshots: count, bytes: count }),
   cache: oneOf(['unified', 'separate']),
   stages: list(list(count)),
   proposers: record,

@@ -1,5 +1,6 @@
 import { isLossy, type ModelInfo, proposerNames, tiers } from '@incipit/engine/api'
 import pc from 'picocolors'
+import { bytes } from '../models/progress.ts'
 import type { ServeConfig } from './config.ts'
 import type { KeptPrefix } from './prefixes.ts'
 
@@ -42,8 +43,8 @@ function whyWhole(info: ModelInfo, cut: ServeConfig['cut']): string {
   return 'not cut: no fitted exit of this model pays; see `incipit tune --exit`'
 }
 
-function cache({ cache, memory: { kind, window, snapshots } }: ModelInfo): string {
-  const where = cache === 'separate' ? 'a KV cache for each sequence' : 'one KV cache for all sequences'
+function cache({ cache, memory: { kind, window, snapshots, bytes: size } }: ModelInfo): string {
+  const where = `${cache === 'separate' ? 'a KV cache for each sequence' : 'one KV cache for all sequences'}, ${bytes(size)}`
   if (kind === 'window') return `${where}, with all rows of the layers that look back ${window} tokens`
   if (kind === 'attention') return where
   const back = snapshots > 0 ? `, and ${snapshots} tokens back after a guess` : ''

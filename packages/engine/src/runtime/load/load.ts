@@ -3,7 +3,6 @@ import { basename } from 'node:path'
 import type { EngineOptions, Log } from '../../api/engine-options.ts'
 import { IncipitError } from '../../api/errors.ts'
 import type { ModelInfo, ModelMemory } from '../../api/model-info.ts'
-import type { SequenceMemory } from '../../core/kv/sequence-memory.ts'
 import { type MachineConstants, machineConstants } from '../../core/schedule/machine-constants.ts'
 import { defaultCacheDir, type Gguf, modelHash, readGguf } from '../../gguf/index.ts'
 import { addNativeLog } from '../../llama/library.ts'
@@ -134,7 +133,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
     vocabulary: vocab.size,
     contextLength,
     hasChatTemplate: template !== undefined,
-    memory: modelMemory(memory),
+    memory: modelMemory(whole, { ...layout, memory }),
     cache: profileOf.cache,
     stages: ranges,
     ...(cut.refused === undefined ? {} : { cutRefused: cut.refused }),
@@ -170,8 +169,15 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
   }
 }
 
-function modelMemory({ dropsRows, window, snapshots }: SequenceMemory): ModelMemory {
-  return { kind: dropsRows ? (window > 0 ? 'window' : 'attention') : 'recurrent', window, snapshots }
+function modelMemory(model: Model, { memory, cells, slots }: CacheLayout): ModelMemory {
+  const { dropsRows, window, snapshots } = memory
+  const states = dropsRows ? 0 : slots * (1 + snapshots) * model.stateBytes
+  return {
+    kind: dropsRows ? (window > 0 ? 'window' : 'attention') : 'recurrent',
+    window,
+    snapshots,
+    bytes: cells * model.cellBytes + states,
+  }
 }
 
 function checkOptions(options: EngineOptions): void {
