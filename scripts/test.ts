@@ -24,6 +24,7 @@ function longFirst(tests: readonly string[]): string[] {
     'engine/test/equality',
     'engine/test/prelude-pipeline',
     'engine/test/equality-layouts',
+    'engine/test/spawned-engine',
     'incipit/test/run',
   ]
   const place = (test: string) => long.findIndex((name) => test === `packages/${name}.test.ts`)

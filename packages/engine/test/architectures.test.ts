@@ -12,9 +12,10 @@ import { type Answer, answerOf, greedy, Reference } from './reference.ts'
 
 /*
  * Every kind of memory that llama.cpp has, on tiny models with random weights: whatever is used again, runs at once, was
- * cancelled or typed, the reply is that of plain decoding but for near ties.
+ * cancelled or typed, the reply is that of plain decoding but for near ties. INCIPIT_ARCHS names a folder with more of them:
+ * llama.cpp's `test-llama-archs -o FOLDER` writes one of each architecture.
  */
-const folder = join(modelFolder, 'archs')
+const folder = process.env.INCIPIT_ARCHS ?? join(modelFolder, 'archs')
 const files = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.gguf')) : []
 /** Models that do not say one token after the other. */
 const noDecoders = /^(dream|llada|llada-moe|rnd1)-/
@@ -72,7 +73,8 @@ for (const file of files) {
     const controller = new AbortController()
     const events = engine.generate({ prompt: base, maxTokens: 50, signal: controller.signal })
     for await (const _ of events) controller.abort()
-    await comparison.run(engine, { name: 'after one that was cancelled', together: 1 }, [0])
+    const after = await comparison.run(engine, { name: 'after one that was cancelled', together: 1 }, [0])
+    assert.ok(after.cached >= leastReused, `${after.cached} tokens of the same prompt are used again`)
 
     await typed(engine, reference)
     for (const line of comparison.table()) t.diagnostic(line)

@@ -262,11 +262,13 @@ export class Context implements Disposable {
 
   /**
    * Positions [from, to) of `source` become positions of `target`, too: the same cells in a unified cache, copies (from
-   * 0 on only) in separate ones.
+   * 0 on only) in separate ones. Of a memory with recurrent states all is copied, from 0 on: a state has no parts, and some
+   * memories end the process when they are asked for any.
    */
   sequenceCopy(source: number, target: number, from: number, to: number): void {
     this.#check(source, target)
-    if (this.unified) library().sequenceCopy(this.#memory, source, target, from, to)
+    if (this.unified && this.model.recurrent) library().sequenceCopy(this.#memory, source, target, -1, -1)
+    else if (this.unified) library().sequenceCopy(this.#memory, source, target, from, to)
     else {
       if (from !== 0) throw new RangeError('separate caches copy a sequence from its beginning on')
       this.setSequenceState(target, this.sequenceState(source))

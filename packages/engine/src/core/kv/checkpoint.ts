@@ -64,7 +64,7 @@ export const defaultCheckpoints: CheckpointLimits = {
   most: 8,
   promptSpacing: 512,
   inputSpacing: 32,
-  worthSplitting: 512,
+  worthSplitting: 128,
   lastRows: 1,
 }
 
