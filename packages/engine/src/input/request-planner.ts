@@ -117,7 +117,13 @@ export class RequestPlanner {
       const message = `constraint: '${constraint.type}' needs a compiler, and this engine was loaded without one`
       throw new IncipitError('invalid_request', message, { param: 'constraint' })
     }
-    return constraints(constraint, vocab)
+    try {
+      return constraints(constraint, vocab)
+    } catch (cause) {
+      if (cause instanceof IncipitError) throw cause
+      const message = `constraint: ${cause instanceof Error ? cause.message : cause}`
+      throw new IncipitError('invalid_request', message, { param: 'constraint', cause })
+    }
   }
 
   #proposerParts(

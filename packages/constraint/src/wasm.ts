@@ -1,0 +1,84 @@
+import { readFileSync } from 'node:fs'
+
+/** What rust/src/lib.rs exports. Negative results are errors. */
+interface Exports {
+  readonly memory: WebAssembly.Memory
+  allocate(size: number): number
+  release(pointer: number, size: number): void
+  error_pointer(): number
+  error_length(): number
+  initialise(all: number, size: number, lengths: number, tokens: number, end: number): number
+  compile(kind: number, source: number, size: number): number
+  mask(handle: number, target: number): number
+  advance(handle: number, token: number): number
+  rollback(handle: number, tokens: number): number
+  forced(handle: number, target: number, room: number): number
+  ending(handle: number): number
+  fork(handle: number): number
+  discard(handle: number): void
+}
+
+/** What cannot be compiled, or a text that went where its constraint does not allow. */
+export class ConstraintError extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'ConstraintError'
+  }
+}
+
+/** Milliseconds since anything: llguidance bounds its work by it. */
+const imports = { env: { now: () => performance.now() } }
+let compiled: WebAssembly.Module | undefined
+
+/** An instance of llguidance. A trap ends it: whatever is asked of it afterwards is an error. */
+export class Instance {
+  readonly exports: Exports
+  #broken: string | undefined
+
+  constructor() {
+    compiled ??= new WebAssembly.Module(readFileSync(new URL('../wasm/constraint.wasm', import.meta.url)))
+    this.exports = new WebAssembly.Instance(compiled, imports).exports as unknown as Exports
+  }
+
+  /** Whether it trapped. */
+  get broken(): boolean {
+    return this.#broken !== undefined
+  }
+
+  /**
+   * Calls a function that may fail.
+   * @throws ConstraintError with its word
+   */
+  call(act: (exports: Exports) => number): number {
+    if (this.#broken !== undefined) throw new ConstraintError(this.#broken)
+    let result: number
+    try {
+      result = act(this.exports)
+    } catch (trap) {
+      this.#broken = `llguidance ended: ${this.#word() || String(trap)}`
+      throw new ConstraintError(this.#broken)
+    }
+    if (result < 0) throw new ConstraintError(this.#word())
+    return result
+  }
+
+  /** Calls with bytes in the instance's memory. */
+  withBytes<T>(bytes: Uint8Array, act: (pointer: number) => T): T {
+    const { allocate, release } = this.exports
+    const pointer = allocate(bytes.length)
+    this.bytes(pointer, bytes.length).set(bytes)
+    const result = act(pointer)
+    if (!this.broken) release(pointer, bytes.length)
+    return result
+  }
+
+  /** A view of its memory, until that grows. */
+  bytes(pointer: number, length: number): Uint8Array {
+    return new Uint8Array(this.exports.memory.buffer, pointer, length)
+  }
+
+  #word(): string {
+    const { error_pointer: pointer, error_length: length } = this.exports
+    return new TextDecoder().decode(this.bytes(pointer(), length()))
+  }
+}

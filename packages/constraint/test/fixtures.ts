@@ -1,0 +1,36 @@
+import type { Vocabulary } from '../src/index.ts'
+
+/** A vocabulary of all bytes, some longer pieces, a control token and two tokens that end a text. */
+const pieces = ['{"', '":', ', ', 'true', 'false', 'null', 'name', 'age', '12', 'yes', 'no', 'ab', ' ', '\n  ']
+const bytes = Array.from({ length: 256 }, (_, value) => Uint8Array.of(value))
+const all = [...bytes, ...pieces.map((text) => new TextEncoder().encode(text)), new Uint8Array()]
+export const ends = [all.length, all.length + 1]
+
+export const vocabulary: Vocabulary = {
+  size: all.length + ends.length,
+  bytesOf: (token) => all[token] ?? new Uint8Array(),
+  isEndOfGeneration: (token) => ends.includes(token),
+}
+
+export const control = all.length - 1
+
+/** Tokens of a text, the longest first. */
+export function tokensOf(text: string): number[] {
+  const tokens: number[] = []
+  const rest = Buffer.from(text)
+  for (let at = 0; at < rest.length; ) {
+    let best = rest[at]!
+    for (const [i, piece] of pieces.entries()) {
+      const length = Buffer.byteLength(piece)
+      if (rest.subarray(at, at + length).equals(Buffer.from(piece)) && length > vocabulary.bytesOf(best).length)
+        best = 256 + i
+    }
+    tokens.push(best)
+    at += vocabulary.bytesOf(best).length
+  }
+  return tokens
+}
+
+export function allows(mask: Uint32Array, token: number): boolean {
+  return ((mask[token >> 5]! >> (token & 31)) & 1) === 1
+}
