@@ -105,10 +105,8 @@ function named(thrown: unknown): IncipitError | ServerError {
 
 /** The engine's last words quote whatever was thrown in it. */
 function discreet(error: IncipitError | ServerError): IncipitError | ServerError {
-  if (error.code === 'engine_failed') {
-    return new IncipitError(error.code, 'a defect ended the engine; the log of the server has the details')
-  }
-  return error
+  if (error.code !== 'engine_failed') return error
+  return new IncipitError(error.code, 'a defect ended the engine; the log of the server has the details')
 }
 
 // What fastify throws before a handler runs, by its code. A code of a later fastify that is not listed here falls back to

@@ -6,12 +6,13 @@
  * is computed again.
  */
 export interface SequenceMemory {
-  /** Rows at its end can be given up, the others staying. Otherwise all of them, or those behind a checkpoint. */
+  /**
+   * Rows at its end can be given up, the others staying, and another sequence can go on behind any of them. Otherwise all of
+   * them, or those behind a checkpoint; and another one goes on behind the last one, or at a checkpoint.
+   */
   readonly dropsRows: boolean
   /** Where they cannot: so many rows at the end of the last step can still be given up, once, but not all of the step. */
   readonly snapshots: number
-  /** Where another sequence can go on from it: behind any row, or behind its last one and at checkpoints. */
-  readonly forks: 'anywhere' | 'at checkpoints'
   /** Its rows can be copied out of the cache, and back into any slot. */
   readonly copies: boolean
   /** Where a copy that came back can be gone on from: behind any row, or behind its last one and at checkpoints. */
@@ -55,7 +56,6 @@ export function fullAttention(sharesCells: boolean): SequenceMemory {
   return {
     dropsRows: true,
     snapshots: 0,
-    forks: 'anywhere',
     copies: true,
     copyForks: 'anywhere',
     window: 0,
@@ -73,7 +73,6 @@ export function recurrentState(window: number, sharesCells: boolean, snapshots =
   return {
     dropsRows: false,
     snapshots,
-    forks: 'at checkpoints',
     copies: true,
     copyForks: 'at checkpoints',
     window,

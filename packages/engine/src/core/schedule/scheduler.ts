@@ -165,7 +165,7 @@ export class Scheduler<J extends Job> {
   /** Somebody no less urgent is computing the same beginning right now: it is taken from there when it is done. */
   #beginningIsComputed(job: J, tokens: readonly number[]): boolean {
     // Where they part there will be no checkpoint.
-    if (!this.table.forksAnywhere) return false
+    if (!this.table.dropsRows) return false
     for (const { sequence, cacheNamespace: salt, tier, revocable, shares } of this.running) {
       if (
         !sequence ||

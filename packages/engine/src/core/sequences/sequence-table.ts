@@ -87,17 +87,12 @@ export class SequenceTable {
     return this.slots - this.#free.length - this.#sequences.size
   }
 
-  /** Whether a sequence can go on from any row of another one that is computed. */
-  get forksAnywhere(): boolean {
-    return this.#options.memory.forks === 'anywhere'
-  }
-
   /** Most guesses that can stand in a tail. */
   get longestDraft(): number {
     return longestDraft(this.#options.memory)
   }
 
-  /** Whether single rows at the end of a sequence can be given up. */
+  /** Whether single rows at the end of a sequence can be given up, and another one can go on behind any. */
   get dropsRows(): boolean {
     return this.#options.memory.dropsRows
   }
@@ -293,7 +288,7 @@ export class SequenceTable {
    * computed yet: they run once, for both. It lives until the parent's next token is decided. Only in a unified cache.
    */
   addAlternative(parent: Sequence, tokens: readonly number[]): Sequence | undefined {
-    if (!this.sharesCells || this.#options.memory.forks !== 'anywhere') return undefined
+    if (!this.sharesCells || !this.dropsRows) return undefined
     const at = parent.committed
     const all = [...parent.tokens.slice(0, at), ...tokens]
     const alternative = this.#start('alternative', all, { tier: parent.tier, arrival: parent.arrival }, parent, at)
