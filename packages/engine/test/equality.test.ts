@@ -22,10 +22,10 @@ import { type Answer, Reference } from './reference.ts'
  */
 const maxTokens = 12
 const kinds = [
-  { count: full ? 74 : 12, from: 1, to: 45, chat: true },
-  { count: full ? 22 : 5, from: 1, to: 100, chat: false },
+  { count: full ? 74 : 8, from: 1, to: 45, chat: true },
+  { count: full ? 22 : 4, from: 1, to: 100, chat: false },
   // Long enough for lookaheads.
-  { count: full ? 4 : 3, from: 200, to: 400, chat: true },
+  { count: full ? 4 : 2, from: 200, to: 400, chat: true },
 ]
 const promptCount = kinds.reduce((sum, { count }) => sum + count, 0)
 
@@ -52,7 +52,7 @@ after(async () => {
   await rm(directory, { recursive: true, force: true })
 })
 
-/** A hundred, or twenty, of the prompts that `incipit tune` uses, of all kinds and lengths. */
+/** A hundred, or fourteen, of the prompts that `incipit tune` uses, of all kinds and lengths. */
 async function select(): Promise<Prompt[]> {
   const all = (await defaultPrompts()).map(
     ({ messages, prompt }): Prompt => (messages ? { messages } : { prompt: prompt! }),
