@@ -1,6 +1,7 @@
 import { Constraints } from './constraints.ts'
+import type { Declared } from './declared.ts'
 import type { Matcher } from './matcher.ts'
-import type { Declared, Vocabulary } from './vocabulary.ts'
+import type { Vocabulary } from './vocabulary.ts'
 
 const byVocabulary = new WeakMap<Vocabulary, Constraints>()
 

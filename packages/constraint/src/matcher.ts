@@ -1,50 +1,62 @@
-import type { Vocabulary } from './vocabulary.ts'
-import type { Instance } from './wasm.ts'
+import { ConstraintError } from './constraint-error.ts'
+import type { Machine } from './machine.ts'
+import type { Source } from './source.ts'
+import type { Exports, Instance } from './wasm.ts'
 
-/** What the matchers of one vocabulary share. */
-export interface MatcherParts {
+/** A native part that nobody can reach any more. */
+interface Discarded {
+  readonly machine: Machine
+  readonly source: Source
   readonly instance: Instance
-  readonly vocabulary: Vocabulary
-  /** Tokens that end a text; llguidance knows the first of them only. */
-  readonly endTokens: readonly number[]
+  readonly handle: number
 }
-
-const words = (vocabulary: Vocabulary) => Math.ceil(vocabulary.size / 32)
-const discarded = new FinalizationRegistry<{ instance: Instance; handle: number }>(({ instance, handle }) => {
-  if (!instance.broken) instance.exports.discard(handle)
-})
+const discarded = new FinalizationRegistry<Discarded>(({ machine, instance, handle, source }) =>
+  machine.release(instance, handle, source, true),
+)
 
 /**
- * A text under a constraint: what may follow, forwards and backwards. Its native part is freed with it.
+ * A text under a constraint: what may follow, forwards and backwards.
  * @throws ConstraintError from every method, when llguidance fails
  */
-export class Matcher {
-  readonly #parts: MatcherParts
-  readonly #handle: number
+export class Matcher implements Disposable {
+  readonly #machine: Machine
+  readonly #source: Source
+  /** Of the text, without those that end it. */
+  readonly #tokens: number[]
   readonly #mask: Uint32Array
+  #instance: Instance
+  #handle: number
+  /** llguidance failed, or the matcher was disposed. */
+  #over: string | undefined
   #valid = false
   /** Tokens that end the text, at its end: llguidance takes none where nothing can follow anyway. */
   #ends: number
 
-  constructor(parts: MatcherParts, handle: number, ends = 0) {
-    this.#ends = ends
-    this.#parts = parts
+  constructor(machine: Machine, source: Source, handle: number, tokens: readonly number[] = [], ends = 0) {
+    this.#machine = machine
+    this.#source = source
+    this.#instance = machine.instance
     this.#handle = handle
-    this.#mask = new Uint32Array(words(parts.vocabulary))
-    discarded.register(this, { instance: parts.instance, handle })
+    this.#tokens = [...tokens]
+    this.#ends = ends
+    this.#mask = new Uint32Array(Math.ceil(machine.vocabulary.size / 32))
+    this.#watch()
   }
 
   /** Tokens that may follow, a bit each: bit t % 32 of word t / 32. Valid until the text moves. */
   mask(): Uint32Array {
     if (this.#valid) return this.#mask
-    const { instance, endTokens } = this.#parts
+    const { endTokens } = this.#machine
     const size = 4 * this.#mask.length
     if (this.#ends > 0) this.#mask.fill(0)
     else {
-      instance.withBytes(new Uint8Array(size), (pointer) => {
-        instance.call((exports) => exports.mask(this.#handle, pointer))
-        new Uint8Array(this.#mask.buffer).set(instance.bytes(pointer, size))
-      })
+      this.#native((exports, handle, instance) =>
+        instance.withBytes(new Uint8Array(size + 4), (pointer) => {
+          const result = exports.mask(handle, pointer)
+          if (result >= 0) new Uint8Array(this.#mask.buffer).set(instance.bytes(pointer, size))
+          return result
+        }),
+      )
     }
     const [end, ...others] = endTokens
     const ends = this.#ends > 0 || (end !== undefined && ((this.#mask[end >> 5]! >> (end & 31)) & 1) === 1)
@@ -56,24 +68,55 @@ export class Matcher {
     return this.#mask
   }
 
-  /** Tokens that must follow: each the only one allowed in its place, at most `most` of them. */
-  forced(most = 32): readonly number[] {
-    const tokens: number[] = []
-    for (let only = onlyToken(this.mask()); only !== undefined && tokens.length < most; only = onlyToken(this.mask())) {
-      if (this.#parts.endTokens.includes(only)) break
-      this.advance(only)
-      tokens.push(only)
+  /** Bytes that must follow, at most `most` of them. */
+  forced(most = 256): Uint8Array {
+    if (this.#ends > 0) return new Uint8Array()
+    let bytes = new Uint8Array()
+    this.#native((exports, handle, instance) =>
+      instance.withBytes(new Uint8Array(most), (pointer) => {
+        const count = exports.forced(handle, pointer, most)
+        bytes = instance.bytes(pointer, Math.max(0, count)).slice()
+        return count
+      }),
+    )
+    return bytes
+  }
+
+  /** How many of these tokens may follow in a row. */
+  allowedLength(tokens: readonly number[]): number {
+    const { endTokens } = this.#machine
+    const end = tokens.findIndex((token) => endTokens.includes(token))
+    const words = Uint32Array.from(end < 0 ? tokens : tokens.slice(0, end))
+    const inText =
+      this.#ends > 0 || words.length === 0
+        ? 0
+        : this.#native((exports, handle, instance) =>
+            instance.withBytes(new Uint8Array(words.buffer), (pointer) =>
+              exports.validate(handle, pointer, words.length),
+            ),
+          )
+    if (end < 0 || inText < words.length) return inText
+    // What ends a text is for the mask to say.
+    for (const word of words) this.advance(word)
+    let ends = 0
+    const mask = this.mask()
+    for (const token of tokens.slice(end)) {
+      if (((mask[token >> 5]! >> (token & 31)) & 1) === 0 || !endTokens.includes(token)) break
+      ends++
     }
-    if (tokens.length > 0) this.rollback(tokens.length)
-    return tokens
+    if (words.length > 0) this.rollback(words.length)
+    return inText + ends
   }
 
   /** The text goes on with this token, which the mask allows. */
   advance(token: number): void {
-    const { instance, endTokens } = this.#parts
     this.#valid = false
-    if (endTokens.includes(token)) this.#ends++
-    else instance.call((exports) => exports.advance(this.#handle, token))
+    if (this.#machine.endTokens.includes(token)) {
+      this.#ends++
+      return
+    }
+    this.#native((exports, handle) => exports.advance(handle, token))
+    this.#tokens.push(token)
   }
 
   /** Takes the last `count` tokens back. */
@@ -81,33 +124,66 @@ export class Matcher {
     this.#valid = false
     const ends = Math.min(count, this.#ends)
     this.#ends -= ends
-    if (count > ends) this.#parts.instance.call((exports) => exports.rollback(this.#handle, count - ends))
+    const inText = count - ends
+    if (inText === 0) return
+    this.#native((exports, handle) => exports.rollback(handle, inText))
+    this.#tokens.length -= inText
   }
 
   /** A text of its own at the same place. */
   fork(): Matcher {
-    const { instance } = this.#parts
-    return new Matcher(
-      this.#parts,
-      instance.call((exports) => exports.fork(this.#handle)),
-      this.#ends,
-    )
+    const handle = this.#native((exports, handle) => exports.fork(handle))
+    this.#machine.copied()
+    return new Matcher(this.#machine, this.#source, handle, this.#tokens, this.#ends)
   }
 
   /** Whether the text may end here, and whether it must. */
   get ending(): 'no' | 'may' | 'must' {
-    const ending = this.#parts.instance.call((exports) => exports.ending(this.#handle))
+    const ending = this.#native((exports, handle) => exports.ending(handle))
     return ending === 2 ? 'must' : ending === 1 ? 'may' : 'no'
   }
-}
 
-/** The one token of a mask with one; undefined for any other. */
-function onlyToken(mask: Uint32Array): number | undefined {
-  let found: number | undefined
-  for (const [index, word] of mask.entries()) {
-    if (word === 0) continue
-    if (found !== undefined || (word & (word - 1)) !== 0) return undefined
-    found = 32 * index + (31 - Math.clz32(word))
+  /** The text is over: what was compiled for it is there for the next one. */
+  [Symbol.dispose](): void {
+    const failed = this.#over !== undefined
+    let spoilt = failed
+    try {
+      if (!failed && this.#tokens.length > 0)
+        this.#native(({ rollback }, handle) => rollback(handle, this.#tokens.length))
+    } catch {
+      spoilt = true
+    }
+    discarded.unregister(this)
+    this.#machine.release(this.#instance, this.#handle, this.#source, spoilt)
+    this.#over = 'the matcher was disposed'
+    this.#valid = false
+    this.#ends = 0
   }
-  return found
+
+  /** Does something in the instance of now, where the text is brought first if that is another one than before. */
+  #native(act: (exports: Exports, handle: number, instance: Instance) => number): number {
+    if (this.#over !== undefined) throw new ConstraintError(this.#over)
+    try {
+      const { instance } = this.#machine
+      if (instance !== this.#instance) this.#move(instance)
+      return instance.call((exports) => act(exports, this.#handle, instance))
+    } catch (error) {
+      this.#over = error instanceof Error ? error.message : String(error)
+      this.#valid = false
+      throw error
+    }
+  }
+
+  #move(instance: Instance): void {
+    this.#handle = this.#machine.compiled(this.#source)
+    this.#instance = instance
+    this.#watch()
+    for (const token of this.#tokens) instance.call(({ advance }) => advance(this.#handle, token))
+  }
+
+  #watch(): void {
+    discarded.unregister(this)
+    const parts = { machine: this.#machine, source: this.#source }
+    discarded.register(this, { ...parts, instance: this.#instance, handle: this.#handle }, this)
+  }
 }

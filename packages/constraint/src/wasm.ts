@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
+import { ConstraintError } from './constraint-error.ts'
 
 /** What rust/src/lib.rs exports. Negative results are errors. */
-interface Exports {
+export interface Exports {
   readonly memory: WebAssembly.Memory
   allocate(size: number): number
   release(pointer: number, size: number): void
@@ -12,18 +13,11 @@ interface Exports {
   mask(handle: number, target: number): number
   advance(handle: number, token: number): number
   rollback(handle: number, tokens: number): number
+  validate(handle: number, tokens: number, count: number): number
   forced(handle: number, target: number, room: number): number
   ending(handle: number): number
   fork(handle: number): number
   discard(handle: number): void
-}
-
-/** What cannot be compiled, or a text that went where its constraint does not allow. */
-export class ConstraintError extends Error {
-  constructor(message: string) {
-    super(message)
-    this.name = 'ConstraintError'
-  }
 }
 
 /** Milliseconds since anything: llguidance bounds its work by it. */
@@ -38,6 +32,11 @@ export class Instance {
   constructor() {
     compiled ??= new WebAssembly.Module(readFileSync(new URL('../wasm/constraint.wasm', import.meta.url)))
     this.exports = new WebAssembly.Instance(compiled, imports).exports as unknown as Exports
+  }
+
+  /** Bytes of its memory, which never shrinks. */
+  get size(): number {
+    return this.exports.memory.buffer.byteLength
   }
 
   /** Whether it trapped. */
@@ -67,9 +66,11 @@ export class Instance {
     const { allocate, release } = this.exports
     const pointer = allocate(bytes.length)
     this.bytes(pointer, bytes.length).set(bytes)
-    const result = act(pointer)
-    if (!this.broken) release(pointer, bytes.length)
-    return result
+    try {
+      return act(pointer)
+    } finally {
+      if (!this.broken) release(pointer, bytes.length)
+    }
   }
 
   /** A view of its memory, until that grows. */
@@ -77,8 +78,13 @@ export class Instance {
     return new Uint8Array(this.exports.memory.buffer, pointer, length)
   }
 
+  /** Why something failed; nothing where what trapped took the words with it. */
   #word(): string {
     const { error_pointer: pointer, error_length: length } = this.exports
-    return new TextDecoder().decode(this.bytes(pointer(), length()))
+    try {
+      return new TextDecoder().decode(this.bytes(pointer(), length())).replace(/\s*<non-verbose\/>/, '')
+    } catch {
+      return ''
+    }
   }
 }

@@ -63,8 +63,11 @@ test('a text ends by any token that ends one, when it may and not before; contro
     ends.map((end) => allows(matcher.mask(), end)),
     [false, false],
   )
-  for (const token of matcher.forced()) matcher.advance(token)
-  for (const token of tokensOf('yes')) if (allows(matcher.mask(), token)) matcher.advance(token)
+  assert.equal(Buffer.from(matcher.forced()).toString(), 'yes')
+  const [yes] = tokensOf('yes')
+  assert.equal(matcher.allowedLength([yes!, ends[1]!, ends[0]!]), 3)
+  assert.equal(matcher.allowedLength([yes!, yes!]), 1)
+  matcher.advance(yes!)
   assert.deepEqual(
     ends.map((end) => allows(matcher.mask(), end)),
     [true, true],
@@ -72,6 +75,7 @@ test('a text ends by any token that ends one, when it may and not before; contro
   assert.equal(allows(matcher.mask(), control), false)
   matcher.advance(ends[1]!)
   assert.equal(allows(matcher.fork().mask(), tokensOf('y')[0]!), false)
+  assert.equal(matcher.forced().length, 0)
   matcher.rollback(1)
   assert.ok(allows(matcher.mask(), ends[1]!))
 })
@@ -80,11 +84,20 @@ test('what cannot be compiled is refused with the reason, and what is not allowe
   const other = constraints.compile({ type: 'regex', pattern: 'ab' })
   const refused = (declared: Declared, message: RegExp) =>
     assert.throws(() => constraints.compile(declared), { name: 'ConstraintError', message })
-  refused({ type: 'json_schema', schema: { not: { type: 'string' } } }, /not/)
-  refused({ type: 'json_schema', schema: { type: 'nonsense' } }, /nonsense/)
+  const nested = { properties: { a: { items: { not: { type: 'string' } } } } }
+  refused({ type: 'json_schema', schema: nested }, /^properties\.a\.items: "not" cannot be enforced$/)
+  refused({ type: 'json_schema', schema: { anyOf: [{}, { type: 'nonsense' }] } }, /^anyOf\[1\]: .*nonsense/)
+  refused({ type: 'json_schema', schema: { format: 'regex' } }, /regex/)
+  refused({ type: 'json_schema', schema: 7 }, /object or a boolean/)
+  refused({ type: 'json_schema', schema: false }, /nothing fulfils it/)
   refused({ type: 'regex', pattern: '(' }, /./)
   refused({ type: 'grammar', grammar: 'begin: "a"' }, /start/)
   refused({ type: 'choice', choices: [] }, /nothing/)
+  refused({ type: 'choice', choices: ['a', ''] }, /empty/)
+  refused({ type: 'regex', pattern: 'a'.repeat(2 ** 20 + 1) }, /at most 1048576/)
+  let deep: unknown = {}
+  for (let i = 0; i < 20_000; i++) deep = { items: deep }
+  refused({ type: 'json_schema', schema: deep }, /deep/)
   assert.throws(() => constraints.compile({ type: 'regex', pattern: 'a' }).advance(tokensOf('b')[0]!), ConstraintError)
   assert.ok(allows(other.mask(), tokensOf('ab')[0]!))
 })
@@ -126,8 +139,108 @@ test('whatever is taken back, and wherever it is forked, the same may follow as 
         for (const token of text) direct.advance(token)
         assert.deepEqual([...matcher.mask()], [...direct.mask()])
         assert.deepEqual([matcher.ending, matcher.forced()], [direct.ending, direct.forced()])
+        assert.equal(matcher.allowedLength([pick % 256, 7]), direct.allowedLength([pick % 256, 7]))
       }
     }),
     { numRuns: 40 },
   )
+})
+
+test('lenient: what cannot be enforced is left out', () => {
+  const schema = { type: 'object', properties: { a: { not: {}, type: 'integer' } }, required: ['a'] }
+  const lenient = { type: 'json_schema', schema, lenient: true } as const
+  assert.equal(judged(lenient, '{"a": 1}'), 'complete')
+  assert.equal(judged(lenient, '{"a": "'), 'refused')
+})
+
+test('a format that the standard does not know says nothing, one that it knows is enforced or refused', () => {
+  const of = (format: string) => ({ type: 'json_schema', schema: { type: 'string', format } }) as const
+  assert.equal(judged(of('phone'), '"+49"'), 'complete')
+  assert.equal(judged(of('date'), '"2024-02-29"'), 'complete')
+  assert.equal(judged(of('date'), '"2024-02-30"'), 'refused')
+  // As the name of a property, as a value and as an example it is no format.
+  const named = { properties: { format: { const: 'regex' } }, required: ['format'], default: { format: 'regex' } }
+  assert.equal(judged({ type: 'json_schema', schema: { type: 'object', ...named } }, '{"format": "regex"}'), 'complete')
+})
+
+test('tags in free text: from a trigger on, one of its tags', () => {
+  const call = (name: string, schema: unknown) => ({ begin: `<call>${name} `, schema, end: '</call>' })
+  const tags = [call('yes', { type: 'integer' }), call('no', { enum: ['a'] })]
+  const declared = { type: 'structural_tag', tags, triggers: ['<call>', '<other>'] } as const
+  const cases: [string, string][] = [
+    ['', 'complete'],
+    ['a < b <cal', 'complete'],
+    ['so: <call>yes 12</call> and <call>no "a"</call>.', 'complete'],
+    ['so: <call>', 'begun'],
+    ['so: <call>x', 'refused'],
+    ['so: <call>yes "a"', 'refused'],
+    ['so: <call>no 12', 'refused'],
+    ['so: <call>yes 12 ', 'refused'],
+    // Nobody's trigger is text.
+    ['<other> ', 'complete'],
+  ]
+  for (const [text, expected] of cases) assert.equal(judged(declared, text), expected, text)
+  const bad = (over: object, message: RegExp) =>
+    assert.throws(() => constraints.compile({ ...declared, ...over }), { name: 'ConstraintError', message })
+  bad({ triggers: ['<tool>'] }, /"<call>yes " begins with no trigger/)
+  bad({ triggers: [''] }, /empty/)
+  bad({ tags: [] }, /no tags/)
+})
+
+test('a trap ends the text that it happened to; the others go on in a new instance', () => {
+  const schema = {
+    type: 'object',
+    properties: { name: { enum: ['yes', 'no'] } },
+    required: ['name'],
+    additionalProperties: false,
+  }
+  const declared = { type: 'json_schema', schema } as const
+  const other = constraints.compile(declared)
+  for (const token of tokensOf('{"name": "')) other.advance(token)
+  const before = [...other.mask()]
+  const fork = other.fork()
+  // A stack that overflows is a trap.
+  const poisoned = constraints.compile({ type: 'regex', pattern: 'a*' })
+  const deep = (depth: number): void => {
+    if (depth > 0) deep(depth - 1)
+    else poisoned.mask()
+  }
+  let depth = 1000
+  let trapped: unknown
+  for (; trapped === undefined && depth < 1e6; depth += 50) {
+    try {
+      deep(depth)
+      poisoned.advance(97)
+      poisoned.rollback(1)
+    } catch (error) {
+      if (error instanceof ConstraintError) trapped = error
+      else break
+    }
+  }
+  assert.match(String(trapped), /llguidance ended/)
+  assert.throws(() => poisoned.mask(), ConstraintError)
+  assert.deepEqual([...fork.mask()], before)
+  for (const token of tokensOf('no"')) other.advance(token)
+  assert.equal(Buffer.from(other.forced()).toString(), '}')
+  other.rollback(tokensOf('no"').length)
+  assert.deepEqual([...other.mask()], before)
+  assert.equal(judged(declared, '{"name": "yes"}'), 'complete')
+})
+
+test('what a text leaves behind is used by the next one of its kind, from its beginning', () => {
+  const declared = { type: 'regex', pattern: '[a-c]{3}' } as const
+  const first = constraints.compile(declared)
+  const start = [...first.mask()]
+  for (const token of tokensOf('abc')) first.advance(token)
+  first.advance(ends[0]!)
+  first[Symbol.dispose]()
+  assert.throws(() => first.mask(), /disposed/)
+  const size = constraints.size
+  for (let i = 0; i < 3000; i++) {
+    using again = constraints.compile(declared)
+    assert.equal(again.ending, 'no')
+    if (i % 500 === 0) assert.deepEqual([...again.mask()], start)
+    again.advance(97)
+  }
+  assert.equal(constraints.size, size)
 })

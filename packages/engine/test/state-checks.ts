@@ -160,7 +160,9 @@ function checkOver(request: ScheduledRequest): void {
   const { error } = client.closed
   if (outcome === 'failed') {
     const known =
-      causes.has(error) || error === client.threw || (error instanceof IncipitError && causes.has(error.code))
+      causes.has(error) ||
+      error === client.threw ||
+      (error instanceof IncipitError && (causes.has(error.code) || causes.has(error.cause)))
     assert.ok(known, `a request failed for no reason of its own: ${error}`)
     return
   }

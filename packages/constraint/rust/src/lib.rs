@@ -3,7 +3,7 @@
 //! is of no use any more.
 
 use llguidance::{
-    api::TopLevelGrammar,
+    api::{ParserLimits, TopLevelGrammar},
     earley::SlicedBiasComputer,
     toktrie::{ApproximateTokEnv, InferenceCapabilities, TokEnv, TokRxInfo, TokTrie},
     Matcher, ParserFactory,
@@ -99,10 +99,23 @@ pub extern "C" fn initialise(all: *const u8, size: usize, lengths: *const u32, t
     match ParserFactory::new(&environment, capabilities, &SlicedBiasComputer::general_slices()) {
         Ok(mut factory) => {
             factory.quiet();
+            *factory.limits_mut() = limits();
             STATE.with(|state| state.borrow_mut().factory = Some(factory));
             0
         }
         Err(error) => fail(error),
+    }
+}
+
+/// What one constraint may cost. Fuel is counted, not timed: what is refused here is refused on every machine.
+fn limits() -> ParserLimits {
+    ParserLimits {
+        // 1 to 2 kB each, and copied with every fork.
+        max_lexer_states: 50_000,
+        // A choice of so many texts, say.
+        max_items_in_row: 5_000,
+        verbose_errors: false,
+        ..Default::default()
     }
 }
 
@@ -174,6 +187,15 @@ pub extern "C" fn advance(handle: usize, token: u32) -> i32 {
     with(handle, |matcher| {
         matcher.consume_token(token).map_err(|error| error.to_string())?;
         Ok(matcher.is_stopped() as i32)
+    })
+}
+
+/// How many of these tokens may follow in a row. Needs no mask, and moves nothing.
+#[no_mangle]
+pub extern "C" fn validate(handle: usize, tokens: *const u32, count: usize) -> i32 {
+    let tokens = unsafe { std::slice::from_raw_parts(tokens, count) };
+    with(handle, |matcher| {
+        matcher.validate_tokens(tokens).map(|valid| valid as i32).map_err(|error| error.to_string())
     })
 }
 

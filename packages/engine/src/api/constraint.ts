@@ -3,15 +3,40 @@ import type { Vocabulary } from './vocabulary.ts'
 /** What a reply must look like, as a request declares it. Plain data: it crosses a process. */
 export type Constraint =
   /** A value of this JSON schema. */
-  | { readonly type: 'json_schema'; readonly schema: unknown }
+  | {
+      readonly type: 'json_schema'
+      readonly schema: unknown
+      /** What of the schema cannot be enforced is left out instead of refused. Default false. */
+      readonly lenient?: boolean | undefined
+    }
   /** Text that this regular expression matches whole. */
   | { readonly type: 'regex'; readonly pattern: string }
   /** Text of this grammar. */
-  | { readonly type: 'grammar'; readonly grammar: string }
+  | {
+      readonly type: 'grammar'
+      readonly grammar: string
+      /** llama.cpp's notation, or llguidance's dialect of Lark. Default: GBNF where there is a `::=`. */
+      readonly syntax?: 'gbnf' | 'lark' | undefined
+    }
   /** One of these texts. */
   | { readonly type: 'choice'; readonly choices: readonly string[] }
+  /** Free text in which each of the triggers begins one of the tags. */
+  | { readonly type: 'structural_tag'; readonly tags: readonly StructuralTag[]; readonly triggers: readonly string[] }
 
-export const constraintTypes: readonly Constraint['type'][] = ['json_schema', 'regex', 'grammar', 'choice']
+/** A part of a reply: what it begins with (one of the triggers first), a value of a JSON schema, what it ends with. */
+export interface StructuralTag {
+  readonly begin: string
+  readonly schema: unknown
+  readonly end: string
+}
+
+export const constraintTypes: readonly Constraint['type'][] = [
+  'json_schema',
+  'regex',
+  'grammar',
+  'choice',
+  'structural_tag',
+]
 
 /** A set of tokens: bit t % 32 of word t / 32 is 1 for token t. */
 export type TokenMask = Uint32Array
@@ -20,20 +45,26 @@ export type TokenMask = Uint32Array
  * A constraint while a reply is made: where in it the reply is, and what may follow. Incremental, because it is asked at
  * every row, drafts' rows too: it moves with the text and goes back with it.
  */
-export interface ConstraintState {
+export interface ConstraintState extends Partial<Disposable> {
   /**
    * Tokens that may follow, or undefined when all may. Never the empty set: when the reply is complete, the tokens that
    * end a reply may follow. Valid until the state moves.
    */
   mask(): TokenMask | undefined
-  /** Tokens that must follow: each the only one allowed in its place. Empty when there is a choice. */
-  forced(): readonly number[]
+  /**
+   * What must follow: tokens, each the only one allowed in its place, or bytes, of which the model chooses the tokens.
+   * Empty when there is a choice.
+   */
+  forced(): readonly number[] | Uint8Array
+  /** How many of these tokens may follow in a row; where it is missing, masks are asked one after the other. */
+  allowedLength?(tokens: readonly number[]): number
   /** The reply goes on with this token, which `mask()` allowed. */
   advance(token: number): void
   /** Takes the last `count` tokens back. */
   rollback(count: number): void
   /** A state of its own at the same place. */
   fork(): ConstraintState
+  // [Symbol.dispose]: the reply is over, nothing is asked any more.
 }
 
 /**

@@ -25,6 +25,8 @@ export const errorCodes = {
   context_overflow: 400,
   /** A request is malformed: the message names the parameter. */
   invalid_request: 400,
+  /** A reply's constraint cannot be followed any further: it is too ambiguous or too large, or a compiler of the caller's own threw. */
+  constraint_failed: 422,
   /** The model carries no chat template, or the template rejected these messages. */
   chat_template: 400,
   /** Staged and uncut logits differ, or the architecture does not report its layer inputs. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { StructuralTag } from './constraint.ts'
 import type { GenerateRequest } from './request.ts'
 import { tiers } from './tiers.ts'
 import { normalise } from './validation.ts'
@@ -54,6 +55,13 @@ const wrong: [Partial<GenerateRequest>, string][] = [
   [{ logitBias: { 5: 101 } }, 'logitBias'],
   [{ logitBias: { x: 1 } as Record<number, number> }, 'logitBias'],
   [{ constraint: { type: 'poem' } as unknown as { type: 'regex'; pattern: string } }, 'constraint.type'],
+  [{ constraint: { type: 'regex', pattern: 7 as unknown as string } }, 'constraint.pattern'],
+  [{ constraint: { type: 'grammar', grammar: 'a', syntax: 'x' as 'gbnf' } }, 'constraint.syntax'],
+  [{ constraint: { type: 'choice', choices: 'yes' as unknown as string[] } }, 'constraint.choices'],
+  [
+    { constraint: { type: 'structural_tag', triggers: ['<'], tags: [null as unknown as StructuralTag] } },
+    'constraint.tags',
+  ],
   // As they come from JSON or from JavaScript callers.
   [{ temperature: '0.5' as unknown as number }, 'temperature'],
   [{ policy: 'tolerantish' as 'committed' }, 'policy'],

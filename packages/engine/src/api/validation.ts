@@ -1,4 +1,4 @@
-import { type Constraint, constraintTypes } from './constraint.ts'
+import { type Constraint, constraintTypes, type StructuralTag } from './constraint.ts'
 import { IncipitError } from './errors.ts'
 import { type Policy, policies } from './policies.ts'
 import { type ProposerName, proposerNames } from './proposer-names.ts'
@@ -123,5 +123,29 @@ function biasOf(bias: GenerateRequest['logitBias'] = {}): ReadonlyMap<number, nu
 function constraintOf(constraint: Constraint | undefined): Constraint | undefined {
   if (constraint === undefined) return undefined
   oneOf(constraint.type, constraintTypes, 'constraint.type')
+  const text = (value: unknown) => typeof value === 'string'
+  const texts = (value: unknown) => Array.isArray(value) && value.every(text)
+  const tag = (value: unknown) => text((value as StructuralTag)?.begin) && text((value as StructuralTag)?.end)
+  switch (constraint.type) {
+    case 'json_schema':
+      break
+    case 'regex':
+      isOf(text(constraint.pattern), 'constraint.pattern', 'a text')
+      break
+    case 'grammar':
+      isOf(text(constraint.grammar), 'constraint.grammar', 'a text')
+      if (constraint.syntax) oneOf(constraint.syntax, ['gbnf', 'lark'], 'constraint.syntax')
+      break
+    case 'choice':
+      isOf(texts(constraint.choices), 'constraint.choices', 'texts')
+      break
+    case 'structural_tag':
+      isOf(texts(constraint.triggers), 'constraint.triggers', 'texts')
+      isOf(Array.isArray(constraint.tags) && constraint.tags.every(tag), 'constraint.tags', 'tags with begin and end')
+  }
   return constraint
+}
+
+function isOf(fits: boolean, param: string, what: string): void {
+  if (!fits) throw new IncipitError('invalid_request', `${param}: must be ${what}`, { param })
 }

@@ -142,6 +142,7 @@ export class RequestPlanner {
       kind: sampling.temperature > 0 ? `${tier.name}, sampled` : tier.name,
       ends: (token: number) => vocab.isEndOfGeneration(token),
       tokenize: (text: string) => vocab.tokenize(text),
+      bytesOf: (token: number) => vocab.bytesOf(token),
       headGuesses: (index: number) => headGuesses(self().sequence!.slot, index),
     }
   }

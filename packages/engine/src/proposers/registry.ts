@@ -7,12 +7,12 @@ import type { HeadGuess } from '../core/executor.ts'
 import { canSpeculate, type SequenceMemory } from '../core/kv/sequence-memory.ts'
 import type { TokenChooser } from '../core/sampling/token-chooser.ts'
 import type { Acceptances } from './acceptances.ts'
-import { GrammarProposer } from './grammar.ts'
+import { GrammarProposer, grammarAcceptance } from './grammar.ts'
 import { HeadsProposer } from './heads.ts'
 import { Lookup, lookupAcceptance } from './lookup.ts'
 import { Opening, type Openings } from './opening.ts'
 import { Prediction, predictedText, predictionAcceptance } from './prediction.ts'
-import type { Proposer } from './proposer.ts'
+import type { CommittedText, Proposer } from './proposer.ts'
 
 /** What of a model and its options decides who can guess. A text says why not. */
 export interface ModelFacts {
@@ -39,6 +39,7 @@ export interface ProposerParts {
   /** True for tokens that end a reply. */
   readonly ends: (token: number) => boolean
   readonly tokenize: (text: string) => readonly number[]
+  readonly bytesOf: (token: number) => Uint8Array
   /** What trained heads guess after the token that follows this one. */
   readonly headGuesses: (index: number) => readonly HeadGuess[] | undefined
 }
@@ -87,18 +88,12 @@ const entries: Readonly<Record<ProposerName, Entry>> = {
   // Of two that expect as much the first one is taken: what is certain, then what was said, then what was learnt.
   grammar: {
     available: anywhere,
-    create: ({ chooser, ends }) => {
+    create: ({ chooser, ends, tokenize, bytesOf, acceptances, kind }) => {
       if (!chooser.constrained) return undefined
-      const forced = ({
-        tokens,
-        prompt,
-        committed,
-      }: {
-        tokens: readonly number[]
-        prompt: number
-        committed: number
-      }) => chooser.forced({ tokens, start: prompt, end: committed, committed })
-      return new GrammarProposer(forced, ends)
+      const forced = ({ tokens, prompt, committed }: CommittedText) =>
+        chooser.forced({ tokens, start: prompt, end: committed, committed })
+      const acceptance = grammarAcceptance(acceptances, kind)
+      return new GrammarProposer({ forced, tokenize, bytesOf, ends, acceptance })
     },
   },
   prediction: {

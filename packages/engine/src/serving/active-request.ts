@@ -216,6 +216,7 @@ export class ActiveRequest implements Job {
   }
 
   #close(error?: unknown): void {
+    this.plan.chooser[Symbol.dispose]()
     this.#tell((sink) => sink.close(error))
   }
 

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { RuledState, type Rules } from '../../../test/fixtures/constraints.ts'
 import { replay } from '../../../test/replay.ts'
+import { IncipitError } from '../../api/errors.ts'
 import type { ReplyText } from './reply-text.ts'
 import { CallerFault, TokenChooser, type TokenChooserOptions } from './token-chooser.ts'
 import { maskOf } from './token-mask.ts'
@@ -141,7 +142,11 @@ describe('a constraint', () => {
     }
     const rules = { allowed: fails, forced: fails }
     const one = chooser({ constraint: new RuledState(rules) })
-    const fault = (error: unknown) => error instanceof CallerFault && (error.cause as Error).message === 'out of ideas'
+    const fault = (error: unknown) => {
+      assert.ok(error instanceof CallerFault && error.cause instanceof IncipitError)
+      const { code, message } = error.cause
+      return code === 'constraint_failed' && message.endsWith('out of ideas')
+    }
     assert.throws(() => one.choose(row(1, 2), reply()), fault)
     assert.throws(() => one.allowedLength([1], reply()), fault)
     assert.throws(() => one.forced(reply()), fault)

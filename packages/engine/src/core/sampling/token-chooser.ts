@@ -1,4 +1,5 @@
 import type { ConstraintState } from '../../api/constraint.ts'
+import { IncipitError } from '../../api/errors.ts'
 import type { TokenLogprobs } from '../../api/events.ts'
 import type { Sampling } from '../../api/request.ts'
 import type { Penalties } from '../../api/validation.ts'
@@ -62,7 +63,7 @@ const noPenalties: Penalties = { frequency: 0, presence: 0, repetition: 1 }
  * guesses, what a draft model drafts. Constraint, then bias, then penalties, then the end that may not come yet, then the
  * choice itself (sample.ts). A pure function of (logits, reply so far): speculation may ask for any place in any order.
  */
-export class TokenChooser {
+export class TokenChooser implements Disposable {
   readonly sampling: Sampling
   readonly #prompt: readonly number[]
   readonly #state: ReplyState
@@ -133,6 +134,7 @@ export class TokenChooser {
     if (constraint === undefined) return tokens.length
     return calling(() => {
       this.#state.follow(reply)
+      if (constraint.allowedLength) return constraint.allowedLength(tokens)
       let length = 0
       try {
         while (length < tokens.length && allows(constraint.mask(), tokens[length]!)) {
@@ -147,16 +149,21 @@ export class TokenChooser {
   }
 
   /**
-   * Tokens that must follow `reply`.
+   * What must follow `reply`: tokens, or bytes.
    * @throws CallerFault when the constraint does
    */
-  forced(reply: ReplyText): readonly number[] {
+  forced(reply: ReplyText): readonly number[] | Uint8Array {
     const { constraint } = this.#state
     if (constraint === undefined) return []
     return calling(() => {
       this.#state.follow(reply)
       return constraint.forced()
     })
+  }
+
+  /** The reply is over. */
+  [Symbol.dispose](): void {
+    this.#state.constraint?.[Symbol.dispose]?.()
   }
 
   /** Everything that changes logits before a token is chosen from them. */
@@ -212,10 +219,12 @@ function topLogprobs(logits: Float32Array, count: number) {
   return { of, top }
 }
 
+/** Asks the constraint. */
 function calling<T>(call: () => T): T {
   try {
     return call()
-  } catch (error) {
-    throw new CallerFault(error)
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new CallerFault(new IncipitError('constraint_failed', `the constraint failed: ${why}`, { cause }))
   }
 }

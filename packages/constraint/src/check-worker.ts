@@ -1,0 +1,34 @@
+import { parentPort } from 'node:worker_threads'
+import type { Problem } from './checks.ts'
+import { ConstraintError } from './constraint-error.ts'
+import { Constraints } from './constraints.ts'
+import type { Declared } from './declared.ts'
+
+// What compiles, and how long that takes, is no matter of the vocabulary: bytes and an end will do.
+const constraints = new Constraints({
+  size: 257,
+  bytesOf: (token) => (token < 256 ? Uint8Array.of(token) : new Uint8Array()),
+  isEndOfGeneration: (token) => token === 256,
+})
+
+function check(declared: Declared, cpuMs: number): Problem | undefined {
+  const before = process.threadCpuUsage()
+  try {
+    using matcher = constraints.compile(declared)
+    const { user, system } = process.threadCpuUsage(before)
+    const took = (user + system) / 1000
+    if (took > cpuMs) {
+      return { reason: `it takes ${Math.round(took)} ms to compile; at most ${cpuMs} are allowed`, path: undefined }
+    }
+    // A text that cannot even begin, such as a definition in a circle.
+    if (matcher.mask().every((word) => word === 0)) return { reason: 'no text fulfils it', path: undefined }
+    return undefined
+  } catch (error) {
+    if (!(error instanceof ConstraintError)) throw error
+    return { reason: error.reason, path: error.path }
+  }
+}
+
+parentPort!.on('message', ({ declared, cpuMs }: { declared: Declared; cpuMs: number }) => {
+  parentPort!.postMessage(check(declared, cpuMs))
+})

@@ -1,0 +1,30 @@
+/** What a text must look like. Plain data. */
+export type Declared =
+  | {
+      readonly type: 'json_schema'
+      readonly schema: unknown
+      /** What of the schema cannot be enforced is left out instead of refused. */
+      readonly lenient?: boolean | undefined
+    }
+  | { readonly type: 'regex'; readonly pattern: string }
+  | {
+      readonly type: 'grammar'
+      readonly grammar: string
+      /** llama.cpp's notation, or llguidance's dialect of Lark. Default: GBNF where there is a `::=`. */
+      readonly syntax?: 'gbnf' | 'lark' | undefined
+    }
+  | { readonly type: 'choice'; readonly choices: readonly string[] }
+  | {
+      readonly type: 'structural_tag'
+      /** Each begins with one of the triggers. */
+      readonly tags: readonly StructuralTag[]
+      /** Texts that begin a tag. All other text is free. */
+      readonly triggers: readonly string[]
+    }
+
+/** A part of a text that must look so: what it begins with, a value of a schema, what it ends with. */
+export interface StructuralTag {
+  readonly begin: string
+  readonly schema: unknown
+  readonly end: string
+}

@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { ConstraintChecks, type Declared } from '../src/index.ts'
+
+const checks = new ConstraintChecks()
+after(() => checks[Symbol.dispose]())
+
+const schema = (schema: unknown): Declared => ({ type: 'json_schema', schema })
+const refused = (declared: Declared, message: RegExp, with_ = checks) =>
+  assert.rejects(with_.check(declared), { name: 'ConstraintError', message })
+
+test('what compiles passes, everything else is refused with its reason; many at once', async () => {
+  await Promise.all([
+    checks.check(schema({ type: 'object' })),
+    checks.check({ type: 'regex', pattern: 'a+' }),
+    refused(schema({ items: { not: {} } }), /^items: "not"/),
+    refused({ type: 'regex', pattern: '(' }, /unclosed/),
+    // It compiles, and nothing can be said under it.
+    refused(schema({ $ref: '#/$defs/a', $defs: { a: { $ref: '#/$defs/b' }, b: { $ref: '#/$defs/a' } } }), /./),
+  ])
+  await checks.check(schema({ type: 'object' }))
+})
+
+test('what takes too long is refused, and holds up no timer of this thread', async () => {
+  using strict = new ConstraintChecks({ cpuMs: 20 })
+  const properties = Object.fromEntries(Array.from({ length: 2000 }, (_, i) => [`property ${i}`, { type: 'integer' }]))
+  const large = schema({ type: 'object', properties, additionalProperties: false })
+  let turns = 0
+  const timer = setInterval(() => turns++, 1)
+  await refused(large, /ms to compile; at most 20 are allowed/, strict)
+  clearInterval(timer)
+  assert.ok(turns > 0)
+  using short = new ConstraintChecks({ timeoutMs: 1 })
+  await refused(large, /more than 1 ms/, short)
+  // Another thread takes over.
+  await checks.check(schema({ type: 'string' }))
+})
+
+test('what is no data is refused', async () => {
+  const circle: { items?: unknown } = {}
+  circle.items = circle
+  await refused(schema(circle), /no JSON/)
+})
+
+test('a check that is closed settles', async () => {
+  const closing = new ConstraintChecks()
+  const waiting = [1, 2, 3].map((minLength) => closing.check(schema({ type: 'string', minLength })))
+  closing[Symbol.dispose]()
+  const settled = await Promise.allSettled(waiting)
+  assert.deepEqual(
+    settled.map(({ status }) => status),
+    ['rejected', 'rejected', 'rejected'],
+  )
+})
