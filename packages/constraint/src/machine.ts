@@ -96,7 +96,7 @@ export class Machine {
 
   #begin(): Instance {
     const { vocabulary, endTokens } = this
-    const instance = new Instance()
+    const instance = new Instance(vocabulary.tokenize && ((text) => vocabulary.tokenize!(text)))
     const pieces = [...tokensOf(vocabulary)].map((token) => piece(vocabulary.bytesOf(token), token))
     // llguidance wants a token that ends a text, also where the model has none.
     const end = endTokens[0] ?? vocabulary.size
@@ -105,7 +105,9 @@ export class Machine {
     const lengths = new Uint32Array(pieces.map(({ length }) => length))
     instance.withBytes(all, (at) =>
       instance.withBytes(new Uint8Array(lengths.buffer), (lengthsAt) =>
-        instance.call(({ initialise }) => initialise(at, all.length, lengthsAt, pieces.length, end)),
+        instance.call(({ initialise }) =>
+          initialise(at, all.length, lengthsAt, pieces.length, end, vocabulary.tokenize ? 1 : 0),
+        ),
       ),
     )
     return instance

@@ -68,44 +68,49 @@ export class Matcher implements Disposable {
     return this.#mask
   }
 
-  /** Bytes that must follow, at most `most` of them. */
-  forced(most = 256): Uint8Array {
-    if (this.#ends > 0) return new Uint8Array()
-    let bytes = new Uint8Array()
+  /**
+   * Tokens that must follow, at most `most` of them: the mask allows only the first one. Empty where there is a choice, and
+   * for a vocabulary that does not tokenize.
+   */
+  forced(most = 64): readonly number[] {
+    if (this.#ends > 0) return []
+    let tokens: readonly number[] = []
     this.#native((exports, handle, instance) =>
-      instance.withBytes(new Uint8Array(most), (pointer) => {
+      instance.withBytes(new Uint8Array(4 * most), (pointer) => {
         const count = exports.forced(handle, pointer, most)
-        bytes = instance.bytes(pointer, Math.max(0, count)).slice()
+        const bytes = instance.bytes(pointer, 4 * Math.max(0, count)).slice()
+        tokens = [...new Uint32Array(bytes.buffer)]
         return count
       }),
     )
-    return bytes
+    return tokens
   }
 
   /** How many of these tokens may follow in a row. */
   allowedLength(tokens: readonly number[]): number {
-    const { endTokens } = this.#machine
-    const end = tokens.findIndex((token) => endTokens.includes(token))
-    const words = Uint32Array.from(end < 0 ? tokens : tokens.slice(0, end))
-    const inText =
-      this.#ends > 0 || words.length === 0
-        ? 0
-        : this.#native((exports, handle, instance) =>
-            instance.withBytes(new Uint8Array(words.buffer), (pointer) =>
-              exports.validate(handle, pointer, words.length),
-            ),
-          )
-    if (end < 0 || inText < words.length) return inText
-    // What ends a text is for the mask to say.
-    for (const word of words) this.advance(word)
-    let ends = 0
-    const mask = this.mask()
-    for (const token of tokens.slice(end)) {
-      if (((mask[token >> 5]! >> (token & 31)) & 1) === 0 || !endTokens.includes(token)) break
-      ends++
+    let length = 0
+    try {
+      while (length < tokens.length && this.#allows(tokens[length]!)) this.advance(tokens[length++]!)
+      return length
+    } finally {
+      this.rollback(length)
     }
-    if (words.length > 0) this.rollback(words.length)
-    return inText + ends
+  }
+
+  /** What the mask says of one token, without a mask where that can be. */
+  #allows(token: number): boolean {
+    const { endTokens } = this.#machine
+    if (this.#valid || this.#ends > 0 || endTokens.includes(token)) {
+      return ((this.mask()[token >> 5]! >> (token & 31)) & 1) === 1
+    }
+    const [forced] = this.forced(1)
+    if (forced !== undefined) return forced === token
+    const valid = this.#native((exports, handle, instance) =>
+      instance.withBytes(new Uint8Array(Uint32Array.of(token).buffer), (pointer) =>
+        exports.validate(handle, pointer, 1),
+      ),
+    )
+    return valid === 1
   }
 
   /** The text goes on with this token, which the mask allows. */

@@ -5,4 +5,9 @@ export interface Vocabulary {
   bytesOf(token: number): Uint8Array
   /** True for tokens that end a text. */
   isEndOfGeneration(token: number): boolean
+  /**
+   * Tokens of a text, as the model was taught to read it; no control tokens. With it, what is forced is forced in these
+   * tokens; without it, nothing is, and a model may put forced text together from any pieces.
+   */
+  tokenize?(text: string): readonly number[]
 }

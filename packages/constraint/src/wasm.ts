@@ -8,7 +8,7 @@ export interface Exports {
   release(pointer: number, size: number): void
   error_pointer(): number
   error_length(): number
-  initialise(all: number, size: number, lengths: number, tokens: number, end: number): number
+  initialise(all: number, size: number, lengths: number, tokens: number, end: number, tokenizes: number): number
   compile(kind: number, source: number, size: number): number
   mask(handle: number, target: number): number
   advance(handle: number, token: number): number
@@ -20,8 +20,6 @@ export interface Exports {
   discard(handle: number): void
 }
 
-/** Milliseconds since anything: llguidance bounds its work by it. */
-const imports = { env: { now: () => performance.now() } }
 let compiled: WebAssembly.Module | undefined
 
 /** An instance of llguidance. A trap ends it: whatever is asked of it afterwards is an error. */
@@ -29,9 +27,19 @@ export class Instance {
   readonly exports: Exports
   #broken: string | undefined
 
-  constructor() {
+  /** @param tokenize the model's tokenizer */
+  constructor(tokenize: (text: string) => readonly number[] = () => []) {
     compiled ??= new WebAssembly.Module(readFileSync(new URL('../wasm/constraint.wasm', import.meta.url)))
-    this.exports = new WebAssembly.Instance(compiled, imports).exports as unknown as Exports
+    const env = {
+      /** Milliseconds since anything: llguidance bounds its work by it. */
+      now: () => performance.now(),
+      tokenize: (text: number, size: number, target: number, room: number) => {
+        const tokens = tokenize(new TextDecoder().decode(this.bytes(text, size))).slice(0, room)
+        new Uint32Array(this.exports.memory.buffer, target, tokens.length).set(tokens)
+        return tokens.length
+      },
+    }
+    this.exports = new WebAssembly.Instance(compiled, { env }).exports as unknown as Exports
   }
 
   /** Bytes of its memory, which never shrinks. */

@@ -12,6 +12,9 @@ export const vocabulary: Vocabulary = {
   isEndOfGeneration: (token) => ends.includes(token),
 }
 
+/** The same with a tokenizer. */
+export const tokenizing: Vocabulary = { ...vocabulary, tokenize: tokensOf }
+
 export const control = all.length - 1
 
 /** Tokens of a text, the longest first. */

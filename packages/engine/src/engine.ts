@@ -1,3 +1,4 @@
+import type { Constraint, ConstraintState } from './api/constraint.ts'
 import type { EngineApi, Prefilled, PrefillRequest } from './api/engine-api.ts'
 import type { EngineOptions } from './api/engine-options.ts'
 import { IncipitError } from './api/errors.ts'
@@ -81,6 +82,7 @@ export class Engine implements EngineApi {
       tokenizer: this.#tokenizer,
       acceptances,
       constraints: options.constraints,
+      reasoning: parts.template?.reasoning,
       maxPrompt: Math.min(contextLength, layout.cells - slackCells) - 1,
       tileRows: machine.tileRows,
       headGuesses: (slot, index) => executor.headGuesses(slot, index),
@@ -178,6 +180,16 @@ export class Engine implements EngineApi {
       throw new IncipitError('prefix_invalid', `no room to keep the ${tokens.length} tokens of '${name}'`)
     }
     return done
+  }
+
+  /**
+   * The beginning of a text that must look so, for a loop of your own: `mask`, `advance`, `rollback`, `fork`. Requests name
+   * theirs in `constraint`.
+   * @throws IncipitError `invalid_request` for what cannot be compiled, and on an engine loaded without `constraints`
+   */
+  createConstraint(constraint: Constraint): ConstraintState {
+    this.#live()
+    return this.#planner.constraint(constraint)
   }
 
   /** The model's tokens. */

@@ -54,7 +54,7 @@ export class WatchedConstraint implements ConstraintState {
     return this.#state.mask()
   }
 
-  forced(): readonly number[] | Uint8Array {
+  forced(): readonly number[] {
     this.#on.call()
     return this.#state.forced()
   }

@@ -4,8 +4,7 @@ import type { FinishReason } from '../src/api/events.ts'
 import { isLossy, type Policy } from '../src/api/policies.ts'
 import type { ProposerName } from '../src/api/proposer-names.ts'
 import { TokenChooser } from '../src/core/sampling/token-chooser.ts'
-import { Acceptances } from '../src/proposers/acceptances.ts'
-import { GrammarProposer, grammarAcceptance } from '../src/proposers/grammar.ts'
+import { GrammarProposer } from '../src/proposers/grammar.ts'
 import { type CommittedText, maxDraft, type Proposer } from '../src/proposers/proposer.ts'
 import type { LookaheadPlan } from '../src/proposers/skim.ts'
 import type { ActiveRequest, RequestPlan } from '../src/serving/active-request.ts'
@@ -180,13 +179,7 @@ export class ScheduledRequest {
 function grammarOf(chooser: TokenChooser): GrammarProposer {
   const forced = ({ tokens, prompt: start, committed: end }: CommittedText) =>
     chooser.forced({ tokens, start, end, committed: end })
-  return new GrammarProposer({
-    forced,
-    tokenize: () => [],
-    bytesOf: () => new Uint8Array(),
-    ends: (token) => token === endToken,
-    acceptance: grammarAcceptance(new Acceptances(), 'chat'),
-  })
+  return new GrammarProposer(forced, (token) => token === endToken)
 }
 
 /** Lookaheads at the places that the schedule picks, each later than the one before. */

@@ -112,8 +112,8 @@ const shared: Record<string, { asks: unknown[]; neutral: unknown[] }> = {
   logit_bias: { asks: [{ 5: -100 }], neutral: [{}] },
   min_tokens: { asks: [3], neutral: [0] },
   ignore_eos: { asks: [true], neutral: [false] },
-  grammar: { asks: ['root ::= "x"'], neutral: [''] },
-  json_schema: { asks: [{}, { type: 'object' }], neutral: [] },
+  guided_whitespace_pattern: { asks: ['[ ]?'], neutral: [] },
+  grammar_lazy: { asks: [true], neutral: [false] },
   use_beam_search: { asks: [true], neutral: [false] },
 }
 const chatOnly: typeof shared = {
@@ -123,7 +123,6 @@ const chatOnly: typeof shared = {
   tool_choice: { asks: ['required', { type: 'function' }], neutral: ['none', 'auto'] },
   functions: { asks: [[{ name: 'f' }]], neutral: [[]] },
   function_call: { asks: [{ name: 'f' }], neutral: ['none', 'auto'] },
-  response_format: { asks: [{ type: 'json_object' }, { type: 'json_schema' }, 'text'], neutral: [{ type: 'text' }] },
   modalities: { asks: [['text', 'audio']], neutral: [['text']] },
   audio: { asks: [{ voice: 'alloy' }], neutral: [] },
   web_search_options: { asks: [{}], neutral: [] },

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { constraintParameters, refineConstraint } from './constraint.ts'
 import { isEmpty, neutral, refineShared, sharedParameters } from './parameters.ts'
 import { strictArray } from './strict-array.ts'
 import { textOf, textPart } from './text-part.ts'
@@ -34,6 +35,7 @@ const message = z
 export const chatBody = z
   .object({
     ...sharedParameters,
+    ...constraintParameters,
     messages: strictArray(message),
     max_completion_tokens: z.int().min(1).nullish(),
     logprobs: neutral([false]),
@@ -42,14 +44,11 @@ export const chatBody = z
     tool_choice: neutral(['none', 'auto']),
     functions: neutral([], isEmpty),
     function_call: neutral(['none', 'auto']),
-    response_format: neutral(
-      [],
-      (value) => typeof value === 'object' && value !== null && 'type' in value && value.type === 'text',
-    ),
     modalities: neutral([], (value) => Array.isArray(value) && value.every((item) => item === 'text')),
     audio: neutral([]),
     web_search_options: neutral([]),
   })
   .superRefine(refineShared)
+  .superRefine(refineConstraint)
 
 export type ChatBody = z.infer<typeof chatBody>

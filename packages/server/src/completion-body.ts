@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { constraintParameters, refineConstraint } from './constraint.ts'
 import { MAX_CHOICES, neutral, refineShared, sharedParameters } from './parameters.ts'
 import { strictArray } from './strict-array.ts'
 
@@ -28,6 +29,7 @@ function isTokens(value: (string | number[])[] | number[]): value is number[] {
 export const completionBody = z
   .object({
     ...sharedParameters,
+    ...constraintParameters,
     prompt,
     logprobs: neutral([]),
     echo: neutral([false]),
@@ -36,6 +38,7 @@ export const completionBody = z
     best_of: neutral([1]),
   })
   .superRefine(refineShared)
+  .superRefine(refineConstraint)
   .refine((body) => body.prompt.length * (body.n ?? 1) <= MAX_CHOICES, {
     path: ['prompt'],
     error: `prompts times n must be at most ${MAX_CHOICES}`,

@@ -72,8 +72,6 @@ export const sharedParameters = {
   logit_bias: neutral([], isEmpty),
   min_tokens: neutral([0]),
   ignore_eos: neutral([false]),
-  grammar: neutral(['']),
-  json_schema: neutral([]),
   use_beam_search: neutral([false]),
 }
 

@@ -9,6 +9,7 @@ import {
 } from '@incipit/engine/api'
 import type { ChatBody } from './chat-body.ts'
 import type { CompletionBody } from './completion-body.ts'
+import { constraintOf, type DeclaredConstraint } from './constraint.ts'
 import type { SharedParameters } from './parameters.ts'
 import { enginePolicy } from './policy.ts'
 
@@ -23,6 +24,8 @@ export interface RequestPlan {
   includeUsage: boolean
   /** Somebody asked for a policy under which the text may differ from the full model's. */
   lossy: boolean
+  /** What every choice must look like. */
+  constraint: DeclaredConstraint | undefined
 }
 
 /** What the server adds to a request. */
@@ -81,8 +84,14 @@ export function checkTokens(
   }
 }
 
-function plan(body: SharedParameters, inputs: readonly GenerateRequest[], defaults: PlanDefaults): RequestPlan {
+function plan(
+  body: ChatBody | CompletionBody,
+  inputs: readonly GenerateRequest[],
+  defaults: PlanDefaults,
+): RequestPlan {
   const shared = sharedRequest(body, defaults)
+  const constraint = constraintOf(body)
+  if (constraint) shared.constraint = constraint.constraint
   const n = body.n ?? 1
   // Without a seed two equal requests at temperature > 0 should differ; greedy replies do not read it.
   const seed = body.seed ?? randomInt(SEEDS)
@@ -95,6 +104,7 @@ function plan(body: SharedParameters, inputs: readonly GenerateRequest[], defaul
     stream: body.stream ?? false,
     includeUsage: body.stream_options?.include_usage ?? false,
     lossy: isLossy(shared.policy),
+    constraint,
   }
 }
 

@@ -12,6 +12,7 @@ import Fastify, {
 import { bearer } from './auth.ts'
 import { chatBody } from './chat-body.ts'
 import { completionBody } from './completion-body.ts'
+import { type ConstraintChecker, checkConstraint } from './constraint.ts'
 import { allowAnyOrigin } from './cors.ts'
 import { errorAnswer, ServerError } from './errors.ts'
 import { chatFormat, completionFormat } from './format.ts'
@@ -45,6 +46,8 @@ export interface ServerOptions {
   policy?: Policy
   /** Of the policy `tolerant`, where a request names none. Default 0.5. */
   alpha?: number
+  /** Asked whether what a request wants its reply to look like can be compiled, before the engine has to do with it. */
+  constraints?: ConstraintChecker
   /** Bounds of `/v1/realtime` connections. */
   realtime?: RealtimeOptions
   log?: Log
@@ -138,14 +141,17 @@ export function createServer(loaded: ServedEngine, options: ServerOptions = {}):
   })
 
   const bodies = streamedBodies(engine)
-  const chat: RouteHandlerMethod = (request, reply) => {
+  const chat: RouteHandlerMethod = async (request, reply) => {
     const plan = planChat(validate(chatBody, request.body), defaults)
+    // Meanwhile the prompt is computed, as an input that is open.
+    await checkConstraint(options.constraints, plan.constraint)
     const format = chatFormat({ model, ...plan })
     return respond(bodies.engineFor(request), plan, format, request, reply, (error) => report(request, error))
   }
   route(app, 'POST', '/v1/chat/completions', chat, bodies.hooks)
-  route(app, 'POST', '/v1/completions', (request, reply) => {
+  route(app, 'POST', '/v1/completions', async (request, reply) => {
     const plan = planCompletion(validate(completionBody, request.body), engine.info, defaults)
+    await checkConstraint(options.constraints, plan.constraint)
     const format = completionFormat({ model, ...plan })
     return respond(engine, plan, format, request, reply, (error) => report(request, error))
   })

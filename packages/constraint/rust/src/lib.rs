@@ -5,10 +5,50 @@
 use llguidance::{
     api::{ParserLimits, TopLevelGrammar},
     earley::SlicedBiasComputer,
-    toktrie::{ApproximateTokEnv, InferenceCapabilities, TokEnv, TokRxInfo, TokTrie},
+    toktrie::{InferenceCapabilities, TokEnv, TokRxInfo, TokTrie, TokenId, TokenizerEnv},
     Matcher, ParserFactory,
 };
 use std::{cell::RefCell, sync::Arc};
+
+#[link(wasm_import_module = "env")]
+extern "C" {
+    /// Tokens that the model's tokenizer makes of a text, as far as there is room. Returns how many.
+    fn tokenize(text: *const u8, size: usize, target: *mut TokenId, room: usize) -> usize;
+}
+
+/// The model's vocabulary, and its tokenizer where the host has one: then forced text is forced in the tokens that the
+/// model would see, and not in whatever pieces.
+struct Vocabulary {
+    trie: TokTrie,
+    tokenizes: bool,
+}
+
+impl TokenizerEnv for Vocabulary {
+    fn tok_trie(&self) -> &TokTrie {
+        &self.trie
+    }
+
+    fn tokenize_bytes(&self, bytes: &[u8]) -> Vec<TokenId> {
+        if !self.tokenizes {
+            return self.trie.greedy_tokenize(bytes);
+        }
+        self.trie.tokenize_with_greedy_fallback(bytes, |text| {
+            let mut tokens = vec![0; text.len() + 1];
+            let count = unsafe { tokenize(text.as_ptr(), text.len(), tokens.as_mut_ptr(), tokens.len()) };
+            tokens.truncate(count);
+            // A tokenizer that adds a space, say, is of no use here.
+            if self.trie.decode_raw(&tokens) == text.as_bytes() {
+                tokens
+            } else {
+                self.trie.greedy_tokenize(text.as_bytes())
+            }
+        })
+    }
+
+    fn tokenize_is_canonical(&self) -> bool {
+        self.tokenizes
+    }
+}
 
 #[derive(Default)]
 struct State {
@@ -81,7 +121,14 @@ pub extern "C" fn error_length() -> usize {
 
 /// The vocabulary: the bytes of all tokens one after the other, and how many each has. `end` ends a text.
 #[no_mangle]
-pub extern "C" fn initialise(all: *const u8, size: usize, lengths: *const u32, tokens: usize, end: u32) -> i32 {
+pub extern "C" fn initialise(
+    all: *const u8,
+    size: usize,
+    lengths: *const u32,
+    tokens: usize,
+    end: u32,
+    tokenizes: bool,
+) -> i32 {
     std::panic::set_hook(Box::new(|panic| {
         fail(panic);
     }));
@@ -94,8 +141,8 @@ pub extern "C" fn initialise(all: *const u8, size: usize, lengths: *const u32, t
         at += length as usize;
     }
     let trie = TokTrie::from(&TokRxInfo::new(tokens as u32, end), &words);
-    let environment: TokEnv = Arc::new(ApproximateTokEnv::new(trie));
-    let capabilities = InferenceCapabilities { ff_tokens: false, ..Default::default() };
+    let environment: TokEnv = Arc::new(Vocabulary { trie, tokenizes });
+    let capabilities = InferenceCapabilities { ff_tokens: tokenizes, ..Default::default() };
     match ParserFactory::new(&environment, capabilities, &SlicedBiasComputer::general_slices()) {
         Ok(mut factory) => {
             factory.quiet();
@@ -205,13 +252,13 @@ pub extern "C" fn rollback(handle: usize, tokens: usize) -> i32 {
     with(handle, |matcher| matcher.rollback(tokens).map(|_| 0).map_err(|error| error.to_string()))
 }
 
-/// Writes the bytes that must follow, as far as there is room. Returns how many.
+/// Writes the tokens that must follow, as far as there is room. Returns how many. None without a tokenizer.
 #[no_mangle]
-pub extern "C" fn forced(handle: usize, target: *mut u8, room: usize) -> i32 {
+pub extern "C" fn forced(handle: usize, target: *mut TokenId, room: usize) -> i32 {
     with(handle, |matcher| {
-        let bytes = matcher.compute_ff_bytes();
-        let count = bytes.len().min(room);
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, count) };
+        let tokens = matcher.compute_ff_tokens();
+        let count = tokens.len().min(room);
+        unsafe { std::ptr::copy_nonoverlapping(tokens.as_ptr(), target, count) };
         Ok(count as i32)
     })
 }

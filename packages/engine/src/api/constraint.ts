@@ -51,11 +51,8 @@ export interface ConstraintState extends Partial<Disposable> {
    * end a reply may follow. Valid until the state moves.
    */
   mask(): TokenMask | undefined
-  /**
-   * What must follow: tokens, each the only one allowed in its place, or bytes, of which the model chooses the tokens.
-   * Empty when there is a choice.
-   */
-  forced(): readonly number[] | Uint8Array
+  /** Tokens that must follow: each the only one allowed in its place. Empty when there is a choice. */
+  forced(): readonly number[]
   /** How many of these tokens may follow in a row; where it is missing, masks are asked one after the other. */
   allowedLength?(tokens: readonly number[]): number
   /** The reply goes on with this token, which `mask()` allowed. */
@@ -71,4 +68,10 @@ export interface ConstraintState extends Partial<Disposable> {
  * Compiles what a request declares for a model's vocabulary.
  * @throws IncipitError `invalid_request` for what it cannot compile
  */
-export type ConstraintCompiler = (declared: Constraint, vocabulary: Vocabulary) => ConstraintState
+export type ConstraintCompiler = (
+  declared: Constraint,
+  vocabulary: Vocabulary & {
+    /** Text to tokens, as the model reads it. Text such as `<|im_end|>` is text. */
+    tokenize(text: string): readonly number[]
+  },
+) => ConstraintState

@@ -1,4 +1,4 @@
-import type { ConstraintCompiler, ConstraintState } from '../api/constraint.ts'
+import type { Constraint, ConstraintCompiler, ConstraintState } from '../api/constraint.ts'
 import { IncipitError } from '../api/errors.ts'
 import type { ModelInfo } from '../api/model-info.ts'
 import type { GenerateRequest } from '../api/request.ts'
@@ -14,17 +14,21 @@ import type { ActiveRequest, EarlyTerms, RequestPlan } from '../serving/active-r
 import type { FormerLife } from '../serving/former-life.ts'
 import type { InputPrefill } from '../serving/input-prefill.ts'
 import type { ReplySink } from '../serving/reply-stream.ts'
+import { type ReasoningMarkers, reasoningAt } from '../text/reasoning.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
+import { AfterReasoning, ReasoningTokens } from './after-reasoning.ts'
 import type { PromptTokenizer } from './prompt-tokenizer.ts'
 
 /** What requests are planned with. */
 export interface PlannerParts {
   readonly info: ModelInfo
-  readonly vocab: Vocabulary & Pick<Tokenizer, 'tokenize'> & { readonly endTokens: readonly number[] }
+  readonly vocab: Vocabulary & Pick<Tokenizer, 'tokenize' | 'specialText'> & { readonly endTokens: readonly number[] }
   readonly tokenizer: PromptTokenizer
   readonly acceptances: Acceptances
   readonly openings: Openings
   readonly constraints: ConstraintCompiler | undefined
+  /** How the model marks what it thinks, where it does. */
+  readonly reasoning: ReasoningMarkers | undefined
   /** Most tokens of a prompt. */
   readonly maxPrompt: number
   /** Rows that attention computes together. */
@@ -32,6 +36,9 @@ export interface PlannerParts {
   /** What trained heads guess for a slot. */
   readonly headGuesses: (slot: number, index: number) => readonly HeadGuess[] | undefined
 }
+
+/** Tokens at a prompt's end that say whether the model is to think. */
+const promptTail = 32
 
 /** Where a request's events go, and what it goes on from. */
 export interface PlanOptions {
@@ -44,6 +51,7 @@ export interface PlanOptions {
 /** Checks requests and prepares what it takes to serve them. */
 export class RequestPlanner {
   readonly #parts: PlannerParts
+  #reasoning: ReasoningTokens | undefined
 
   constructor(parts: PlannerParts) {
     this.#parts = parts
@@ -67,7 +75,7 @@ export class RequestPlanner {
     }
     const { tier, policy } = checked
     const allowed = allowedProposers(checked.proposers, policy, tier, info.proposers)
-    const chooser = this.#chooser(checked, prompt)
+    const chooser = this.#chooser(checked, prompt, request.messages !== undefined)
     const proposerParts = this.#proposerParts(request, checked, chooser, self)
     // A lookahead is for somebody who waits for the first word.
     const looks = allowed.has('skim') && !options.early && !options.formerLife?.tokens.length
@@ -91,7 +99,7 @@ export class RequestPlanner {
     }
   }
 
-  #chooser(checked: CheckedRequest, prompt: readonly number[]): TokenChooser {
+  #chooser(checked: CheckedRequest, prompt: readonly number[], chat: boolean): TokenChooser {
     const { vocab } = this.#parts
     for (const token of checked.logitBias.keys()) {
       if (token < vocab.size) continue
@@ -101,7 +109,7 @@ export class RequestPlanner {
     return new TokenChooser({
       sampling: checked.sampling,
       prompt,
-      constraint: this.#constraint(checked),
+      constraint: checked.constraint && this.#constraint(checked.constraint, chat ? prompt : undefined),
       logitBias: checked.logitBias,
       penalties: checked.penalties,
       minTokens: checked.minTokens,
@@ -110,8 +118,11 @@ export class RequestPlanner {
     })
   }
 
-  #constraint({ constraint }: CheckedRequest): ConstraintState | undefined {
-    if (constraint === undefined) return undefined
+  /**
+   * The beginning of a text that must look so.
+   * @throws IncipitError `invalid_request` for what cannot be compiled, or without a compiler
+   */
+  constraint(constraint: Constraint): ConstraintState {
     const { constraints, vocab } = this.#parts
     if (constraints === undefined) {
       const message = `constraint: '${constraint.type}' needs a compiler, and this engine was loaded without one`
@@ -124,6 +135,17 @@ export class RequestPlanner {
       const message = `constraint: ${cause instanceof Error ? cause.message : cause}`
       throw new IncipitError('invalid_request', message, { param: 'constraint', cause })
     }
+  }
+
+  /** @param chat the prompt of a conversation: the constraint is for the answer then, not for the reasoning before it */
+  #constraint(constraint: Constraint, chat: readonly number[] | undefined): ConstraintState {
+    const { vocab, reasoning } = this.#parts
+    const state = this.constraint(constraint)
+    if (reasoning === undefined || chat === undefined) return state
+    this.#reasoning ??= new ReasoningTokens(reasoning, vocab)
+    const tail = chat.slice(-promptTail).map((token) => this.#reasoning!.textOf(token))
+    const at = reasoningAt(tail.join(''), reasoning)
+    return at === 'closed' ? state : new AfterReasoning(state, this.#reasoning, at)
   }
 
   #proposerParts(
@@ -142,7 +164,6 @@ export class RequestPlanner {
       kind: sampling.temperature > 0 ? `${tier.name}, sampled` : tier.name,
       ends: (token: number) => vocab.isEndOfGeneration(token),
       tokenize: (text: string) => vocab.tokenize(text),
-      bytesOf: (token: number) => vocab.bytesOf(token),
       headGuesses: (index: number) => headGuesses(self().sequence!.slot, index),
     }
   }

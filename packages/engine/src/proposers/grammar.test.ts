@@ -5,9 +5,7 @@ import { RuledState, type Rules } from '../../test/fixtures/constraints.ts'
 import { choose } from '../core/sampling/sample.ts'
 import { TokenChooser } from '../core/sampling/token-chooser.ts'
 import { maskLogits, maskOf } from '../core/sampling/token-mask.ts'
-import { Acceptances } from './acceptances.ts'
-import { GrammarProposer, grammarAcceptance } from './grammar.ts'
-import type { CommittedText } from './proposer.ts'
+import { GrammarProposer } from './grammar.ts'
 
 const vocabulary = 40
 const eos = 2
@@ -70,41 +68,11 @@ function chooserOf(temperature = 0, seed = 0): TokenChooser {
 const replyOf = (reply: readonly number[]) => ({ tokens: reply, start: 0, end: reply.length, committed: reply.length })
 
 function proposerOf(chooser: TokenChooser): GrammarProposer {
-  return proposerThat(({ tokens, prompt, committed }) =>
-    chooser.forced({ tokens, start: prompt, end: committed, committed }),
+  return new GrammarProposer(
+    ({ tokens, prompt, committed }) => chooser.forced({ tokens, start: prompt, end: committed, committed }),
+    isEnd,
   )
 }
-
-/** Whose tokenizer knows the characters `a` to `z` as 100 to 125, `ab` as 200 and `é` as 201. */
-function proposerThat(forced: (text: CommittedText) => readonly number[] | Uint8Array): GrammarProposer {
-  const tokenize = (text: string) =>
-    [...text.matchAll(/ab|é|[a-z]/g)].map(([piece]) =>
-      piece === 'ab' ? 200 : piece === 'é' ? 201 : 100 + piece.charCodeAt(0) - 97,
-    )
-  const bytesOf = (token: number) =>
-    Buffer.from(token === 200 ? 'ab' : token === 201 ? 'é' : token >= 100 ? String.fromCharCode(token - 3) : '')
-  const acceptance = grammarAcceptance(new Acceptances(), 'chat')
-  return new GrammarProposer({ forced, tokenize, bytesOf, ends: isEnd, acceptance })
-}
-
-test('forced bytes become the tokens that the tokenizer makes of them, which is learnt from', () => {
-  const proposer = proposerThat(() => Buffer.from('cab'))
-  const draft = proposer.propose(text([5]))!
-  assert.deepEqual(draft.tokens, [102, 200])
-  assert.ok(draft.confidences.every((confidence) => confidence > 0 && confidence < 1))
-  for (let i = 0; i < 20; i++) proposer.learn(draft, 2, 1)
-  const [first, last] = proposer.propose(text([5]))!.confidences
-  assert.ok(first! > draft.confidences[0]! && last! < draft.confidences[1]!)
-})
-
-test('forced bytes are tokenised behind the text before them, and to the last whole character', () => {
-  // After `a` the tokenizer would have said `ab`; alone it is a `b`.
-  assert.deepEqual(proposerThat(() => Buffer.from('b')).propose(text([100]))!.tokens, [101])
-  assert.deepEqual(proposerThat(() => Buffer.from('bé').subarray(0, 2)).propose(text([102]))!.tokens, [101])
-  assert.deepEqual(proposerThat(() => Buffer.from('bé')).propose(text([102]))!.tokens, [101, 201])
-  assert.equal(proposerThat(() => Buffer.from('é').subarray(1)).propose(text([102])), undefined)
-  assert.equal(proposerThat(() => new Uint8Array()).propose(text([102])), undefined)
-})
 
 test('what the grammar forces is proposed, and is certain', () => {
   const proposer = proposerOf(chooserOf())

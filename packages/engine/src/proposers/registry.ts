@@ -7,7 +7,7 @@ import type { HeadGuess } from '../core/executor.ts'
 import { canSpeculate, type SequenceMemory } from '../core/kv/sequence-memory.ts'
 import type { TokenChooser } from '../core/sampling/token-chooser.ts'
 import type { Acceptances } from './acceptances.ts'
-import { GrammarProposer, grammarAcceptance } from './grammar.ts'
+import { GrammarProposer } from './grammar.ts'
 import { HeadsProposer } from './heads.ts'
 import { Lookup, lookupAcceptance } from './lookup.ts'
 import { Opening, type Openings } from './opening.ts'
@@ -39,7 +39,6 @@ export interface ProposerParts {
   /** True for tokens that end a reply. */
   readonly ends: (token: number) => boolean
   readonly tokenize: (text: string) => readonly number[]
-  readonly bytesOf: (token: number) => Uint8Array
   /** What trained heads guess after the token that follows this one. */
   readonly headGuesses: (index: number) => readonly HeadGuess[] | undefined
 }
@@ -88,12 +87,11 @@ const entries: Readonly<Record<ProposerName, Entry>> = {
   // Of two that expect as much the first one is taken: what is certain, then what was said, then what was learnt.
   grammar: {
     available: anywhere,
-    create: ({ chooser, ends, tokenize, bytesOf, acceptances, kind }) => {
+    create: ({ chooser, ends }) => {
       if (!chooser.constrained) return undefined
       const forced = ({ tokens, prompt, committed }: CommittedText) =>
         chooser.forced({ tokens, start: prompt, end: committed, committed })
-      const acceptance = grammarAcceptance(acceptances, kind)
-      return new GrammarProposer({ forced, tokenize, bytesOf, ends, acceptance })
+      return new GrammarProposer(forced, ends)
     },
   },
   prediction: {

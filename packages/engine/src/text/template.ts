@@ -1,6 +1,7 @@
 import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja'
 import { IncipitError } from '../api/errors.ts'
 import type { ChatMessage } from '../api/request.ts'
+import { type ReasoningMarkers, reasoningMarkers } from './reasoning.ts'
 import { strftime } from './strftime.ts'
 
 export interface TemplateOptions {
@@ -47,6 +48,11 @@ export class ChatTemplate {
     } catch (cause) {
       throw new IncipitError('chat_template', `the chat template cannot be parsed: ${messageOf(cause)}`, { cause })
     }
+  }
+
+  /** How the model marks its reasoning, as far as the template knows. */
+  get reasoning(): ReasoningMarkers | undefined {
+    return reasoningMarkers(this.#source)
   }
 
   /**

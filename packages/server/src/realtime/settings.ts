@@ -1,5 +1,6 @@
 import { type GenerateRequest, type InputOptions, showsGuesses, type TierName } from '@incipit/engine/api'
 import { z } from 'zod'
+import { noConstraintParameters } from '../constraint.ts'
 import { isEmpty, neutral, sharedParameters } from '../parameters.ts'
 import { enginePolicy, minStability, type NamedPolicy } from '../policy.ts'
 import type { PlanDefaults } from '../request-plan.ts'
@@ -22,6 +23,7 @@ const {
 
 const shared = {
   ...sampling,
+  ...noConstraintParameters,
   max_output_tokens: z.union([z.int().min(1), z.literal('inf')], 'must be a whole number or "inf"').nullish(),
   n: neutral([1]),
   tools: neutral([], isEmpty),

@@ -149,10 +149,10 @@ export class TokenChooser implements Disposable {
   }
 
   /**
-   * What must follow `reply`: tokens, or bytes.
+   * Tokens that must follow `reply`.
    * @throws CallerFault when the constraint does
    */
-  forced(reply: ReplyText): readonly number[] | Uint8Array {
+  forced(reply: ReplyText): readonly number[] {
     const { constraint } = this.#state
     if (constraint === undefined) return []
     return calling(() => {

@@ -43,6 +43,7 @@ export class EngineHost {
     })
     watchSteps(engine, hangMs, (ms, mostMs) => out.say({ type: 'late', ms, mostMs }))
     out.say({ type: 'ready', version: protocolVersion, info: engine.info })
+    if (constraints) setImmediate(prepareConstraints, engine)
     return new EngineHost(engine, out)
   }
 
@@ -198,4 +199,15 @@ async function compilerOf(module: ChildOptions['constraints'] & string): Promise
   if (typeof compiler === 'function') return compiler as ConstraintCompiler
   const message = `constraints: ${module} has no compiler as its default export`
   throw new IncipitError('invalid_request', message, { param: 'constraints' })
+}
+
+/** The first constraint of a vocabulary takes up to half a second: better now than when somebody waits for it. */
+function prepareConstraints(engine: Engine): void {
+  try {
+    const state = engine.createConstraint({ type: 'choice', choices: ['yes', 'no'] })
+    state.mask()
+    state[Symbol.dispose]?.()
+  } catch {
+    // Whoever declares one will hear of it.
+  }
 }

@@ -52,15 +52,18 @@ export class Lookahead {
     this.#states.set(request, state)
     state.plans = lookaheadsFrom(sequence.computed[0]!, wanted, (plan) => this.#pays(request, state, plan))
     this.#pauseAtNext(request, state)
-    this.#open(request)
+    this.#open(request, state)
   }
 
-  /** How replies to similar prompts began. */
-  #open(request: ActiveRequest): void {
+  /** What the reply's constraint forces it to begin with, or how replies to similar prompts began. */
+  #open(request: ActiveRequest, state: State): void {
     const sequence = request.sequence!
     const { plan } = request
-    if (!plan.allowed.has('opening') || !inPrompt(sequence) || tailLength(sequence) > 0) return
-    const draft = plan.opening?.propose(sequence)
+    if (!inPrompt(sequence) || tailLength(sequence) > 0) return
+    const forced = plan.proposers.find(({ name }) => name === 'grammar')?.propose(sequence)
+    // A look would see the same.
+    if (forced) this.#lookNoMore(request, state)
+    const draft = forced ?? (plan.allowed.has('opening') ? plan.opening?.propose(sequence) : undefined)
     const trimmed = draft && trimToConstraint(draft, request)
     if (trimmed === undefined) return
     // Rows at the prompt's end are cheap, but not free: what is likely wrong would only be in the way.
