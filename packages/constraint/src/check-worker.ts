@@ -29,6 +29,6 @@ function check(declared: Declared, cpuMs: number): Problem | undefined {
   }
 }
 
-parentPort!.on('message', ({ declared, cpuMs }: { declared: Declared; cpuMs: number }) => {
-  parentPort!.postMessage(check(declared, cpuMs))
+parentPort!.on('message', ({ declared, cpuMs }: { declared: string; cpuMs: number }) => {
+  parentPort!.postMessage(check(JSON.parse(declared) as Declared, cpuMs))
 })

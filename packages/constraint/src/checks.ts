@@ -6,7 +6,7 @@ import type { Declared } from './declared.ts'
 export interface CheckOptions {
   /** Most milliseconds of a core that compiling may take. Default 250. */
   readonly cpuMs?: number
-  /** Most milliseconds that may pass before a check is given up. Default 10,000. */
+  /** Most milliseconds that may pass before a check is given up, on a machine that has other things to do. Default 3,000. */
   readonly timeoutMs?: number
 }
 
@@ -17,7 +17,8 @@ export interface Problem {
 }
 
 interface Waiting {
-  readonly declared: Declared
+  /** What is declared, as text: it may be too deep for a message. */
+  readonly declared: string
   readonly key: string
   readonly settle: (problem: Problem | undefined) => void
 }
@@ -37,16 +38,17 @@ export class ConstraintChecks implements Disposable {
   #worker: Worker | undefined
   #busy = false
 
-  constructor({ cpuMs = 250, timeoutMs = 10_000 }: CheckOptions = {}) {
+  constructor({ cpuMs = 250, timeoutMs = 3000 }: CheckOptions = {}) {
     this.#cpuMs = cpuMs
     this.#timeoutMs = timeoutMs
   }
 
   /** @throws ConstraintError for what does not compile, or takes too long */
   async check(declared: Declared): Promise<void> {
-    const key = createHash('sha256').update(serialised(declared)).digest('base64')
+    const text = serialised(declared)
+    const key = createHash('sha256').update(text).digest('base64')
     const known = this.#known.get(key)
-    const result = known ?? new Promise((settle) => this.#waiting.push({ declared, key, settle }))
+    const result = known ?? new Promise((settle) => this.#waiting.push({ declared: text, key, settle }))
     this.#known.delete(key)
     this.#known.set(key, result)
     if (this.#known.size > maxKnown) this.#known.delete(this.#known.keys().next().value!)

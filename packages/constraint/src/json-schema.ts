@@ -1,21 +1,7 @@
 import { ConstraintError } from './constraint-error.ts'
+import { enforced, patterns, unenforced } from './formats.ts'
 
 type Schema = Readonly<Record<string, unknown>>
-
-/** Formats that are enforced. */
-const enforced = new Set(['date-time', 'time', 'date', 'duration', 'email', 'hostname', 'ipv4', 'ipv6', 'uuid', 'uri'])
-/** Formats of the standard that are not. Any other name is a note that the standard tells us to ignore. */
-const standard = new Set([
-  'idn-email',
-  'idn-hostname',
-  'uri-reference',
-  'iri',
-  'iri-reference',
-  'uri-template',
-  'json-pointer',
-  'relative-json-pointer',
-  'regex',
-])
 
 // One way to write white space: models loop in it where any amount is allowed, and longer stretches are forced.
 const separators = { whitespace_flexible: false, item_separator: ', ', key_separator: ': ' }
@@ -32,7 +18,7 @@ export function jsonSchemaSource(schema: unknown, lenient = false): string {
   if (schema === false) throw new ConstraintError('the schema is false: nothing fulfils it', '')
   const options = { ...separators, ...(lenient && { lenient, coerce_one_of: true }), ...objectOf(whole['x-guidance']) }
   try {
-    return JSON.stringify({ ...withoutForeignFormats(whole, lenient), 'x-guidance': options })
+    return JSON.stringify({ ...simplified(whole, lenient), 'x-guidance': options })
   } catch (error) {
     if (error instanceof RangeError) throw new ConstraintError('the schema is nested too deeply', '')
     throw new ConstraintError(`the schema is no JSON: ${error instanceof Error ? error.message : error}`, '')
@@ -79,6 +65,15 @@ const one = [
 ] as const
 const lists = ['allOf', 'anyOf', 'oneOf', 'prefixItems', 'items'] as const
 
+/** Keywords that say nothing without one of others. */
+const dependent: readonly (readonly [keyword: string, needs: readonly string[]])[] = [
+  ['if', ['then', 'else']],
+  ['then', ['if']],
+  ['else', ['if']],
+  ['minContains', ['contains']],
+  ['maxContains', ['contains']],
+]
+
 /** The schemas in a schema, one level down. */
 function* parts(schema: Schema): Iterable<[path: string, schema: unknown]> {
   for (const key of bySchema) {
@@ -91,8 +86,11 @@ function* parts(schema: Schema): Iterable<[path: string, schema: unknown]> {
   }
 }
 
-function withoutForeignFormats(schema: Schema, lenient: boolean): Schema {
+/** The same schema without what says nothing. */
+function simplified(schema: Schema, lenient: boolean): Schema {
   const mapped: Record<string, unknown> = { ...schema }
+  for (const [key, needs] of dependent) if (needs.every((other) => !(other in schema))) delete mapped[key]
+  for (const key of ['unevaluatedItems', 'unevaluatedProperties']) if (schema[key] === true) delete mapped[key]
   for (const key of bySchema) {
     if (!isObject(schema[key])) continue
     const entries = Object.entries(schema[key]).map(([name, part]) => [name, inner(part, lenient)])
@@ -104,12 +102,17 @@ function withoutForeignFormats(schema: Schema, lenient: boolean): Schema {
     if (Array.isArray(list)) mapped[key] = list.map((part) => inner(part, lenient))
   }
   const { format } = schema
-  if (typeof format === 'string' && !enforced.has(format) && (lenient || !standard.has(format))) delete mapped.format
-  return mapped
+  if (typeof format !== 'string' || enforced.has(format)) return mapped
+  if (unenforced.has(format) && !lenient) return mapped
+  delete mapped.format
+  const pattern = patterns.get(format)
+  if (pattern === undefined) return mapped
+  if (!('pattern' in mapped)) return { ...mapped, pattern }
+  return { ...mapped, allOf: [...(Array.isArray(mapped.allOf) ? mapped.allOf : []), { pattern }] }
 }
 
 function inner(part: unknown, lenient: boolean): unknown {
-  return isObject(part) ? withoutForeignFormats(part, lenient) : part
+  return isObject(part) ? simplified(part, lenient) : part
 }
 
 function isObject(value: unknown): value is Schema {

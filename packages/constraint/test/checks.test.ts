@@ -42,6 +42,12 @@ test('what is no data is refused', async () => {
   await refused(schema(circle), /no JSON/)
 })
 
+test('what is nested deeper than messages may be is refused, and the next one is checked', async () => {
+  let deep: unknown = {}
+  for (let i = 0; i < 3000; i++) deep = { items: deep }
+  await Promise.all([refused(schema(deep), /recursion|deep/), checks.check(schema({ type: 'number' }))])
+})
+
 test('a check that is closed settles', async () => {
   const closing = new ConstraintChecks()
   const waiting = [1, 2, 3].map((minLength) => closing.check(schema({ type: 'string', minLength })))

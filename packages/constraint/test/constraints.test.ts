@@ -192,7 +192,12 @@ test('a format that the standard does not know says nothing, one that it knows i
   const of = (format: string) => ({ type: 'json_schema', schema: { type: 'string', format } }) as const
   assert.equal(judged(of('phone'), '"+49"'), 'complete')
   assert.equal(judged(of('date'), '"2024-02-29"'), 'complete')
-  assert.equal(judged(of('date'), '"2024-02-30"'), 'refused')
+  for (const day of ['2024-02-30', '2023-02-29', '1900-02-29'])
+    assert.equal(judged(of('date'), `"${day}"`), 'refused', day)
+  const both = { type: 'string', format: 'date', pattern: '^20' } as const
+  assert.equal(judged({ type: 'json_schema', schema: both }, '"2024-01-31"'), 'complete')
+  for (const day of ['1999-01-01', '2024-13'])
+    assert.equal(judged({ type: 'json_schema', schema: both }, `"${day}`), 'refused')
   // As the name of a property, as a value and as an example it is no format.
   const named = { properties: { format: { const: 'regex' } }, required: ['format'], default: { format: 'regex' } }
   assert.equal(judged({ type: 'json_schema', schema: { type: 'object', ...named } }, '{"format": "regex"}'), 'complete')
