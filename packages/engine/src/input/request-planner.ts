@@ -51,10 +51,19 @@ export interface PlanOptions {
 /** Checks requests and prepares what it takes to serve them. */
 export class RequestPlanner {
   readonly #parts: PlannerParts
+  readonly #compilerVocabulary: Parameters<ConstraintCompiler>[1]
   #reasoning: ReasoningTokens | undefined
 
   constructor(parts: PlannerParts) {
     this.#parts = parts
+    const { vocab } = parts
+    // The same object for all constraints: what a compiler makes of it is made once.
+    this.#compilerVocabulary = {
+      size: vocab.size,
+      bytesOf: (token) => vocab.bytesOf(token),
+      isEndOfGeneration: (token) => vocab.isEndOfGeneration(token),
+      tokenize: inText(vocab),
+    }
   }
 
   /**
@@ -123,13 +132,13 @@ export class RequestPlanner {
    * @throws IncipitError `invalid_request` for what cannot be compiled, or without a compiler
    */
   constraint(constraint: Constraint): ConstraintState {
-    const { constraints, vocab } = this.#parts
+    const { constraints } = this.#parts
     if (constraints === undefined) {
       const message = `constraint: '${constraint.type}' needs a compiler, and this engine was loaded without one`
       throw new IncipitError('invalid_request', message, { param: 'constraint' })
     }
     try {
-      return constraints(constraint, vocab)
+      return constraints(constraint, this.#compilerVocabulary)
     } catch (cause) {
       if (cause instanceof IncipitError) throw cause
       const message = `constraint: ${cause instanceof Error ? cause.message : cause}`
@@ -166,5 +175,17 @@ export class RequestPlanner {
       tokenize: (text: string) => vocab.tokenize(text),
       headGuesses: (index: number) => headGuesses(self().sequence!.slot, index),
     }
+  }
+}
+
+/**
+ * Tokens of text in the middle of other text. Some tokenizers put a space before everything they read: behind the end of a
+ * line they do it there.
+ */
+function inText(vocab: Pick<Tokenizer, 'tokenize'>): (text: string) => readonly number[] {
+  const line = vocab.tokenize('\n')
+  return (text) => {
+    const tokens = vocab.tokenize(`\n${text}`)
+    return line.every((token, i) => tokens[i] === token) ? tokens.slice(line.length) : vocab.tokenize(text)
   }
 }
