@@ -1,8 +1,12 @@
+import { constants, setPriority } from 'node:os'
 import { parentPort } from 'node:worker_threads'
 import type { Problem } from './checks.ts'
 import { ConstraintError } from './constraint-error.ts'
 import { Constraints } from './constraints.ts'
 import type { Declared } from './declared.ts'
+
+// Nobody's next word waits for a check. Elsewhere than on Linux this would be the priority of the whole process.
+if (process.platform === 'linux') setPriority(constants.priority.PRIORITY_LOW)
 
 // What compiles, and how long that takes, is no matter of the vocabulary: bytes and an end will do.
 const constraints = new Constraints({

@@ -28,6 +28,7 @@ export class Constraints {
       return this.#begin(declared)
     } catch (error) {
       if (declared.type !== 'json_schema' || !(error instanceof ConstraintError)) throw error
+      if (error.message.includes('recursion limit')) throw new ConstraintError('the schema is nested too deeply', '')
       const path = locate(declared.schema, (schema) => this.#problem({ ...declared, schema }))
       throw new ConstraintError(plainer(error.message), path)
     }

@@ -30,7 +30,9 @@ export function jsonSchemaSource(schema: unknown, lenient = false): string {
  * @param problem what is said of a schema; undefined where it compiles
  */
 export function locate(schema: unknown, problem: (schema: unknown) => string | undefined): string {
-  let tries = 200
+  // Where it is in a large schema is not worth the time of other checks.
+  let tries = 100
+  const until = performance.now() + 200
   const root = objectOf(schema)
   const definitions = { $defs: root.$defs, definitions: root.definitions }
   const message = problem(schema)
@@ -38,7 +40,7 @@ export function locate(schema: unknown, problem: (schema: unknown) => string | u
   for (let at: Schema | undefined = root; at !== undefined; ) {
     let deeper: Schema | undefined
     for (const [where, part] of parts(at)) {
-      if (tries-- <= 0) break
+      if (tries-- <= 0 || performance.now() > until) return path.join('.')
       if (!isObject(part) || problem({ ...definitions, ...part }) !== message) continue
       path.push(where)
       deeper = part

@@ -147,6 +147,18 @@ describe('incipit run', { skip: missing(stories, smol) }, () => {
     assert.equal(await accepted('--tier', 'batch'), 0)
   })
 
+  it('gives the reply the form that is asked for, and refuses a form that is none', async (test) => {
+    const folder = await temporary(test)
+    const schema = { type: 'object', properties: { age: { type: 'integer', minimum: 0, maximum: 99 } }, required: ['age'] }
+    await writeFile(join(folder, 'schema.json'), JSON.stringify({ ...schema, additionalProperties: false }))
+    await writeFile(join(folder, 'none.json'), '{')
+    const { stdout } = await incipit([...tale, '-n', '20', '--schema', join(folder, 'schema.json')])
+    assert.match(stdout, /^\{"age": \d+\}$/)
+    const none = await incipit([...tale, '--schema', join(folder, 'none.json')])
+    assert.match(none.stderr, /none\.json holds no JSON: .* \(invalid_request\)\n$/)
+    assert.match((await incipit([...tale, '--regex', '('])).stderr, /constraint: .*unclosed group/)
+  })
+
   it('says before and after a lossy reply that it is lossy', async () => {
     const args = ['run', '--model', prelude, '--raw', '-n', '24', 'function add(a, b) {\n']
     const confident = ['--policy', 'confident', '--min-stability', '0']

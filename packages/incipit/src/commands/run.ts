@@ -11,12 +11,13 @@ import {
 } from '../flags.ts'
 import { interruptible } from '../interrupt.ts'
 import { collect, decimal, defined, integer } from '../options.ts'
+import { constraintOf, type FormFlags, form } from '../reply/constraint.ts'
 import { replyOutput } from '../reply/output.ts'
 import { promptOf, readPrompt } from '../reply/prompt.ts'
 import { summary } from '../reply/summary.ts'
 import { readText } from '../text-file.ts'
 
-interface RunFlags extends EngineFlags, ReplyFlags {
+interface RunFlags extends EngineFlags, ReplyFlags, FormFlags {
   model?: string
   maxTokens: number
   temperature?: number
@@ -53,6 +54,10 @@ export function addRun(program: Command): void {
     )
     .option('-s, --system <text>', 'system message before the prompt')
     .option('--prediction <file>', 'what the reply is expected to be, such as the file before the edit asked for')
+    .addOption(form('--schema <file>', 'the reply is JSON of the JSON schema in this file'))
+    .addOption(form('--grammar <file>', 'the reply is text of the grammar in this file, GBNF or Lark'))
+    .addOption(form('--regex <pattern>', 'the whole reply matches this regular expression'))
+    .addOption(form('--choice <text>', 'the reply is this text, or another --choice').argParser(collect))
     .option('--stop <text>', 'end the reply before this text; may be repeated', collect)
     .option('--raw', 'continue the prompt as it is, without the chat template')
     .option('--json', 'print one event per line')
@@ -68,8 +73,11 @@ async function run(argument: string | undefined, flags: RunFlags): Promise<void>
   const { resolveModel } = await import('../models/resolve.ts')
   const { path } = await resolveModel(flags.model)
   const draft = flags.draft === undefined ? undefined : (await resolveModel(flags.draft, { option: '--draft' })).path
+  const constraint = await constraintOf(flags)
   const { Engine } = await import('@incipit/engine')
-  await using engine = await Engine.load(path, { parallel: 1, ...engineOptions({ ...flags, ...defined({ draft }) }) })
+  const options = { parallel: 1, ...engineOptions({ ...flags, ...defined({ draft }) }) }
+  const constraints = constraint && (await import('@incipit/constraint/compiler')).default
+  await using engine = await Engine.load(path, { ...options, ...defined({ constraints }) })
   const lossy = isLossy(flags.policy)
   const output = replyOutput(process.stdout, { json: flags.json === true, lossy })
   using interrupt = interruptible(process.stdout, () => output.close())
@@ -90,6 +98,7 @@ async function run(argument: string | undefined, flags: RunFlags): Promise<void>
       alpha: flags.alpha,
       tier: flags.tier,
       prediction,
+      constraint,
       stop: flags.stop,
       proposers: flags.speculation ? undefined : [],
     }),
