@@ -5,6 +5,7 @@ import {
   isLossy,
   type ModelInfo,
   type Policy,
+  type PromptPiece,
   type TierName,
 } from '@incipit/engine/api'
 import type { ChatBody } from './chat-body.ts'
@@ -70,11 +71,12 @@ export function planCompletion(
 
 /** @throws IncipitError `invalid_request` for a token id that is not of this model */
 export function checkTokens(
-  prompts: readonly (string | readonly number[])[],
+  prompts: readonly (string | readonly PromptPiece[])[],
   model: Pick<ModelInfo, 'vocabulary'>,
 ): void {
   for (const prompt of prompts) {
-    const stranger = typeof prompt === 'string' ? undefined : prompt.find((token) => token >= model.vocabulary)
+    const tokens = typeof prompt === 'string' ? [] : prompt
+    const stranger = tokens.find((token) => typeof token === 'number' && token >= model.vocabulary)
     if (stranger === undefined) continue
     const message = `prompt: token ${stranger} is outside the vocabulary of ${model.vocabulary}`
     throw new IncipitError('invalid_request', message, { param: 'prompt' })

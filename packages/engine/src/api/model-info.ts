@@ -15,6 +15,19 @@ export interface ModelMemory {
   bytes: number
 }
 
+/** Token ids for filling in the middle of a text, as far as the model has them. */
+export interface FimTokens {
+  /** Stand before the text before the cursor, before the text after it, and where the model is to go on. */
+  prefix: number
+  suffix: number
+  middle: number
+  /** Between files, and before the name of a repository, in models that know several files. */
+  file?: number
+  repository?: number
+  /** What every prompt of this model begins with. */
+  begin?: number
+}
+
 /** What `Engine.info` says about the loaded model. */
 export interface ModelInfo {
   /** File name without `.gguf`. */
@@ -29,6 +42,8 @@ export interface ModelInfo {
   /** Most tokens of one sequence, prompt and reply together. */
   contextLength: number
   hasChatTemplate: boolean
+  /** Absent where the model cannot fill in the middle. */
+  fim?: FimTokens
   memory: ModelMemory
   /** One KV cache for all sequences, or one for each of them. */
   cache: 'unified' | 'separate'

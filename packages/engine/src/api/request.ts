@@ -33,10 +33,19 @@ export interface Sampling {
   seed: number
 }
 
+/**
+ * A piece of a raw prompt: text, in which special tokens are plain text, or a token id. Token ids between texts are how a
+ * special token gets into a prompt: `[fim.suffix, after, fim.prefix, before, fim.middle]`.
+ */
+export type PromptPiece = string | number
+
 /** A request: exactly one of `prompt` and `messages`. */
 export interface GenerateRequest extends Partial<Sampling> {
-  /** Raw completion: text (special tokens are plain text) or token ids. */
-  prompt?: string | readonly number[]
+  /**
+   * Raw completion: text (special tokens are plain text), or a list of token ids and texts. A list is the prompt as it is:
+   * nothing is put in front of it.
+   */
+  prompt?: string | readonly PromptPiece[]
   /** Chat, rendered with the model's template. */
   messages?: readonly ChatMessage[]
   /** Most tokens of the reply. Default: until the context is full. */

@@ -133,6 +133,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
     vocabulary: vocab.size,
     contextLength,
     hasChatTemplate: template !== undefined,
+    ...(vocab.fim && { fim: vocab.fim }),
     memory: modelMemory(whole, { ...layout, memory }),
     cache: profileOf.cache,
     stages: ranges,
