@@ -64,6 +64,11 @@ export interface GenerateRequest extends Partial<Sampling> {
   alpha?: number
   /** What the reply is expected to be: an editor knows most of an edited file before. Where it is right it is fast. */
   prediction?: PredictedContent | string
+  /**
+   * The reply begins with this text, whatever its tokens. For a prompt that would end inside a word: give the prompt
+   * without its beginning, and that here, and the model can choose the token of the whole word.
+   */
+  beginsWith?: string
   /** What the reply must look like: compiled by `EngineOptions.constraints`, and refused where that is missing. */
   constraint?: Constraint
   /** Added to the logits of these tokens (ids) before a token is chosen, -100 to 100; -100 all but bans one. */

@@ -5,6 +5,7 @@ import type { GenerateRequest } from '../api/request.ts'
 import { type CheckedRequest, normalise } from '../api/validation.ts'
 import type { Vocabulary } from '../api/vocabulary.ts'
 import type { HeadGuess } from '../core/executor.ts'
+import { Beginning } from '../core/sampling/beginning.ts'
 import { TokenChooser } from '../core/sampling/token-chooser.ts'
 import type { Acceptances } from '../proposers/acceptances.ts'
 import type { Openings } from '../proposers/opening.ts'
@@ -110,9 +111,10 @@ export class RequestPlanner {
     })
   }
 
-  #constraint({ constraint }: CheckedRequest): ConstraintState | undefined {
-    if (constraint === undefined) return undefined
+  #constraint({ constraint, beginsWith }: CheckedRequest): ConstraintState | undefined {
     const { constraints, vocab } = this.#parts
+    if (beginsWith !== '') return new Beginning(new TextEncoder().encode(beginsWith), vocab)
+    if (constraint === undefined) return undefined
     if (constraints === undefined) {
       const message = `constraint: '${constraint.type}' needs a compiler, and this engine was loaded without one`
       throw new IncipitError('invalid_request', message, { param: 'constraint' })

@@ -30,6 +30,7 @@ const request: Check<PlainRequest> = object({
   prompt: (value, at) => (value === undefined || typeof value === 'string' ? value : list(piece)(value, at)),
   messages: optional(list(message)),
   stop: optional(list(string)),
+  beginsWith: optional(string),
   cacheSalt: optional(string),
 }) as Check<PlainRequest>
 
