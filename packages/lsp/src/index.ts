@@ -1,6 +1,5 @@
 export type { Backend } from './backends/backend.ts'
 export { EngineBackend } from './backends/engine-backend.ts'
-export { fimFamily } from './context/fim-format.ts'
 export { LanguageServer, type LanguageServerOptions } from './protocol/language-server.ts'
 export type { ModelChoice } from './protocol/messages.ts'
 export { serveLanguage } from './serve-language.ts'

@@ -10,6 +10,7 @@ import {
 } from '@incipit/engine/api'
 import type { ChatBody } from './chat-body.ts'
 import type { CompletionBody } from './completion-body.ts'
+import { filledIn } from './fill-in.ts'
 import type { SharedParameters } from './parameters.ts'
 import { enginePolicy } from './policy.ts'
 
@@ -53,18 +54,19 @@ export function planChat(body: ChatBody, defaults: PlanDefaults = {}): RequestPl
 /**
  * What a `/v1/completions` body asks for.
  *
- * @throws IncipitError `invalid_request` for a token id that is not of this model
+ * @throws IncipitError `invalid_request` for a token id that is not of this model, ServerError `unsupported` for a suffix
+ *   with a model that does not fill in the middle
  */
 export function planCompletion(
   body: CompletionBody,
-  model: Pick<ModelInfo, 'vocabulary'>,
+  model: Pick<ModelInfo, 'vocabulary' | 'fim'>,
   defaults: PlanDefaults = {},
 ): RequestPlan {
   const maxTokens = body.max_tokens ?? DEFAULT_COMPLETION_TOKENS
   checkTokens(body.prompt, model)
   return plan(
     body,
-    body.prompt.map((prompt) => ({ prompt, maxTokens })),
+    body.prompt.map((prompt) => ({ prompt: filledIn(prompt, body.suffix, model), maxTokens })),
     defaults,
   )
 }

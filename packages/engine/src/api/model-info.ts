@@ -1,3 +1,4 @@
+import type { FimTokens } from './fim.ts'
 import type { ProposerName } from './proposer-names.ts'
 
 /** How a model remembers a text, which decides what of it can be used again and taken back. */
@@ -13,19 +14,6 @@ export interface ModelMemory {
   snapshots: number
   /** Of the KV cache and the states, for all sequences; an estimate from the file's header. */
   bytes: number
-}
-
-/** Token ids for filling in the middle of a text, as far as the model has them. */
-export interface FimTokens {
-  /** Stand before the text before the cursor, before the text after it, and where the model is to go on. */
-  prefix: number
-  suffix: number
-  middle: number
-  /** Between files, and before the name of a repository, in models that know several files. */
-  file?: number
-  repository?: number
-  /** What every prompt of this model begins with. */
-  begin?: number
 }
 
 /** What `Engine.info` says about the loaded model. */

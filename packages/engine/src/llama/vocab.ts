@@ -1,5 +1,5 @@
 import { IncipitError } from '../api/errors.ts'
-import type { FimTokens } from '../api/model-info.ts'
+import type { FimTokens } from '../api/fim.ts'
 import type { Vocabulary } from '../api/vocabulary.ts'
 import { library, type Pointer } from './library.ts'
 
@@ -15,7 +15,7 @@ export class Vocab implements Vocabulary, Disposable {
   readonly eos: number
   readonly addsBos: boolean
   /** Undefined where one of the three that it takes is missing. */
-  readonly fim: FimTokens | undefined
+  readonly fim: Omit<FimTokens, 'order'> | undefined
   #handle: Pointer
   #pieces: (Uint8Array | undefined)[] = []
   #ends: Set<number>
@@ -122,7 +122,7 @@ export class Vocab implements Vocabulary, Disposable {
 }
 
 /** From the file's metadata, or else by the names that llama.cpp knows. */
-function fimOf(handle: Pointer, begin: number): FimTokens | undefined {
+function fimOf(handle: Pointer, begin: number): Omit<FimTokens, 'order'> | undefined {
   const lib = library()
   const prefix = lib.vocabFimPrefix(handle)
   const suffix = lib.vocabFimSuffix(handle)

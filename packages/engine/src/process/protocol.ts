@@ -127,7 +127,7 @@ const info: Check<ModelInfo> = object({
   vocabulary: count,
   contextLength: count,
   hasChatTemplate: boolean,
-  fim: optional(object({ prefix: count, suffix: count, middle: count })),
+  fim: optional(object({ order: string, prefix: count, suffix: count })),
   memory: object({ kind: oneOf(['attention', 'window', 'recurrent']), window: count, snapshots: count, bytes: count }),
   cache: oneOf(['unified', 'separate']),
   stages: list(list(count)),

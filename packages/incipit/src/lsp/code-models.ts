@@ -1,5 +1,6 @@
 import { metadataNumber, readGguf } from '@incipit/engine'
-import { fimFamily, type ModelChoice } from '@incipit/lsp'
+import { fimFamily } from '@incipit/engine/api'
+import type { ModelChoice } from '@incipit/lsp'
 import { resolveModel } from '../models/resolve.ts'
 import { embeddedModels, listModels, modelStores } from '../models/store.ts'
 

@@ -15,5 +15,5 @@ export async function openBackend(settings: Settings, options: SpawnOptions): Pr
     ...(settings.threads > 0 && { threads: settings.threads }),
     contextLength: settings.contextTokens,
   })
-  return EngineBackend.over(engine)
+  return new EngineBackend(engine)
 }

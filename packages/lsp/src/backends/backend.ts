@@ -1,4 +1,5 @@
-import type { FimOrder, FimPrompt } from '../context/fim-format.ts'
+import type { FimOrder } from '@incipit/engine/api'
+import type { FimPrompt } from '../context/fim-format.ts'
 import type { Said } from '../suggest/gate.ts'
 
 export interface CompletionOptions {

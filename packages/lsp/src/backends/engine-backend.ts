@@ -1,15 +1,6 @@
-import type { EngineApi, InputApi, PromptFrame, PromptPiece } from '@incipit/engine/api'
+import type { EngineApi, FimOrder, FimTokens, InputApi, PromptFrame, PromptPiece } from '@incipit/engine/api'
 import { IncipitError } from '@incipit/engine/api'
-import {
-  type FimFamily,
-  type FimMarks,
-  type FimOrder,
-  type FimPrompt,
-  fimFamily,
-  frameOf,
-  marksOfTokens,
-  plainText,
-} from '../context/fim-format.ts'
+import { type FimPrompt, frameOf, plainText } from '../context/fim-format.ts'
 import type { Said } from '../suggest/gate.ts'
 import { type Backend, type BackendSession, type CompletionOptions, PromptTooLong } from './backend.ts'
 
@@ -20,26 +11,15 @@ export class EngineBackend implements Backend {
   readonly probabilities = true
   readonly begins = true
   readonly #engine: EngineApi
-  readonly #marks: FimMarks<number> | undefined
 
-  private constructor(engine: EngineApi, marks: FimMarks<number> | undefined) {
+  constructor(engine: EngineApi) {
     this.#engine = engine
-    this.#marks = marks
     this.model = engine.info.name
     this.contextTokens = engine.info.contextLength
   }
 
-  static async over(engine: EngineApi): Promise<EngineBackend> {
-    const { info } = engine
-    const family = fimFamily(info)
-    const marks = info.fim
-      ? marksOfTokens(info.fim, family?.order ?? 'psm')
-      : family && (await marksByText(engine, family))
-    return new EngineBackend(engine, marks)
-  }
-
   get order(): FimOrder | undefined {
-    return this.#marks?.order
+    return this.#engine.info.fim?.order
   }
 
   get failure(): Error | undefined {
@@ -47,7 +27,7 @@ export class EngineBackend implements Backend {
   }
 
   open(): BackendSession {
-    return new EngineSession(this.#engine, this.#marks)
+    return new EngineSession(this.#engine)
   }
 
   close(): Promise<void> {
@@ -55,29 +35,16 @@ export class EngineBackend implements Backend {
   }
 }
 
-/** Special tokens by their text: for files that do not name them. Undefined where one of them is no token of the model. */
-async function marksByText(engine: EngineApi, family: FimFamily): Promise<FimMarks<number> | undefined> {
-  const { order, texts } = family
-  const token = async (text: string) => {
-    if (text === '') return undefined
-    const tokens = await engine.tokenize(text, { special: true })
-    return tokens.length === 1 ? tokens[0] : undefined
-  }
-  const [prefix, suffix, middle] = await Promise.all([token(texts.prefix), token(texts.suffix), token(texts.middle)])
-  if (prefix === undefined || suffix === undefined || (texts.middle !== '' && middle === undefined)) return undefined
-  return { order, prefix, suffix, middle, file: undefined, repository: undefined, begin: undefined }
-}
-
 class EngineSession implements BackendSession {
   readonly #engine: EngineApi
-  readonly #marks: FimMarks<number> | undefined
+  readonly #marks: FimTokens | undefined
   #input: InputApi | undefined
   #frame: PromptFrame | undefined
   #closed = false
 
-  constructor(engine: EngineApi, marks: FimMarks<number> | undefined) {
+  constructor(engine: EngineApi) {
     this.#engine = engine
-    this.#marks = marks
+    this.#marks = engine.info.fim
   }
 
   follow(prompt: FimPrompt): void {

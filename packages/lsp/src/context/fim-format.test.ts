@@ -1,15 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import {
-  type FimPrompt,
-  fimFamilies,
-  fimFamily,
-  frameOf,
-  marksOfTexts,
-  plainText,
-  promptText,
-  splitBegun,
-} from './fim-format.ts'
+import { fimFamilies, fimFamily } from '@incipit/engine/api'
+import { type FimPrompt, frameOf, plainText, promptText, splitBegun } from './fim-format.ts'
 
 const prompt: FimPrompt = {
   path: 'src/a.ts',
@@ -22,7 +14,7 @@ const prompt: FimPrompt = {
 const related = [{ source: 'src/b.ts', text: 'B' }]
 
 function textFor(model: string, more: Partial<FimPrompt> = {}): string {
-  return promptText({ ...prompt, ...more }, marksOfTexts(fimFamily({ name: model, architecture: '' })!))
+  return promptText({ ...prompt, ...more }, fimFamily({ name: model, architecture: '' }))
 }
 
 test('the orders of the families', () => {
@@ -55,7 +47,7 @@ test('other files come first, between the tokens for files where the model has t
 
 test('in every order but psm, typing changes nothing that stands before or behind the typed text', () => {
   for (const family of fimFamilies) {
-    const frame = frameOf(prompt, marksOfTexts(family))
+    const frame = frameOf(prompt, { order: family.order, ...family.texts })
     const text = frame.after.join('')
     assert.equal(text.includes('AFTER'), family.order === 'psm', family.name)
     assert.ok(!frame.before.join('').includes('BEFORE'), family.name)
