@@ -173,6 +173,16 @@ for (const [what, request, code] of malformed) {
   })
 }
 
+test('a reply that begins with a given text goes on as the one that begins so by itself', { skip }, async () => {
+  const plain = await read(engine.generate(once))
+  const word = plain.text.slice(0, plain.text.search(/[a-z](?![a-z])/) + 1)
+  assert.ok(word.trim().length > 1, plain.text)
+  // Without the constraint half a word is something else to the model than the word.
+  assert.equal((await read(engine.generate({ ...once, beginsWith: word.slice(0, -1) }))).text, plain.text)
+  const other = await read(engine.generate({ ...once, beginsWith: ' Zoé ran' }))
+  assert.ok(other.text.startsWith(' Zoé ran'), other.text)
+})
+
 test('a closed engine fails what is queued and takes nothing new', { skip }, async () => {
   const closing = await Engine.load(stories.path, { cacheDir, threads, cut: 'none', parallel: 1 })
   const replies = [0, 1, 2].map(() => read(closing.generate({ ...once, maxTokens: 400 })))

@@ -331,7 +331,7 @@ export class Engine implements EngineApi {
   }
 
   readonly #inputHost: InputHost = {
-    openPrompt: (messages) => this.#tokenizer.open(messages),
+    openPrompt: (messages, frame) => this.#tokenizer.open(messages, frame),
     repliedTokens: (request, prompt) => {
       const tokens = this.#tokenizer.tokens({ prompt })
       const { sequence } = request

@@ -83,7 +83,8 @@ export class Reference implements Disposable {
   tokens({ prompt, messages }: Pick<GenerateRequest, 'prompt' | 'messages'>): readonly number[] {
     const { vocab } = this.#model
     if (messages) return promptTokens(templateOf(this.#model)!, vocab, messages)
-    return typeof prompt === 'string' ? vocab.tokenize(prompt, { addBos: vocab.addsBos }) : prompt!
+    if (typeof prompt === 'string') return vocab.tokenize(prompt, { addBos: vocab.addsBos })
+    return prompt!.flatMap((piece) => (typeof piece === 'string' ? vocab.tokenize(piece) : piece))
   }
 
   bytesOf(token: number): string {

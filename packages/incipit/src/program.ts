@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { addInspect } from './commands/inspect.ts'
+import { addLsp } from './commands/lsp.ts'
 import { addPull } from './commands/pull.ts'
 import { addRun } from './commands/run.ts'
 import { addServe } from './commands/serve.ts'
@@ -30,6 +31,7 @@ export function createProgram(): Command {
     .addHelpText('after', environment)
   addRun(program)
   addServe(program)
+  addLsp(program)
   addPull(program)
   addInspect(program)
   addTune(program)

@@ -149,7 +149,11 @@ describe('incipit run', { skip: missing(stories, smol) }, () => {
 
   it('gives the reply the form that is asked for, and refuses a form that is none', async (test) => {
     const folder = await temporary(test)
-    const schema = { type: 'object', properties: { age: { type: 'integer', minimum: 0, maximum: 99 } }, required: ['age'] }
+    const schema = {
+      type: 'object',
+      properties: { age: { type: 'integer', minimum: 0, maximum: 99 } },
+      required: ['age'],
+    }
     await writeFile(join(folder, 'schema.json'), JSON.stringify({ ...schema, additionalProperties: false }))
     await writeFile(join(folder, 'none.json'), '{')
     const { stdout } = await incipit([...tale, '-n', '20', '--schema', join(folder, 'schema.json')])

@@ -14,7 +14,7 @@ describe('the command line', () => {
     const { code, stdout, stderr } = await incipit(['--help'])
     assert.equal(code, 0)
     assert.equal(stderr, '')
-    for (const command of ['run', 'serve', 'pull', 'inspect', 'tune', 'simulate'])
+    for (const command of ['run', 'serve', 'lsp', 'pull', 'inspect', 'tune', 'simulate'])
       assert.match(stdout, new RegExp(`^  ${command} `, 'm'))
   })
 

@@ -130,7 +130,6 @@ const chatOnly: typeof shared = {
 const completionOnly: typeof shared = {
   logprobs: { asks: [0, 5], neutral: [] },
   echo: { asks: [true], neutral: [false] },
-  suffix: { asks: ['}'], neutral: [''] },
   best_of: { asks: [2], neutral: [1] },
 }
 

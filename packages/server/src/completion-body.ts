@@ -33,7 +33,8 @@ export const completionBody = z
     prompt,
     logprobs: neutral([]),
     echo: neutral([false]),
-    suffix: neutral(['']),
+    // What stands behind the gap that the reply fills.
+    suffix: z.string().nullish(),
     // Anything above 1 would be a search over log probabilities.
     best_of: neutral([1]),
   })

@@ -12,7 +12,7 @@ const shared = {
   }),
 }
 const chat = z.object({ ...shared, messages: chatBody.shape.messages })
-const completion = z.object({ ...shared, prompt: completionBody.shape.prompt })
+const completion = z.object({ ...shared, prompt: completionBody.shape.prompt, suffix: completionBody.shape.suffix })
 
 /** The prompt of a request, in the two ways a request can have one. */
 export type Prompt = z.infer<typeof chat> | z.infer<typeof completion>

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { watchClient } from './disconnect.ts'
 import { ServerError } from './errors.ts'
+import { filledIn } from './fill-in.ts'
 import { type Prompt, promptOf } from './prefill-body.ts'
 import { checkTokens } from './request-plan.ts'
 import type { ServedEngine } from './served-engine.ts'
@@ -23,7 +24,7 @@ export async function prefill(
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   if (engine.prefill === undefined) throw new ServerError('unsupported', 'this server cannot prefill')
-  const prompts = promptsOf(promptOf(request.body))
+  const prompts = promptsOf(promptOf(request.body), engine.info)
   checkTokens(
     prompts.map(({ prompt }) => prompt ?? ''),
     engine.info,
@@ -55,8 +56,8 @@ export async function prefill(
 
 type PromptRequest = Omit<Parameters<NonNullable<ServedEngine['prefill']>>[0], 'signal'>
 
-function promptsOf(input: Prompt): PromptRequest[] {
+function promptsOf(input: Prompt, model: ServedEngine['info']): PromptRequest[] {
   const shared = input.cache_salt ? { cacheSalt: input.cache_salt } : {}
   if ('messages' in input) return [{ messages: input.messages, ...shared }]
-  return input.prompt.map((prompt) => ({ prompt, ...shared }))
+  return input.prompt.map((prompt) => ({ prompt: filledIn(prompt, input.suffix, model), ...shared }))
 }

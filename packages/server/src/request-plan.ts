@@ -5,11 +5,13 @@ import {
   isLossy,
   type ModelInfo,
   type Policy,
+  type PromptPiece,
   type TierName,
 } from '@incipit/engine/api'
 import type { ChatBody } from './chat-body.ts'
 import type { CompletionBody } from './completion-body.ts'
 import { constraintOf, type DeclaredConstraint } from './constraint.ts'
+import { filledIn } from './fill-in.ts'
 import type { SharedParameters } from './parameters.ts'
 import { enginePolicy } from './policy.ts'
 
@@ -55,29 +57,31 @@ export function planChat(body: ChatBody, defaults: PlanDefaults = {}): RequestPl
 /**
  * What a `/v1/completions` body asks for.
  *
- * @throws IncipitError `invalid_request` for a token id that is not of this model
+ * @throws IncipitError `invalid_request` for a token id that is not of this model, ServerError `unsupported` for a suffix
+ *   with a model that does not fill in the middle
  */
 export function planCompletion(
   body: CompletionBody,
-  model: Pick<ModelInfo, 'vocabulary'>,
+  model: Pick<ModelInfo, 'vocabulary' | 'fim'>,
   defaults: PlanDefaults = {},
 ): RequestPlan {
   const maxTokens = body.max_tokens ?? DEFAULT_COMPLETION_TOKENS
   checkTokens(body.prompt, model)
   return plan(
     body,
-    body.prompt.map((prompt) => ({ prompt, maxTokens })),
+    body.prompt.map((prompt) => ({ prompt: filledIn(prompt, body.suffix, model), maxTokens })),
     defaults,
   )
 }
 
 /** @throws IncipitError `invalid_request` for a token id that is not of this model */
 export function checkTokens(
-  prompts: readonly (string | readonly number[])[],
+  prompts: readonly (string | readonly PromptPiece[])[],
   model: Pick<ModelInfo, 'vocabulary'>,
 ): void {
   for (const prompt of prompts) {
-    const stranger = typeof prompt === 'string' ? undefined : prompt.find((token) => token >= model.vocabulary)
+    const tokens = typeof prompt === 'string' ? [] : prompt
+    const stranger = tokens.find((token) => typeof token === 'number' && token >= model.vocabulary)
     if (stranger === undefined) continue
     const message = `prompt: token ${stranger} is outside the vocabulary of ${model.vocabulary}`
     throw new IncipitError('invalid_request', message, { param: 'prompt' })

@@ -1,14 +1,25 @@
 import type { ProvisionalEvent } from './events.ts'
-import type { ChatMessage, GenerateRequest } from './request.ts'
+import type { ChatMessage, GenerateRequest, PromptPiece } from './request.ts'
 
 /** How far the engine runs ahead of an input that is still open. */
 export type Speculate = 'off' | 'prefill' | 'reply'
+
+/** What stands around an open text in its prompt, such as the text behind the cursor of an editor. */
+export interface PromptFrame {
+  readonly before: readonly PromptPiece[]
+  readonly after: readonly PromptPiece[]
+}
 
 export interface InputOptions extends Omit<GenerateRequest, 'prompt' | 'messages' | 'signal'> {
   /** The conversation before the open message. */
   messages?: readonly ChatMessage[]
   /** Raw completion: the open text itself is the prompt. */
   raw?: boolean
+  /**
+   * Of a raw input: the prompt is `before`, the open text, `after`. What stands before is kept computed with the text;
+   * with a frame nothing else is put in front. Default: none.
+   */
+  frame?: PromptFrame
   /**
    * `prefill` computes what is there while nothing else is to be done; `reply` also begins to answer when the writer
    * pauses, as if the text were complete. Default `prefill`.

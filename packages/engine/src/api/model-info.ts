@@ -1,3 +1,4 @@
+import type { FimTokens } from './fim.ts'
 import type { ProposerName } from './proposer-names.ts'
 
 /** How a model remembers a text, which decides what of it can be used again and taken back. */
@@ -29,6 +30,8 @@ export interface ModelInfo {
   /** Most tokens of one sequence, prompt and reply together. */
   contextLength: number
   hasChatTemplate: boolean
+  /** Absent where the model cannot fill in the middle. */
+  fim?: FimTokens
   memory: ModelMemory
   /** One KV cache for all sequences, or one for each of them. */
   cache: 'unified' | 'separate'

@@ -33,10 +33,19 @@ export interface Sampling {
   seed: number
 }
 
+/**
+ * A piece of a raw prompt: text, in which special tokens are plain text, or a token id. Token ids between texts are how a
+ * special token gets into a prompt: `[fim.suffix, after, fim.prefix, before, fim.middle]`.
+ */
+export type PromptPiece = string | number
+
 /** A request: exactly one of `prompt` and `messages`. */
 export interface GenerateRequest extends Partial<Sampling> {
-  /** Raw completion: text (special tokens are plain text) or token ids. */
-  prompt?: string | readonly number[]
+  /**
+   * Raw completion: text (special tokens are plain text), or a list of token ids and texts. A list is the prompt as it is:
+   * nothing is put in front of it.
+   */
+  prompt?: string | readonly PromptPiece[]
   /** Chat, rendered with the model's template. */
   messages?: readonly ChatMessage[]
   /** Most tokens of the reply. Default: until the context is full. */
@@ -55,6 +64,11 @@ export interface GenerateRequest extends Partial<Sampling> {
   alpha?: number
   /** What the reply is expected to be: an editor knows most of an edited file before. Where it is right it is fast. */
   prediction?: PredictedContent | string
+  /**
+   * The reply begins with this text, whatever its tokens. For a prompt that would end inside a word: give the prompt
+   * without its beginning, and that here, and the model can choose the token of the whole word.
+   */
+  beginsWith?: string
   /** What the reply must look like: compiled by `EngineOptions.constraints`, and refused where that is missing. */
   constraint?: Constraint
   /** Added to the logits of these tokens (ids) before a token is chosen, -100 to 100; -100 all but bans one. */

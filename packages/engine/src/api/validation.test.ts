@@ -11,6 +11,7 @@ test('defaults: greedy, committed text only, no bound', () => {
     penalties: { frequency: 0, presence: 0, repetition: 1 },
     logitBias: new Map(),
     constraint: undefined,
+    beginsWith: '',
     minTokens: 0,
     maxTokens: Number.MAX_SAFE_INTEGER,
     logprobs: undefined,
@@ -62,6 +63,8 @@ const wrong: [Partial<GenerateRequest>, string][] = [
     { constraint: { type: 'structural_tag', triggers: ['<'], tags: [null as unknown as StructuralTag] } },
     'constraint.tags',
   ],
+  [{ beginsWith: 'x', constraint: { type: 'regex', pattern: 'y' } }, 'beginsWith'],
+  [{ beginsWith: 5 as unknown as string }, 'beginsWith'],
   // As they come from JSON or from JavaScript callers.
   [{ temperature: '0.5' as unknown as number }, 'temperature'],
   [{ policy: 'tolerantish' as 'committed' }, 'policy'],

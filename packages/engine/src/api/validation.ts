@@ -18,6 +18,8 @@ export interface CheckedRequest {
   /** By token id. */
   logitBias: ReadonlyMap<number, number>
   constraint: Constraint | undefined
+  /** Empty: with anything. */
+  beginsWith: string
   minTokens: number
   maxTokens: number
   /** Undefined: nothing is said about probabilities. */
@@ -64,6 +66,7 @@ export function normalise(request: GenerateRequest): CheckedRequest {
     },
     logitBias: biasOf(request.logitBias),
     constraint: constraintOf(request.constraint),
+    beginsWith: beginningOf(request),
     minTokens: number(request, 'minTokens', 0, 0, Number.MAX_SAFE_INTEGER, true),
     maxTokens: number(request, 'maxTokens', Number.MAX_SAFE_INTEGER, 1, Number.MAX_SAFE_INTEGER, true),
     logprobs,
@@ -148,4 +151,15 @@ function constraintOf(constraint: Constraint | undefined): Constraint | undefine
 
 function isOf(fits: boolean, param: string, what: string): void {
   if (!fits) throw new IncipitError('invalid_request', `${param}: must be ${what}`, { param })
+}
+
+function beginningOf({ beginsWith = '', constraint }: GenerateRequest): string {
+  if (typeof beginsWith !== 'string') {
+    throw new IncipitError('invalid_request', `beginsWith must be text, not ${beginsWith}`, { param: 'beginsWith' })
+  }
+  if (beginsWith !== '' && constraint !== undefined) {
+    const message = 'give beginsWith or a constraint, which says itself how a reply begins'
+    throw new IncipitError('invalid_request', message, { param: 'beginsWith' })
+  }
+  return beginsWith
 }

@@ -1,4 +1,5 @@
 import type { Generation } from '../api/generation.ts'
+import type { PromptFrame } from '../api/input-options.ts'
 import type { ChatMessage, GenerateRequest } from '../api/request.ts'
 import type { ActiveRequest, EarlyTerms } from '../serving/active-request.ts'
 import type { InputPrefill } from '../serving/input-prefill.ts'
@@ -11,7 +12,7 @@ export interface InputHost {
    * The prompt of a conversation whose next message is still being written, or of raw text.
    * @throws IncipitError `chat_template` where the model has no chat template
    */
-  openPrompt(messages: readonly ChatMessage[] | 'raw'): OpenPrompt
+  openPrompt(messages: readonly ChatMessage[] | 'raw', frame?: PromptFrame): OpenPrompt
   /** Tokens of a raw reply that this longer prompt repeats, or undefined where its tokens are not exactly those. */
   repliedTokens(request: ActiveRequest, prompt: string): number | undefined
   /**

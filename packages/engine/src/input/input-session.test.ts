@@ -100,6 +100,19 @@ test('what was typed is computed before the commit', { skip }, async () => {
   assert.ok(cached >= 30, `${cached} rows were there`)
 })
 
+test('an open text in a frame: what stands before it is computed, and the reply is that of the whole prompt', {
+  skip,
+}, async () => {
+  const frame = { before: [1, 'The end of the story was happy.', 13], after: [13, ' She'] }
+  using input = engine.open({ raw: true, frame, maxTokens: 8 })
+  input.append('Once upon a time, there was a little girl named Lily.')
+  await engine.idle()
+  const answer = await textOf(input.respond())
+  assert.ok(answer.cached >= 24, `${answer.cached} rows were there`)
+  const prompt = [...frame.before, input.text, ...frame.after]
+  assert.equal(answer.text, (await textOf(engine.generate({ prompt, maxTokens: 8 }))).text)
+})
+
 test('a reply begun in a pause is released at the commit of the same text', { skip }, async () => {
   const ghosts: ProvisionalEvent[] = []
   using input = engine.open({

@@ -199,7 +199,9 @@ export class InputSession implements InputApi {
   // --- prefill ------------------------------------------------------------------------------------------------------
 
   #openPrompt(): OpenPrompt {
-    this.#prompt ??= this.#host.openPrompt(this.#options.raw ? 'raw' : this.messages)
+    this.#prompt ??= this.#options.raw
+      ? this.#host.openPrompt('raw', this.#options.frame)
+      : this.#host.openPrompt(this.messages)
     return this.#prompt
   }
 
@@ -274,7 +276,7 @@ export class InputSession implements InputApi {
    */
   #typesThrough(next: string): EarlyReply | undefined {
     const early = this.#early
-    if (!early || !this.#options.raw || (this.#options.stop?.length ?? 0) > 0) return undefined
+    if (!early || !this.#options.raw || this.#options.frame || (this.#options.stop?.length ?? 0) > 0) return undefined
     if (!next.startsWith(early.text)) return undefined
     return early.said.startsWith(next.slice(early.text.length)) ? early : undefined
   }
@@ -285,7 +287,8 @@ export class InputSession implements InputApi {
    */
   #fits(early: EarlyReply, request: GenerateRequest): TypedThrough | undefined {
     if (early.failed) return undefined
-    const characters = this.#options.raw ? this.text.length - early.text.length : 0
+    const typed = this.#options.raw && !this.#options.frame
+    const characters = typed ? this.text.length - early.text.length : 0
     if (early.key !== keyOf(characters > 0 ? { ...request, prompt: early.text } : request)) return undefined
     if (characters === 0) return { characters, tokens: 0 }
     if (early.cutShort) return undefined

@@ -183,6 +183,25 @@ test('a request of token ids is copied, and each must be in the vocabulary', { s
   assert.throws(() => tokenizer.tokens({ prompt: [1, 512] }), { code: 'invalid_request' })
 })
 
+test('texts and token ids mixed: special tokens only by their ids, and nothing in front', { skip }, () => {
+  const { vocab } = smol
+  const [end] = vocab.tokenize('<|im_end|>', { special: true })
+  const tokenizer = tokenizerOf(smol, undefined)
+  const prompt = ['a <|im_end|>', end!, ' b', '']
+  assert.deepEqual(tokenizer.tokens({ prompt }), [...vocab.tokenize('a <|im_end|>'), end, ...vocab.tokenize(' b')])
+  assert.throws(() => tokenizer.tokens({ prompt: ['a', vocab.size] }), { code: 'invalid_request' })
+})
+
+test('a framed text is computed behind what stands before it', { skip }, () => {
+  const { vocab } = stories
+  const frame = { before: [vocab.bos, 'The end.', 400], after: [401, 'Once'] }
+  const prompt = tokenizerOf(stories, undefined).open('raw', frame)
+  const whole = tokenizerOf(stories, undefined).tokens({ prompt: [...frame.before, 'Lily had a ball', ...frame.after] })
+  const open = prompt.tokens('Lily had a ball')
+  assert.deepEqual(open, whole.slice(0, open.length))
+  assert.equal(open.length, whole.length - 2 - vocab.tokenize('Once').length)
+})
+
 test('a request of text begins with the token for beginnings where the model has one', { skip }, () => {
   const { vocab } = stories
   assert.equal(tokenizerOf(stories, undefined).tokens({ prompt: 'Once' })[0], vocab.bos)

@@ -1,5 +1,6 @@
 import { IncipitError } from '../api/errors.ts'
-import type { ChatMessage, GenerateRequest } from '../api/request.ts'
+import type { PromptFrame } from '../api/input-options.ts'
+import type { ChatMessage, GenerateRequest, PromptPiece } from '../api/request.ts'
 import { CutPlaces } from '../text/cut-places.ts'
 import { IncrementalTokenizer } from '../text/incremental-tokenizer.ts'
 import { hidden, promptTokens } from '../text/prompt.ts'
@@ -65,19 +66,22 @@ export class PromptTokenizer {
     const vocab = this.#vocab
     if (messages !== undefined) return promptTokens(this.#template, vocab, messages, this.#specials)
     if (typeof prompt === 'string') return vocab.tokenize(prompt, { addBos: vocab.addsBos })
-    for (const token of prompt!) vocab.bytesOf(token)
-    return [...prompt!]
+    return this.#pieces(prompt!)
   }
 
   /**
    * The prompt of a conversation whose last message, the user's, is still being written, or of an open text that is the
-   * prompt itself (`raw`). Renders the template and tokenises the conversation once. Its tokens are those of the final
+   * prompt itself (`raw`), in a frame where one is given. Renders the template and tokenises the conversation once. Its tokens are those of the final
    * request as far as both reach, unless the template does something else with that message than with others.
-   * @throws IncipitError `chat_template` for a conversation without a template. One that the template rejects is an
+   * @throws IncipitError `chat_template` for a conversation without a template, `invalid_request` for tokens of the frame
+   *   outside the vocabulary. One that the template rejects is an
    *   `OpenPrompt` without tokens: the request itself will say why.
    */
-  open(messages: readonly ChatMessage[] | 'raw'): OpenPrompt {
-    if (messages === 'raw') return this.#openPrompt('', (text) => this.#vocab.tokenize(text))
+  open(messages: readonly ChatMessage[] | 'raw', frame?: PromptFrame): OpenPrompt {
+    if (messages === 'raw') {
+      const head = frame ? this.#pieces(frame.before) : undefined
+      return this.#openPrompt('', (text) => this.#vocab.tokenize(text), head)
+    }
     const specials = this.#specials
     const place = this.#template.contentPlace([...hidden(messages, specials), { role: 'user', content: '' }])
     if (place === undefined) return { tokens: () => [] }
@@ -98,14 +102,25 @@ export class PromptTokenizer {
     return this.#template.render(messages)
   }
 
-  #openPrompt(before: string, encode: (text: string) => number[]): OpenPrompt {
+  /** Tokens of texts and token ids, nothing in front of them. */
+  #pieces(pieces: readonly PromptPiece[]): number[] {
+    const vocab = this.#vocab
+    return pieces.flatMap((piece) => {
+      if (typeof piece === 'string') return vocab.tokenize(piece)
+      vocab.bytesOf(piece)
+      return piece
+    })
+  }
+
+  /** @param head tokens in front of it. Default: the one that every prompt of this model begins with */
+  #openPrompt(before: string, encode: (text: string) => number[], head?: readonly number[]): OpenPrompt {
     const { bos, addsBos } = this.#vocab
+    const first = head ?? (addsBos ? [bos] : [])
     const text = new IncrementalTokenizer(this.#cuts, encode, before.slice(0, this.#longest))
     const most = Math.max(this.#longest - before.length, 0)
     return {
       tokens(open) {
-        const tokens = text.tokens(open.slice(0, most))
-        if (addsBos) tokens.unshift(bos)
+        const tokens = first.concat(text.tokens(open.slice(0, most)))
         tokens.pop()
         return tokens
       },

@@ -5,6 +5,7 @@ import type { GenerateRequest } from '../api/request.ts'
 import { type CheckedRequest, normalise } from '../api/validation.ts'
 import type { Vocabulary } from '../api/vocabulary.ts'
 import type { HeadGuess } from '../core/executor.ts'
+import { Beginning } from '../core/sampling/beginning.ts'
 import { TokenChooser } from '../core/sampling/token-chooser.ts'
 import type { Acceptances } from '../proposers/acceptances.ts'
 import type { Openings } from '../proposers/opening.ts'
@@ -118,7 +119,7 @@ export class RequestPlanner {
     return new TokenChooser({
       sampling: checked.sampling,
       prompt,
-      constraint: checked.constraint && this.#constraint(checked.constraint, chat ? prompt : undefined),
+      constraint: this.#constraint(checked, chat ? prompt : undefined),
       logitBias: checked.logitBias,
       penalties: checked.penalties,
       minTokens: checked.minTokens,
@@ -147,8 +148,13 @@ export class RequestPlanner {
   }
 
   /** @param chat the prompt of a conversation: the constraint is for the answer then, not for the reasoning before it */
-  #constraint(constraint: Constraint, chat: readonly number[] | undefined): ConstraintState {
+  #constraint(
+    { constraint, beginsWith }: CheckedRequest,
+    chat: readonly number[] | undefined,
+  ): ConstraintState | undefined {
     const { vocab, reasoning } = this.#parts
+    if (beginsWith !== '') return new Beginning(new TextEncoder().encode(beginsWith), vocab)
+    if (constraint === undefined) return undefined
     const state = this.constraint(constraint)
     if (reasoning === undefined || chat === undefined) return state
     this.#reasoning ??= new ReasoningTokens(reasoning, vocab)

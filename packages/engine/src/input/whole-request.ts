@@ -7,6 +7,7 @@ export function wholeRequest(
   request: Partial<GenerateRequest>,
   input: { readonly text: string; readonly messages: readonly ChatMessage[] },
 ): GenerateRequest {
-  const { messages: _m, raw, speculate: _s, replyBudget: _b, onProgress: _p, onPreview: _v, ...shared } = options
-  return { ...shared, ...request, ...(raw ? { prompt: input.text } : { messages: [...input.messages] }) }
+  const { messages: _m, raw, frame, speculate: _s, replyBudget: _b, onProgress: _p, onPreview: _v, ...shared } = options
+  if (!raw) return { ...shared, ...request, messages: [...input.messages] }
+  return { ...shared, ...request, prompt: frame ? [...frame.before, input.text, ...frame.after] : input.text }
 }

@@ -81,6 +81,12 @@ export interface Library {
   vocabBos: NativeFunction<[vocab: Pointer], number>
   vocabEos: NativeFunction<[vocab: Pointer], number>
   vocabAddBos: NativeFunction<[vocab: Pointer], boolean>
+  /** -1 where the model has no such token. */
+  vocabFimPrefix: NativeFunction<[vocab: Pointer], number>
+  vocabFimSuffix: NativeFunction<[vocab: Pointer], number>
+  vocabFimMiddle: NativeFunction<[vocab: Pointer], number>
+  vocabFimRepository: NativeFunction<[vocab: Pointer], number>
+  vocabFimFile: NativeFunction<[vocab: Pointer], number>
   tokenize: NativeFunction<
     [
       vocab: Pointer,
@@ -307,6 +313,11 @@ export function library(): Library {
     vocabBos: f('int32_t llama_vocab_bos(void *vocab)'),
     vocabEos: f('int32_t llama_vocab_eos(void *vocab)'),
     vocabAddBos: f('bool llama_vocab_get_add_bos(void *vocab)'),
+    vocabFimPrefix: f('int32_t llama_vocab_fim_pre(void *vocab)'),
+    vocabFimSuffix: f('int32_t llama_vocab_fim_suf(void *vocab)'),
+    vocabFimMiddle: f('int32_t llama_vocab_fim_mid(void *vocab)'),
+    vocabFimRepository: f('int32_t llama_vocab_fim_rep(void *vocab)'),
+    vocabFimFile: f('int32_t llama_vocab_fim_sep(void *vocab)'),
     tokenize: f(
       'int32_t llama_tokenize(void *v, void *text, int32_t n, void *tokens, int32_t max, bool add, bool parse)',
     ),

@@ -1,4 +1,5 @@
 import { IncipitError } from '../api/errors.ts'
+import type { FimTokens } from '../api/fim.ts'
 import type { Vocabulary } from '../api/vocabulary.ts'
 import { library, type Pointer } from './library.ts'
 
@@ -13,6 +14,8 @@ export class Vocab implements Vocabulary, Disposable {
   readonly bos: number
   readonly eos: number
   readonly addsBos: boolean
+  /** Undefined where one of the three that it takes is missing. */
+  readonly fim: Omit<FimTokens, 'order'> | undefined
   #handle: Pointer
   #pieces: (Uint8Array | undefined)[] = []
   #ends: Set<number>
@@ -25,6 +28,7 @@ export class Vocab implements Vocabulary, Disposable {
     this.bos = lib.vocabBos(handle)
     this.eos = lib.vocabEos(handle)
     this.addsBos = lib.vocabAddBos(handle)
+    this.fim = fimOf(handle, this.addsBos ? this.bos : -1)
     this.#ends = new Set()
     for (let token = 0; token < this.size; token++) {
       if (lib.vocabIsEndOfGeneration(handle, token)) this.#ends.add(token)
@@ -114,5 +118,24 @@ export class Vocab implements Vocabulary, Disposable {
 
   [Symbol.dispose](): void {
     this.#handle = 0n
+  }
+}
+
+/** From the file's metadata, or else by the names that llama.cpp knows. */
+function fimOf(handle: Pointer, begin: number): Omit<FimTokens, 'order'> | undefined {
+  const lib = library()
+  const prefix = lib.vocabFimPrefix(handle)
+  const suffix = lib.vocabFimSuffix(handle)
+  const middle = lib.vocabFimMiddle(handle)
+  if (prefix < 0 || suffix < 0 || middle < 0) return undefined
+  const file = lib.vocabFimFile(handle)
+  const repository = lib.vocabFimRepository(handle)
+  return {
+    prefix,
+    suffix,
+    middle,
+    ...(file >= 0 && { file }),
+    ...(repository >= 0 && { repository }),
+    ...(begin >= 0 && { begin }),
   }
 }

@@ -11,9 +11,10 @@ const runs = { numRuns: sized(4000) }
 const text = fc.string({ unit: 'binary' })
 const count = fc.nat()
 const tokens = fc.array(count, { maxLength: 20 })
+const pieces = fc.array(fc.oneof(count, text), { maxLength: 20 })
 const messages = fc.array(fc.record({ role: fc.constantFrom('user', 'assistant'), content: text }))
 const request = fc.record(
-  { prompt: fc.oneof(text, tokens), messages, maxTokens: count, stop: fc.array(text), seed: fc.integer() },
+  { prompt: fc.oneof(text, pieces), messages, maxTokens: count, stop: fc.array(text), seed: fc.integer() },
   { requiredKeys: [] },
 )
 const wants = fc.record({ progress: fc.boolean(), preview: fc.boolean() })
@@ -50,7 +51,10 @@ const toChild: fc.Arbitrary<ToChild> = fc.oneof(
   fc.record({
     type: fc.constant('open' as const),
     input: count,
-    options: fc.record({ messages, raw: fc.boolean() }),
+    options: fc.record(
+      { messages, raw: fc.boolean(), frame: fc.record({ before: pieces, after: pieces }) },
+      { requiredKeys: ['messages', 'raw'] },
+    ),
     text,
     wants,
   }),

@@ -1,6 +1,7 @@
 import { errorCodes, IncipitError } from '../api/errors.ts'
 import type { DeltaEvent, DoneEvent, ProvisionalEvent, TokenLogprobs } from '../api/events.ts'
 import type { ModelInfo } from '../api/model-info.ts'
+import type { PromptPiece } from '../api/request.ts'
 import {
   boolean,
   type Check,
@@ -23,14 +24,18 @@ import type { FromChild, PlainError, PlainInputOptions, PlainRequest, ToChild } 
 
 const message = object({ role: string, content: string })
 
+const piece: Check<PromptPiece> = (value, at) => (typeof value === 'string' ? value : count(value, at))
+
 const request: Check<PlainRequest> = object({
-  prompt: (value, at) => (value === undefined || typeof value === 'string' ? value : list(count)(value, at)),
+  prompt: (value, at) => (value === undefined || typeof value === 'string' ? value : list(piece)(value, at)),
   messages: optional(list(message)),
   stop: optional(list(string)),
+  beginsWith: optional(string),
   cacheSalt: optional(string),
 }) as Check<PlainRequest>
 
 const inputOptions: Check<PlainInputOptions> = object({
+  frame: optional(object({ before: list(piece), after: list(piece) })),
   messages: optional(list(message)),
   stop: optional(list(string)),
   cacheSalt: optional(string),
@@ -122,6 +127,7 @@ const info: Check<ModelInfo> = object({
   vocabulary: count,
   contextLength: count,
   hasChatTemplate: boolean,
+  fim: optional(object({ order: string, prefix: count, suffix: count })),
   memory: object({ kind: oneOf(['attention', 'window', 'recurrent']), window: count, snapshots: count, bytes: count }),
   cache: oneOf(['unified', 'separate']),
   stages: list(list(count)),

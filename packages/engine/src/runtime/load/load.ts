@@ -25,6 +25,7 @@ import { Stage } from '../stage.ts'
 import { type CacheLayout, cacheLayout } from './cache-layout.ts'
 import { loadDraftModel } from './draft-model.ts'
 import type { Exit } from './exit.ts'
+import { fimTokens } from './fim-tokens.ts'
 import { type HeadsOf, readHeads } from './heads-file.ts'
 import { memoryNeed, requireMemory } from './memory-need.ts'
 import { mtpDrafter, whyNoMtp } from './mtp.ts'
@@ -123,8 +124,10 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
   const { vocab } = stages[0]!.model
   const heads = await loadHeads(options.heads, exit, { hash, embedding: whole.embedding, vocabulary: vocab.size })
   const template = templateOf(whole)
+  const name = basename(path).replace(/\.gguf$/i, '')
+  const fim = fimTokens(vocab, { name, architecture: whole.architecture })
   const info: ModelInfo = {
-    name: basename(path).replace(/\.gguf$/i, ''),
+    name,
     path,
     architecture: whole.architecture,
     description: whole.description,
@@ -133,6 +136,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
     vocabulary: vocab.size,
     contextLength,
     hasChatTemplate: template !== undefined,
+    ...(fim && { fim }),
     memory: modelMemory(whole, { ...layout, memory }),
     cache: profileOf.cache,
     stages: ranges,

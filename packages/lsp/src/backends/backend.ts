@@ -1,0 +1,48 @@
+import type { FimOrder } from '@incipit/engine/api'
+import type { FimPrompt } from '../context/fim-format.ts'
+import type { Said } from '../suggest/gate.ts'
+
+export interface CompletionOptions {
+  readonly maxTokens: number
+  readonly signal: AbortSignal
+  /** 0 is greedy. */
+  readonly temperature?: number
+  readonly seed?: number
+  /** Nobody waits for it yet: it gives way to everything else. */
+  readonly background?: boolean
+  /** How many tokens the prompt had, and how many of them were computed already, where the back end says so. */
+  readonly onUsage?: (usage: { readonly promptTokens: number; readonly cachedTokens: number }) => void
+}
+
+/** Where completions come from. */
+export interface Backend {
+  /** For people, e.g. `prelude-nano.Q8_0`. */
+  readonly model: string
+  /** Most tokens of a prompt and its completion. */
+  readonly contextTokens: number
+  /** Undefined for a model that knows no middle: it is not told what follows the cursor. */
+  readonly order: FimOrder | undefined
+  /** Whether it says how likely what it says is: without that nothing is held back. */
+  readonly probabilities: boolean
+  /** Whether its completions can begin with a given text: `FimPrompt.begun` is empty otherwise. */
+  readonly begins: boolean
+  /** Why it gives no completions at present, where it does not. */
+  readonly failure: Error | undefined
+  open(): BackendSession
+  close(): Promise<void>
+}
+
+/** One document: what stands before its cursor is kept computed. */
+export interface BackendSession {
+  /** The prompt as it is now. Costs nothing at once; only the last one counts. */
+  follow(prompt: FimPrompt): void
+  /**
+   * What comes between `before` and `after`.
+   * @throws PromptTooLong, and whatever the back end fails with
+   */
+  complete(prompt: FimPrompt, options: CompletionOptions): AsyncIterable<Said>
+  close(): void
+}
+
+/** The prompt has more tokens than fit; a smaller one may. */
+export class PromptTooLong extends Error {}

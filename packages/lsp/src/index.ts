@@ -1,0 +1,6 @@
+export type { Backend } from './backends/backend.ts'
+export { EngineBackend } from './backends/engine-backend.ts'
+export { LanguageServer, type LanguageServerOptions } from './protocol/language-server.ts'
+export type { ModelChoice } from './protocol/messages.ts'
+export { serveLanguage } from './serve-language.ts'
+export type { Settings } from './settings.ts'

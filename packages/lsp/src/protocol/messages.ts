@@ -1,0 +1,45 @@
+import { NotificationType, RequestType, RequestType0 } from 'vscode-languageserver'
+import type { Position } from 'vscode-languageserver-textdocument'
+import type { RelatedChunk } from '../context/fim-format.ts'
+import type { TraceEntry } from '../trace.ts'
+
+/** What the server tells about itself, whenever it changes. */
+export interface Status {
+  readonly state: 'off' | 'loading' | 'ready' | 'working' | 'failed'
+  readonly model: string
+  /** Why it failed, or what there is to know. */
+  readonly message?: string
+  /** From a request to the first text of the last completion that was computed, in milliseconds. */
+  readonly firstMs?: number
+  readonly shown: number
+  readonly accepted: number
+}
+
+export const statusNotification = new NotificationType<Status>('incipit/status')
+
+/** The cursor moved: what stands before it can be computed before anything is typed. */
+export const cursorNotification = new NotificationType<{ readonly uri: string; readonly position: Position }>(
+  'incipit/cursor',
+)
+
+/** What only the editor knows: the clipboard, diagnostics, definitions. Replaces what it said before. */
+export const contextNotification = new NotificationType<{ readonly chunks: readonly RelatedChunk[] }>('incipit/context')
+
+/** The last requests, and everything that was given to the model for them. */
+export const traceRequest = new RequestType0<readonly TraceEntry[], void>('incipit/trace')
+
+export interface ModelChoice {
+  readonly name: string
+  readonly path: string
+  readonly bytes: number
+  /** Whether it knows what stands behind the cursor. */
+  readonly fillsIn: boolean
+}
+
+export const modelsRequest = new RequestType0<readonly ModelChoice[], void>('incipit/models')
+
+/** Changes settings of this session only: what is missing stays. */
+export const configureRequest = new RequestType<Readonly<Record<string, unknown>>, null, void>('incipit/configure')
+
+/** The commands that completions carry and editors run. */
+export const acceptedCommand = 'incipit.accepted'

@@ -1,0 +1,386 @@
+import type { TextDocument } from 'vscode-languageserver-textdocument'
+import { type Backend, type BackendSession, type CompletionOptions, PromptTooLong } from '../backends/backend.ts'
+import { lineComment } from '../context/comments.ts'
+import { type FimPrompt, type RelatedChunk, splitBegun } from '../context/fim-format.ts'
+import { PromptWindow } from '../context/prompt-window.ts'
+import { withoutSecrets } from '../context/secrets.ts'
+import { type View, viewAt, viewBefore, viewBehind } from '../documents/document-view.ts'
+import type { Settings } from '../settings.ts'
+import { isHopeless, isWorthShowing, withoutLead } from '../suggest/gate.ts'
+import { Generation } from '../suggest/generation.ts'
+import { Generations } from '../suggest/generations.ts'
+import { insideWord, linePrefix, nextIndent } from '../suggest/situation.ts'
+import { type Bounds, type Shown, shownOf } from '../suggest/view-of.ts'
+import type { SentPrompt, TraceEntry } from '../trace.ts'
+import { promptSizes } from './prompt-sizes.ts'
+
+/** What a session needs around it. */
+export interface SessionHost {
+  readonly backend: Backend
+  readonly settings: Settings
+  readonly calibrate: (probability: number) => number
+  /** Chunks of other files for this one, within a budget of UTF-16 units. */
+  related(cursor: number, budget: number): readonly RelatedChunk[]
+  /** Something begins to be computed, and its end; with the milliseconds to its first text, if there was one. */
+  began(): void
+  ended(firstMs: number | undefined): void
+}
+
+export interface Suggestion {
+  /** With `\n` as line end. */
+  readonly text: string
+  readonly trace: Pick<TraceEntry, 'source' | 'silence' | 'firstMs' | 'prompt'>
+}
+
+export interface Asked {
+  readonly signal: AbortSignal
+  /** The user asked for it: nothing is held back, and there are several. */
+  readonly invoked: boolean
+  /** Text that stands there as if it were typed. */
+  readonly selected?: string
+}
+
+// An editor cancels the request of the last keystroke before it says what the new one is: what was said may still fit.
+const cancelGraceMs = 30
+// Lines that a cursor moves before other chunks of other files are looked for.
+const farLines = 20
+const alternatives = 3
+// A prompt that is too long is made shorter and asked again.
+const maxTries = 4
+
+/** The completions of one document. */
+export class DocumentSession {
+  readonly #document: () => TextDocument
+  readonly #path: string
+  readonly #host: SessionHost
+  readonly #session: BackendSession
+  readonly #window = new PromptWindow()
+  readonly #generations = new Generations()
+  #shrink = 1
+  #related: { readonly chunks: readonly RelatedChunk[]; readonly line: number } | undefined
+  /** Requests that wait for what is being said. */
+  #waiting = 0
+  #ahead: Generation | undefined
+  #closed = false
+
+  constructor(document: () => TextDocument, path: string, host: SessionHost) {
+    this.#document = document
+    this.#path = path
+    this.#host = host
+    this.#session = host.backend.open()
+    this.#current = { view: viewAt('', 0, ''), cursor: 0 }
+  }
+
+  /** A change, as offsets in the text before it. */
+  changed(from: number, to: number, length: number): void {
+    this.#window.changed(from, to, length)
+  }
+
+  /** The cursor is here now: what stands before it is computed, and what was being said for another text ends. */
+  follow(cursor: number): void {
+    const view = this.#view(cursor)
+    this.#generations.stopStrangers(view.typedTail, view.place.head)
+    this.#session.follow(this.#prompt(cursor))
+    if (this.#host.settings.nextAhead && this.#isTypedOut(view)) this.#beginBehind()
+  }
+
+  /** Whether something that was said is accepted, or typed to its end. */
+  #isTypedOut({ typedTail, place, situation }: View): boolean {
+    const bounds = this.#bounds(false)
+    for (const { generation, typed } of this.#generations.fitting(typedTail, place.head)) {
+      if (typed === undefined || typed <= generation.begun) continue
+      if (generation.text.slice(typed).trim() === '') return true
+      const { text, complete, heldBack } = shownOf(generation, typed, situation, bounds)
+      if (complete && text === '' && !heldBack) return true
+    }
+    return false
+  }
+
+  /** Other files changed so much that their chunks are chosen again at the next occasion. */
+  forgetRelated(): void {
+    this.#related = undefined
+  }
+
+  /** What to show at a cursor; several where the user asked. Empty: nothing, and why. */
+  async suggest(cursor: number, asked: Asked): Promise<readonly Suggestion[]> {
+    const view = this.#view(cursor, asked.selected)
+    if (insideWord(view.situation)) return [silent('inside a word')]
+    const first = await this.#best(cursor, view, asked)
+    if (!asked.invoked || asked.signal.aborted) return [first]
+    const others = await this.#alternatives(this.#prompt(cursor, asked.selected), view, asked.signal)
+    const texts = new Set([first.text])
+    return [first, ...others.filter(({ text }) => text !== '' && !texts.has(text) && texts.add(text))]
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#generations.clear()
+    this.#session.close()
+  }
+
+  async #best(cursor: number, view: View, asked: Asked): Promise<Suggestion> {
+    const bounds = this.#bounds(asked.invoked)
+    const { version } = this.#document()
+    const deadline = performance.now() + this.#host.settings.patienceMs
+    let source: TraceEntry['source'] = 'known'
+    let begun: Generation | undefined
+    let tries = 0
+    while (true) {
+      const found = this.#find(view, bounds)
+      if (found?.shown.complete) return this.#show(cursor, view, found, source, asked)
+      if (begun?.state === 'failed' && !(begun.error instanceof PromptTooLong)) {
+        return silent(`failed: ${String(begun.error)}`)
+      }
+      if (found === undefined && ++tries > maxTries) return silent('the back end gives nothing')
+      if (source === 'known') source = found ? 'ahead' : 'asked'
+      const running = found?.generation ?? this.#begin(this.#prompt(cursor, asked.selected), view, bounds)
+      begun = running
+      await this.#more(running, asked.signal, deadline)
+      if (asked.signal.aborted) return silent('cancelled')
+      if (this.#closed || this.#document().version !== version) return silent('the text changed')
+      // Patience ends with whole lines; the rest is there when it is asked for.
+      const late = performance.now() >= deadline ? this.#find(view, bounds) : undefined
+      const lines = late && wholeLines(late)
+      if (lines) return this.#show(cursor, view, lines, source, asked)
+    }
+  }
+
+  /** What there is for a place: something complete first, else something that is being said. */
+  #find(view: View, bounds: Bounds): Found | undefined {
+    let running: Found | undefined
+    // Of what was stopped before its end, such as what was said ahead, the lines that are there.
+    let lines: Found | undefined
+    for (const { generation, typed } of this.#generations.fitting(view.typedTail, view.place.head)) {
+      if (typed === undefined) {
+        running ??= { generation, typed: 0, shown: nothingYet }
+        continue
+      }
+      const shown = shownOf(generation, typed, view.situation, bounds)
+      // Where it stopped to speak for want of listeners, it has not said that there is nothing.
+      const silent = generation.text.length > typed || generation.state === 'ended'
+      if (shown.complete && (shown.text !== '' || silent)) return { generation, typed, shown }
+      if (generation.state === 'running') running ??= { generation, typed, shown }
+      else lines ??= wholeLines({ generation, typed, shown })
+    }
+    return running ?? lines
+  }
+
+  #show(cursor: number, view: View, found: Found, source: TraceEntry['source'], asked: Asked): Suggestion {
+    const { generation, typed, shown } = found
+    const sent = this.#sent.get(generation)
+    const trace = {
+      source: source === 'known' && typed > generation.begun ? ('typed' as const) : source,
+      ...(generation.firstMs !== undefined && { firstMs: generation.firstMs }),
+      ...(sent && { prompt: sent }),
+    }
+    // What is typed through stays to its last character.
+    const goesOn = typed > generation.begun && shown.text !== ''
+    if (!asked.invoked && !goesOn && !isWorthShowing(shown.text)) {
+      const silence = shown.heldBack ? 'less likely than the bound' : 'nothing to say'
+      return { text: '', trace: { ...trace, silence } }
+    }
+    if (this.#host.settings.nextAhead) this.#beginAhead(cursor, view, shown.text, asked)
+    return { text: shown.text, trace }
+  }
+
+  readonly #sent = new WeakMap<Generation, SentPrompt>()
+
+  /** Begins to say what comes at a place; what else is being said for this document ends. */
+  #begin(prompt: FimPrompt, view: View, bounds: Bounds): Generation {
+    const generation = this.#generation(view, prompt)
+    this.#session.follow(prompt)
+    this.#generations.stopOthers(generation)
+    this.#generations.prune()
+    this.#generations.add(generation)
+    void this.#run(generation, prompt, {}, () => this.#enough(generation, view, bounds))
+    return generation
+  }
+
+  /**
+   * What comes when the text that is shown is accepted, or typed to its end: one line, because that is what is looked at
+   * next. Where nothing comes in that line, it is the line below, as deep as an editor would begin it.
+   */
+  #beginAhead(cursor: number, view: View, text: string, asked: Asked): void {
+    const behind = viewBehind(view, text)
+    const bounds = this.#bounds(false)
+    const below = () => {
+      if (linePrefix(behind.situation).trim() === '') return
+      this.#beginAhead(cursor, view, `${text}\n${nextIndent(behind.situation)}`, asked)
+    }
+    const there = this.#find(behind, bounds)
+    if (there?.shown.text || there?.generation.state === 'running') return
+    if (there) {
+      below()
+      return
+    }
+    this.#ahead?.stop()
+    const prompt = this.#prompt(cursor, (asked.selected ?? '') + text)
+    const generation = this.#generation(behind, prompt)
+    this.#ahead = generation
+    this.#generations.add(generation)
+    const enough = () => {
+      const said = generation.text.slice(generation.begun)
+      return /\S[^\n]*\n/.test(said) || isHopeless(generation.from(generation.begun), bounds.least, bounds.calibrate)
+    }
+    void this.#run(generation, prompt, { background: true }, enough).then(() => {
+      const nothing = generation.state === 'ended' && generation.text.slice(generation.begun).trim() === ''
+      if (!nothing || this.#closed || this.#ahead !== generation) return
+      if (this.#isAt(behind)) this.#beginBehind()
+      else if (this.#isAt(view)) below()
+    })
+  }
+
+  /** The cursor stands at the end of what was shown: what comes next, if that is not being computed already. */
+  #beginBehind(): void {
+    const { view, cursor } = this.#current
+    this.#beginAhead(cursor, view, '', { signal: new AbortController().signal, invoked: false })
+  }
+
+  /** Whether the cursor stands at this place now. */
+  #isAt({ place }: View): boolean {
+    const { view } = this.#current
+    return view.place.tail === place.tail && view.place.head === place.head
+  }
+
+  #generation(view: View, { begun }: FimPrompt): Generation {
+    return new Generation(viewBefore(view, begun.length).place, begun.length)
+  }
+
+  #run(
+    generation: Generation,
+    prompt: FimPrompt,
+    options: Partial<CompletionOptions>,
+    enough: (generation: Generation) => boolean,
+  ): Promise<void> {
+    const { signal } = generation
+    const { maxTokens } = this.#host.settings
+    const { related, after } = prompt
+    const before = prompt.before + prompt.begun
+    this.#sent.set(generation, { related, before, after })
+    const onUsage = (usage: { promptTokens: number; cachedTokens: number }) => {
+      const { promptTokens, cachedTokens } = usage
+      this.#sent.set(generation, { related, before, after, promptTokens, cachedTokens })
+    }
+    const said = this.#session.complete(prompt, { ...options, maxTokens, signal, onUsage })
+    this.#host.began()
+    return generation
+      .read(onIndentedLine(prompt) ? withoutLead(said, prompt.begun.length) : said, () => {
+        if (enough(generation)) generation.stop()
+      })
+      .then(() => {
+        if (generation.error instanceof PromptTooLong) this.#shrink *= 0.7
+        this.#host.ended(options.background ? undefined : generation.firstMs)
+      })
+  }
+
+  /** Whether more of a generation changes nothing, for where the cursor is by now. */
+  #enough(generation: Generation, asked: View, bounds: Bounds): boolean {
+    const { view } = this.#current
+    for (const { generation: each, typed } of this.#generations.fitting(view.typedTail, view.place.head)) {
+      if (each === generation) {
+        return typed !== undefined && shownOf(generation, typed, view.situation, bounds).complete
+      }
+    }
+    return shownOf(generation, generation.begun, asked.situation, bounds).complete
+  }
+
+  /** Where the cursor was last. */
+  #current: { readonly view: View; readonly cursor: number }
+
+  async #more(generation: Generation, signal: AbortSignal, deadline: number): Promise<void> {
+    this.#waiting++
+    const left = deadline - performance.now()
+    const timeout = Promise.withResolvers<void>()
+    const timer = left > 0 ? setTimeout(timeout.resolve, left) : undefined
+    const cancelled = Promise.withResolvers<void>()
+    signal.addEventListener('abort', () => cancelled.resolve(), { once: true })
+    if (signal.aborted) cancelled.resolve()
+    await Promise.race([generation.more(), cancelled.promise, ...(timer ? [timeout.promise] : [])])
+    clearTimeout(timer)
+    this.#waiting--
+    if (!signal.aborted) return
+    setTimeout(() => {
+      if (this.#waiting === 0 && generation.state === 'running') generation.stop()
+    }, cancelGraceMs)
+  }
+
+  /** Further completions, drawn instead of chosen. */
+  async #alternatives(prompt: FimPrompt, view: View, signal: AbortSignal): Promise<Suggestion[]> {
+    const bounds = this.#bounds(true)
+    const seeds = Array.from({ length: alternatives - 1 }, (_, i) => i + 1)
+    const all = seeds.map(async (seed) => {
+      const generation = this.#generation(view, prompt)
+      const stop = () => generation.stop()
+      signal.addEventListener('abort', stop, { once: true })
+      const { maxTokens } = this.#host.settings
+      const options = { maxTokens, signal: generation.signal, temperature: 0.7, seed }
+      await generation.read(this.#session.complete(prompt, options), () => {
+        if (shownOf(generation, prompt.begun.length, view.situation, bounds).complete) generation.stop()
+      })
+      signal.removeEventListener('abort', stop)
+      const { text } = shownOf(generation, prompt.begun.length, view.situation, bounds)
+      return { text, trace: { source: 'asked' as const } }
+    })
+    return Promise.all(all)
+  }
+
+  #bounds(invoked: boolean): Bounds {
+    const { settings, calibrate, backend } = this.#host
+    const least = invoked || !backend.probabilities ? 0 : settings.minAcceptance
+    return { least, calibrate, maxTokens: settings.maxTokens }
+  }
+
+  #view(cursor: number, selected = ''): View {
+    const document = this.#document()
+    const view = viewAt(document.getText(), cursor, lineComment(document.languageId), selected)
+    this.#current = { view, cursor }
+    return view
+  }
+
+  #prompt(cursor: number, more = ''): FimPrompt {
+    const document = this.#document()
+    const { backend, settings } = this.#host
+    const sizes = promptSizes(backend, settings, this.#shrink)
+    const { before, after } = this.#window.around(document.getText(), cursor, sizes)
+    const whole = withoutSecrets(before) + more
+    return {
+      path: this.#path,
+      comment: lineComment(document.languageId),
+      related: this.#relatedAt(cursor, sizes.related),
+      ...(backend.begins ? splitBegun(whole) : { before: whole, begun: '' }),
+      after: backend.order === undefined ? '' : withoutSecrets(after),
+    }
+  }
+
+  /** They stay while the cursor stays about where it is: a prompt that begins with others is a new one. */
+  #relatedAt(cursor: number, budget: number): readonly RelatedChunk[] {
+    const { line } = this.#document().positionAt(cursor)
+    if (this.#related && Math.abs(this.#related.line - line) <= farLines) return this.#related.chunks
+    const chunks = budget > 0 ? this.#host.related(cursor, budget) : []
+    this.#related = { chunks, line }
+    return chunks
+  }
+}
+
+/** The lines of it that are said to their end, as if they were all. */
+function wholeLines(found: Found): Found | undefined {
+  const text = found.shown.text.slice(0, Math.max(0, found.shown.text.lastIndexOf('\n'))).trimEnd()
+  return isWorthShowing(text) ? { ...found, shown: { ...found.shown, text, complete: true } } : undefined
+}
+
+/** Whether the cursor stands on an empty line that is indented already. */
+function onIndentedLine({ before, begun }: FimPrompt): boolean {
+  return /(^|\n)[ \t]+$/.test(before + begun)
+}
+
+interface Found {
+  readonly generation: Generation
+  readonly typed: number
+  readonly shown: Shown
+}
+
+const nothingYet: Shown = { text: '', complete: false, heldBack: false }
+
+function silent(silence: string): Suggestion {
+  return { text: '', trace: { source: 'none', silence } }
+}

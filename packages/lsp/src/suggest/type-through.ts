@@ -1,0 +1,35 @@
+/** Enough of the text before the cursor to know a place again. */
+export const tailLength = 400
+
+/** A place in a document, so that it is known again after typing. */
+export interface Place {
+  /** The last characters before the cursor, at most `tailLength`; fewer only at the beginning of the document. */
+  readonly tail: string
+  /** What follows, without brackets that come and go with pairs. */
+  readonly head: string
+}
+
+/**
+ * How much of what was said at a place is typed by now (UTF-16 units), or undefined when something else was typed.
+ * @param typedTail the text before the cursor now, at least `tailLength` and the length of what was said
+ */
+export function typedThrough(place: Place, said: string, typedTail: string, head: string): number | undefined {
+  if (place.head !== head) return undefined
+  for (let typed = Math.min(said.length, typedTail.length); typed >= 0; typed--) {
+    if (!typedTail.endsWith(said.slice(0, typed))) continue
+    const before = typedTail.slice(0, typedTail.length - typed)
+    if (!before.endsWith(place.tail)) continue
+    if (place.tail.length < tailLength && before.length !== place.tail.length) continue
+    return typed
+  }
+  return undefined
+}
+
+/** Whether what was typed since is the beginning of what was said, or the other way round: then waiting may pay. */
+export function mayBecome(place: Place, said: string, typedTail: string, head: string): boolean {
+  if (place.head !== head) return false
+  const at = place.tail.length < tailLength ? 0 : typedTail.lastIndexOf(place.tail)
+  if (at < 0 || !typedTail.startsWith(place.tail, at)) return false
+  const typed = typedTail.slice(at + place.tail.length)
+  return typed.startsWith(said) || said.startsWith(typed)
+}

@@ -1,0 +1,42 @@
+/** What became of one request for a completion. */
+export interface TraceEntry {
+  readonly at: string
+  readonly path: string
+  readonly position: { readonly line: number; readonly character: number }
+  /** `typed`: it was shown and is typed through; `known`: it was there; `ahead`: it was being computed; `asked`. */
+  readonly source: 'typed' | 'known' | 'ahead' | 'asked' | 'none'
+  /** Why nothing was shown, where nothing was. */
+  readonly silence?: string
+  readonly shown: string
+  /** From the request to the answer, in milliseconds. */
+  readonly ms: number
+  /** From the start of the computation to the first text, in milliseconds. */
+  readonly firstMs?: number
+  /** Everything that was given to the model. */
+  readonly prompt?: SentPrompt
+}
+
+export interface SentPrompt {
+  readonly related: readonly { readonly source: string; readonly text: string }[]
+  readonly before: string
+  readonly after: string
+  /** As the back end counts them. */
+  readonly promptTokens?: number
+  readonly cachedTokens?: number
+}
+
+const most = 50
+
+/** The last requests, for `incipit/trace`. They stay in this process. */
+export class Trace {
+  readonly #entries: TraceEntry[] = []
+
+  add(entry: TraceEntry): void {
+    this.#entries.push(entry)
+    if (this.#entries.length > most) this.#entries.shift()
+  }
+
+  get entries(): readonly TraceEntry[] {
+    return this.#entries
+  }
+}

@@ -1,0 +1,245 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { pathToFileURL } from 'node:url'
+import { CancellationTokenSource, CompletionRequest } from 'vscode-languageserver-protocol/node'
+import { Editor, textOf } from './editor.ts'
+
+// A real server over standard input and output, and Prelude, the model of this repository. It knows the shape of code and
+// not much more, so nothing is held back here, and what it says is only compared with itself.
+
+const settings = { minAcceptance: 0, share: false, threads: 1, patienceMs: 10_000 }
+const head = `/** Numbers. */
+export function sum(values: readonly number[]): number {
+  let total = 0
+  for (const value of values) {
+    const next = `
+const tail = `
+  }
+  return total
+}
+`
+
+let folder: string
+let editor: Editor
+let documents = 0
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'incipit-lsp-'))
+  editor = await start()
+  await editor.until('ready')
+})
+after(async () => {
+  await editor.quit()
+  await rm(folder, { recursive: true })
+})
+
+function start(more: Parameters<typeof Editor.start>[0] = {}): Promise<Editor> {
+  const env = { INCIPIT_CACHE: join(folder, 'cache'), INCIPIT_MODEL: '' }
+  return Editor.start({ settings: { ...settings, model: prelude }, folder: pathToFileURL(folder).href, env, ...more })
+}
+
+const prelude = new URL('../../../models/prelude/prelude-nano.Q8_0.gguf', import.meta.url).pathname
+
+function uriOf(name: string): string {
+  return pathToFileURL(join(folder, name)).href
+}
+
+/** A document with `|` for the cursor. */
+async function opened(text: string, name = `file${++documents}.ts`): Promise<{ uri: string; at: number }> {
+  const uri = uriOf(name)
+  await editor.open(uri, text.replace('|', ''))
+  return { uri, at: text.indexOf('|') }
+}
+
+async function lastTrace() {
+  return (await editor.trace()).at(-1)!
+}
+
+test('what it can do is what the editor can show', async () => {
+  assert.ok(editor.initialized.capabilities.inlineCompletionProvider)
+  assert.equal(editor.initialized.capabilities.completionProvider, undefined)
+})
+
+test('a completion, and typing through it without another computation', async () => {
+  const { uri, at } = await opened(`${head}|${tail}`)
+  const ghost = await editor.ghost(uri, at)
+  assert.ok(ghost.length > 2, ghost)
+  assert.equal((await lastTrace()).source, 'asked')
+  let cursor = at
+  for (const character of ghost.slice(0, -1)) {
+    cursor = await editor.type(uri, cursor, character)
+    assert.equal(await editor.ghost(uri, cursor), ghost.slice(cursor - at))
+    assert.equal((await lastTrace()).source, 'typed')
+  }
+  // And back.
+  await editor.edit(uri, at, cursor, '')
+  assert.equal(await editor.ghost(uri, at), ghost)
+  assert.equal((await lastTrace()).source, 'known')
+})
+
+test('something else is typed: another completion, from what is computed already', async () => {
+  const { uri, at } = await opened(`${head}|${tail}`)
+  const ghost = await editor.ghost(uri, at)
+  const other = ghost.startsWith('z') ? 'y' : 'z'
+  const cursor = await editor.type(uri, at, other)
+  const next = await editor.ghost(uri, cursor)
+  assert.notEqual(next, ghost.slice(1))
+  const { source, prompt } = await lastTrace()
+  assert.equal(source, 'asked')
+  // A prompt is computed but for what was typed: here of the order suffix, prefix, middle.
+  if (prompt?.promptTokens !== undefined) assert.ok(prompt.promptTokens - prompt.cachedTokens! <= 4)
+})
+
+test('while a completion is shown the next one is computed', async () => {
+  const { uri, at } = await opened(`${head}|${tail}`)
+  const ghost = await editor.ghost(uri, at)
+  const cursor = await editor.type(uri, at, ghost)
+  await sleep(200)
+  // As an editor indents it.
+  const next = await editor.type(uri, cursor, '\n    ')
+  assert.ok((await editor.ghost(uri, next)).length > 0)
+  assert.notEqual((await lastTrace()).source, 'asked')
+})
+
+test('asked by the user there are several, all different', async () => {
+  const { uri, at } = await opened(`${head}|${tail}`)
+  const texts = (await editor.complete(uri, at, { invoked: true })).map(textOf)
+  assert.ok(texts.length > 1, JSON.stringify(texts))
+  assert.equal(new Set(texts).size, texts.length)
+})
+
+test('a cancelled request ends in any state, and the server goes on', async () => {
+  const { uri, at } = await opened(`${head}|${tail}`)
+  const expected = await editor.ghost(uri, at)
+  for (const ms of [0, 1, 5, 20, 60]) {
+    const another = await opened(`// ${ms}\n${head}|${tail}`)
+    const source = new CancellationTokenSource()
+    const request = editor.complete(another.uri, another.at, { token: source.token }).catch(() => [])
+    await sleep(ms)
+    source.cancel()
+    await request
+  }
+  await sleep(100)
+  assert.equal((await editor.until('ready')).state, 'ready', 'nothing runs any more')
+  assert.equal(await editor.ghost(uri, at), expected)
+})
+
+test('many keystrokes at once, each cancelling the one before: only the last is computed', async () => {
+  const { uri, at } = await opened(`${head}|${tail}`)
+  let cursor = at
+  const requests: Promise<unknown>[] = []
+  let source = new CancellationTokenSource()
+  for (const character of 'total = total + va') {
+    source.cancel()
+    source = new CancellationTokenSource()
+    cursor = await editor.type(uri, cursor, character)
+    requests.push(editor.complete(uri, cursor, { token: source.token }).catch(() => []))
+  }
+  await Promise.all(requests)
+  assert.ok((await editor.ghost(uri, cursor)).length > 0)
+  await editor.until('ready')
+})
+
+test('line ends, tabs and characters of two code units stay what they are', async () => {
+  const { uri, at } = await opened('// 🙂🙂\r\nexport class A {\r\n\tconstructor() {\r\n\t\tthis.a = |\r\n\t}\r\n}\r\n')
+  const [item] = await editor.complete(uri, at)
+  assert.deepEqual(item?.range?.start, { line: 3, character: 11 })
+  assert.ok(!/(?<!\r)\n/.test(textOf(item)))
+  const { prompt } = await lastTrace()
+  assert.ok(!prompt!.before.includes('\r') && prompt!.before.includes('🙂🙂'))
+})
+
+test('nothing inside a word, in a file of secrets, in a binary file', async () => {
+  const inside = await opened('const abc|def = 1\n')
+  assert.equal(await editor.ghost(inside.uri, inside.at), '')
+  assert.equal((await lastTrace()).silence, 'inside a word')
+  const env = await opened('A=1\nB=|', '.env')
+  assert.equal(await editor.ghost(env.uri, env.at), '')
+  assert.equal((await lastTrace()).silence, 'the file holds secrets')
+  const binary = await opened('PK\0\0\u0001|')
+  assert.equal(await editor.ghost(binary.uri, binary.at), '')
+  assert.equal((await lastTrace()).silence, 'the file is binary')
+})
+
+test('documents of 2 MB, empty ones, ones that are one line, unsaved and renamed ones', async () => {
+  const big = await opened(`${'export const filler = [1, 2, 3]\n'.repeat(65_000)}${head}|${tail}`)
+  assert.ok((await editor.ghost(big.uri, big.at)).length > 0)
+  const cursor = await editor.type(big.uri, big.at, 'x')
+  await editor.ghost(big.uri, cursor)
+  await editor.close(big.uri)
+  const line = await opened(`${'f(1);'.repeat(50_000)}|`)
+  await editor.ghost(line.uri, line.at)
+  const empty = await opened('|')
+  await editor.ghost(empty.uri, 0)
+  await editor.open('untitled:Untitled-1', head)
+  const unsaved = await editor.ghost('untitled:Untitled-1', head.length)
+  assert.ok(unsaved.length > 0)
+  await editor.close('untitled:Untitled-1')
+  const renamed = await opened(`${head}|`, 'renamed.ts')
+  assert.equal(await editor.ghost(renamed.uri, renamed.at), unsaved)
+  await editor.until('ready')
+})
+
+test('what goes into a prompt can be seen; other files of the workspace do, ignored ones and secrets do not', async () => {
+  await writeFile(join(folder, '.gitignore'), 'generated.ts\n')
+  await using wide = await start({ settings: { ...settings, model: prelude, contextTokens: 512, maxTokens: 8 } })
+  await wide.until('ready')
+  await wide.open(uriOf('other.ts'), 'export const total = 5\nconst password = "hunter2hunter2"\n')
+  await wide.open(uriOf('generated.ts'), 'export const total = 6\n')
+  await wide.open(uriOf('.env'), 'total=7\n')
+  const uri = uriOf('main.ts')
+  const text = `${head}total += secret(/* AKIAIOSFODNN7EXAMPLE */ `
+  await wide.open(uri, text)
+  await wide.ghost(uri, text.length)
+  const { prompt } = (await wide.trace()).at(-1)!
+  assert.ok(prompt!.before.includes('total += secret(/* *** */'))
+  // Prelude's context is small: the file itself is worth more.
+  assert.deepEqual(prompt!.related, [])
+})
+
+test('an editor without inline completions gets them in its list', async () => {
+  await using old = await start({ inline: false })
+  assert.ok(old.initialized.capabilities.completionProvider)
+  await old.until('ready')
+  const uri = uriOf('list.ts')
+  const text = `${head}tot`
+  await old.open(uri, text)
+  const position = { line: 4, character: text.split('\n')[4]!.length }
+  const list = await old.connection.sendRequest(CompletionRequest.type, { textDocument: { uri }, position })
+  const items = Array.isArray(list) ? list : list!.items
+  const edit = items[0]!.textEdit as { newText: string; range: { start: { character: number } } }
+  assert.ok(edit.newText.startsWith('tot'), 'editors filter by the word at the cursor')
+  assert.equal(edit.range.start.character, position.character - 3)
+})
+
+test('a model that is not there is said, and another one is taken when it is chosen', async () => {
+  await using lost = await start({ settings: { ...settings, model: 'no-such-model' } })
+  const { message } = await lost.until('failed')
+  assert.match(message!, /no-such-model/)
+  const uri = uriOf('lost.ts')
+  await lost.open(uri, head)
+  assert.equal(await lost.ghost(uri, head.length), '')
+  await lost.connection.sendRequest('incipit/configure', { model: prelude })
+  await lost.until('ready')
+  assert.ok((await lost.ghost(uri, head.length)).length > 0)
+})
+
+test('switched off it says nothing and holds no engine', async () => {
+  await using quiet = await start()
+  await quiet.until('ready')
+  await quiet.connection.sendRequest('incipit/configure', { enabled: false })
+  assert.equal((await quiet.until('off')).state, 'off')
+  const uri = uriOf('quiet.ts')
+  await quiet.open(uri, head)
+  assert.equal(await quiet.ghost(uri, head.length), '')
+})
+
+test('the editor goes away: so does the server, with its engine', async () => {
+  const gone = await start()
+  await gone.until('ready')
+  assert.equal(await gone.quit(), 0)
+})
