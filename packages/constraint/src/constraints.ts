@@ -35,7 +35,7 @@ export class Constraints {
   }
 
   #begin(declared: Declared): Matcher {
-    const source = sourceOf(declared)
+    const source = sourceOf(declared, this.#machine.vocabulary)
     return new Matcher(this.#machine, source, this.#machine.compiled(source))
   }
 

@@ -20,11 +20,17 @@ export type Declared =
       readonly tags: readonly StructuralTag[]
       /** Texts that begin a tag. All other text is free. */
       readonly triggers: readonly string[]
+      /** A tag at once and nothing but tags; without it none has to come. */
+      readonly atLeastOne?: boolean | undefined
+      /** The text ends with the first tag. */
+      readonly stopAfterFirst?: boolean | undefined
     }
 
 /** A part of a text that must look so: what it begins with, a value of a schema, what it ends with. */
 export interface StructuralTag {
   readonly begin: string
   readonly schema: unknown
+  /** As of a `json_schema`. */
+  readonly lenient?: boolean | undefined
   readonly end: string
 }

@@ -3,6 +3,7 @@ import type { Declared } from './declared.ts'
 import { gbnfToLark } from './gbnf.ts'
 import { jsonSchemaSource } from './json-schema.ts'
 import { structuralTagLark } from './structural-tag.ts'
+import type { Vocabulary } from './vocabulary.ts'
 
 /** What llguidance compiles. */
 export interface Source {
@@ -14,15 +15,15 @@ export interface Source {
 const maxSource = 1 << 20
 
 /** @throws ConstraintError */
-export function sourceOf(declared: Declared): Source {
-  const source = translated(declared)
+export function sourceOf(declared: Declared, vocabulary: Pick<Vocabulary, 'controlTokens'>): Source {
+  const source = translated(declared, vocabulary)
   if (source.text.length > maxSource) {
     throw new ConstraintError(`${source.text.length} characters are too many; at most ${maxSource} are taken`)
   }
   return source
 }
 
-function translated(declared: Declared): Source {
+function translated(declared: Declared, { controlTokens }: Pick<Vocabulary, 'controlTokens'>): Source {
   switch (declared.type) {
     case 'json_schema':
       return { kind: 'schema', text: jsonSchemaSource(declared.schema, declared.lenient) }
@@ -39,6 +40,6 @@ function translated(declared: Declared): Source {
       return { kind: 'lark', text: `start: CHOICE\nCHOICE: ${choices.map((text) => JSON.stringify(text)).join(' | ')}` }
     }
     case 'structural_tag':
-      return { kind: 'lark', text: structuralTagLark(declared) }
+      return { kind: 'lark', text: structuralTagLark(declared, controlTokens) }
   }
 }

@@ -10,4 +10,6 @@ export interface Vocabulary {
    * tokens; without it, nothing is, and a model may put forced text together from any pieces.
    */
   tokenize?(text: string): readonly number[]
+  /** Control tokens by their text: where a tag names one, the token is meant. Default: none. */
+  readonly controlTokens?: ReadonlyMap<string, number>
 }

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { ConstraintError, Constraints, type Declared, type Matcher } from '../src/index.ts'
-import { allows, control, ends, tokenizing, tokensOf, vocabulary } from './fixtures.ts'
+import { allows, control, ends, naming, tokenizing, tokensOf, vocabulary } from './fixtures.ts'
 
 const constraints = new Constraints(vocabulary)
 const forcing = new Constraints(tokenizing)
@@ -225,6 +225,44 @@ test('tags in free text: from a trigger on, one of its tags', () => {
   bad({ triggers: ['<tool>'] }, /"<call>yes " begins with no trigger/)
   bad({ triggers: [''] }, /empty/)
   bad({ tags: [] }, /no tags/)
+})
+
+test('a tag at once, one only, several in a row', () => {
+  const tags = [{ begin: '<c>', schema: { type: 'integer', minimum: 0 }, end: '</c>' }]
+  const declared = { type: 'structural_tag', tags, triggers: ['<c>'] } as const
+  const cases: [object, Record<string, string>][] = [
+    [
+      { atLeastOne: true },
+      { '<c>1</c>': 'complete', '<c>1</c>\n<c>2</c>': 'complete', a: 'refused', '<c>1</c>a': 'refused' },
+    ],
+    [
+      { atLeastOne: true, stopAfterFirst: true },
+      { '<c>1</c>': 'complete', '<c>1</c><': 'refused', '': 'begun' },
+    ],
+    [
+      { stopAfterFirst: true },
+      { '': 'complete', 'a b': 'complete', 'a <c>1</c>': 'complete', 'a <c>1</c> ': 'refused' },
+    ],
+  ]
+  for (const [over, texts] of cases) {
+    for (const [text, expected] of Object.entries(texts)) {
+      assert.equal(judged({ ...declared, ...over }, text), expected, `${text} ${JSON.stringify(over)}`)
+    }
+  }
+})
+
+test('a control token that a tag names is meant as the token', () => {
+  const named = new Constraints(naming)
+  const tags = [{ begin: '<|call|>yes ', schema: { type: 'boolean' }, end: '' }]
+  const matcher = named.compile({ type: 'structural_tag', tags, triggers: ['<|call|>'] })
+  for (const token of tokensOf('say: ')) matcher.advance(token)
+  assert.ok(allows(matcher.mask(), control))
+  matcher.advance(control)
+  assert.deepEqual(matcher.forced(), tokensOf('yes '))
+  matcher.rollback(1)
+  for (const token of tokensOf('<|call|>anything')) matcher.advance(token)
+  const required = named.compile({ type: 'structural_tag', tags, triggers: ['<|call|>'], atLeastOne: true })
+  assert.deepEqual(required.forced(), [control, ...tokensOf('yes ')])
 })
 
 test('a trap ends the text that it happened to; the others go on in a new instance', () => {

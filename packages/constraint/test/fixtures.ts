@@ -16,6 +16,8 @@ export const vocabulary: Vocabulary = {
 export const tokenizing: Vocabulary = { ...vocabulary, tokenize: tokensOf }
 
 export const control = all.length - 1
+/** The same where the control token has a name. */
+export const naming: Vocabulary = { ...tokenizing, controlTokens: new Map([['<|call|>', control]]) }
 
 /** Tokens of a text, the longest first. */
 export function tokensOf(text: string): number[] {

@@ -6,7 +6,7 @@ import type { GenerateEvent } from './api/events.ts'
 import type { Generation } from './api/generation.ts'
 import type { InputOptions } from './api/input-options.ts'
 import type { ModelInfo } from './api/model-info.ts'
-import type { ChatMessage, GenerateRequest } from './api/request.ts'
+import type { ChatMessage, ChatTemplateOptions, GenerateRequest } from './api/request.ts'
 import type { EngineStats } from './api/stats.ts'
 import type { Vocabulary } from './api/vocabulary.ts'
 import { CostModel, type CostProfile } from './core/cost/cost-model.ts'
@@ -82,7 +82,7 @@ export class Engine implements EngineApi {
       tokenizer: this.#tokenizer,
       acceptances,
       constraints: options.constraints,
-      reasoning: parts.template?.reasoning,
+      reasoning: info.reasoning,
       maxPrompt: Math.min(contextLength, layout.cells - slackCells) - 1,
       tileRows: machine.tileRows,
       headGuesses: (slot, index) => executor.headGuesses(slot, index),
@@ -210,9 +210,9 @@ export class Engine implements EngineApi {
   }
 
   /** The prompt text of a conversation, as the model's chat template renders it. */
-  renderChat(messages: readonly ChatMessage[]): string {
+  renderChat(messages: readonly ChatMessage[], options?: ChatTemplateOptions): string {
     this.#live()
-    return this.#tokenizer.renderChat(messages)
+    return this.#tokenizer.renderChat(messages, options)
   }
 
   /** What ended the engine, where a defect did: every request fails with it from then on. */
@@ -331,7 +331,7 @@ export class Engine implements EngineApi {
   }
 
   readonly #inputHost: InputHost = {
-    openPrompt: (messages, frame) => this.#tokenizer.open(messages, frame),
+    openPrompt: (messages, frame, template) => this.#tokenizer.open(messages, frame, template),
     repliedTokens: (request, prompt) => {
       const tokens = this.#tokenizer.tokens({ prompt })
       const { sequence } = request

@@ -21,12 +21,22 @@ export type Constraint =
   /** One of these texts. */
   | { readonly type: 'choice'; readonly choices: readonly string[] }
   /** Free text in which each of the triggers begins one of the tags. */
-  | { readonly type: 'structural_tag'; readonly tags: readonly StructuralTag[]; readonly triggers: readonly string[] }
+  | {
+      readonly type: 'structural_tag'
+      readonly tags: readonly StructuralTag[]
+      readonly triggers: readonly string[]
+      /** A tag at once and nothing but tags; without it none has to come. */
+      readonly atLeastOne?: boolean | undefined
+      /** The reply ends with the first tag. */
+      readonly stopAfterFirst?: boolean | undefined
+    }
 
 /** A part of a reply: what it begins with (one of the triggers first), a value of a JSON schema, what it ends with. */
 export interface StructuralTag {
   readonly begin: string
   readonly schema: unknown
+  /** As of a `json_schema`. */
+  readonly lenient?: boolean | undefined
   readonly end: string
 }
 
@@ -73,5 +83,7 @@ export type ConstraintCompiler = (
   vocabulary: Vocabulary & {
     /** Text to tokens, as the model reads it. Text such as `<|im_end|>` is text. */
     tokenize(text: string): readonly number[]
+    /** Control tokens by their text. */
+    readonly controlTokens: ReadonlyMap<string, number>
   },
 ) => ConstraintState

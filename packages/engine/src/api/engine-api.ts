@@ -2,7 +2,7 @@ import type { IncipitError } from './errors.ts'
 import type { Generation } from './generation.ts'
 import type { InputOptions } from './input-options.ts'
 import type { ModelInfo } from './model-info.ts'
-import type { ChatMessage, GenerateRequest } from './request.ts'
+import type { ChatMessage, ChatTemplateOptions, GenerateRequest } from './request.ts'
 import type { EngineStats } from './stats.ts'
 
 /** At once from an engine in this process, later from one in another. */
@@ -32,7 +32,7 @@ export interface EngineApi extends AsyncDisposable {
   pinPrefix(name: string, request: PrefillRequest): Promise<Prefilled>
   tokenize(text: string, options?: { special?: boolean }): Awaitable<number[]>
   detokenize(tokens: readonly number[]): Awaitable<string>
-  renderChat(messages: readonly ChatMessage[]): Awaitable<string>
+  renderChat(messages: readonly ChatMessage[], options?: ChatTemplateOptions): Awaitable<string>
   stats(): Awaitable<EngineStats>
   /** Differences between what the engine believes and what its caches hold. */
   audit(): Awaitable<string[]>

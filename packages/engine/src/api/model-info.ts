@@ -1,5 +1,6 @@
 import type { FimTokens } from './fim.ts'
 import type { ProposerName } from './proposer-names.ts'
+import type { ReasoningMarkers } from './reasoning.ts'
 
 /** How a model remembers a text, which decides what of it can be used again and taken back. */
 export interface ModelMemory {
@@ -30,6 +31,10 @@ export interface ModelInfo {
   /** Most tokens of one sequence, prompt and reply together. */
   contextLength: number
   hasChatTemplate: boolean
+  /** Jinja. */
+  chatTemplate?: string
+  /** How the model marks what it thinks before it answers; absent for models that do not think in tags. */
+  reasoning?: ReasoningMarkers
   /** Absent where the model cannot fill in the middle. */
   fim?: FimTokens
   memory: ModelMemory

@@ -3,11 +3,37 @@ import type { Policy } from './policies.ts'
 import type { ProposerName } from './proposer-names.ts'
 import type { TierName } from './tiers.ts'
 
+/** A call of a tool that the assistant asked for. */
+export interface ToolCall {
+  readonly id?: string
+  readonly name: string
+  /** JSON. */
+  readonly arguments: string
+}
+
 /** One message of a conversation, handed to the model's own chat template as it is. */
 export interface ChatMessage {
   role: string
   content: string
   name?: string
+  /** Of an assistant: what it thought before. */
+  reasoning?: string
+  /** Of an assistant. */
+  toolCalls?: readonly ToolCall[]
+  /** Of a tool: the call that this answers. */
+  toolCallId?: string
+}
+
+/** How a conversation becomes a prompt. */
+export interface ChatTemplateOptions {
+  /** Descriptions of tools in OpenAI's form (`{ type: 'function', function: { name, description, parameters } }`). */
+  readonly tools?: readonly unknown[] | undefined
+  /** Ends the prompt where the reply of the assistant begins. Default true. */
+  readonly addGenerationPrompt?: boolean | undefined
+  /** The last message is continued: the prompt ends with its content. */
+  readonly continueFinal?: boolean | undefined
+  /** Further variables that the template knows, such as `enable_thinking`. */
+  readonly variables?: Readonly<Record<string, unknown>> | undefined
 }
 
 /** What the client expects the reply to be (OpenAI's `prediction`): an editor knows most of an edited file before. */
@@ -48,6 +74,14 @@ export interface GenerateRequest extends Partial<Sampling> {
   prompt?: string | readonly PromptPiece[]
   /** Chat, rendered with the model's template. */
   messages?: readonly ChatMessage[]
+  /** Of a chat. */
+  template?: ChatTemplateOptions
+  /** In a raw prompt, text such as `<|im_end|>` is the special token. Default false. */
+  parseSpecial?: boolean
+  /** Control tokens that the reply has are part of its text. Default false. */
+  showSpecial?: boolean
+  /** The reply does not end by itself. Default false. */
+  ignoreEnd?: boolean
   /** Most tokens of the reply. Default: until the context is full. */
   maxTokens?: number
   /** The reply ends before the first of these; they are not part of the text. */

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { RuledState } from '../../test/fixtures/constraints.ts'
+import { reasoningAt, reasoningMarkers } from '../api/reasoning.ts'
 import { allows, maskOf } from '../core/sampling/token-mask.ts'
-import { reasoningAt, reasoningMarkers } from '../text/reasoning.ts'
 import { AfterReasoning, ReasoningTokens } from './after-reasoning.ts'
 
 const pieces = ['<think>', '</think>', '<', 'think', '>', '</', '\n', ' ', 'a', 'b', '{', '}', 'x>\n', '<end>']

@@ -1,6 +1,6 @@
 import type { ConstraintState, TokenMask } from '../api/constraint.ts'
+import type { ReasoningMarkers } from '../api/reasoning.ts'
 import { allows } from '../core/sampling/token-mask.ts'
-import type { ReasoningMarkers } from '../text/reasoning.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 
 /** What of a vocabulary matters for reasoning; made once for a model. */

@@ -1,6 +1,6 @@
 import type { Generation } from '../api/generation.ts'
 import type { PromptFrame } from '../api/input-options.ts'
-import type { ChatMessage, GenerateRequest } from '../api/request.ts'
+import type { ChatMessage, ChatTemplateOptions, GenerateRequest } from '../api/request.ts'
 import type { ActiveRequest, EarlyTerms } from '../serving/active-request.ts'
 import type { InputPrefill } from '../serving/input-prefill.ts'
 import type { ReplySink } from '../serving/reply-stream.ts'
@@ -12,7 +12,7 @@ export interface InputHost {
    * The prompt of a conversation whose next message is still being written, or of raw text.
    * @throws IncipitError `chat_template` where the model has no chat template
    */
-  openPrompt(messages: readonly ChatMessage[] | 'raw', frame?: PromptFrame): OpenPrompt
+  openPrompt(messages: readonly ChatMessage[] | 'raw', frame?: PromptFrame, template?: ChatTemplateOptions): OpenPrompt
   /** Tokens of a raw reply that this longer prompt repeats, or undefined where its tokens are not exactly those. */
   repliedTokens(request: ActiveRequest, prompt: string): number | undefined
   /**

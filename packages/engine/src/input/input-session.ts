@@ -201,7 +201,7 @@ export class InputSession implements InputApi {
   #openPrompt(): OpenPrompt {
     this.#prompt ??= this.#options.raw
       ? this.#host.openPrompt('raw', this.#options.frame)
-      : this.#host.openPrompt(this.messages)
+      : this.#host.openPrompt(this.messages, undefined, this.#options.template)
     return this.#prompt
   }
 

@@ -1,9 +1,9 @@
 import { IncipitError } from '../api/errors.ts'
 import type { PromptFrame } from '../api/input-options.ts'
-import type { ChatMessage, GenerateRequest, PromptPiece } from '../api/request.ts'
+import type { ChatMessage, ChatTemplateOptions, GenerateRequest, PromptPiece } from '../api/request.ts'
 import { CutPlaces } from '../text/cut-places.ts'
 import { IncrementalTokenizer } from '../text/incremental-tokenizer.ts'
-import { hidden, promptTokens } from '../text/prompt.ts'
+import { hidden, hiddenOptions, promptTokens } from '../text/prompt.ts'
 import { SpecialTexts } from '../text/special-texts.ts'
 import type { ChatTemplate } from '../text/template.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
@@ -20,6 +20,9 @@ export interface OpenPrompt {
    */
   tokens(text: string): readonly number[]
 }
+
+/** What of a request is its prompt. */
+type PromptRequest = Pick<GenerateRequest, 'prompt' | 'messages' | 'template' | 'parseSpecial'>
 
 /** Turns requests, and inputs that are still being written, into tokens. */
 export class PromptTokenizer {
@@ -62,11 +65,13 @@ export class PromptTokenizer {
    * @throws IncipitError `chat_template` for messages without a template and messages that it rejects,
    *   `invalid_request` for tokens outside the vocabulary
    */
-  tokens({ prompt, messages }: Pick<GenerateRequest, 'prompt' | 'messages'>): readonly number[] {
+  tokens({ prompt, messages, template, parseSpecial = false }: PromptRequest): readonly number[] {
     const vocab = this.#vocab
-    if (messages !== undefined) return promptTokens(this.#template, vocab, messages, this.#specials)
-    if (typeof prompt === 'string') return vocab.tokenize(prompt, { addBos: vocab.addsBos })
-    return this.#pieces(prompt!)
+    if (messages !== undefined) return promptTokens(this.#template, vocab, messages, this.#specials, template)
+    if (typeof prompt !== 'string') return this.#pieces(prompt!, parseSpecial)
+    // Who writes special tokens may have written the first one, too.
+    const begun = parseSpecial && vocab.addsBos && prompt.startsWith(vocab.specialText(vocab.bos))
+    return vocab.tokenize(prompt, { addBos: vocab.addsBos && !begun, special: parseSpecial })
   }
 
   /**
@@ -77,13 +82,16 @@ export class PromptTokenizer {
    *   outside the vocabulary. One that the template rejects is an
    *   `OpenPrompt` without tokens: the request itself will say why.
    */
-  open(messages: readonly ChatMessage[] | 'raw', frame?: PromptFrame): OpenPrompt {
+  open(messages: readonly ChatMessage[] | 'raw', frame?: PromptFrame, template: ChatTemplateOptions = {}): OpenPrompt {
     if (messages === 'raw') {
       const head = frame ? this.#pieces(frame.before) : undefined
       return this.#openPrompt('', (text) => this.#vocab.tokenize(text), head)
     }
     const specials = this.#specials
-    const place = this.#template.contentPlace([...hidden(messages, specials), { role: 'user', content: '' }])
+    const place = this.#template.contentPlace(
+      [...hidden(messages, specials), { role: 'user', content: '' }],
+      hiddenOptions(template, specials),
+    )
     if (place === undefined) return { tokens: () => [] }
     const open = this.#openPrompt(place.before, (text) => specials.tokens(text))
     return {
@@ -98,15 +106,15 @@ export class PromptTokenizer {
    * The prompt text of a conversation, as the model's chat template renders it.
    * @throws IncipitError `chat_template`
    */
-  renderChat(messages: readonly ChatMessage[]): string {
-    return this.#template.render(messages)
+  renderChat(messages: readonly ChatMessage[], options?: ChatTemplateOptions): string {
+    return this.#template.render(messages, options)
   }
 
   /** Tokens of texts and token ids, nothing in front of them. */
-  #pieces(pieces: readonly PromptPiece[]): number[] {
+  #pieces(pieces: readonly PromptPiece[], special = false): number[] {
     const vocab = this.#vocab
     return pieces.flatMap((piece) => {
-      if (typeof piece === 'string') return vocab.tokenize(piece)
+      if (typeof piece === 'string') return vocab.tokenize(piece, { special })
       vocab.bytesOf(piece)
       return piece
     })

@@ -1,6 +1,7 @@
 import type { Constraint, ConstraintCompiler, ConstraintState } from '../api/constraint.ts'
 import { IncipitError } from '../api/errors.ts'
 import type { ModelInfo } from '../api/model-info.ts'
+import { type ReasoningMarkers, reasoningAt } from '../api/reasoning.ts'
 import type { GenerateRequest } from '../api/request.ts'
 import { type CheckedRequest, normalise } from '../api/validation.ts'
 import type { Vocabulary } from '../api/vocabulary.ts'
@@ -15,7 +16,6 @@ import type { ActiveRequest, EarlyTerms, RequestPlan } from '../serving/active-r
 import type { FormerLife } from '../serving/former-life.ts'
 import type { InputPrefill } from '../serving/input-prefill.ts'
 import type { ReplySink } from '../serving/reply-stream.ts'
-import { type ReasoningMarkers, reasoningAt } from '../text/reasoning.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { AfterReasoning, ReasoningTokens } from './after-reasoning.ts'
 import type { PromptTokenizer } from './prompt-tokenizer.ts'
@@ -23,7 +23,8 @@ import type { PromptTokenizer } from './prompt-tokenizer.ts'
 /** What requests are planned with. */
 export interface PlannerParts {
   readonly info: ModelInfo
-  readonly vocab: Vocabulary & Pick<Tokenizer, 'tokenize' | 'specialText'> & { readonly endTokens: readonly number[] }
+  readonly vocab: Vocabulary &
+    Pick<Tokenizer, 'tokenize' | 'specialText' | 'specialTexts'> & { readonly endTokens: readonly number[] }
   readonly tokenizer: PromptTokenizer
   readonly acceptances: Acceptances
   readonly openings: Openings
@@ -58,12 +59,17 @@ export class RequestPlanner {
   constructor(parts: PlannerParts) {
     this.#parts = parts
     const { vocab } = parts
+    let controls: ReadonlyMap<string, number> | undefined
     // The same object for all constraints: what a compiler makes of it is made once.
     this.#compilerVocabulary = {
       size: vocab.size,
       bytesOf: (token) => vocab.bytesOf(token),
       isEndOfGeneration: (token) => vocab.isEndOfGeneration(token),
       tokenize: inText(vocab),
+      get controlTokens() {
+        controls ??= new Map(vocab.specialTexts.map((text) => [text, vocab.tokenize(text, { special: true })[0]!]))
+        return controls
+      },
     }
   }
 
@@ -85,7 +91,7 @@ export class RequestPlanner {
     }
     const { tier, policy } = checked
     const allowed = allowedProposers(checked.proposers, policy, tier, info.proposers)
-    const chooser = this.#chooser(checked, prompt, request.messages !== undefined)
+    const chooser = this.#chooser(checked, prompt, request)
     const proposerParts = this.#proposerParts(request, checked, chooser, self)
     // A lookahead is for somebody who waits for the first word.
     const looks = allowed.has('skim') && !options.early && !options.formerLife?.tokens.length
@@ -93,6 +99,7 @@ export class RequestPlanner {
       ...options,
       prompt,
       chooser,
+      ...(request.showSpecial && { bytesOf: this.#bytesShown }),
       maxTokens: checked.maxTokens,
       minTokens: checked.minTokens,
       stop: checked.stop,
@@ -109,7 +116,7 @@ export class RequestPlanner {
     }
   }
 
-  #chooser(checked: CheckedRequest, prompt: readonly number[], chat: boolean): TokenChooser {
+  #chooser(checked: CheckedRequest, prompt: readonly number[], request: GenerateRequest): TokenChooser {
     const { vocab } = this.#parts
     for (const token of checked.logitBias.keys()) {
       if (token < vocab.size) continue
@@ -119,8 +126,8 @@ export class RequestPlanner {
     return new TokenChooser({
       sampling: checked.sampling,
       prompt,
-      constraint: this.#constraint(checked, chat ? prompt : undefined),
-      logitBias: checked.logitBias,
+      constraint: this.#constraint(checked, request.messages ? prompt : undefined),
+      logitBias: request.ignoreEnd ? withoutEnds(checked.logitBias, vocab.endTokens) : checked.logitBias,
       penalties: checked.penalties,
       minTokens: checked.minTokens,
       endTokens: vocab.endTokens,
@@ -163,6 +170,13 @@ export class RequestPlanner {
     return at === 'closed' ? state : new AfterReasoning(state, this.#reasoning, at)
   }
 
+  /** Bytes of a token in a text that has control tokens, too. */
+  readonly #bytesShown = (token: number): Uint8Array => {
+    const { vocab } = this.#parts
+    const bytes = vocab.bytesOf(token)
+    return bytes.length > 0 ? bytes : new TextEncoder().encode(vocab.specialText(token))
+  }
+
   #proposerParts(
     request: GenerateRequest,
     { tier, sampling }: CheckedRequest,
@@ -182,6 +196,10 @@ export class RequestPlanner {
       headGuesses: (index: number) => headGuesses(self().sequence!.slot, index),
     }
   }
+}
+
+function withoutEnds(bias: ReadonlyMap<number, number>, ends: readonly number[]): ReadonlyMap<number, number> {
+  return new Map([...bias, ...ends.map((token) => [token, Number.NEGATIVE_INFINITY] as const)])
 }
 
 /**

@@ -3,7 +3,7 @@ import type { ErrorCode } from '../api/errors.ts'
 import type { GenerateEvent, ProvisionalEvent } from '../api/events.ts'
 import type { InputOptions } from '../api/input-options.ts'
 import type { ModelInfo } from '../api/model-info.ts'
-import type { ChatMessage, GenerateRequest } from '../api/request.ts'
+import type { ChatMessage, ChatTemplateOptions, GenerateRequest } from '../api/request.ts'
 import type { FormerLife } from '../serving/former-life.ts'
 
 /** Rises with every change of the messages: both sides are of one release, and say so. */
@@ -32,7 +32,11 @@ export type Call =
   | { readonly method: 'pinPrefix'; readonly name: string; readonly request: PlainRequest }
   | { readonly method: 'tokenize'; readonly text: string; readonly special: boolean }
   | { readonly method: 'detokenize'; readonly tokens: readonly number[] }
-  | { readonly method: 'renderChat'; readonly messages: readonly ChatMessage[] }
+  | {
+      readonly method: 'renderChat'
+      readonly messages: readonly ChatMessage[]
+      readonly options?: ChatTemplateOptions | undefined
+    }
   | { readonly method: 'stats' | 'audit' | 'idle' }
 
 /** To the engine's process. Ids are given by the parent, and never twice. */

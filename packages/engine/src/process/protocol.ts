@@ -127,6 +127,8 @@ const info: Check<ModelInfo> = object({
   vocabulary: count,
   contextLength: count,
   hasChatTemplate: boolean,
+  chatTemplate: optional(string),
+  reasoning: optional(object({ start: string, end: string })),
   fim: optional(object({ order: string, prefix: count, suffix: count })),
   memory: object({ kind: oneOf(['attention', 'window', 'recurrent']), window: count, snapshots: count, bytes: count }),
   cache: oneOf(['unified', 'separate']),

@@ -5,7 +5,7 @@ import { IncipitError } from '../api/errors.ts'
 import type { Generation } from '../api/generation.ts'
 import type { InputOptions } from '../api/input-options.ts'
 import type { ModelInfo } from '../api/model-info.ts'
-import type { ChatMessage, GenerateRequest } from '../api/request.ts'
+import type { ChatMessage, ChatTemplateOptions, GenerateRequest } from '../api/request.ts'
 import type { EngineStats } from '../api/stats.ts'
 import { normalise } from '../api/validation.ts'
 import type { ReplySink } from '../serving/reply-stream.ts'
@@ -105,8 +105,8 @@ export class SpawnedEngine implements EngineApi {
     return this.#state.call({ method: 'detokenize', tokens }, string)
   }
 
-  async renderChat(messages: readonly ChatMessage[]): Promise<string> {
-    return this.#state.call({ method: 'renderChat', messages }, string)
+  async renderChat(messages: readonly ChatMessage[], options?: ChatTemplateOptions): Promise<string> {
+    return this.#state.call({ method: 'renderChat', messages, ...(options && { options }) }, string)
   }
 
   /** Counters since the child was started. */

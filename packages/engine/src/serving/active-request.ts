@@ -27,6 +27,8 @@ export interface RequestPlan {
   readonly stop: readonly string[]
   /** Chooses its tokens, wherever that happens. */
   readonly chooser: TokenChooser
+  /** Bytes of a token in the reply's text. Default: the vocabulary's. */
+  readonly bytesOf?: (token: number) => Uint8Array
   readonly policy: Policy
   /** Policy `tolerant`: a shown token stays when the full model holds it this likely, as a share of its best token. */
   readonly alpha: number
@@ -100,7 +102,7 @@ export class ActiveRequest implements Job {
     this.#early = plan.early
     const { vocabulary } = host
     this.reply = new Reply({
-      bytesOf: (token) => vocabulary.bytesOf(token),
+      bytesOf: plan.bytesOf ?? ((token) => vocabulary.bytesOf(token)),
       isEnd: (token) => vocabulary.isEndOfGeneration(token),
       stop: plan.stop,
       minTokens: plan.minTokens,

@@ -1,4 +1,4 @@
-import type { ChatMessage } from '../api/request.ts'
+import type { ChatMessage, ChatTemplateOptions } from '../api/request.ts'
 import { SpecialTexts } from './special-texts.ts'
 import type { ChatTemplate } from './template.ts'
 import type { Tokenizer } from './tokenizer.ts'
@@ -12,11 +12,30 @@ export function promptTokens(
   vocab: Tokenizer,
   messages: readonly ChatMessage[],
   specials: SpecialTexts = new SpecialTexts(vocab),
+  options: ChatTemplateOptions = {},
 ): number[] {
-  return specials.tokens(template.render(hidden(messages, specials)), { addBos: vocab.addsBos })
+  const text = template.render(hidden(messages, specials), hiddenOptions(options, specials))
+  return specials.tokens(text, { addBos: vocab.addsBos })
 }
 
 /** The messages with placeholders for what looks like a special token in them. */
 export function hidden(messages: readonly ChatMessage[], specials: SpecialTexts): ChatMessage[] {
-  return messages.map((message) => ({ ...message, content: specials.hide(message.content) }))
+  return messages.map((message) => ({
+    ...message,
+    content: specials.hide(message.content),
+    ...(message.reasoning !== undefined && { reasoning: specials.hide(message.reasoning) }),
+    ...(message.toolCalls && {
+      toolCalls: message.toolCalls.map((call) => ({
+        ...call,
+        name: specials.hide(call.name),
+        arguments: specials.hide(call.arguments),
+      })),
+    }),
+  }))
+}
+
+/** The same with the descriptions of tools. */
+export function hiddenOptions(options: ChatTemplateOptions, specials: SpecialTexts): ChatTemplateOptions {
+  if (!options.tools?.length) return options
+  return { ...options, tools: JSON.parse(specials.hide(JSON.stringify(options.tools))) as unknown[] }
 }

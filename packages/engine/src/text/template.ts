@@ -1,14 +1,10 @@
 import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja'
 import { IncipitError } from '../api/errors.ts'
-import type { ChatMessage } from '../api/request.ts'
-import { type ReasoningMarkers, reasoningMarkers } from './reasoning.ts'
+import { type ReasoningMarkers, reasoningMarkers } from '../api/reasoning.ts'
+import type { ChatMessage, ChatTemplateOptions } from '../api/request.ts'
 import { strftime } from './strftime.ts'
 
-export interface TemplateOptions {
-  /** Ends the prompt where the reply of the assistant begins. Default true. */
-  addGenerationPrompt?: boolean
-  /** Tool descriptions, handed to the template as they are. Default: none. */
-  tools?: readonly unknown[]
+export interface TemplateOptions extends ChatTemplateOptions {
   /** What `strftime_now` tells, in local time. Default: the moment of rendering. */
   now?: Date
 }
@@ -50,6 +46,11 @@ export class ChatTemplate {
     }
   }
 
+  /** Jinja. */
+  get source(): string {
+    return this.#source
+  }
+
   /** How the model marks its reasoning, as far as the template knows. */
   get reasoning(): ReasoningMarkers | undefined {
     return reasoningMarkers(this.#source)
@@ -62,6 +63,7 @@ export class ChatTemplate {
    *   reason why it cannot be run
    */
   render(messages: readonly ChatMessage[], options: TemplateOptions = {}): string {
+    if (options.continueFinal) return this.#continued(messages, options)
     const environment = new Environment()
     for (const [name, value] of Object.entries(this.#globals(messages, options))) environment.set(name, value)
     try {
@@ -113,6 +115,17 @@ export class ChatTemplate {
     }
   }
 
+  #continued(messages: readonly ChatMessage[], { continueFinal: _, ...options }: TemplateOptions): string {
+    const place = this.contentPlace(messages, { ...options, addGenerationPrompt: false })
+    if (place === undefined) {
+      const message = 'the chat template does not show the last message as it is, so that it cannot be continued'
+      throw new IncipitError('chat_template', message, { param: 'messages' })
+    }
+    const { content } = messages.at(-1)!
+    const start = place.trimsStart ? content.trimStart() : content
+    return place.before + (place.trimsEnd ? start.trimEnd() : start)
+  }
+
   #findSuffix(): string {
     const user = { role: 'user', content: '' }
     // A template may insist on a system message, or refuse one.
@@ -126,8 +139,9 @@ export class ChatTemplate {
   // The library's `Template.render` refuses to replace its own `strftime_now`, which reads the clock; so the
   // environment is built here. Absent tools and documents are `none` and not undefined, as in transformers.
   #globals(messages: readonly ChatMessage[], options: TemplateOptions): Record<string, unknown> {
-    const { addGenerationPrompt = true, tools = null, now } = options
+    const { addGenerationPrompt = true, tools, variables, now } = options
     return {
+      ...variables,
       true: true,
       True: true,
       false: false,
@@ -139,13 +153,38 @@ export class ChatTemplate {
         throw new Rejection(String(message))
       },
       strftime_now: (format: unknown): string => strftime(now ?? new Date(), String(format)),
-      messages,
-      tools,
+      messages: messages.map(forTemplate),
+      // A template asks whether there are any.
+      tools: tools?.length ? tools : null,
       documents: null,
       add_generation_prompt: addGenerationPrompt,
       bos_token: this.#specials.bosToken,
       eos_token: this.#specials.eosToken,
     }
+  }
+}
+
+/** A message as Hugging Face's templates know it. Arguments of calls are objects there. */
+function forTemplate({ reasoning, toolCalls, toolCallId, ...message }: ChatMessage): Record<string, unknown> {
+  return {
+    ...message,
+    ...(reasoning !== undefined && { reasoning_content: reasoning }),
+    ...(toolCallId !== undefined && { tool_call_id: toolCallId }),
+    ...(toolCalls && {
+      tool_calls: toolCalls.map(({ id, name, arguments: text }) => ({
+        ...(id !== undefined && { id }),
+        type: 'function',
+        function: { name, arguments: argumentsOf(text) },
+      })),
+    }),
+  }
+}
+
+function argumentsOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
   }
 }
 

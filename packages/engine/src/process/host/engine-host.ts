@@ -135,7 +135,7 @@ export class EngineHost {
       case 'detokenize':
         return engine.detokenize(call.tokens)
       case 'renderChat':
-        return engine.renderChat(call.messages)
+        return engine.renderChat(call.messages, call.options)
       case 'stats':
         return engine.stats()
       case 'audit':

@@ -136,6 +136,8 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
     vocabulary: vocab.size,
     contextLength,
     hasChatTemplate: template !== undefined,
+    ...(template && { chatTemplate: template.source }),
+    ...(template?.reasoning && { reasoning: template.reasoning }),
     ...(fim && { fim }),
     memory: modelMemory(whole, { ...layout, memory }),
     cache: profileOf.cache,
