@@ -51,7 +51,6 @@ test('a malformed message is named by its path', () => {
   bad({ role: 'wizard', content: 'Hi' }, 'messages[1].role')
   bad({ role: 'user' }, 'messages[1].content')
   bad({ role: 'user', content: null }, 'messages[1].content')
-  bad({ role: 'user', content: [] }, 'messages[1].content')
   bad({ role: 'user', content: ['Hi'] }, 'messages[1].content[0]')
   bad({ role: 'user', content: [{ type: 'text' }] }, 'messages[1].content[0].text')
   bad({ role: 'user', content: [{ text: 'Hi' }] }, 'messages[1].content[0].type')
@@ -61,21 +60,81 @@ test('a malformed message is named by its path', () => {
   refused(() => validate(chatBody, null), 'invalid_request', null)
 })
 
+test('an assistant may have nothing to say, call tools and have thought; a tool answers a call', () => {
+  const call = { id: 'a', type: 'function', function: { name: 'f', arguments: '{"x": 1}' } }
+  const { messages } = chat({
+    messages: [
+      user,
+      {
+        role: 'assistant',
+        content: null,
+        reasoning_content: 'hm',
+        tool_calls: [call, { function: { name: 'g', arguments: { y: 2 } } }],
+      },
+      { role: 'tool', tool_call_id: 'a', content: [{ type: 'text', text: '7' }] },
+      { role: 'assistant', content: [] },
+      { role: 'assistant', content: 'So', tool_calls: [] },
+    ],
+  })
+  const toolCalls = [
+    { id: 'a', name: 'f', arguments: '{"x": 1}' },
+    { name: 'g', arguments: '{"y":2}' },
+  ]
+  assert.deepEqual(messages.slice(1), [
+    { role: 'assistant', content: '', reasoning: 'hm', toolCalls },
+    { role: 'tool', content: '7', toolCallId: 'a' },
+    { role: 'assistant', content: '' },
+    { role: 'assistant', content: 'So' },
+  ])
+  const bad = (message: unknown, param: string) =>
+    refused(() => chat({ messages: [user, message] }), 'invalid_request', param)
+  bad({ role: 'tool', content: '7' }, 'messages[1].tool_call_id')
+  bad({ role: 'tool', tool_call_id: 'a' }, 'messages[1].content')
+  bad({ role: 'user', content: 'x', tool_calls: [call] }, 'messages[1].tool_calls')
+  bad({ role: 'assistant', tool_calls: [{ id: 'a' }] }, 'messages[1].tool_calls[0].function')
+})
+
+test('tools are functions with names of their own, and a choice is one of them', () => {
+  const f = (name: string) => ({ type: 'function', function: { name, parameters: { type: 'object' } } })
+  assert.equal(
+    chat({ tools: [f('a'), f('b')], tool_choice: { type: 'function', function: { name: 'b' } } }).tools?.length,
+    2,
+  )
+  assert.doesNotThrow(() => chat({ tools: [], tool_choice: 'auto' }))
+  const bad = (over: object, param: string, code = 'invalid_request') => refused(() => chat(over), code, param)
+  bad({ tools: [{ type: 'web_search' }] }, 'tools[0].type', 'unsupported')
+  bad({ tools: [{ type: 'function' }] }, 'tools[0].function')
+  bad({ tools: [f('a b')] }, 'tools[0].function.name')
+  bad({ tools: [f('a'), f('a')] }, 'tools[1].function.name')
+  bad({ tool_choice: 'required' }, 'tool_choice')
+  bad({ tools: [f('a')], tool_choice: { type: 'function', function: { name: 'b' } } }, 'tool_choice.function.name')
+  bad({ tools: [f('a')], tool_choice: 'any' }, 'tool_choice')
+})
+
+test('parameters that need others', () => {
+  refused(() => chat({ top_logprobs: 2 }), 'invalid_request', 'top_logprobs')
+  refused(() => chat({ continue_final_message: true }), 'invalid_request', 'continue_final_message')
+  assert.equal(chat({ max_tokens: -1 }).max_tokens, -1)
+})
+
 test('content and roles that OpenAI knows and this server does not are unsupported', () => {
   const bad = (message: unknown, param: string) =>
     refused(() => chat({ messages: [user, message] }), 'unsupported', param)
   const image = { type: 'image_url', image_url: { url: 'data:,' } }
   bad({ role: 'user', content: [{ type: 'text', text: 'What is this?' }, image] }, 'messages[1].content[1].type')
-  bad({ role: 'tool', content: '7', tool_call_id: 'a' }, 'messages[1].role')
   bad({ role: 'function', content: '7', name: 'f' }, 'messages[1].role')
-  bad({ role: 'assistant', tool_calls: [{ id: 'a' }] }, 'messages[1].tool_calls')
   bad({ role: 'assistant', content: null, function_call: { name: 'f' } }, 'messages[1].function_call')
 })
 
 test('parameters out of range are named', () => {
   const cases: [string, unknown[]][] = [
     ['model', [7, {}]],
-    ['max_tokens', [0, -1, 1.5, '10', 1e300]],
+    ['max_tokens', [0, -2, 1.5, '10', 1e300]],
+    ['frequency_penalty', [2.1, '0']],
+    ['presence_penalty', [-2.1]],
+    ['repetition_penalty', [0]],
+    ['min_tokens', [-1, 1.5]],
+    ['logit_bias', [7, '5']],
     ['temperature', [-0.1, 2.1, '1', true]],
     ['top_p', [-0.1, 1.1]],
     ['top_k', [-2, 0.5]],
@@ -93,6 +152,7 @@ test('parameters out of range are named', () => {
       refused(() => completion({ [param]: value }), 'invalid_request', param)
     }
   }
+  refused(() => chat({ logit_bias: { 5: 101 } }), 'invalid_request', 'logit_bias.5')
   refused(() => chat({ max_completion_tokens: 0 }), 'invalid_request', 'max_completion_tokens')
   refused(() => chat({ stop: ['x', 7] }), 'invalid_request', 'stop[1]')
   refused(
@@ -105,22 +165,11 @@ test('parameters out of range are named', () => {
 
 // For each parameter that is not honoured: values that ask for its effect, and values that do not.
 const shared: Record<string, { asks: unknown[]; neutral: unknown[] }> = {
-  frequency_penalty: { asks: [0.5, '0'], neutral: [0] },
-  presence_penalty: { asks: [-1], neutral: [0] },
-  repetition_penalty: { asks: [1.1, 0], neutral: [1] },
-  repeat_penalty: { asks: [1.1], neutral: [1] },
-  logit_bias: { asks: [{ 5: -100 }], neutral: [{}] },
-  min_tokens: { asks: [3], neutral: [0] },
-  ignore_eos: { asks: [true], neutral: [false] },
   guided_whitespace_pattern: { asks: ['[ ]?'], neutral: [] },
   grammar_lazy: { asks: [true], neutral: [false] },
   use_beam_search: { asks: [true], neutral: [false] },
 }
 const chatOnly: typeof shared = {
-  logprobs: { asks: [true], neutral: [false] },
-  top_logprobs: { asks: [5], neutral: [0] },
-  tools: { asks: [[{ type: 'function' }]], neutral: [[]] },
-  tool_choice: { asks: ['required', { type: 'function' }], neutral: ['none', 'auto'] },
   functions: { asks: [[{ name: 'f' }]], neutral: [[]] },
   function_call: { asks: [{ name: 'f' }], neutral: ['none', 'auto'] },
   modalities: { asks: [['text', 'audio']], neutral: [['text']] },
@@ -128,8 +177,6 @@ const chatOnly: typeof shared = {
   web_search_options: { asks: [{}], neutral: [] },
 }
 const completionOnly: typeof shared = {
-  logprobs: { asks: [0, 5], neutral: [] },
-  echo: { asks: [true], neutral: [false] },
   best_of: { asks: [2], neutral: [1] },
 }
 

@@ -1,54 +1,44 @@
 import { z } from 'zod'
+import { chatMessage } from './chat-message.ts'
 import { constraintParameters, refineConstraint } from './constraint.ts'
-import { isEmpty, neutral, refineShared, sharedParameters } from './parameters.ts'
+import { neutral, refineShared, sharedParameters, tokenLimit } from './parameters.ts'
 import { strictArray } from './strict-array.ts'
-import { textOf, textPart } from './text-part.ts'
-import { unsupported } from './validate.ts'
-
-const roles = ['system', 'developer', 'user', 'assistant'] as const
-const toolRoles = ['tool', 'function']
-
-const message = z
-  .object({
-    role: z.string().superRefine((role, context) => {
-      if ((roles as readonly string[]).includes(role)) return
-      const message = `must be one of ${roles.map((name) => `"${name}"`).join(', ')}`
-      // Sound in OpenAI's API, but nothing here can call tools.
-      if (toolRoles.includes(role)) context.addIssue({ code: 'custom', message, ...unsupported })
-      else context.addIssue({ code: 'custom', message })
-    }),
-    // Before `content`: a message that calls tools has none, and the calls are what the client must hear about.
-    tool_calls: neutral([], isEmpty),
-    function_call: neutral([]),
-    audio: neutral([]),
-    content: z.union([z.string(), strictArray(textPart)], 'must be a string or an array of text parts'),
-    name: z.string().nullish(),
-  })
-  .transform(({ role, content, name }) => ({
-    // Chat templates know `system`; `developer` is OpenAI's newer name for the same voice.
-    role: role === 'developer' ? 'system' : role,
-    content: textOf(content),
-    ...(name ? { name } : {}),
-  }))
+import { refineTools, toolParameters } from './tools/tool-parameters.ts'
 
 /** The body of `POST /v1/chat/completions`. */
 export const chatBody = z
   .object({
     ...sharedParameters,
     ...constraintParameters,
-    messages: strictArray(message),
-    max_completion_tokens: z.int().min(1).nullish(),
-    logprobs: neutral([false]),
-    top_logprobs: neutral([0]),
-    tools: neutral([], isEmpty),
-    tool_choice: neutral(['none', 'auto']),
-    functions: neutral([], isEmpty),
-    function_call: neutral(['none', 'auto']),
+    ...toolParameters,
+    messages: strictArray(chatMessage),
+    max_completion_tokens: tokenLimit.nullish(),
+    logprobs: z.boolean().nullish(),
+    top_logprobs: z.int().min(0).max(20).nullish(),
+    // Variables of the chat template, as vLLM and llama-server have them.
+    chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),
+    reasoning_effort: z.string().nullish(),
+    enable_thinking: z.boolean().nullish(),
+    add_generation_prompt: z.boolean().nullish(),
+    continue_final_message: z.boolean().nullish(),
+    // llama-server's: `none` leaves the reasoning in the content.
+    reasoning_format: z.enum(['none', 'auto', 'deepseek', 'deepseek-legacy']).nullish(),
     modalities: neutral([], (value) => Array.isArray(value) && value.every((item) => item === 'text')),
     audio: neutral([]),
     web_search_options: neutral([]),
   })
   .superRefine(refineShared)
   .superRefine(refineConstraint)
+  .superRefine(refineTools)
+  .superRefine((body, context) => {
+    const refuse = (param: string, message: string) => context.addIssue({ code: 'custom', path: [param], message })
+    if (typeof body.top_logprobs === 'number' && !body.logprobs) refuse('top_logprobs', 'needs "logprobs": true')
+    if (body.continue_final_message && body.messages.at(-1)?.role !== 'assistant') {
+      refuse('continue_final_message', 'needs a last message of the assistant')
+    }
+    if (body.continue_final_message && body.add_generation_prompt) {
+      refuse('add_generation_prompt', 'does not go with continue_final_message')
+    }
+  })
 
 export type ChatBody = z.infer<typeof chatBody>

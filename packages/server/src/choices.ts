@@ -1,10 +1,13 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { type GenerateEvent, IncipitError } from '@incipit/engine/api'
-import type { Choice, Format } from './format.ts'
+import { type GenerateEvent, IncipitError, type TokenLogprobs } from '@incipit/engine/api'
+import type { Format, WireEnd } from './format.ts'
+import type { Part } from './reply/part.ts'
+import { type ReplyEnd, type ReplyEvent, readReply } from './reply/read-reply.ts'
+import { wholeReply } from './reply/whole-reply.ts'
 import type { RequestPlan } from './request-plan.ts'
 import type { ServedEngine, ServedReply } from './served-engine.ts'
 import type { EventStream } from './sse.ts'
-import { type Account, finishReason, provisionalOf, timingsOf, usageOf } from './wire.ts'
+import { type Account, timingsOf, usageOf } from './wire.ts'
 
 type Events = AsyncIterable<GenerateEvent>
 
@@ -53,19 +56,37 @@ export async function tell(
   format: Format,
   stream: EventStream,
 ): Promise<void> {
-  const accounts = await Promise.all(choices.map((events, index) => tellChoice(events, index, format, stream)))
+  const accounts = await Promise.all(
+    choices.map((events, index) => tellChoice(readReply(events, plan.shape), index, plan, format, stream)),
+  )
   if (plan.includeUsage) await stream.send(format.usage(usageOf(accounts, plan.n), timingsOf(accounts)))
 }
 
-async function tellChoice(events: Events, index: number, format: Format, stream: EventStream): Promise<Account> {
+async function tellChoice(
+  events: AsyncIterable<ReplyEvent>,
+  index: number,
+  { echo }: RequestPlan,
+  format: Format,
+  stream: EventStream,
+): Promise<Account> {
   const opening = format.opening(index)
   if (opening) await stream.send(opening)
+  const choice = format.choice(index)
+  const say = async (part: Part, logprobs?: readonly TokenLogprobs[]) => {
+    const chunk = choice.part(part, logprobs)
+    if (chunk) await stream.send(chunk)
+  }
+  if (echo) await say({ type: 'content', text: echo[index]! })
+  let logprobs: readonly TokenLogprobs[] | undefined
   for await (const event of events) {
-    if (event.type === 'delta') await stream.send(format.delta(index, event.text))
-    else if (event.type === 'provisional') await stream.send(format.provisional(index, provisionalOf(event)))
+    if (event.type === 'logprobs') logprobs = [...(logprobs ?? []), ...event.logprobs]
+    else if (event.type === 'part') {
+      await say(event.part, logprobs)
+      logprobs = undefined
+    } else if (event.type === 'provisional') await stream.send(format.provisional(index, event.provisional))
     else {
-      await stream.send(format.finish(index, finishReason(event.finishReason) ?? cancelled()))
-      return event
+      await stream.send(format.finish(index, endOf(event.end)))
+      return event.account
     }
   }
   return unfinished()
@@ -73,25 +94,20 @@ async function tellChoice(events: Events, index: number, format: Format, stream:
 
 /** Waits for all choices and returns the whole answer. */
 export async function collect(choices: readonly Events[], plan: RequestPlan, format: Format): Promise<object> {
-  const whole = await Promise.all(choices.map(collectChoice))
-  return format.body(whole, usageOf(whole, plan.n), timingsOf(whole))
-}
-
-async function collectChoice(events: Events): Promise<Choice & Account> {
-  let text = ''
-  for await (const event of events) {
-    if (event.type === 'delta') text += event.text
-    else if (event.type === 'done') {
-      const { usage, timings } = event
-      return { text, finishReason: finishReason(event.finishReason) ?? cancelled(), usage, timings }
-    }
-  }
-  return unfinished()
+  const whole = await Promise.all(choices.map((events) => wholeReply(readReply(events, plan.shape))))
+  const told = whole.map((reply, index) => ({
+    ...reply,
+    content: (plan.echo?.[index] ?? '') + reply.content,
+    end: endOf(reply.end),
+  }))
+  const accounts = whole.map(({ account }) => account)
+  return format.body(told, usageOf(accounts, plan.n), timingsOf(accounts))
 }
 
 // A client that cancels is gone, and its signal has ended the loop before. If somebody is still there to be told, the
 // engine's owner did it.
-function cancelled(): never {
+function endOf(end: ReplyEnd): WireEnd {
+  if (end !== 'cancelled') return end
   throw new IncipitError('cancelled', 'the reply was cancelled before it was complete')
 }
 

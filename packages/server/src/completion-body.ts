@@ -31,8 +31,11 @@ export const completionBody = z
     ...sharedParameters,
     ...constraintParameters,
     prompt,
-    logprobs: neutral([]),
-    echo: neutral([false]),
+    // Number of likeliest tokens to tell of.
+    logprobs: z.int().min(0).max(20).nullish(),
+    echo: z.boolean().nullish(),
+    // Text such as `<|im_end|>` is the special token, as everywhere else; false makes it text.
+    parse_special: z.boolean().nullish(),
     // What stands behind the gap that the reply fills.
     suffix: z.string().nullish(),
     // Anything above 1 would be a search over log probabilities.

@@ -62,9 +62,14 @@ interface WireError {
     message: string
     type: 'invalid_request_error' | 'server_error'
     param: string | null
-    code: ErrorCode | ServerErrorCode
+    code: WireCode
   }
 }
+
+/** OpenAI's word for a prompt that is too long: agents compact their history when they read it. */
+const contextLength = 'context_length_exceeded'
+
+type WireCode = Exclude<ErrorCode, 'context_overflow'> | typeof contextLength | ServerErrorCode
 
 /** What a failure looks like to a client. */
 export interface ErrorAnswer {
@@ -92,7 +97,7 @@ export function errorAnswer(thrown: unknown): ErrorAnswer {
         // A 499 is the client's own doing, like every other 4xx.
         type: error.status < 500 ? 'invalid_request_error' : 'server_error',
         param: error.param ?? null,
-        code: error.code,
+        code: error.code === 'context_overflow' ? contextLength : error.code,
       },
     },
   }

@@ -1,11 +1,15 @@
 import { randomUUID } from 'node:crypto'
-import type { WireFinishReason, WireProvisional, WireTimings, WireUsage } from './wire.ts'
+import type { TokenLogprob, TokenLogprobs } from '@incipit/engine/api'
+import type { Part } from './reply/part.ts'
+import type { ReplyEnd } from './reply/read-reply.ts'
+import type { WholeReply } from './reply/whole-reply.ts'
+import type { WireProvisional, WireTimings, WireUsage } from './wire.ts'
 
-/** A finished choice as text. */
-export interface Choice {
-  text: string
-  finishReason: WireFinishReason
-}
+/** Why a reply is over, as OpenAI says it. */
+export type WireEnd = Exclude<ReplyEnd, 'cancelled'>
+
+/** A finished choice. */
+export type Choice = Omit<WholeReply, 'end'> & { readonly end: WireEnd }
 
 /**
  * How one endpoint spells its answer: the two endpoints differ in nothing else. Every method returns an object ready
@@ -14,14 +18,20 @@ export interface Choice {
 export interface Format {
   /** The first chunk of a choice, where the endpoint has one. */
   opening(index: number): object | undefined
-  delta(index: number, text: string): object
+  /** The chunks of one choice; it is asked for its parts in their order. */
+  choice(index: number): ChoiceFormat
   /** A chunk-shaped object without choices, which stock clients pass over. */
   provisional(index: number, event: WireProvisional): object
-  finish(index: number, reason: WireFinishReason): object
+  finish(index: number, reason: WireEnd): object
   /** The last chunk, without choices. */
   usage(usage: WireUsage, timings: WireTimings): object
   /** The answer of a request that does not stream. */
   body(choices: readonly Choice[], usage: WireUsage, timings: WireTimings): object
+}
+
+export interface ChoiceFormat {
+  /** Undefined where the endpoint says nothing of such a part. */
+  part(part: Part, logprobs?: readonly TokenLogprobs[]): object | undefined
 }
 
 export interface FormatOptions {
@@ -37,25 +47,60 @@ export interface FormatOptions {
 export function chatFormat({ model, includeUsage, lossy }: FormatOptions): Format {
   const head = { id: newId('chatcmpl'), created: now(), model }
   const chunk = { ...head, object: 'chat.completion.chunk' }
-  const ordinary = (index: number, delta: object, reason: WireFinishReason | null) => ({
+  const ordinary = (index: number, delta: object, reason: WireEnd | null, logprobs?: readonly TokenLogprobs[]) => ({
     ...chunk,
-    choices: [{ index, delta, logprobs: null, finish_reason: reason }],
+    choices: [{ index, delta, logprobs: logprobs ? chatLogprobs(logprobs) : null, finish_reason: reason }],
     ...(includeUsage ? { usage: null } : {}),
   })
   return {
     opening: (index) => ordinary(index, { role: 'assistant', content: '', refusal: null }, null),
-    delta: (index, text) => ordinary(index, { content: text }, null),
+    choice: (index) => {
+      let call = -1
+      return {
+        part(part, logprobs) {
+          const delta = (delta: object) => ordinary(index, delta, null, logprobs)
+          switch (part.type) {
+            case 'content':
+              return delta({ content: part.text })
+            case 'reasoning':
+              return delta({ reasoning_content: part.text })
+            case 'call': {
+              // Its name once, and no piece of its arguments with it: clients put the pieces of both together.
+              const { id, name } = part
+              return delta({ tool_calls: [{ index: ++call, id, type: 'function', function: { name, arguments: '' } }] })
+            }
+            case 'arguments':
+              return delta({ tool_calls: [{ index: call, function: { arguments: part.text } }] })
+            case 'call_end':
+              return undefined
+          }
+        },
+      }
+    },
     provisional: (index, event) => provisionalChunk(chunk, { index, ...event }, includeUsage),
     finish: (index, reason) => ({ ...ordinary(index, {}, reason), ...mark(lossy) }),
     usage: (usage, timings) => ({ ...chunk, choices: [], usage, timings, ...mark(lossy) }),
     body: (choices, usage, timings) => ({
       ...head,
       object: 'chat.completion',
-      choices: choices.map(({ text, finishReason }, index) => ({
+      choices: choices.map(({ content, reasoning, calls, logprobs, end }, index) => ({
         index,
-        message: { role: 'assistant', content: text, refusal: null },
-        logprobs: null,
-        finish_reason: finishReason,
+        message: {
+          role: 'assistant',
+          // A message that only calls tools has none.
+          content: content === '' && calls.length > 0 ? null : content,
+          refusal: null,
+          ...(reasoning !== '' && { reasoning_content: reasoning }),
+          ...(calls.length > 0 && {
+            tool_calls: calls.map(({ id, name, arguments: json }) => ({
+              id,
+              type: 'function',
+              function: { name, arguments: json },
+            })),
+          }),
+        },
+        logprobs: logprobs.length > 0 ? chatLogprobs(logprobs) : null,
+        finish_reason: end,
       })),
       usage,
       timings,
@@ -67,28 +112,69 @@ export function chatFormat({ model, includeUsage, lossy }: FormatOptions): Forma
 /** The shapes of `/v1/completions`: `text_completion`, for chunks as for the whole. */
 export function completionFormat({ model, includeUsage, lossy }: FormatOptions): Format {
   const head = { id: newId('cmpl'), object: 'text_completion', created: now(), model }
-  const ordinary = (index: number, text: string, reason: WireFinishReason | null) => ({
+  const ordinary = (index: number, text: string, reason: WireEnd | null, logprobs: object | null = null) => ({
     ...head,
-    choices: [{ text, index, logprobs: null, finish_reason: reason }],
+    choices: [{ text, index, logprobs, finish_reason: reason }],
     ...(includeUsage ? { usage: null } : {}),
   })
   return {
     opening: () => undefined,
-    delta: (index, text) => ordinary(index, text, null),
+    choice: (index) => {
+      let offset = 0
+      return {
+        part(part, logprobs) {
+          if (part.type !== 'content') return undefined
+          const said = logprobs && completionLogprobs(logprobs, offset)
+          offset += part.text.length
+          return ordinary(index, part.text, null, said)
+        },
+      }
+    },
     provisional: (index, event) => provisionalChunk(head, { index, ...event }, includeUsage),
     finish: (index, reason) => ({ ...ordinary(index, '', reason), ...mark(lossy) }),
     usage: (usage, timings) => ({ ...head, choices: [], usage, timings, ...mark(lossy) }),
     body: (choices, usage, timings) => ({
       ...head,
-      choices: choices.map(({ text, finishReason }, index) => ({
-        text,
+      choices: choices.map(({ content, logprobs, end }, index) => ({
+        text: content,
         index,
-        logprobs: null,
-        finish_reason: finishReason,
+        logprobs: logprobs.length > 0 ? completionLogprobs(logprobs, 0) : null,
+        finish_reason: end,
       })),
       usage,
       timings,
       ...mark(lossy),
+    }),
+  }
+}
+
+const decoder = new TextDecoder()
+
+/** JSON has no infinity: what is impossible is as improbable as OpenAI says it. */
+const least = -9999
+
+function chatLogprobs(tokens: readonly TokenLogprobs[]): object {
+  const told = ({ bytes, logprob }: TokenLogprob) => ({
+    token: decoder.decode(Uint8Array.from(bytes)),
+    logprob: Math.max(least, logprob),
+    bytes,
+  })
+  return { content: tokens.map((token) => ({ ...told(token), top_logprobs: token.top.map(told) })), refusal: null }
+}
+
+function completionLogprobs(tokens: readonly TokenLogprobs[], offset: number): object {
+  const text = ({ bytes }: TokenLogprob) => decoder.decode(Uint8Array.from(bytes))
+  let at = offset
+  return {
+    tokens: tokens.map(text),
+    token_logprobs: tokens.map(({ logprob }) => Math.max(least, logprob)),
+    top_logprobs: tokens.map(({ top }) =>
+      Object.fromEntries(top.map((other) => [text(other), Math.max(least, other.logprob)])),
+    ),
+    text_offset: tokens.map((token) => {
+      const begin = at
+      at += text(token).length
+      return begin
     }),
   }
 }

@@ -17,6 +17,20 @@ const MAX_STOPS = 16
 /** Longest `cache_salt`, in UTF-16 units: every kept row is filed under it. */
 const MAX_SALT = 256
 
+/** A number of tokens, or -1 for no bound. */
+export const tokenLimit = z
+  .int()
+  .refine((value) => value >= 1 || value === -1, 'must be at least 1, or -1 for no bound')
+
+/** By token id; as an object, or as llama-server's list of pairs. */
+const logitBias = z.union(
+  [
+    z.record(z.string().regex(/^\d+$/, 'must be a token id'), z.number().min(-100).max(100)),
+    strictArray(z.tuple([z.int().min(0), z.number().min(-100).max(100)]), { least: 0 }),
+  ],
+  'must give a number from -100 to 100 for token ids',
+)
+
 const stop = z.string().min(1, 'a stop string must not be empty')
 
 /**
@@ -26,7 +40,8 @@ const stop = z.string().min(1, 'a stop string must not be empty')
 export const sharedParameters = {
   // Any name is accepted and the answer names the loaded model: clients come with the name of some other model built in.
   model: z.string().nullish(),
-  max_tokens: z.int().min(1).nullish(),
+  // -1 is llama-server's word for as many as there is room for.
+  max_tokens: tokenLimit.nullish(),
   temperature: z.number().min(0).max(2).nullish(),
   top_p: z.number().min(0).max(1).nullish(),
   // -1 is how clients of other servers switch it off.
@@ -63,15 +78,16 @@ export const sharedParameters = {
   // vLLM's.
   cache_salt: z.string().min(1).max(MAX_SALT).nullish(),
 
-  // Everything below would change the reply and cannot be honoured yet. It is refused rather than ignored, so that
-  // nobody takes an ordinary reply for a constrained one.
-  frequency_penalty: neutral([0]),
-  presence_penalty: neutral([0]),
-  repetition_penalty: neutral([1]),
-  repeat_penalty: neutral([1]),
-  logit_bias: neutral([], isEmpty),
-  min_tokens: neutral([0]),
-  ignore_eos: neutral([false]),
+  frequency_penalty: z.number().min(-2).max(2).nullish(),
+  presence_penalty: z.number().min(-2).max(2).nullish(),
+  // vLLM's name, and llama-server's.
+  repetition_penalty: z.number().min(0.01).max(100).nullish(),
+  repeat_penalty: z.number().min(0.01).max(100).nullish(),
+  logit_bias: logitBias.nullish(),
+  min_tokens: z.int().min(0).nullish(),
+  ignore_eos: z.boolean().nullish(),
+
+  // Everything below would change the reply and cannot be honoured yet. It is refused rather than ignored.
   use_beam_search: neutral([false]),
 }
 

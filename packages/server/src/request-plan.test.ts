@@ -22,14 +22,74 @@ function only(choices: readonly GenerateRequest[]): Omit<GenerateRequest, 'seed'
 
 test('what is not said is left to the engine, but for the defaults of OpenAI', () => {
   assert.deepEqual(only(planned({}).choices), { messages, temperature: 1 })
-  assert.deepEqual(only(completed({}).choices), { prompt: 'Hi', temperature: 1, maxTokens: 16 })
+  assert.deepEqual(only(completed({}).choices), { prompt: 'Hi', temperature: 1, maxTokens: 16, parseSpecial: true })
 })
 
 test('every parameter reaches the engine', () => {
   const parameters = { temperature: 0, top_p: 0.5, top_k: 40, min_p: 0.1, stop: ['a', 'b'], max_tokens: 5 }
   const request = { temperature: 0, topP: 0.5, topK: 40, minP: 0.1, stop: ['a', 'b'], maxTokens: 5 }
   assert.deepEqual(only(planned(parameters).choices), { messages, ...request })
-  assert.deepEqual(only(completed(parameters).choices), { prompt: 'Hi', ...request })
+  assert.deepEqual(only(completed(parameters).choices), { prompt: 'Hi', ...request, parseSpecial: true })
+})
+
+test('penalties, bias, bounds and log-probabilities', () => {
+  const parameters = {
+    frequency_penalty: 0.5,
+    presence_penalty: -1,
+    repeat_penalty: 1.1,
+    min_tokens: 3,
+    ignore_eos: true,
+  }
+  const request = { frequencyPenalty: 0.5, presencePenalty: -1, repetitionPenalty: 1.1, minTokens: 3, ignoreEnd: true }
+  assert.deepEqual(only(planned(parameters).choices), { messages, temperature: 1, ...request })
+  assert.deepEqual(only(planned({ logit_bias: { 5: -100 } }).choices).logitBias, { 5: -100 })
+  assert.deepEqual(only(planned({ logit_bias: [[5, 1]] }).choices).logitBias, { 5: 1 })
+  assert.equal('maxTokens' in only(planned({ max_tokens: -1 }).choices), false)
+  assert.equal(only(planned({ logprobs: true, top_logprobs: 3 }).choices).logprobs, 3)
+  assert.equal(only(completed({ logprobs: 2 }).choices).logprobs, 2)
+  assert.equal('parseSpecial' in only(completed({ parse_special: false }).choices), false)
+  assert.deepEqual(completed({ echo: true, n: 2 }).echo, ['Hi', 'Hi'])
+})
+
+test('how a conversation becomes a prompt', () => {
+  const template = (over: object) => only(planned(over).choices).template
+  assert.equal(template({}), undefined)
+  assert.deepEqual(template({ chat_template_kwargs: { a: 1 }, enable_thinking: false })?.variables, {
+    enable_thinking: false,
+    a: 1,
+  })
+  assert.deepEqual(template({ reasoning_effort: 'none' })?.variables, {
+    reasoning_effort: 'none',
+    enable_thinking: false,
+  })
+  const continued = { messages: [...messages, { role: 'assistant', content: 'So' }] }
+  assert.deepEqual(template(continued), { continueFinal: true })
+  assert.equal(template({ ...continued, continue_final_message: false }), undefined)
+  assert.deepEqual(template({ ...continued, add_generation_prompt: true }), { addGenerationPrompt: true })
+})
+
+test('tools: described by the template or by us, and every call enforced', () => {
+  const tools = [{ type: 'function', function: { name: 'f', parameters: { type: 'object' } } }]
+  const plan = (over: object, chatTemplate: string) =>
+    planChat(validate(chatBody, { messages, tools, ...over }), {}, { chatTemplate })
+  const native = plan({}, '{% if tools %}<tool_call>')
+  assert.deepEqual(native.choices[0]!.template?.tools, tools)
+  assert.deepEqual(native.choices[0]!.messages, messages)
+  assert.equal(native.shape.tools?.format.name, 'hermes')
+  const generic = plan({}, '{{ messages }}')
+  assert.equal(generic.choices[0]!.template, undefined)
+  assert.match(generic.choices[0]!.messages![0]!.content, /"name":"f"/)
+  const constraint = (over: object) => {
+    const declared = plan(over, '').choices[0]!.constraint
+    assert.ok(declared?.type === 'structural_tag')
+    return declared
+  }
+  assert.equal(constraint({}).atLeastOne, undefined)
+  assert.equal(constraint({ tool_choice: 'required' }).atLeastOne, true)
+  assert.equal(constraint({ parallel_tool_calls: false }).stopAfterFirst, true)
+  assert.equal(plan({ tool_choice: 'none' }, '').choices[0]!.constraint, undefined)
+  assert.throws(() => plan({ guided_regex: 'a' }, ''), { code: 'unsupported', param: 'guided_regex' })
+  assert.doesNotThrow(() => plan({ guided_regex: 'a', tool_choice: 'none' }, ''))
 })
 
 test('single parameters', () => {

@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto'
 import {
+  type ChatTemplateOptions,
   type GenerateRequest,
   IncipitError,
   isLossy,
@@ -11,9 +12,15 @@ import {
 import type { ChatBody } from './chat-body.ts'
 import type { CompletionBody } from './completion-body.ts'
 import { constraintOf, type DeclaredConstraint } from './constraint.ts'
+import { ServerError } from './errors.ts'
 import { filledIn } from './fill-in.ts'
 import type { SharedParameters } from './parameters.ts'
 import { enginePolicy } from './policy.ts'
+import type { ReplyShape } from './reply/reply-parser.ts'
+import { withDescribedTools } from './tools/describe-tools.ts'
+import { toolConstraint } from './tools/tool-constraint.ts'
+import { toolFormat } from './tools/tool-format.ts'
+import { toolsOf } from './tools/tool-parameters.ts'
 
 /** A request body turned into what the engine is to do and how the answer is to be told. */
 export interface RequestPlan {
@@ -28,6 +35,10 @@ export interface RequestPlan {
   lossy: boolean
   /** What every choice must look like. */
   constraint: DeclaredConstraint | undefined
+  /** What is told apart in a reply. */
+  shape: ReplyShape
+  /** Per choice, a text that the answer puts in front of the reply (`echo`). */
+  echo?: readonly string[]
 }
 
 /** What the server adds to a request. */
@@ -48,10 +59,96 @@ const DEFAULT_COMPLETION_TOKENS = 16
 /** Seeds of requests that name none come from 0 .. 2^31 - 1. */
 const SEEDS = 2 ** 31
 
-/** What a `/v1/chat/completions` body asks for. */
-export function planChat(body: ChatBody, defaults: PlanDefaults = {}): RequestPlan {
-  const maxTokens = body.max_completion_tokens ?? body.max_tokens
-  return plan(body, [{ messages: body.messages, ...(maxTokens ? { maxTokens } : {}) }], defaults)
+/**
+ * What a `/v1/chat/completions` body asks for.
+ * @param at where the prompt leaves a model that thinks
+ * @throws ServerError `unsupported` for tools together with another form of the reply
+ */
+export function planChat(
+  body: ChatBody,
+  defaults: PlanDefaults = {},
+  model: ChatModel = {},
+  at?: 'open' | 'closed' | 'optional',
+): RequestPlan {
+  const maxTokens = limit(body.max_completion_tokens ?? body.max_tokens)
+  const { tools, choice } = toolsOf(body)
+  const format = tools.length > 0 ? toolFormat(model.chatTemplate) : undefined
+  const template = templateOptions(body, format?.native ? body.tools! : [])
+  const input: GenerateRequest = {
+    messages: format && !format.native ? withDescribedTools(body.messages, tools, format) : body.messages,
+    ...(Object.keys(template).length > 0 && { template }),
+    ...(maxTokens !== undefined && { maxTokens }),
+    ...(body.logprobs && { logprobs: body.top_logprobs ?? 0 }),
+  }
+  const splits = model.reasoning && at !== undefined && body.reasoning_format !== 'none'
+  const callable = format !== undefined && choice !== 'none'
+  // Markers that are control tokens are looked for in the text.
+  if (splits || callable) input.showSpecial = true
+  const planned = plan(body, [input], defaults)
+  const shape: ReplyShape = {
+    ...(splits && { reasoning: { ...model.reasoning!, at } }),
+    ...(callable && { tools: { format, names: tools.map(({ name }) => name) } }),
+  }
+  if (!callable) return { ...planned, shape }
+  if (planned.constraint) {
+    const message = 'a form of the reply and tools do not go together; with "tool_choice": "none" they do'
+    throw new ServerError('unsupported', message, { param: planned.constraint.param })
+  }
+  const constraint = toolConstraint(tools, choice, body.parallel_tool_calls ?? true, format)
+  return {
+    ...planned,
+    shape,
+    choices: planned.choices.map((request) => ({ ...request, constraint })),
+    constraint: { constraint, param: 'tools' },
+  }
+}
+
+/** What of a model decides how a conversation becomes a prompt and a reply. */
+type ChatModel = Partial<Pick<ModelInfo, 'chatTemplate' | 'reasoning'>>
+
+/** How the conversation of a body becomes a prompt. */
+export function templateOptions(
+  body: Pick<
+    ChatBody,
+    | 'messages'
+    | 'chat_template_kwargs'
+    | 'reasoning_effort'
+    | 'enable_thinking'
+    | 'add_generation_prompt'
+    | 'continue_final_message'
+  >,
+  tools: readonly unknown[] = [],
+): ChatTemplateOptions {
+  const { reasoning_effort: effort, enable_thinking: thinks } = body
+  const variables = {
+    ...(effort && { reasoning_effort: effort, enable_thinking: effort !== 'none' }),
+    ...(typeof thinks === 'boolean' && { enable_thinking: thinks }),
+    ...body.chat_template_kwargs,
+  }
+  return {
+    ...(tools.length > 0 && { tools }),
+    ...(Object.keys(variables).length > 0 && { variables }),
+    ...(typeof body.add_generation_prompt === 'boolean' && { addGenerationPrompt: body.add_generation_prompt }),
+    ...(continuesFinal(body) && { continueFinal: true }),
+  }
+}
+
+/** As llama-server does, a last message of the assistant is gone on with, unless the body says otherwise. */
+function continuesFinal(body: Parameters<typeof templateOptions>[0]): boolean {
+  if (typeof body.continue_final_message === 'boolean') return body.continue_final_message
+  const last = body.messages.at(-1)!
+  return last.role === 'assistant' && !last.toolCalls && last.content !== '' && !body.add_generation_prompt
+}
+
+/** @throws ServerError `unsupported` for token ids, whose text this process does not know */
+function textOf(prompt: string | readonly number[]): string {
+  if (typeof prompt === 'string') return prompt
+  throw new ServerError('unsupported', 'echo of a prompt of token ids is not supported', { param: 'echo' })
+}
+
+/** -1 is no bound. */
+function limit(tokens: number | null | undefined): number | undefined {
+  return typeof tokens === 'number' && tokens > 0 ? tokens : undefined
 }
 
 /**
@@ -65,13 +162,23 @@ export function planCompletion(
   model: Pick<ModelInfo, 'vocabulary' | 'fim'>,
   defaults: PlanDefaults = {},
 ): RequestPlan {
-  const maxTokens = body.max_tokens ?? DEFAULT_COMPLETION_TOKENS
+  const maxTokens = limit(body.max_tokens ?? DEFAULT_COMPLETION_TOKENS)
   checkTokens(body.prompt, model)
-  return plan(
+  // The text around a gap is text.
+  const parseSpecial = !body.suffix && body.parse_special !== false
+  const planned = plan(
     body,
-    body.prompt.map((prompt) => ({ prompt: filledIn(prompt, body.suffix, model), maxTokens })),
+    body.prompt.map((prompt) => ({
+      prompt: filledIn(prompt, body.suffix, model),
+      ...(parseSpecial && { parseSpecial }),
+      ...(maxTokens !== undefined && { maxTokens }),
+      ...(typeof body.logprobs === 'number' && { logprobs: body.logprobs }),
+    })),
     defaults,
   )
+  return body.echo
+    ? { ...planned, echo: body.prompt.flatMap((prompt) => Array(planned.n).fill(textOf(prompt))) }
+    : planned
 }
 
 /** @throws IncipitError `invalid_request` for a token id that is not of this model */
@@ -109,6 +216,7 @@ function plan(
     includeUsage: body.stream_options?.include_usage ?? false,
     lossy: isLossy(shared.policy),
     constraint,
+    shape: {},
   }
 }
 
@@ -122,6 +230,15 @@ function sharedRequest(body: SharedParameters, defaults: PlanDefaults): Generate
   if (typeof body.cache_prompt === 'boolean') request.cachePrompt = body.cache_prompt
   if (body.cache_salt) request.cacheSalt = body.cache_salt
   if (typeof body.prediction === 'string') request.prediction = body.prediction
+  if (typeof body.frequency_penalty === 'number') request.frequencyPenalty = body.frequency_penalty
+  if (typeof body.presence_penalty === 'number') request.presencePenalty = body.presence_penalty
+  const repetition = body.repetition_penalty ?? body.repeat_penalty
+  if (typeof repetition === 'number') request.repetitionPenalty = repetition
+  if (body.logit_bias) {
+    request.logitBias = Array.isArray(body.logit_bias) ? Object.fromEntries(body.logit_bias) : body.logit_bias
+  }
+  if (body.min_tokens) request.minTokens = body.min_tokens
+  if (body.ignore_eos) request.ignoreEnd = true
   const tier = tierOf(body) ?? defaults.tier
   if (tier) request.tier = tier
   const policy = policyOf(body, defaults)

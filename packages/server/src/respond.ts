@@ -1,3 +1,4 @@
+import { IncipitError } from '@incipit/engine/api'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { collect, start, tell } from './choices.ts'
 import { watchClient } from './disconnect.ts'
@@ -39,10 +40,17 @@ export async function respond(
   } catch (error) {
     // Nobody is there to read an answer, and the error is our own abort.
     if (client.signal.aborted) return reply.hijack()
-    throw error
+    throw inWordsOf(plan, error)
   } finally {
     client.end()
   }
+}
+
+/** What the engine says of a constraint concerns the field that declared it. */
+function inWordsOf({ constraint }: RequestPlan, error: unknown): unknown {
+  if (!(error instanceof IncipitError) || error.param !== 'constraint' || constraint === undefined) return error
+  const message = error.message.replace(/^constraint/, constraint.param)
+  return new IncipitError(error.code, message, { cause: error, param: constraint.param })
 }
 
 /** Headers that hooks have set (CORS, request id); a hijacked reply no longer sends them by itself. */

@@ -22,7 +22,8 @@ import { prefill } from './prefill.ts'
 import type { RealtimeOptions } from './realtime/connection.ts'
 import { authorizationOf, isWebSocketUpgrade, REALTIME_PATH } from './realtime/handshake.ts'
 import { mountRealtime } from './realtime/route.ts'
-import { type PlanDefaults, planChat, planCompletion } from './request-plan.ts'
+import { reasoningPlace } from './reasoning-place.ts'
+import { type PlanDefaults, planChat, planCompletion, templateOptions } from './request-plan.ts'
 import { respond } from './respond.ts'
 import type { ServedEngine } from './served-engine.ts'
 import { type StreamedBodies, streamedBodies } from './upload-route.ts'
@@ -142,7 +143,8 @@ export function createServer(loaded: ServedEngine, options: ServerOptions = {}):
 
   const bodies = streamedBodies(engine)
   const chat: RouteHandlerMethod = async (request, reply) => {
-    const plan = planChat(validate(chatBody, request.body), defaults)
+    const body = validate(chatBody, request.body)
+    const plan = planChat(body, defaults, engine.info, await reasoningPlace(engine, templateOptions(body)))
     // Meanwhile the prompt is computed, as an input that is open.
     await checkConstraint(options.constraints, plan.constraint)
     const format = chatFormat({ model, ...plan })

@@ -8,6 +8,9 @@ const sseHeaders = {
   'x-accel-buffering': 'no',
 } as const
 
+/** Most milliseconds that a stream says nothing. */
+const keepAliveMs = 10_000
+
 /**
  * Server-sent events over an HTTP response, without a buffer of its own: `send` waits while the client reads slower than
  * the model writes, so at most one event per waiting caller is held beyond the socket's own buffer.
@@ -17,6 +20,7 @@ export class EventStream {
   readonly #signal: AbortSignal
   // One wait that all callers share: a listener per choice would be many.
   #drained: Promise<unknown> | undefined
+  readonly #keepAlive: NodeJS.Timeout
 
   /**
    * Sends the status line and the headers at once, so that the client knows it was heard before the first token.
@@ -28,6 +32,11 @@ export class EventStream {
     this.#signal = signal
     response.writeHead(200, { ...headers, ...sseHeaders })
     response.flushHeaders()
+    // A comment that parsers pass over: proxies cut what says nothing for long, such as a prompt that takes minutes.
+    this.#keepAlive = setInterval(() => {
+      if (!response.writableNeedDrain) response.write(': waiting\n\n')
+    }, keepAliveMs)
+    response.once('close', () => clearInterval(this.#keepAlive))
   }
 
   /**
@@ -41,16 +50,19 @@ export class EventStream {
 
   /** The marker after which OpenAI's clients stop reading, then the end of the response. */
   done(): void {
+    clearInterval(this.#keepAlive)
     this.#response.end('data: [DONE]\n\n')
   }
 
   /** Ends the response with an error event. No `[DONE]` follows: the reply is not done. */
   fail(error: object): void {
+    clearInterval(this.#keepAlive)
     this.#response.end(`data: ${JSON.stringify(error)}\n\n`)
   }
 
   async #write(text: string): Promise<void> {
     this.#signal.throwIfAborted()
+    this.#keepAlive.refresh()
     if (this.#response.write(text)) return
     this.#drained ??= once(this.#response, 'drain', { signal: this.#signal }).finally(() => {
       this.#drained = undefined

@@ -71,7 +71,7 @@ test('the completion model streams too', { skip }, async (t) => {
 
 test('a refused parameter is an APICallError that names it', { skip }, async (t) => {
   const incipit = await provider(t)
-  const refused = generateText({ model: incipit('any'), ...request, prompt: 'Hi', frequencyPenalty: 1 })
+  const refused = generateText({ model: incipit('any'), ...request, prompt: 'Hi', frequencyPenalty: 3 })
   await assert.rejects(refused, (error) => {
     assert.ok(APICallError.isInstance(error))
     assert.equal(error.statusCode, 400)

@@ -237,7 +237,7 @@ for (const stream of [false, true]) {
         message: 'the prompt has 900 tokens',
         type: 'invalid_request_error',
         param: 'messages',
-        code: 'context_overflow',
+        code: 'context_length_exceeded',
       },
     }
     const atCall = fakeEngine(() => {
@@ -321,7 +321,7 @@ test('when a later choice is refused, the failure of an earlier one goes nowhere
   })
   const server = await serve(t, engine)
   const answer = await server.post('/v1/chat/completions', { ...chat, n: 2 })
-  assert.equal(((await answer.json()) as Chunk).error?.code, 'context_overflow')
+  assert.equal(((await answer.json()) as Chunk).error?.code, 'context_length_exceeded')
   await failed.promise
   // An unhandled rejection would fail the test in the next turn.
   await sleep(5)

@@ -153,10 +153,10 @@ test('models are listed under the name the server gave them', { skip }, async (t
 
 test('errors arrive as the error classes of the client', { skip }, async (t) => {
   const openai = await client(t, { apiKey: 'right' }, 'right')
-  const tools = [{ type: 'function' as const, function: { name: 'f', parameters: {} } }]
-  await assert.rejects(openai.chat.completions.create({ ...greedy, tools }), (error) => {
+  const audio = { voice: 'alloy', format: 'wav' as const }
+  await assert.rejects(openai.chat.completions.create({ ...greedy, modalities: ['audio'], audio }), (error) => {
     assert.ok(error instanceof BadRequestError)
-    assert.deepEqual([error.code, error.param, error.type], ['unsupported', 'tools', 'invalid_request_error'])
+    assert.deepEqual([error.code, error.param, error.type], ['unsupported', 'modalities', 'invalid_request_error'])
     return true
   })
   const long = 'word '.repeat(600)
@@ -164,7 +164,7 @@ test('errors arrive as the error classes of the client', { skip }, async (t) => 
     const messages = [{ role: 'user' as const, content: long }]
     await assert.rejects(openai.chat.completions.create({ ...greedy, messages, stream }), (error) => {
       assert.ok(error instanceof BadRequestError)
-      assert.equal(error.code, 'context_overflow')
+      assert.equal(error.code, 'context_length_exceeded')
       return true
     })
   }

@@ -65,11 +65,12 @@ test('what is no prompt gets the errors of the endpoints it belongs to', {
     [{}, 'invalid_request', 'messages'],
     [{ messages: [] }, 'invalid_request', 'messages'],
     [{ messages: null }, 'invalid_request', 'messages'],
-    [{ messages: [{ role: 'tool', content: 'x' }] }, 'unsupported', 'messages[0].role'],
+    [{ messages: [{ role: 'tool', content: 'x' }] }, 'invalid_request', 'messages[0].tool_call_id'],
+    [{ messages: [{ role: 'function', content: 'x' }] }, 'unsupported', 'messages[0].role'],
     [{ prompt: 7 }, 'invalid_request', 'prompt'],
     [{ prompt: [512] }, 'invalid_request', 'prompt'],
     [{ prompt: 'x', messages: [{ role: 'user', content: 'x' }] }, 'invalid_request', 'prompt'],
-    [{ prompt: 'word '.repeat(300) }, 'context_overflow', null],
+    [{ prompt: 'word '.repeat(300) }, 'context_length_exceeded', null],
     [{ messages: [{ role: 'user', content: 'x' }] }, 'chat_template', null],
   ]
   for (const [body, code, param] of cases) {

@@ -24,7 +24,7 @@ test('what only the model can refuse has its status, also in a stream', options,
     const prompt = 'word '.repeat(2000)
     const answer = await server.post('/v1/completions', { prompt, stream, max_tokens: 4 })
     assert.equal(answer.status, 400)
-    assert.equal(((await answer.json()) as Chunk).error?.code, 'context_overflow')
+    assert.equal(((await answer.json()) as Chunk).error?.code, 'context_length_exceeded')
   }
 })
 

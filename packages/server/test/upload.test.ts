@@ -153,7 +153,7 @@ test('an upload that ends badly leaves nothing behind', real, async (t) => {
     [text.slice(0, -1), {}, 400, 'invalid_json'],
     [text.slice(0, -20), {}, 400, 'invalid_json'],
     [text.replace('"user"', '"nobody"'), {}, 400, 'invalid_request'],
-    [text.replace('"user"', '"tool"'), {}, 400, 'unsupported'],
+    [text.replace('"user"', '"function"'), {}, 400, 'unsupported'],
     [text.replace('ann', 'x'.repeat(2000)), {}, 413, 'body_too_large'],
     [text, { headers: { 'content-type': 'text/plain' } }, 415, 'unsupported_media_type'],
   ]

@@ -9,7 +9,10 @@ import type { EngineStats } from './stats.ts'
 export type Awaitable<T> = T | Promise<T>
 
 /** A prompt that is computed and not answered. */
-export type PrefillRequest = Pick<GenerateRequest, 'prompt' | 'messages' | 'cacheSalt' | 'signal'>
+export type PrefillRequest = Pick<
+  GenerateRequest,
+  'prompt' | 'messages' | 'template' | 'parseSpecial' | 'cacheSalt' | 'signal'
+>
 
 export interface Prefilled {
   readonly promptTokens: number

@@ -29,12 +29,18 @@ export interface DeltaEvent {
   logprobs?: readonly TokenLogprobs[]
 }
 
-/** How likely the full model held a token, before any constraint, bias, penalty or temperature: natural logarithms. */
-export interface TokenLogprobs {
+/** How likely the full model held a token, before any constraint, bias, penalty or temperature: a natural logarithm. */
+export interface TokenLogprob {
   readonly token: number
   readonly logprob: number
-  /** The likeliest tokens, best first; as many as the request asks for. */
-  readonly top: readonly { readonly token: number; readonly logprob: number }[]
+  /** As they stand in text: they may begin or end inside a character. */
+  readonly bytes: readonly number[]
+}
+
+/** A token of the reply, and those that the model held likeliest in its place. */
+export interface TokenLogprobs extends TokenLogprob {
+  /** Best first; as many as the request asks for. */
+  readonly top: readonly TokenLogprob[]
 }
 
 export type FinishReason = 'stop' | 'length' | 'context' | 'cancelled'

@@ -64,15 +64,19 @@ const toChild: fc.Arbitrary<ToChild> = fc.oneof(
   fc.record({ type: fc.constantFrom('ping' as const, 'close' as const) }),
 )
 
-const logprob = fc.record({ token: count, logprob: fc.oneof(fc.integer({ max: -1 }), fc.constant(-Infinity)) })
+const bytes = fc.array(fc.nat(255), { maxLength: 4 })
+const logprob = fc.record({ token: count, bytes, logprob: fc.oneof(fc.integer({ max: -1 }), fc.constant(-Infinity)) })
 const delta: fc.Arbitrary<FromChild> = fc
   .record({
     id: count,
     text,
     tokens,
-    logprobs: fc.option(fc.array(fc.record({ token: count, logprob: fc.constant(-1), top: fc.array(logprob) })), {
-      nil: undefined,
-    }),
+    logprobs: fc.option(
+      fc.array(fc.record({ token: count, bytes, logprob: fc.constant(-1), top: fc.array(logprob) })),
+      {
+        nil: undefined,
+      },
+    ),
   })
   .map(({ id, text, tokens, logprobs }) => ({
     type: 'event',

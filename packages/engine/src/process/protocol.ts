@@ -198,21 +198,13 @@ function delta([id, text, tokens, logprobs]: unknown[]): FromChild {
   return { type: 'event', id: count(id, 'delta.id'), event, tokens: ids }
 }
 
-const tokenLogprob = object({ token: count, logprob: nullable(number) })
-const tokenLogprobs = object({
-  token: count,
-  logprob: nullable(number),
-  top: list(tokenLogprob),
-})
+const tokenLogprob = object({ token: count, logprob: nullable(number), bytes: list(count) })
+const tokenLogprobs = object({ token: count, logprob: nullable(number), bytes: list(count), top: list(tokenLogprob) })
 
 /** JSON has no infinity: what is impossible comes as null. */
-function withInfinity({ token, logprob, top }: ReturnType<typeof tokenLogprobs>): TokenLogprobs {
-  const finite = (value: number | null) => value ?? Number.NEGATIVE_INFINITY
-  return {
-    token,
-    logprob: finite(logprob),
-    top: top.map(({ token, logprob }) => ({ token, logprob: finite(logprob) })),
-  }
+function withInfinity({ top, ...chosen }: ReturnType<typeof tokenLogprobs>): TokenLogprobs {
+  const finite = (of: ReturnType<typeof tokenLogprob>) => ({ ...of, logprob: of.logprob ?? Number.NEGATIVE_INFINITY })
+  return { ...finite(chosen), top: top.map(finite) }
 }
 
 /** An object whose member `tag` says which check is for it. */

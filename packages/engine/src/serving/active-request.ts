@@ -1,11 +1,11 @@
-import type { FinishReason, GenerateEvent, TokenLogprobs } from '../api/events.ts'
+import type { FinishReason, GenerateEvent } from '../api/events.ts'
 import { type Policy, showsGuesses } from '../api/policies.ts'
 import type { ProposerName } from '../api/proposer-names.ts'
 import type { EngineStats } from '../api/stats.ts'
 import type { Tier } from '../api/tiers.ts'
 import type { Vocabulary } from '../api/vocabulary.ts'
 import type { ReplyText } from '../core/sampling/reply-text.ts'
-import type { TokenChooser } from '../core/sampling/token-chooser.ts'
+import type { ChosenLogprobs, TokenChooser } from '../core/sampling/token-chooser.ts'
 import type { Job, Phase } from '../core/schedule/scheduler.ts'
 import type { Sequence } from '../core/sequences/sequence.ts'
 import type { SequenceTable } from '../core/sequences/sequence-table.ts'
@@ -182,7 +182,7 @@ export class ActiveRequest implements Job {
    * A token is final.
    * @returns why the reply ends with it, if it does
    */
-  commit(token: number, logprobs?: TokenLogprobs): FinishReason | undefined {
+  commit(token: number, logprobs?: ChosenLogprobs): FinishReason | undefined {
     const ended = this.reply.commit(token, logprobs)
     if (ended) return ended
     if (this.replyTokens >= this.maxTokens) return 'length'

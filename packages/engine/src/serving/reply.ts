@@ -1,13 +1,6 @@
-import type {
-  DeltaEvent,
-  DoneEvent,
-  FinishReason,
-  GenerateEvent,
-  Timings,
-  TokenLogprobs,
-  Usage,
-} from '../api/events.ts'
+import type { DeltaEvent, DoneEvent, FinishReason, GenerateEvent, Timings, Usage } from '../api/events.ts'
 import type { ProposerName } from '../api/proposer-names.ts'
+import type { ChosenLogprobs } from '../core/sampling/token-chooser.ts'
 import { Detokenizer } from '../text/detokenize.ts'
 import { StopScanner } from '../text/stop.ts'
 import type { FormerLife } from './former-life.ts'
@@ -68,7 +61,7 @@ export class Reply {
   /** The first token of the reply as it is shown now, before it is committed. */
   #first: { token: number; ms: number } | undefined
   #pending: number[] = []
-  #pendingLogprobs: TokenLogprobs[] = []
+  #pendingLogprobs: ChosenLogprobs[] = []
   #firstTokenMs = 0
 
   constructor(options: ReplyOptions) {
@@ -140,7 +133,7 @@ export class Reply {
   }
 
   /** A token was committed. Returns why the reply ends with it, if it does. `flush()` then emits the text. */
-  commit(token: number, logprobs?: TokenLogprobs): 'stop' | undefined {
+  commit(token: number, logprobs?: ChosenLogprobs): 'stop' | undefined {
     const ms = this.elapsed()
     if (this.timings.predictedN === 0) {
       // Otherwise it is first seen when its text is said.
@@ -175,7 +168,12 @@ export class Reply {
     this.timings.provisionalMs ??= ms
     this.timings.stableMs ??= ms
     this.timings.committedMs ??= ms
-    const logprobs = this.#pendingLogprobs.splice(0)
+    const bytes = (token: number) => [...this.#options.bytesOf(token)]
+    const logprobs = this.#pendingLogprobs.splice(0).map(({ top, ...chosen }) => ({
+      ...chosen,
+      bytes: bytes(chosen.token),
+      top: top.map((other) => ({ ...other, bytes: bytes(other.token) })),
+    }))
     const tokens = this.#pending.splice(0)
     const delta: DeltaEvent = {
       type: 'delta',

@@ -1,6 +1,6 @@
-import type { TokenLogprobs } from '../api/events.ts'
 import type { EngineStats } from '../api/stats.ts'
 import type { Executor } from '../core/executor.ts'
+import type { ChosenLogprobs } from '../core/sampling/token-chooser.ts'
 import type { Scheduler } from '../core/schedule/scheduler.ts'
 import { inPrompt, type Rows, type Step } from '../core/sequences/sequence.ts'
 import type { SequenceTable } from '../core/sequences/sequence-table.ts'
@@ -97,7 +97,7 @@ export class StepResults {
     request: ActiveRequest,
     token: number,
     lossy: 'toleratedN' | 'earlyN' | undefined,
-    logprobs?: TokenLogprobs,
+    logprobs?: ChosenLogprobs,
   ): boolean {
     const { speculation, stats, finish } = this.#to
     stats.generatedTokens++

@@ -24,6 +24,13 @@ const {
 const shared = {
   ...sampling,
   ...noConstraintParameters,
+  frequency_penalty: neutral([0]),
+  presence_penalty: neutral([0]),
+  repetition_penalty: neutral([1]),
+  repeat_penalty: neutral([1]),
+  logit_bias: neutral([], isEmpty),
+  min_tokens: neutral([0]),
+  ignore_eos: neutral([false]),
   max_output_tokens: z.union([z.int().min(1), z.literal('inf')], 'must be a whole number or "inf"').nullish(),
   n: neutral([1]),
   tools: neutral([], isEmpty),

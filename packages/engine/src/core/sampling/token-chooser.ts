@@ -1,6 +1,6 @@
 import type { ConstraintState } from '../../api/constraint.ts'
 import { IncipitError } from '../../api/errors.ts'
-import type { TokenLogprobs } from '../../api/events.ts'
+import type { TokenLogprob } from '../../api/events.ts'
 import type { Sampling } from '../../api/request.ts'
 import type { Penalties } from '../../api/validation.ts'
 import { ReplyState } from './reply-state.ts'
@@ -37,13 +37,20 @@ export interface Wanted {
   readonly tolerate?: { readonly token: number; readonly alpha: number } | undefined
 }
 
+type Logprob = Omit<TokenLogprob, 'bytes'>
+
+/** What the model says of a token, and of the likeliest ones in its place. */
+export interface ChosenLogprobs extends Logprob {
+  readonly top: readonly Logprob[]
+}
+
 /** A chosen token, and what was asked for. */
 export interface Choice {
   readonly token: number
   /** 0 to 1, at temperature 1 of what the constraint allows. */
   readonly probability?: number
   readonly others?: readonly TokenProbability[]
-  readonly logprobs?: TokenLogprobs
+  readonly logprobs?: ChosenLogprobs
   /** The token was tolerated: another one would have been chosen. */
   readonly tolerated?: boolean
 }

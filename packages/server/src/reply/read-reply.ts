@@ -1,0 +1,62 @@
+import type { DoneEvent, GenerateEvent, TokenLogprobs } from '@incipit/engine/api'
+import { type Account, provisionalOf, type WireProvisional } from '../wire.ts'
+import type { Part } from './part.ts'
+import { ReplyParser, type ReplyShape } from './reply-parser.ts'
+
+/** Why a reply is over. A full context is a length limit too. `cancelled`: by the owner of the engine. */
+export type ReplyEnd = 'stop' | 'length' | 'tool_calls' | 'cancelled'
+
+/** A reply as the dialects tell it, from its engine's events. */
+export type ReplyEvent =
+  | { readonly type: 'part'; readonly part: Part }
+  /** Of the tokens of the parts that follow, where the request asks for them. */
+  | { readonly type: 'logprobs'; readonly logprobs: readonly TokenLogprobs[] }
+  /** What the content may go on with: offsets count content alone. */
+  | { readonly type: 'provisional'; readonly provisional: WireProvisional }
+  | { readonly type: 'done'; readonly end: ReplyEnd; readonly account: Account; readonly event: DoneEvent }
+
+/** @throws what the events throw */
+export async function* readReply(events: AsyncIterable<GenerateEvent>, shape: ReplyShape): AsyncGenerator<ReplyEvent> {
+  const parser = new ReplyParser(shape)
+  let content = 0
+  let revision = 0
+  /** Something is shown that may have to be taken back. */
+  let shown = false
+  let openCall = false
+  let calls = 0
+  const told = (part: Part): ReplyEvent => {
+    if (part.type === 'content') content += part.text.length
+    if (part.type === 'call') openCall = true
+    if (part.type === 'call_end') {
+      openCall = false
+      calls++
+    }
+    return { type: 'part', part }
+  }
+  for await (const event of events) {
+    if (event.type === 'delta') {
+      if (event.logprobs) yield { type: 'logprobs', logprobs: event.logprobs }
+      for (const part of parser.feed(event.text)) yield told(part)
+    } else if (event.type === 'provisional') {
+      const text = parser.inContent ? contentOf(parser.clone().feed(event.text)) : ''
+      if (text === '' && !shown) continue
+      shown = text !== ''
+      revision++
+      yield { type: 'provisional', provisional: { ...provisionalOf(event), rev: revision, base: content, text } }
+    } else {
+      for (const part of parser.end()) yield told(part)
+      const { finishReason, usage, timings } = event
+      const account = { usage, timings }
+      const end = finishReason === 'context' ? 'length' : finishReason
+      yield { type: 'done', end: end === 'stop' && calls > 0 && !openCall ? 'tool_calls' : end, account, event }
+      return
+    }
+  }
+  throw new Error('the generation ended without a done event')
+}
+
+/** The content that parts begin with. */
+function contentOf(parts: readonly Part[]): string {
+  const end = parts.findIndex(({ type }) => type !== 'content')
+  return (end < 0 ? parts : parts.slice(0, end)).map((part) => ('text' in part ? part.text : '')).join('')
+}

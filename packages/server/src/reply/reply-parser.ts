@@ -1,0 +1,210 @@
+import { randomBytes } from 'node:crypto'
+import type { ReasoningMarkers } from '@incipit/engine/api'
+import type { ToolFormat } from '../tools/tool-format.ts'
+import { JsonEnd } from './json-end.ts'
+import type { Part } from './part.ts'
+
+export interface ReplyShape {
+  /** How the model marks its reasoning, and where the prompt leaves it; undefined: it does not, or nobody wants it told apart. */
+  readonly reasoning?: (ReasoningMarkers & { readonly at: 'open' | 'closed' | 'optional' }) | undefined
+  /** How it calls which tools. */
+  readonly tools?: { readonly format: ToolFormat; readonly names: readonly string[] } | undefined
+}
+
+type State =
+  /** Nothing but perhaps the beginning of the start marker. */
+  | 'begin'
+  | 'reasoning'
+  | 'content'
+  /** Behind a trigger: which tool is called? */
+  | 'head'
+  | 'arguments'
+  /** What follows the arguments. */
+  | 'tail'
+
+/**
+ * Tells reasoning, content and calls of tools apart in a reply that comes piece by piece, wherever the pieces end. What may
+ * still become a marker is held back.
+ */
+export class ReplyParser {
+  readonly #shape: ReplyShape
+  #state: State
+  /** Text that was not told yet. */
+  #held = ''
+  #json = new JsonEnd()
+  /** White space around reasoning and calls is nobody's. */
+  #trims: boolean
+  /** White space of the content that is told when more follows. */
+  #blank = ''
+
+  constructor(shape: ReplyShape) {
+    this.#shape = shape
+    const at = shape.reasoning?.at
+    this.#state = at === 'open' ? 'reasoning' : at === 'optional' ? 'begin' : 'content'
+    this.#trims = at !== undefined
+  }
+
+  /** Whether content may follow at once: guesses at it can be shown then. */
+  get inContent(): boolean {
+    return this.#state === 'content' || this.#state === 'begin'
+  }
+
+  feed(text: string): Part[] {
+    this.#held += text
+    const parts: Part[] = []
+    while (this.#step(parts)) {
+      // Until more text is needed.
+    }
+    return parts
+  }
+
+  /** The reply is over: what was held back is what it is. */
+  end(): Part[] {
+    const held = this.#held
+    this.#held = ''
+    const blank = this.#trims ? '' : this.#blank
+    this.#blank = ''
+    if (held === '' && blank === '') return []
+    if (this.#state === 'reasoning') return [{ type: 'reasoning', text: held }]
+    if (this.#state === 'begin' || this.#state === 'content') {
+      return blank + held === '' ? [] : [{ type: 'content', text: blank + held }]
+    }
+    // A call that was cut off before its arguments is none.
+    return this.#state === 'arguments' ? [{ type: 'arguments', text: held }] : []
+  }
+
+  /** For text that may be taken back. */
+  clone(): ReplyParser {
+    const copy = new ReplyParser(this.#shape)
+    copy.#state = this.#state
+    copy.#held = this.#held
+    copy.#json = this.#json.clone()
+    copy.#trims = this.#trims
+    copy.#blank = this.#blank
+    return copy
+  }
+
+  #step(parts: Part[]): boolean {
+    if (this.#held === '') return false
+    switch (this.#state) {
+      case 'begin':
+        return this.#begin()
+      case 'reasoning':
+        return this.#reasoning(parts)
+      case 'content':
+        return this.#text(parts)
+      case 'head':
+        return this.#head(parts)
+      case 'arguments':
+        return this.#arguments(parts)
+      case 'tail':
+        return this.#tail()
+    }
+  }
+
+  #begin(): boolean {
+    const { start } = this.#shape.reasoning!
+    const text = this.#held.trimStart()
+    if (text.startsWith(start)) {
+      this.#held = text.slice(start.length)
+      this.#state = 'reasoning'
+      return true
+    }
+    if (start.startsWith(text)) return false
+    // It does not think: its white space is its own.
+    this.#trims = false
+    this.#state = 'content'
+    return true
+  }
+
+  #reasoning(parts: Part[]): boolean {
+    const { end } = this.#shape.reasoning!
+    const at = this.#held.indexOf(end)
+    const length = at >= 0 ? at : this.#held.length - overlap(this.#held, end)
+    if (length > 0) parts.push({ type: 'reasoning', text: this.#held.slice(0, length) })
+    this.#held = this.#held.slice(at >= 0 ? at + end.length : length)
+    if (at < 0) return false
+    this.#state = 'content'
+    return true
+  }
+
+  #text(parts: Part[]): boolean {
+    const { tools } = this.#shape
+    if (tools === undefined) {
+      parts.push(...this.#content(this.#held))
+      this.#held = ''
+      return false
+    }
+    const { trigger } = tools.format
+    const at = this.#held.indexOf(trigger)
+    const length = at >= 0 ? at : this.#held.length - overlap(this.#held, trigger)
+    parts.push(...this.#content(this.#held.slice(0, length)))
+    this.#held = this.#held.slice(length)
+    if (at < 0) return false
+    this.#state = 'head'
+    return true
+  }
+
+  #head(parts: Part[]): boolean {
+    const { format, names } = this.#shape.tools!
+    const begins = names.map((name) => ({ name, begin: format.begin(name) }))
+    const found = begins.find(({ begin }) => this.#held.startsWith(begin))
+    if (found) {
+      parts.push({ type: 'call', id: `call_${randomBytes(12).toString('hex')}`, name: found.name })
+      this.#held = this.#held.slice(found.begin.length)
+      this.#json = new JsonEnd()
+      this.#state = 'arguments'
+      return true
+    }
+    if (begins.some(({ begin }) => begin.startsWith(this.#held))) return false
+    // Text that only looks like a call.
+    parts.push(...this.#content(this.#held.slice(0, format.trigger.length)))
+    this.#held = this.#held.slice(format.trigger.length)
+    this.#state = 'content'
+    return true
+  }
+
+  #arguments(parts: Part[]): boolean {
+    const { length, ended } = this.#json.take(this.#held)
+    if (length > 0) parts.push({ type: 'arguments', text: this.#held.slice(0, length) })
+    this.#held = this.#held.slice(length)
+    if (!ended) return false
+    parts.push({ type: 'call_end' })
+    this.#blank = ''
+    this.#trims = true
+    this.#state = 'tail'
+    return true
+  }
+
+  #tail(): boolean {
+    const { end } = this.#shape.tools!.format
+    if (this.#held.length < end.length && end.startsWith(this.#held)) return false
+    if (this.#held.startsWith(end)) this.#held = this.#held.slice(end.length)
+    this.#state = 'content'
+    return true
+  }
+
+  /** Content without the white space that stands beside reasoning and calls. */
+  #content(text: string): Part[] {
+    if (!this.#trims && this.#shape.tools === undefined) return text === '' ? [] : [{ type: 'content', text }]
+    const whole = this.#blank + text
+    const said = this.#trims ? whole.trimStart() : whole
+    if (said === '') {
+      this.#blank = this.#trims ? '' : whole
+      return []
+    }
+    this.#trims = false
+    // What stands at the end may stand before a call.
+    const kept = this.#shape.tools === undefined ? said : said.trimEnd()
+    this.#blank = said.slice(kept.length)
+    return kept === '' ? [] : [{ type: 'content', text: kept }]
+  }
+}
+
+/** How many characters at the end of a text may be the beginning of a marker. */
+function overlap(text: string, marker: string): number {
+  for (let length = Math.min(text.length, marker.length - 1); length > 0; length--) {
+    if (marker.startsWith(text.slice(-length))) return length
+  }
+  return 0
+}

@@ -1,0 +1,26 @@
+import type { Constraint } from '@incipit/engine/api'
+import type { Tool, ToolChoice } from './tool.ts'
+import type { ToolFormat } from './tool-format.ts'
+
+/** What a reply must look like that may or must call tools: every call is one of theirs, with arguments of its schema. */
+export function toolConstraint(
+  tools: readonly Tool[],
+  choice: Exclude<ToolChoice, 'none'>,
+  parallel: boolean,
+  { trigger, begin, end }: ToolFormat,
+): Constraint {
+  const callable = typeof choice === 'string' ? tools : tools.filter(({ name }) => name === choice.name)
+  return {
+    type: 'structural_tag',
+    triggers: [trigger],
+    tags: callable.map(({ name, parameters, strict }) => ({
+      begin: begin(name),
+      schema: parameters,
+      lenient: !strict,
+      end,
+    })),
+    ...(choice !== 'auto' && { atLeastOne: true }),
+    // A tool that was named is called once.
+    ...((!parallel || typeof choice !== 'string') && { stopAfterFirst: true }),
+  }
+}

@@ -1,0 +1,68 @@
+import { z } from 'zod'
+import { isEmpty, neutral } from '../parameters.ts'
+import { unsupported } from '../validate.ts'
+import type { Tool, ToolChoice } from './tool.ts'
+
+/** Most tools of a request. */
+const MAX_TOOLS = 256
+
+const tool = z
+  .object({
+    type: z.string(),
+    function: z
+      .object({
+        name: z.string().regex(/^[a-zA-Z0-9_.:-]{1,128}$/, 'must have 1 to 128 letters, digits, _, ., : or -'),
+        description: z.string().nullish(),
+        parameters: z.record(z.string(), z.unknown()).nullish(),
+        strict: z.boolean().nullish(),
+      })
+      .optional(),
+  })
+  .superRefine(({ type, function: called }, context) => {
+    if (type !== 'function') {
+      const message = 'only tools of the type "function" are supported'
+      context.addIssue({ code: 'custom', path: ['type'], message, ...unsupported })
+    } else if (called === undefined) context.addIssue({ code: 'custom', path: ['function'], message: 'is missing' })
+  })
+
+const named = z.object({ type: z.literal('function'), function: z.object({ name: z.string() }) })
+
+/** Fields of a chat request that concern tools. */
+export const toolParameters = {
+  tools: z.array(tool).max(MAX_TOOLS).nullish(),
+  tool_choice: z
+    .union([z.enum(['none', 'auto', 'required']), named], 'must be none, auto, required or a function')
+    .nullish(),
+  parallel_tool_calls: z.boolean().nullish(),
+  // The former names.
+  functions: neutral([], isEmpty),
+  function_call: neutral(['none', 'auto']),
+}
+
+type ToolFields = z.infer<z.ZodObject<typeof toolParameters>>
+
+/** A choice needs something to choose from. */
+export function refineTools({ tools, tool_choice: choice }: ToolFields, context: z.RefinementCtx): void {
+  const refuse = (path: (string | number)[], message: string) => context.addIssue({ code: 'custom', path, message })
+  const names = tools?.map(({ function: called }) => called?.name) ?? []
+  for (const [i, name] of names.entries()) {
+    if (names.indexOf(name) !== i) refuse(['tools', i, 'function', 'name'], 'is the name of another tool, too')
+  }
+  if (choice === 'required' && names.length === 0) refuse(['tool_choice'], 'needs tools')
+  if (typeof choice === 'object' && choice && !names.includes(choice.function.name)) {
+    refuse(['tool_choice', 'function', 'name'], 'is no tool of this request')
+  }
+}
+
+/** The tools of a request, and which of them its reply may or must call. */
+export function toolsOf({ tools, tool_choice: choice }: ToolFields): { tools: Tool[]; choice: ToolChoice } {
+  return {
+    tools: (tools ?? []).map(({ function: called }) => ({
+      name: called!.name,
+      ...(called!.description ? { description: called!.description } : {}),
+      parameters: called!.parameters ?? { type: 'object', properties: {} },
+      strict: called!.strict ?? false,
+    })),
+    choice: typeof choice === 'object' && choice !== null ? { name: choice.function.name } : (choice ?? 'auto'),
+  }
+}

@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict'
+import { after, type TestContext, test } from 'node:test'
+import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
+import { ConstraintChecks } from '@incipit/constraint'
+import compile from '@incipit/constraint/compiler'
+import { generateText, stepCountIs, tool } from 'ai'
+import OpenAI from 'openai'
+import { z } from 'zod'
+import { assertFree, loaded, missing, smol } from './models.ts'
+import { type Chunk, serve } from './serve.ts'
+
+// Tools over HTTP, on a model whose template knows none: what matters is that every call is whole, and one of theirs.
+
+const skip = missing(smol)
+const timeout = 60_000
+const engine = loaded(smol, { contextLength: 1024, constraints: compile })
+const constraints = new ConstraintChecks()
+after(() => constraints[Symbol.dispose]())
+
+const weather = {
+  type: 'function' as const,
+  function: {
+    name: 'get_weather',
+    description: 'The weather in a city.',
+    parameters: {
+      type: 'object',
+      properties: { city: { type: 'string', maxLength: 12 }, unit: { enum: ['C', 'F'] } },
+      required: ['city', 'unit'],
+      additionalProperties: false,
+    },
+    strict: true,
+  },
+}
+const messages = [{ role: 'user' as const, content: 'What is the weather in Paris?' }]
+const request = { model: 'any', messages, tools: [weather], temperature: 0, max_tokens: 60 }
+
+async function client(t: TestContext): Promise<OpenAI> {
+  const { url } = await serve(t, engine(), { constraints })
+  return new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0 })
+}
+
+function assertWeather(call: { function: { name: string; arguments: string } }): void {
+  assert.equal(call.function.name, 'get_weather')
+  const { city, unit, ...rest } = JSON.parse(call.function.arguments)
+  assert.ok(typeof city === 'string' && ['C', 'F'].includes(unit), call.function.arguments)
+  assert.deepEqual(rest, {})
+}
+
+test('openai: a required call, whole and streamed, in the pieces that the client puts together', {
+  skip,
+  timeout,
+}, async (t) => {
+  const openai = await client(t)
+  const required = { ...request, tool_choice: 'required' as const, parallel_tool_calls: false }
+  const { choices } = await openai.chat.completions.create(required)
+  const { message, finish_reason } = choices[0]!
+  assert.equal(finish_reason, 'tool_calls')
+  assert.equal(message.content, null)
+  const [call] = message.tool_calls!
+  assert.ok(call?.type === 'function' && /^call_/.test(call.id))
+  assertWeather(call)
+
+  const names: unknown[] = []
+  let json = ''
+  let content = ''
+  for await (const { choices } of await openai.chat.completions.create({ ...required, stream: true })) {
+    const { delta } = choices[0]!
+    content += delta.content ?? ''
+    for (const piece of delta.tool_calls ?? []) {
+      if (piece.function?.name) {
+        names.push([piece.index, typeof piece.id, piece.function.name])
+        assert.equal(piece.function.arguments, '')
+      } else json += piece.function?.arguments ?? ''
+    }
+  }
+  assert.deepEqual(names, [[0, 'string', 'get_weather']])
+  assert.equal(content, '')
+  assert.equal(json, call.function.arguments)
+  const final = await openai.chat.completions.stream(required).finalChatCompletion()
+  assertWeather(final.choices[0]!.message.tool_calls![0] as typeof call)
+  await assertFree(engine())
+})
+
+test('a call that a bound cuts off ends as a length, and is not told as whole', { skip, timeout }, async (t) => {
+  const openai = await client(t)
+  for (const max_tokens of [8, 12, 16, 20]) {
+    const cut = { ...request, tool_choice: 'required' as const, max_tokens }
+    const { choices } = await openai.chat.completions.create(cut)
+    assert.equal(choices[0]!.finish_reason, 'length', `${max_tokens}`)
+    assert.equal(choices[0]!.message.tool_calls, undefined)
+    let reason: string | null = null
+    for await (const chunk of await openai.chat.completions.create({ ...cut, stream: true })) {
+      reason = chunk.choices[0]?.finish_reason ?? reason
+    }
+    assert.equal(reason, 'length')
+  }
+})
+
+test('the result of a call becomes part of the conversation', { skip, timeout }, async (t) => {
+  const openai = await client(t)
+  const call = {
+    id: 'call_1',
+    type: 'function' as const,
+    function: { name: 'get_weather', arguments: '{"city": "Paris", "unit": "C"}' },
+  }
+  const { choices } = await openai.chat.completions.create({
+    ...request,
+    tool_choice: 'none',
+    messages: [
+      ...messages,
+      { role: 'assistant', content: null, tool_calls: [call] },
+      { role: 'tool', tool_call_id: 'call_1', content: 'It is 19 degrees and sunny in Paris.' },
+    ],
+  })
+  assert.match(choices[0]!.message.content!, /19|sunny/i)
+})
+
+test('AI SDK: a tool is run and its result sent back', { skip, timeout }, async (t) => {
+  const { url } = await serve(t, engine(), { constraints })
+  const incipit = createOpenAICompatible({
+    name: 'incipit',
+    baseURL: `${url}/v1`,
+    // A small model calls on and on.
+    transformRequestBody: (body) => ({ ...body, parallel_tool_calls: false }),
+  })
+  const asked: unknown[] = []
+  const { steps } = await generateText({
+    model: incipit('any'),
+    prompt: 'What is the weather in Paris?',
+    tools: {
+      get_weather: tool({
+        description: 'The weather in a city.',
+        inputSchema: z.object({ city: z.string().max(12) }),
+        execute: async (input) => {
+          asked.push(input)
+          return 'sunny'
+        },
+      }),
+    },
+    toolChoice: 'required',
+    stopWhen: stepCountIs(2),
+    temperature: 0,
+    maxOutputTokens: 60,
+    maxRetries: 0,
+  })
+  assert.equal(steps.length, 2)
+  assert.ok(asked.length >= 2 && asked.every((input) => typeof (input as { city: unknown }).city === 'string'))
+})
+
+test('schemas that other servers stumble over', { skip, timeout }, async (t) => {
+  const { post } = await serve(t, engine(), { constraints })
+  const findings = {
+    type: 'array',
+    maxItems: 50,
+    items: { type: 'object', properties: { summary: { type: 'string', maxLength: 2000 } }, required: ['summary'] },
+  }
+  for (const parameters of [
+    { type: 'object', properties: { findings } },
+    {
+      type: 'object',
+      properties: { o: { type: 'object', properties: { s: { type: 'string', pattern: '^[a-z]+$' } } } },
+    },
+    { type: 'object', properties: { s: { type: 'string', pattern: '\\S' }, t: { type: 'string', maxLength: 65536 } } },
+    {},
+  ]) {
+    const tools = [{ type: 'function', function: { name: 'report', parameters } }]
+    const answer = await post('/v1/chat/completions', { messages, tools, max_tokens: 1 })
+    assert.equal(answer.status, 200, JSON.stringify(parameters))
+  }
+  const refs = {
+    $defs: { c: { type: 'string', enum: ['x'] } },
+    type: 'object',
+    properties: { c: { $ref: '#/$defs/c' } },
+    required: ['c'],
+  }
+  const tools = [{ type: 'function', function: { name: 'f', parameters: refs, strict: true } }]
+  const answer = (await (
+    await post('/v1/chat/completions', { messages, tools, tool_choice: 'required', max_tokens: 40 })
+  ).json()) as Chunk
+  assert.match(JSON.stringify(answer.choices[0]), /\{\\"c\\": \\"x\\"/)
+})
