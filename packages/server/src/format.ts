@@ -9,7 +9,7 @@ import type { WireProvisional, WireTimings, WireUsage } from './wire.ts'
 export type WireEnd = Exclude<ReplyEnd, 'cancelled'>
 
 /** A finished choice. */
-export type Choice = Omit<WholeReply, 'end'> & { readonly end: WireEnd }
+type Choice = Omit<WholeReply, 'end'> & { readonly end: WireEnd }
 
 /**
  * How one endpoint spells its answer: the two endpoints differ in nothing else. Every method returns an object ready
@@ -29,7 +29,7 @@ export interface Format {
   body(choices: readonly Choice[], usage: WireUsage, timings: WireTimings): object
 }
 
-export interface ChoiceFormat {
+interface ChoiceFormat {
   /** Undefined where the endpoint says nothing of such a part. */
   part(part: Part, logprobs?: readonly TokenLogprobs[]): object | undefined
 }

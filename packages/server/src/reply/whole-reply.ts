@@ -2,7 +2,7 @@ import type { TokenLogprobs } from '@incipit/engine/api'
 import type { Account } from '../wire.ts'
 import type { ReplyEnd, ReplyEvent } from './read-reply.ts'
 
-export interface WholeCall {
+interface WholeCall {
   readonly id: string
   readonly name: string
   /** JSON. */
