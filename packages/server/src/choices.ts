@@ -18,7 +18,11 @@ type Events = AsyncIterable<GenerateEvent>
  * @param signal aborting it cancels every choice
  * @throws IncipitError `invalid_request`, `context_overflow`, `chat_template`, `closed`
  */
-export async function start(engine: ServedEngine, plan: RequestPlan, signal: AbortSignal): Promise<Events[]> {
+export async function start(
+  engine: ServedEngine,
+  plan: Pick<RequestPlan, 'choices'>,
+  signal: AbortSignal,
+): Promise<Events[]> {
   const begun = plan.choices.map((choice) => {
     const reply = engine.generate({ ...choice, signal })
     const iterator = reply[Symbol.asyncIterator]()

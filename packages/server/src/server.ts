@@ -6,7 +6,6 @@ import Fastify, {
   type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
-  type HTTPMethods,
   type RouteHandlerMethod,
 } from 'fastify'
 import { bearer } from './auth.ts'
@@ -25,8 +24,9 @@ import { mountRealtime } from './realtime/route.ts'
 import { reasoningPlace } from './reasoning-place.ts'
 import { type PlanDefaults, planChat, planCompletion, templateOptions } from './request-plan.ts'
 import { respond } from './respond.ts'
+import { refuseOthers, route } from './route.ts'
 import type { ServedEngine } from './served-engine.ts'
-import { type StreamedBodies, streamedBodies } from './upload-route.ts'
+import { streamedBodies } from './upload-route.ts'
 import { validate } from './validate.ts'
 
 export interface ServerOptions {
@@ -172,35 +172,6 @@ export function createServer(loaded: ServedEngine, options: ServerOptions = {}):
   refuseOthers(app, 'GET', REALTIME_PATH)
 
   return app
-}
-
-const methods: HTTPMethods[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
-
-/** Registers a route, and for its other methods an answer that says which one it has. */
-function route(
-  app: FastifyInstance,
-  method: 'GET' | 'POST',
-  url: string,
-  handler: RouteHandlerMethod,
-  hooks: StreamedBodies['hooks'] = {},
-): void {
-  app.route({ method, url, handler, ...hooks })
-  refuseOthers(app, method, url)
-}
-
-/** Answers the other methods of a route with the one it has. */
-function refuseOthers(app: FastifyInstance, method: 'GET' | 'POST', url: string): void {
-  const allowed = method === 'GET' ? 'GET, HEAD' : method
-  app.route({
-    method: methods.filter((other) => other !== method),
-    url,
-    // Before the body is read: with the wrong method it does not matter what it says.
-    onRequest: async (request, reply) => {
-      reply.header('allow', allowed)
-      throw new ServerError('method_not_allowed', `${request.method} is not allowed on this route, only ${allowed}`)
-    },
-    handler: () => {},
-  })
 }
 
 /** Answers what the HTTP parser could not make a request of; there is only a socket to write to. */
