@@ -110,7 +110,7 @@ export async function collect(choices: readonly Events[], plan: RequestPlan, for
 
 // A client that cancels is gone, and its signal has ended the loop before. If somebody is still there to be told, the
 // engine's owner did it.
-function endOf(end: ReplyEnd): WireEnd {
+export function endOf(end: ReplyEnd): WireEnd {
   if (end !== 'cancelled') return end
   throw new IncipitError('cancelled', 'the reply was cancelled before it was complete')
 }

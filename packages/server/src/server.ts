@@ -2,17 +2,14 @@ import { randomUUID } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { IncipitError, type Log, type Policy, type TierName } from '@incipit/engine/api'
-import Fastify, {
-  type FastifyInstance,
-  type FastifyReply,
-  type FastifyRequest,
-  type RouteHandlerMethod,
-} from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type RouteHandlerMethod } from 'fastify'
+import { mountAnthropic } from './anthropic/mount.ts'
 import { bearer } from './auth.ts'
 import { chatBody } from './chat-body.ts'
 import { completionBody } from './completion-body.ts'
 import { type ConstraintChecker, checkConstraint } from './constraint.ts'
 import { allowAnyOrigin } from './cors.ts'
+import type { DialectOptions } from './dialect.ts'
 import { errorAnswer, ServerError } from './errors.ts'
 import { chatFormat, completionFormat } from './format.ts'
 import { cacheSaltOf, salted } from './namespace.ts'
@@ -159,6 +156,9 @@ export function createServer(loaded: ServedEngine, options: ServerOptions = {}):
   })
 
   route(app, 'POST', '/v1/prefill', (request, reply) => prefill({ engine, model }, request, reply))
+
+  const dialect: DialectOptions = { engine, model, defaults, constraints: options.constraints, report }
+  mountAnthropic(app, dialect)
 
   mountRealtime(app, {
     engine,

@@ -1,0 +1,19 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { messagesBody } from '../src/anthropic/messages-body.ts'
+
+const pages = {
+  anthropic: Object.keys(messagesBody.shape),
+}
+
+for (const [dialect, fields] of Object.entries(pages)) {
+  test(`docs/${dialect}.md names every field that a body may have`, () => {
+    const page = readFileSync(new URL(`../../../docs/${dialect}.md`, import.meta.url), 'utf8')
+    assert.ok(fields.length > 10)
+    assert.deepEqual(
+      fields.filter((name) => !page.includes(`\`${name}\``)),
+      [],
+    )
+  })
+}
