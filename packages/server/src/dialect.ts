@@ -3,7 +3,14 @@ import type { ChatBody } from './chat-body.ts'
 import { type ConstraintChecker, checkConstraint } from './constraint.ts'
 import type { ErrorAnswer } from './errors.ts'
 import { reasoningPlace } from './reasoning-place.ts'
-import { type PlanDefaults, planChat, type RequestPlan, templateOptions } from './request-plan.ts'
+import {
+  type PlanDefaults,
+  type PromptsBody,
+  planChat,
+  planCompletion,
+  type RequestPlan,
+  templateOptions,
+} from './request-plan.ts'
 import type { ServedEngine } from './served-engine.ts'
 
 /** What the routes of a dialect answer with. */
@@ -44,12 +51,25 @@ export function mountDialect(
  * @throws as `planChat` and `checkConstraint`
  */
 export async function planConversation(
-  { engine, defaults: { tier }, constraints }: DialectOptions,
+  options: DialectOptions,
   body: ChatBody,
   formField: string,
 ): Promise<RequestPlan> {
-  const plan = planChat(body, { tier }, engine.info, await reasoningPlace(engine, templateOptions(body)))
-  if (plan.constraint && plan.constraint.param !== 'tools') plan.constraint = { ...plan.constraint, param: formField }
-  await checkConstraint(constraints, plan.constraint)
-  return plan
+  const { engine, defaults } = options
+  const at = await reasoningPlace(engine, templateOptions(body))
+  const plan = planChat(body, { tier: defaults.tier }, engine.info, at)
+  // Tools have the name that OpenAI gave them everywhere.
+  return checked(options, plan, plan.constraint?.param === 'tools' ? 'tools' : formField)
+}
+
+/** The same for raw prompts. */
+export async function planPrompts(options: DialectOptions, body: PromptsBody, formField: string): Promise<RequestPlan> {
+  const { engine, defaults } = options
+  return checked(options, planCompletion(body, engine.info, { tier: defaults.tier }), formField)
+}
+
+async function checked({ constraints }: DialectOptions, plan: RequestPlan, param: string): Promise<RequestPlan> {
+  const constraint = plan.constraint && { ...plan.constraint, param }
+  await checkConstraint(constraints, constraint)
+  return { ...plan, constraint }
 }

@@ -7,7 +7,7 @@ import { ServerError } from './errors.ts'
  * @throws ServerError `unsupported` with a model that has none, or where the text before the gap is token ids
  */
 export function filledIn(
-  prompt: string | readonly number[],
+  prompt: string | readonly PromptPiece[],
   suffix: string | null | undefined,
   { fim }: Pick<ModelInfo, 'fim'>,
 ): string | readonly PromptPiece[] {

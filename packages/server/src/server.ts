@@ -13,6 +13,7 @@ import type { DialectOptions } from './dialect.ts'
 import { errorAnswer, ServerError } from './errors.ts'
 import { chatFormat, completionFormat } from './format.ts'
 import { cacheSaltOf, salted } from './namespace.ts'
+import { mountOllama } from './ollama/mount.ts'
 import { requireExit } from './policy.ts'
 import { prefill } from './prefill.ts'
 import type { RealtimeOptions } from './realtime/connection.ts'
@@ -159,6 +160,7 @@ export function createServer(loaded: ServedEngine, options: ServerOptions = {}):
 
   const dialect: DialectOptions = { engine, model, defaults, constraints: options.constraints, report }
   mountAnthropic(app, dialect)
+  mountOllama(app, dialect)
 
   mountRealtime(app, {
     engine,

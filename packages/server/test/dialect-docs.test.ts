@@ -2,9 +2,13 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { messagesBody } from '../src/anthropic/messages-body.ts'
+import { chatBody } from '../src/ollama/chat-body.ts'
+import { generateBody } from '../src/ollama/generate-body.ts'
+import { modelOptions } from '../src/ollama/options.ts'
 
 const pages = {
   anthropic: Object.keys(messagesBody.shape),
+  ollama: [chatBody, generateBody, modelOptions].flatMap(({ shape }) => Object.keys(shape)),
 }
 
 for (const [dialect, fields] of Object.entries(pages)) {
