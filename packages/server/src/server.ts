@@ -12,6 +12,7 @@ import { allowAnyOrigin } from './cors.ts'
 import type { DialectOptions } from './dialect.ts'
 import { errorAnswer, ServerError } from './errors.ts'
 import { chatFormat, completionFormat } from './format.ts'
+import { mountLlamaServer } from './llama-server/mount.ts'
 import { cacheSaltOf, salted } from './namespace.ts'
 import { mountOllama } from './ollama/mount.ts'
 import { requireExit } from './policy.ts'
@@ -161,6 +162,7 @@ export function createServer(loaded: ServedEngine, options: ServerOptions = {}):
   const dialect: DialectOptions = { engine, model, defaults, constraints: options.constraints, report }
   mountAnthropic(app, dialect)
   mountOllama(app, dialect)
+  mountLlamaServer(app, dialect)
 
   mountRealtime(app, {
     engine,

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { messagesBody } from '../src/anthropic/messages-body.ts'
+import { completionBody } from '../src/llama-server/completion-body.ts'
+import { infillBody } from '../src/llama-server/infill.ts'
 import { chatBody } from '../src/ollama/chat-body.ts'
 import { generateBody } from '../src/ollama/generate-body.ts'
 import { modelOptions } from '../src/ollama/options.ts'
@@ -9,6 +11,7 @@ import { modelOptions } from '../src/ollama/options.ts'
 const pages = {
   anthropic: Object.keys(messagesBody.shape),
   ollama: [chatBody, generateBody, modelOptions].flatMap(({ shape }) => Object.keys(shape)),
+  'llama-server': [completionBody, infillBody].flatMap(({ shape }) => Object.keys(shape)),
 }
 
 for (const [dialect, fields] of Object.entries(pages)) {
