@@ -4,12 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ConstraintChecks } from '@incipit/constraint'
 import compile from '@incipit/constraint/compiler'
 import { delta, done, fakeEngine, says } from './fake-engine.ts'
-import { assertFree, loaded, missing, prelude, settled, smol } from './models.ts'
+import { assertFree, loaded, missing, onlyFull, prelude, settled, smol } from './models.ts'
 import { type Served, serve } from './serve.ts'
 
 // llama-server's own routes, by its README.
 
 const skip = missing(smol)
+const long = skip || onlyFull
 const timeout = 60_000
 const engine = loaded(smol, { contextLength: 1024, constraints: compile, parallel: 2 })
 const code = loaded(prelude, { cut: 'none' })
@@ -76,7 +77,7 @@ test('a completion, whole and streamed, under both of its names', { skip, timeou
   await assertFree(engine())
 })
 
-test('a prompt is text, token ids, both, an object, or several of these', { skip, timeout }, async (t) => {
+test('a prompt is text, token ids, both, an object, or several of these', { skip: long, timeout }, async (t) => {
   const server = await start(t)
   const { content } = await ask(server, '/completion', request)
   const tokens = engine().tokenize(prompt)
@@ -106,7 +107,7 @@ test('a text is one special token where it is one', { skip, timeout }, async (t)
   assert.equal(tokens_evaluated, 1)
 })
 
-test('n_predict -1 goes on until the model ends, 0 computes the prompt', { skip, timeout }, async (t) => {
+test('n_predict -1 goes on until the model ends, 0 computes the prompt', { skip: long, timeout }, async (t) => {
   const server = await start(t)
   const chat = engine().renderChat([{ role: 'user', content: 'Say hi.' }])
   const ended = await ask(server, '/completion', { prompt: chat, temperature: 0, n_predict: -1 })
@@ -127,7 +128,7 @@ test('n_predict -1 goes on until the model ends, 0 computes the prompt', { skip,
   )
 })
 
-test('stop words, probabilities, biases and a choice of members', { skip, timeout }, async (t) => {
+test('stop words, probabilities, biases and a choice of members', { skip: long, timeout }, async (t) => {
   const server = await start(t)
   const plain = await ask(server, '/completion', { ...request, n_probs: 3 })
   const [first] = plain.completion_probabilities!
@@ -182,6 +183,7 @@ test('what a request leaves out is as llama-server has it; samplers that are not
   assert.deepEqual([named.temperature, named.topK, named.topP, named.minP], [1, 5, 0.95, 0])
   assert.equal(named.repetitionPenalty, undefined)
   assert.deepEqual(generation_settings.samplers, ['top_k', 'top_p'])
+  assert.equal(generation_settings.seed, named.seed)
 })
 
 test('a reply ends at a line that is indented less, and when it has taken long enough', async (t) => {
@@ -255,6 +257,17 @@ test('infill: the gap in the order of the model, other files around it', async (
   })
   const cached = await ask(server, '/infill', { ...gap, input_prefix: 'function mul(a, b) {\n' })
   assert.ok(cached.tokens_cached >= warm.tokens_evaluated - 2)
+})
+
+test('infill answers in the tier of editors, and puts files between tokens for files', async (t) => {
+  const fake = fakeEngine(says(delta('a'), done()))
+  fake.info.fim = { order: 'psm', prefix: 1, suffix: 2, middle: 3, file: 4, repository: 5 }
+  const server = await serve(t, fake)
+  await ask(server, '/infill', { ...gap, input_extra: [{ filename: 'b.js', text: 'b' }, { text: 'c' }] })
+  const { tier, parseSpecial, prompt: pieces } = fake.requests[0]!
+  assert.deepEqual([tier, parseSpecial], ['code', undefined])
+  const files = [5, 'myproject\n', 4, 'b.js\nb\n', 4, 'tmp\nc\n', 4, 'filename\n']
+  assert.deepEqual(pieces, [...files, 1, `${gap.input_prefix}  ret`, 2, gap.input_suffix, 3])
 })
 
 test('infill: what is asked at every key and given up leaves nothing behind', async (t) => {

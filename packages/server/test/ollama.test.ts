@@ -5,12 +5,13 @@ import compile from '@incipit/constraint/compiler'
 import { Ollama } from 'ollama'
 import type { ServedEngine } from '../src/index.ts'
 import { delta, done, fakeEngine, says } from './fake-engine.ts'
-import { assertFree, loaded, missing, prelude, smol } from './models.ts'
+import { assertFree, loaded, missing, onlyFull, prelude, smol } from './models.ts'
 import { serve } from './serve.ts'
 
 // Ollama's own client against /api.
 
 const skip = missing(smol)
+const long = skip || onlyFull
 const timeout = 60_000
 const engine = loaded(smol, { contextLength: 1024, constraints: compile })
 const code = loaded(prelude, { cut: 'none' })
@@ -83,7 +84,7 @@ test('a body that says nothing of streams gets lines of JSON', { skip, timeout }
 })
 
 test('generate: a conversation of one message, with a system message, or a raw prompt', {
-  skip,
+  skip: long,
   timeout,
 }, async (t) => {
   const ollama = await client(t)
@@ -152,7 +153,7 @@ test('format: json, or a schema', { skip, timeout }, async (t) => {
 })
 
 test('tools: whole calls with objects as arguments, and results by the name of the tool', {
-  skip,
+  skip: long,
   timeout,
 }, async (t) => {
   // Ollama has no word for a tool that must be called, and a small model does not choose to.
@@ -237,7 +238,7 @@ test('options become what the engine samples with, and without them Ollama’s d
   assert.equal(fake.requests[3]?.repetitionPenalty, undefined)
 })
 
-test('log-probabilities come with the text they belong to', { skip, timeout }, async (t) => {
+test('log-probabilities come with the text they belong to', { skip: long, timeout }, async (t) => {
   const ollama = await client(t)
   const whole = await ollama.chat({ model: 'any', messages, options, logprobs: true, top_logprobs: 2 })
   assert.equal(whole.logprobs?.length, 16)

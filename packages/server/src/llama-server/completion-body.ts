@@ -113,11 +113,15 @@ export function termsOf(
   }
 }
 
-/** What the answer says of how the reply was made. */
-export function settingsOf(body: CompletionFields, terms: PromptsBody): object {
+/**
+ * What the answer says of how the reply was made.
+ *
+ * @param seed of the first reply; each further one has the next
+ */
+export function settingsOf(body: CompletionFields, terms: PromptsBody, seed = -1): object {
   return {
     n_predict: boundOf(body) ?? -1,
-    seed: terms.seed ?? -1,
+    seed,
     temperature: terms.temperature,
     top_k: terms.top_k,
     top_p: terms.top_p,

@@ -33,7 +33,7 @@ export function mountLlamaServer(app: FastifyInstance, options: DialectOptions):
     const texts = await textsOf(prompts, engine)
     const teller = completionTeller({
       model,
-      settings: settingsOf(body, terms),
+      settings: settingsOf(body, terms, plan.choices[0]?.seed),
       prompts: texts.flatMap((text) => Array<string>(plan.n).fill(text)),
       isList: plan.choices.length > 1,
       returnsTokens: body.return_tokens ?? false,

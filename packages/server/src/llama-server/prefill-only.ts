@@ -21,7 +21,6 @@ async function* prefilled(
     ...(cacheSalt !== undefined && { cacheSalt }),
     ...(signal && { signal }),
   })
-  signal?.throwIfAborted()
   yield doneEvent(promptTokens, cachedTokens, performance.now() - begun)
 }
 
