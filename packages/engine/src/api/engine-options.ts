@@ -18,6 +18,11 @@ export interface EngineOptions {
    * model allows it.
    */
   cache?: 'unified' | 'separate'
+  /**
+   * Of a recurrent memory: so many guesses of a step can be taken back, at most 4, each for one more copy of the state of
+   * every sequence. Default: as many as fit into a sixteenth of the machine's memory.
+   */
+  snapshots?: number
   /** Most requests that run at once; further ones wait. Default 8. */
   parallel?: number
   /**

@@ -6,7 +6,7 @@ import type { CostModel } from '../core/cost/cost-model.ts'
 import type { SlotRows } from '../core/cost/microbatches.ts'
 import { SpeculationGain } from '../core/cost/speculation-gain.ts'
 import type { EndedStep, Executor } from '../core/executor.ts'
-import type { CheckpointLimits } from '../core/kv/checkpoint.ts'
+import { bytesOf, type CheckpointLimits } from '../core/kv/checkpoint.ts'
 import { runsInMicrobatches, type SequenceMemory } from '../core/kv/sequence-memory.ts'
 import { CallerFault } from '../core/sampling/token-chooser.ts'
 import { BusyPeriod } from '../core/schedule/busy-period.ts'
@@ -171,13 +171,14 @@ export class Loop {
   }
 
   /** Running and waiting requests, without replies to texts that are not final. */
-  get load(): Pick<EngineStats, 'running' | 'waiting' | 'cellsUsed' | 'keptBytes' | 'preempted'> {
+  get load(): Pick<EngineStats, 'running' | 'waiting' | 'cellsUsed' | 'keptBytes' | 'checkpointBytes' | 'preempted'> {
     const { running, waiting, prefixes, preemptions } = this.#scheduler
     return {
       running: [...running].filter((request) => !request.revocable).length,
       waiting: waiting.filter((request) => !request.revocable).length,
       cellsUsed: this.table.cells.used,
       keptBytes: prefixes.bytes,
+      checkpointBytes: bytesOf([...this.table.sequences, ...prefixes.kept].flatMap(({ checkpoints }) => checkpoints)),
       preempted: preemptions,
     }
   }

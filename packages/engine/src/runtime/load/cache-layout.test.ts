@@ -6,7 +6,15 @@ import { cacheLayout, type LayoutOptions } from './cache-layout.ts'
 
 /** As far as a layout looks at a model. */
 const model = (rest: Partial<Model> = {}) => ({ cellBytes: 1000, window: 0, recurrent: false, ...rest }) as Model
-const options: LayoutOptions = { contextLength: 1000, parallel: 8, cells: undefined, cache: undefined, states: false }
+const options: LayoutOptions = {
+  contextLength: 1000,
+  parallel: 8,
+  cells: undefined,
+  cache: undefined,
+  snapshots: undefined,
+  stateBytes: 0,
+  states: false,
+}
 
 test('the layout does not depend on what is free at the moment', (t) => {
   const quiet = cacheLayout(model(), options)
@@ -41,4 +49,20 @@ test('what a memory can do follows from the model', () => {
   for (const some of [{}, { recurrent: true }, { window: 512 }]) assert.ok(of(some).savedBytes > 0)
   // Every slot has a state of its own, whether it is used or not.
   assert.ok(of({ recurrent: true }).slots < of({ window: 512 }).slots)
+})
+
+test('as many snapshots as fit into a sixteenth of the memory, and as are wanted', (t) => {
+  t.mock.method(process, 'constrainedMemory', () => 12 * 16 * 100)
+  // Twelve slots.
+  const of = (stateBytes: number, snapshots?: number) =>
+    cacheLayout(model({ recurrent: true }), { ...options, stateBytes, snapshots })
+  const layout = of(20)
+  assert.equal(layout.slots, 12)
+  assert.equal(layout.memory.snapshots, 4)
+  assert.equal(layout.stateBytes, 12 * 5 * 20)
+  assert.equal(of(30).memory.snapshots, 2)
+  assert.equal(of(100).memory.snapshots, 0)
+  assert.equal(of(200).memory.snapshots, 0)
+  assert.equal(of(20, 1).memory.snapshots, 1)
+  assert.equal(of(20, 0).memory.snapshots, 0)
 })

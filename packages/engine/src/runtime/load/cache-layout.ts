@@ -8,6 +8,8 @@ import {
 import type { Model } from '../../llama/model.ts'
 import { machineMemory } from '../machine-memory.ts'
 
+/** Most snapshots of a recurrent state: guesses of a step that can be taken back. */
+export const mostSnapshots = 4
 /** KV cells a request may use beside its prompt and reply: the drafts of a step and the tail of a lookahead. */
 export const slackCells = 64
 /** Slots for lookaheads and for texts that are still being written, beside those of requests. */
@@ -17,9 +19,8 @@ const manyRequests = 4
 // Shares of the machine's memory: for the KV cache, and for rows that are kept outside of it.
 const cacheShare = 8
 const savedShare = 16
-// For the states of recurrent layers, with their snapshots: as long as guesses may be.
+// For the states of recurrent layers, with their snapshots.
 const stateShare = 16
-const wantedSnapshots = 4
 
 /** How the KV cache is laid out. */
 export interface CacheLayout {
@@ -29,6 +30,8 @@ export interface CacheLayout {
   readonly memory: SequenceMemory
   /** Most bytes of rows of requests that are over. */
   readonly savedBytes: number
+  /** Of the recurrent states of all slots, with their snapshots. */
+  readonly stateBytes: number
 }
 
 export interface LayoutOptions {
@@ -37,6 +40,10 @@ export interface LayoutOptions {
   /** By the caller's wish. */
   readonly cells: number | undefined
   readonly cache: 'unified' | 'separate' | undefined
+  /** Most snapshots, by the caller's wish. */
+  readonly snapshots: number | undefined
+  /** Of the recurrent states of a sequence. */
+  readonly stateBytes: number
   /** States of rows are wanted, between stages or for drafts: only one cache for all gives them. */
   readonly states: boolean
 }
@@ -61,15 +68,25 @@ export function cacheLayout(model: Model, options: LayoutOptions): CacheLayout {
   const pays = wanted === undefined && parallel >= manyRequests && slots * each <= affordable
   if (copies && (options.cache === undefined ? pays : options.cache === 'separate')) {
     const memory = fullAttention(false)
-    return { slots, cells: slots * each, memory, savedBytes: savedOf(memory) }
+    return { slots, cells: slots * each, memory, savedBytes: savedOf(memory), stateBytes: 0 }
   }
   const some = Math.min(contextLength * Math.min(parallel, 2), Math.floor(affordable / 256) * 256)
   const cells = (wanted ?? Math.max(contextLength, some)) + parallel * slackCells
-  const stateBytes = (1 + wantedSnapshots) * slots * model.stateBytes
-  const memory = memoryOf(model, options.states, stateBytes <= bytes / stateShare ? wantedSnapshots : 0)
+  const memory = memoryOf(model, options.states, snapshotsOf(options, slots * options.stateBytes, bytes / stateShare))
   // Sequences share cells here, which costs nothing: every request may look ahead, and many texts be written. A recurrent
   // state takes its memory for every slot, used or not.
-  return { slots: model.recurrent ? slots : 2 * parallel + 4 * spareSlots, cells, memory, savedBytes: savedOf(memory) }
+  const wide = model.recurrent ? slots : 2 * parallel + 4 * spareSlots
+  const stateBytes = model.recurrent ? wide * (1 + memory.snapshots) * options.stateBytes : 0
+  return { slots: wide, cells, memory, savedBytes: savedOf(memory), stateBytes }
+}
+
+/**
+ * As many snapshots as fit, and are wanted.
+ * @param bytes of the states of all slots
+ * @param most bytes for them and their snapshots
+ */
+function snapshotsOf({ snapshots = mostSnapshots }: LayoutOptions, bytes: number, most: number): number {
+  return Math.min(snapshots, mostSnapshots, bytes === 0 ? 0 : Math.max(0, Math.floor(most / bytes) - 1))
 }
 
 /** What the memory of a model's sequences can do, in one cache for all. */

@@ -22,7 +22,7 @@ import { LlamaExecutor } from '../llama-executor.ts'
 import { machineMemory } from '../machine-memory.ts'
 import { loadProfile, type Profile, type ProfileOf } from '../profile.ts'
 import { Stage } from '../stage.ts'
-import { type CacheLayout, cacheLayout } from './cache-layout.ts'
+import { type CacheLayout, cacheLayout, mostSnapshots } from './cache-layout.ts'
 import { loadDraftModel } from './draft-model.ts'
 import type { Exit } from './exit.ts'
 import { type HeadsOf, readHeads } from './heads-file.ts'
@@ -30,6 +30,7 @@ import { memoryNeed, requireMemory } from './memory-need.ts'
 import { mtpDrafter, whyNoMtp } from './mtp.ts'
 import { planCut, wantedCut } from './plan-cut.ts'
 import { loadSkimCalibration } from './skim-calibration.ts'
+import { stateBytes } from './state-bytes.ts'
 import { templateOf } from './template-of.ts'
 import { tryMemory } from './try-memory.ts'
 
@@ -78,8 +79,11 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
   const cutOptions = { cut: options.cut, cacheDir, hash, log }
   const wanted = await wantedCut(gguf, cutOptions)
   const states = wanted.at.length > 0 || noMtp === undefined
-  const { cells, cache } = options
-  const layout = cacheLayout(whole, { contextLength, parallel, cells, cache, states })
+  const { cells, cache, snapshots } = options
+  using pool = new Threadpool(threadsOfDevices(options.threads, 1)[0]!)
+  const ofSequence = await stateBytes(whole, pool)
+  const wishes = { contextLength, parallel, cells, cache, snapshots }
+  const layout = cacheLayout(whole, { ...wishes, states, stateBytes: ofSequence })
   const { slots } = layout
   if (!layout.memory.sharesCells) log('info', `a KV cache of ${contextLength} tokens for each of ${slots} sequences`)
 
@@ -169,31 +173,32 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
   }
 }
 
-function modelMemory(model: Model, { memory, cells, slots }: CacheLayout): ModelMemory {
+function modelMemory(model: Model, { memory, cells, stateBytes }: CacheLayout): ModelMemory {
   const { dropsRows, window, snapshots } = memory
-  const states = dropsRows ? 0 : slots * (1 + snapshots) * model.stateBytes
   return {
     kind: dropsRows ? (window > 0 ? 'window' : 'attention') : 'recurrent',
     window,
     snapshots,
-    bytes: cells * model.cellBytes + states,
+    bytes: cells * model.cellBytes + stateBytes,
   }
 }
 
 function checkOptions(options: EngineOptions): void {
   const check = (
-    param: 'parallel' | 'maxWaiting' | 'contextLength' | 'cells' | 'threads',
+    param: 'parallel' | 'maxWaiting' | 'contextLength' | 'cells' | 'threads' | 'snapshots',
     max: number,
     value = options[param],
+    min = 1,
   ) => {
-    if (value === undefined || (Number.isInteger(value) && Number(value) >= 1 && Number(value) <= max)) return
-    const message = `${param} must be a whole number from 1 to ${max}, not ${value}`
+    if (value === undefined || (Number.isInteger(value) && Number(value) >= min && Number(value) <= max)) return
+    const message = `${param} must be a whole number from ${min} to ${max}, not ${value}`
     throw new IncipitError('invalid_request', message, { param })
   }
   check('parallel', 64)
   check('maxWaiting', 2 ** 24)
   check('contextLength', 2 ** 24)
   check('cells', 2 ** 30)
+  check('snapshots', mostSnapshots, options.snapshots, 0)
   for (const threads of [options.threads ?? 1].flat()) check('threads', 512, threads)
 }
 
