@@ -12,7 +12,8 @@ export class ChatServer implements AsyncDisposable {
   readonly address: string
   readonly #child: ChildProcess
 
-  private constructor(name: string, address: string, child: ChildProcess) {
+  /** Use `incipit` or `llamaServer`. */
+  constructor(name: string, address: string, child: ChildProcess) {
     this.name = name
     this.address = address
     this.#child = child
@@ -29,9 +30,10 @@ export class ChatServer implements AsyncDisposable {
     return start('llama-server', program, ['-m', model], { ...options, context: '--ctx-size' })
   }
 
-  /** A reply of so many tokens, greedy, and when its first text came: milliseconds since the request was sent. */
-  async reply(messages: readonly ChatMessage[], tokens: number): Promise<{ text: string; ttft: number }> {
-    const body = JSON.stringify({ messages, max_tokens: tokens, temperature: 0, stream: true })
+  /** A reply of so many tokens, greedy. */
+  async reply(messages: readonly ChatMessage[], tokens: number): Promise<ChatReply> {
+    const stream = { stream: true, stream_options: { include_usage: true } }
+    const body = JSON.stringify({ messages, max_tokens: tokens, temperature: 0, ...stream })
     const begin = performance.now()
     const response = await fetch(`${this.address}/v1/chat/completions`, {
       method: 'POST',
@@ -42,12 +44,14 @@ export class ChatServer implements AsyncDisposable {
     let ttft = Number.NaN
     let text = ''
     let rest = ''
+    let read = Number.NaN
     for await (const part of response.body!.pipeThrough(new TextDecoderStream())) {
       const lines = (rest + part).split('\n')
       rest = lines.pop()!
       for (const line of lines) {
         if (!line.startsWith('data: {')) continue
-        const { choices } = JSON.parse(line.slice(6)) as { choices: { delta?: { content?: string } }[] }
+        const { choices, usage } = JSON.parse(line.slice(6)) as Chunk
+        if (usage) read = usage.prompt_tokens - (usage.prompt_tokens_details?.cached_tokens ?? 0)
         const content = choices[0]?.delta?.content
         if (!content) continue
         if (text === '') ttft = performance.now() - begin
@@ -55,7 +59,7 @@ export class ChatServer implements AsyncDisposable {
       }
     }
     if (text === '') throw new Error(`${this.name}: a reply without text`)
-    return { text, ttft }
+    return { text, ttft, read }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -63,11 +67,19 @@ export class ChatServer implements AsyncDisposable {
     this.#child.kill('SIGTERM')
     await ended
   }
+}
 
-  /** @internal */
-  static of(name: string, address: string, child: ChildProcess): ChatServer {
-    return new ChatServer(name, address, child)
-  }
+export interface ChatReply {
+  readonly text: string
+  /** When its first text came: milliseconds since the request was sent. */
+  readonly ttft: number
+  /** Tokens of the prompt that had to be computed. */
+  readonly read: number
+}
+
+interface Chunk {
+  readonly choices: { delta?: { content?: string } }[]
+  readonly usage?: { prompt_tokens: number; prompt_tokens_details?: { cached_tokens?: number } } | null
 }
 
 interface ServerOptions {
@@ -97,7 +109,7 @@ async function start(
       ({ ok }) => ok,
       () => false,
     )
-    if (ready) return ChatServer.of(name, address, child)
+    if (ready) return new ChatServer(name, address, child)
   }
   child.kill('SIGKILL')
   throw new Error(`${name} did not serve within ${startMs / 1000} s:\n${said}`)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { type ChatMessage, Engine, type EngineOptions, type GenerateRequest, type Timings } from '../src/index.ts'
-import { ChatServer } from './chat-server.ts'
+import { type ChatReply, ChatServer } from './chat-server.ts'
 import { median } from './numbers.ts'
 import { type ShapeName, shapeNames, writeShape } from './shapes.ts'
 import { table } from './table.ts'
@@ -79,43 +79,53 @@ const megabytes = (bytes: number) => (bytes / 2 ** 20).toFixed(1)
 
 // --- turns ----------------------------------------------------------------------------------------------------------
 
-/** TTFT of every turn of a conversation, on both servers, turn by turn. */
-async function conversation(servers: readonly ChatServer[], run: number): Promise<Map<ChatServer, number[]>> {
+/** The replies of a conversation, on both servers, turn by turn. */
+async function conversation(servers: readonly ChatServer[], run: number): Promise<Map<ChatServer, ChatReply[]>> {
   const turns = Number(values.turns)
   const perTurn = Math.max(8, conversationTokens / turns - replyTokens)
   const histories = new Map(servers.map((server) => [server, [] as ChatMessage[]]))
-  const times = new Map(servers.map((server) => [server, [] as number[]]))
+  const replies = new Map(servers.map((server) => [server, [] as ChatReply[]]))
   for (let turn = 0; turn < turns; turn++) {
     const question = user(`${run}: ${textOf(perTurn, run * turns + turn)}`)
     for (const server of (turn + run) % 2 === 0 ? servers : servers.toReversed()) {
       const history = histories.get(server)!
       history.push(question)
-      const { text, ttft } = await server.reply(history, replyTokens)
-      history.push({ role: 'assistant', content: text })
-      times.get(server)!.push(ttft)
+      const reply = await server.reply(history, replyTokens)
+      history.push({ role: 'assistant', content: reply.text })
+      replies.get(server)!.push(reply)
     }
   }
-  return times
+  return replies
 }
 
 async function turnsOf(path: string): Promise<(string | number)[]> {
   const options = { threads, contextLength }
   await using incipit = await ChatServer.incipit(path, options)
   await using peer = await ChatServer.llamaServer(llamaServer!, path, options)
-  const first: { own: number; other: number }[] = []
-  const later: { own: number; other: number }[] = []
+  const first: Pair[] = []
+  const later: Pair[] = []
   for (let run = 0; run < runs; run++) {
-    const times = await conversation([incipit, peer], run)
-    const pairs = times.get(incipit)!.map((own, turn) => ({ own, other: times.get(peer)![turn]! }))
-    console.error(`turns, run ${run}: ${pairs.map(({ own, other }) => `${ms(own)}/${ms(other)}`).join(' ')}`)
+    const replies = await conversation([incipit, peer], run)
+    const pairs = replies.get(incipit)!.map((own, turn) => ({ own, other: replies.get(peer)![turn]! }))
+    const line = pairs.map(({ own, other }) => `${ms(own.ttft)} (${own.read}) / ${ms(other.ttft)} (${other.read})`)
+    console.error(`turns, run ${run}, ms (tokens read): ${line.join(', ')}`)
     first.push(pairs[0]!)
     later.push(...pairs.slice(1))
   }
-  const own = (pairs: typeof first) => median(pairs.map((pair) => pair.own))
-  const other = (pairs: typeof first) => median(pairs.map((pair) => pair.other))
-  const ratio = (pairs: typeof first) => median(pairs.map((pair) => pair.own / pair.other)).toFixed(2)
-  const columns = [ms(own(first)), ms(other(first)), ratio(first), ms(own(later)), ms(other(later)), ratio(later)]
-  return [...columns, Math.max(...later.map((pair) => pair.own / pair.other)).toFixed(2)]
+  const ratio = ({ own, other }: Pair) => own.ttft / other.ttft
+  const columns = [first, later].flatMap((pairs) => [
+    ms(median(pairs.map(({ own }) => own.ttft))),
+    ms(median(pairs.map(({ other }) => other.ttft))),
+    median(pairs.map(ratio)).toFixed(2),
+  ])
+  const read = [median(later.map(({ own }) => own.read)), median(later.map(({ other }) => other.read))]
+  return [...columns, Math.max(...later.map(ratio)).toFixed(2), ...read]
+}
+
+/** The same turn on both. */
+interface Pair {
+  readonly own: ChatReply
+  readonly other: ChatReply
 }
 
 // --- one engine -----------------------------------------------------------------------------------------------------
@@ -270,6 +280,8 @@ print('turns', `A conversation of ${conversationTokens} tokens`, [
   'llama-server ms',
   'ratio',
   'worst',
+  'tokens read',
+  'by llama-server',
 ])
 print('typed', `${values.typed} tokens typed, Enter at once; checkpoints of a prompt of ${conversationTokens} tokens`, [
   'memory',
