@@ -28,8 +28,9 @@ const again = [base, [...base, 5, 6, 7], [...base.slice(0, 100), 9, 9], base.sli
 const long = Array.from({ length: 236 }, (_, i) => ((i * i) % 110) + 5)
 const prompts: Prompt[] = [...again, long].map((prompt) => ({ prompt }))
 const short = [0, 1, 2, 3]
-// llama-server reuses 146 tokens on these prompts in this order where it keeps states, and 150 where it keeps windows.
-const leastReused = 0.95 * 146
+// llama-server reuses 146 tokens on these prompts in this order where it keeps states, and where it keeps rows also the 100
+// of the prompt that parts in the middle of the one before.
+const leastReused = { states: 0.95 * 146, rows: 0.95 * 250 }
 
 // Whatever guesses cost on this machine, they are tried.
 freeRows(() => 48)
@@ -63,7 +64,8 @@ for (const file of files) {
       { name: 'one after the other', together: 1, options: () => ({ proposers: [] }) },
       short,
     )
-    assert.ok(cached >= leastReused, `${cached} tokens are used again`)
+    const least = engine.info.memory.kind === 'recurrent' ? leastReused.states : leastReused.rows
+    assert.ok(cached >= least, `${cached} tokens are used again`)
     await comparison.run(engine, { name: 'at once', together: 4, options: () => alone }, short)
     await comparison.run(engine, { name: 'at once, shared', together: 4, options: () => ({ cacheSalt: 'b' }) }, short)
     const guessing = { name: 'guessing', together: 4, options: speculating }
@@ -74,7 +76,7 @@ for (const file of files) {
     const events = engine.generate({ prompt: base, maxTokens: 50, signal: controller.signal })
     for await (const _ of events) controller.abort()
     const after = await comparison.run(engine, { name: 'after one that was cancelled', together: 1 }, [0])
-    assert.ok(after.cached >= leastReused, `${after.cached} tokens of the same prompt are used again`)
+    assert.ok(after.cached >= leastReused.states, `${after.cached} tokens of the same prompt are used again`)
 
     await typed(engine, reference)
     for (const line of comparison.table()) t.diagnostic(line)

@@ -176,7 +176,7 @@ export class Loop {
     return {
       running: [...running].filter((request) => !request.revocable).length,
       waiting: waiting.filter((request) => !request.revocable).length,
-      cellsUsed: this.table.cells.used,
+      cellsUsed: this.table.cells.used - this.table.cells.own(...prefixes.restingSlots),
       keptBytes: prefixes.bytes,
       checkpointBytes: bytesOf([...this.table.sequences, ...prefixes.kept].flatMap(({ checkpoints }) => checkpoints)),
       preempted: preemptions,
@@ -305,7 +305,7 @@ export class Loop {
     if (this.#between.length > 0 && this.#steps.size > 0) return await this.#awaitNextStep()
     // One at a time: while it runs everything may end, and nobody else gets the caches then.
     for (let next = this.#between.shift(); next; next = this.#between.shift()) await this.#timed(next.run())
-    for (const request of this.#leaving.splice(0)) this.#scheduler.release(request, true)
+    for (const request of this.#leaving.splice(0)) this.#scheduler.release(request, 'resting')
     this.#scheduler.admit(this.#options.now())
     this.#inputs.revise(Math.min(this.#scheduler.roomForTexts, this.#options.contextLength))
     this.#outbox.deliver()
@@ -448,7 +448,7 @@ export class Loop {
     this.#options.observer?.finished?.(request, reason)
     // What was computed may be of use again: to the next turn of the conversation, or to a prompt that begins alike.
     // Copying it takes milliseconds: those who wait for the reply's last words go first.
-    if (reason === 'cancelled') this.#scheduler.release(request, true)
+    if (reason === 'cancelled') this.#scheduler.release(request, 'kept')
     else this.#leaving.push(request)
     request.finish(reason)
     this.stats.promptTokens += request.prompt.length
@@ -460,7 +460,7 @@ export class Loop {
     this.#speculation.ended(request, false)
     this.#scheduler.retire(request)
     this.#options.observer?.finished?.(request, 'failed')
-    this.#scheduler.release(request, false)
+    this.#scheduler.release(request, 'dropped')
     request.fail(error)
   }
 

@@ -14,21 +14,23 @@ export function checkpointBefore(checkpoints: readonly Checkpoint[], most: numbe
 }
 
 /**
- * Takes a checkpoint in behind the others. Of more than `most`, one goes without which the gap is the smallest for its
- * depth: the older ones thin out, as what is far back is gone back to least often.
+ * Takes a checkpoint in, in the order of their lengths. Of more than `most`, one goes without which the gap is the smallest
+ * for its depth: the older ones thin out, as what is far back is gone back to least often.
  */
 export function withCheckpoint(
   checkpoints: readonly Checkpoint[],
   added: Checkpoint,
   most: number,
 ): readonly Checkpoint[] {
-  const all = [...checkpoints.filter(({ length }) => length < added.length), added]
+  const all = [...checkpoints.filter(({ length }) => length !== added.length), added]
+  all.sort((a, b) => a.length - b.length)
   if (all.length <= most) return all
+  const end = all.at(-1)!.length
   let least = 0
   let smallest = Number.POSITIVE_INFINITY
   // The last two stay.
   for (let i = 0; i < all.length - 2; i++) {
-    const gap = (all[i + 1]!.length - (all[i - 1]?.length ?? 0)) / (added.length - all[i]!.length)
+    const gap = (all[i + 1]!.length - (all[i - 1]?.length ?? 0)) / (end - all[i]!.length)
     if (gap >= smallest) continue
     smallest = gap
     least = i

@@ -188,22 +188,57 @@ export class SequenceTable {
 
   /** The sequence can be gone back to where it is now. Its rows have left all stages, and none is running. */
   #takeCheckpoint(sequence: Sequence): void {
-    const { caches, memory } = this.#options
-    const { bytes, most: mostCheckpoints } = this.#checkpoints
     const length = sequence.computed.at(-1)!
-    if (!needsCheckpoints(memory) || length === 0 || sequence.checkpoints.at(-1)?.length === length) return
+    if (!needsCheckpoints(this.#options.memory) || length === 0 || sequence.checkpoints.at(-1)?.length === length)
+      return
+    this.#addCheckpoint(sequence, this.#checkpointOf(sequence, length))
+  }
+
+  /** Where a sequence is now. */
+  #checkpointOf({ slot }: Sequence, length: number): Checkpoint {
     const states: SavedState[] = []
-    const checkpoint: Checkpoint = { length, states }
     for (let stage = 0; stage < this.stages; stage++) {
       // In order with what else is to be done to the cache: the rows may be on their way into it.
       this.#defer(stage, () => {
-        states[stage] = caches.saveCheckpoint(stage, sequence.slot)
+        states[stage] = this.#options.caches.saveCheckpoint(stage, slot)
       })
     }
+    return { length, states }
+  }
+
+  #addCheckpoint(sequence: Sequence, checkpoint: Checkpoint): void {
+    const { bytes, most: mostCheckpoints } = this.#checkpoints
     const each = Math.max(1, bytesOf([checkpoint]))
     const affordable = Math.floor(bytes / (this.slots * each))
     const most = Math.max(leastCheckpoints, Math.min(mostCheckpoints, affordable))
     sequence.checkpoints = withCheckpoint(sequence.checkpoints, checkpoint, most)
+  }
+
+  /** A sequence that is to end stands at a row of another one, which can be gone back to there from now on. */
+  leaveCheckpoint(from: Sequence, to: Sequence): void {
+    const length = from.computed.at(-1)!
+    if (!needsCheckpoints(this.#options.memory) || length === 0 || from.rewound || this.inFlight(from)) return
+    if (to.checkpoints.some((checkpoint) => checkpoint.length === length)) return
+    this.#addCheckpoint(to, this.#checkpointOf(from, length))
+  }
+
+  /**
+   * A sequence that is over stays where it is, for others to go on from. Where it went back to a snapshot, which only it
+   * could go on from, it stands there as if it had come there.
+   */
+  rest(sequence: Sequence): void {
+    this.pauseAt(sequence, 0)
+    sequence.background = true
+    sequence.rewindsTo = Number.POSITIVE_INFINITY
+    if (!sequence.rewound) return
+    sequence.rewound = false
+    const length = sequence.computed.at(-1)!
+    const { states } = this.#checkpointOf(sequence, length)
+    for (let stage = 0; stage < this.stages; stage++) {
+      this.#defer(stage, () => {
+        this.#options.caches.restoreCheckpoint(stage, sequence.slot, states[stage]!, length)
+      })
+    }
   }
 
   /** After a step that ran rows from `from` on: a checkpoint is wanted where the sequence is now, or the last one is far behind. */
