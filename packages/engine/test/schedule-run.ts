@@ -26,7 +26,16 @@ import { checkStep } from './step-checks.ts'
 const slack = 40
 
 // Checkpoints as prompts of a few dozen tokens want them.
-const checkpoints = { bytes: 500, most: 4, promptSpacing: 8, inputSpacing: 5, worthSplitting: 12, lastRows: 2 }
+const checkpoints = {
+  bytes: 60,
+  most: 4,
+  promptSpacing: 8,
+  inputSpacing: 5,
+  worthSplitting: 12,
+  lastRows: 2,
+  messageStart: [2, 1],
+  worthCopying: (bytes: number) => bytes / 4,
+}
 
 // Ticks that go by while a caller's code runs.
 const reentryTicks = 4

@@ -45,7 +45,7 @@ function sequence({ prompt, tokens = prompt, ...rest }: State): Sequence {
     committed: prompt,
     pausedAt: Number.POSITIVE_INFINITY,
     checkpoints: [],
-    checkpointAt: Number.POSITIVE_INFINITY,
+    checkpointStops: [],
     floor: 0,
     rewindsTo: Number.POSITIVE_INFINITY,
     rewound: false,

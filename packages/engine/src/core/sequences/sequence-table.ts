@@ -6,8 +6,9 @@ import {
   type Checkpoint,
   type CheckpointLimits,
   checkpointBefore,
+  checkpointStops,
   defaultCheckpoints,
-  leastCheckpoints,
+  thinned,
   withCheckpoint,
 } from '../kv/checkpoint.ts'
 import { KvCells } from '../kv/kv-cells.ts'
@@ -58,6 +59,8 @@ export class SequenceTable {
   readonly #sequences = new Set<Sequence>()
   readonly #free: number[]
   readonly #checkpoints: CheckpointLimits
+  /** Of the last one that was taken. */
+  #bytesOfCheckpoint = 0
   /** Per stage: the step that runs there, and what is to be done to its cache afterwards. */
   readonly #running: (Step | undefined)[]
   readonly #deferred: (() => void)[][]
@@ -121,15 +124,14 @@ export class SequenceTable {
   /** Starts a sequence over a prompt, or returns undefined when all slots are taken. */
   add(prompt: readonly number[], options: StartOptions = {}): Sequence | undefined {
     const sequence = this.#start('reply', [...prompt], options)
-    if (sequence) this.#wantCheckpoint(sequence)
+    if (sequence) this.#wantCheckpoints(sequence)
     return sequence
   }
 
-  #wantCheckpoint(sequence: Sequence): void {
-    const { prefillLength, computed } = sequence
-    const { worthSplitting, lastRows } = this.#checkpoints
-    if (!needsCheckpoints(this.#options.memory) || prefillLength - computed[0]! < worthSplitting) return
-    sequence.checkpointAt = prefillLength - lastRows
+  #wantCheckpoints(sequence: Sequence): void {
+    if (!needsCheckpoints(this.#options.memory)) return
+    const prompt = sequence.tokens.slice(0, sequence.prefillLength)
+    sequence.checkpointStops = checkpointStops(prompt, sequence.computed[0]!, this.#checkpoints)
   }
 
   /** Starts a sequence over a prompt whose beginning was kept. The last row is always left to run. */
@@ -137,7 +139,7 @@ export class SequenceTable {
     const sequence = this.#start('reply', [...prompt], options)
     if (sequence === undefined) return undefined
     this.#fill(sequence, kept, Math.min(commonPrefix(kept.tokens, prompt), prompt.length - 1))
-    this.#wantCheckpoint(sequence)
+    this.#wantCheckpoints(sequence)
     return sequence
   }
 
@@ -206,12 +208,17 @@ export class SequenceTable {
     return { length, states }
   }
 
+  /** Where all take more than they may, those of the sequence that has most of them thin out; one stays for each. */
   #addCheckpoint(sequence: Sequence, checkpoint: Checkpoint): void {
-    const { bytes, most: mostCheckpoints } = this.#checkpoints
-    const each = Math.max(1, bytesOf([checkpoint]))
-    const affordable = Math.floor(bytes / (this.slots * each))
-    const most = Math.max(leastCheckpoints, Math.min(mostCheckpoints, affordable))
+    const { bytes, most } = this.#checkpoints
     sequence.checkpoints = withCheckpoint(sequence.checkpoints, checkpoint, most)
+    this.#bytesOfCheckpoint = bytesOf([checkpoint])
+    const all = () => [...this.#sequences].flatMap(({ checkpoints }) => checkpoints)
+    while (bytesOf(all()) > bytes) {
+      const [victim] = [...this.#sequences].sort((a, b) => bytesOf(b.checkpoints) - bytesOf(a.checkpoints))
+      if (!victim || victim.checkpoints.length <= 1) return
+      victim.checkpoints = thinned(victim.checkpoints)
+    }
   }
 
   /** A sequence that is to end stands at a row of another one, which can be gone back to there from now on. */
@@ -243,14 +250,15 @@ export class SequenceTable {
 
   /** After a step that ran rows from `from` on: a checkpoint is wanted where the sequence is now, or the last one is far behind. */
   #checkpointIfDue(sequence: Sequence, from: number): void {
-    const { tokens, prefillLength, isInput, checkpointAt } = sequence
-    const { promptSpacing, inputSpacing } = this.#checkpoints
+    const { tokens, prefillLength, isInput, checkpointStops: stops } = sequence
+    const { promptSpacing, inputSpacing, worthCopying } = this.#checkpoints
     const rows = sequence.computed.at(-1)!
-    if (rows >= checkpointAt) sequence.checkpointAt = Number.POSITIVE_INFINITY
+    sequence.checkpointStops = stops.filter((stop) => stop > rows)
     const behind = rows - (sequence.checkpoints.at(-1)?.length ?? 0)
+    if (behind < worthCopying(this.#bytesOfCheckpoint)) return
     const due = isInput
       ? behind >= inputSpacing || rows === tokens.length
-      : rows === checkpointAt || (from < prefillLength && (rows >= prefillLength || behind >= promptSpacing))
+      : stops.includes(rows) || (from < prefillLength && (rows >= prefillLength || behind >= promptSpacing))
     if (due) this.#takeCheckpoint(sequence)
   }
 
@@ -300,7 +308,7 @@ export class SequenceTable {
     if (sequence === undefined) return undefined
     const agreed = Math.min(commonPrefix(source.tokens, prompt), prompt.length - 1)
     this.#share(source, sequence, this.usableRows(source, agreed))
-    this.#wantCheckpoint(sequence)
+    this.#wantCheckpoints(sequence)
     return sequence
   }
 
@@ -415,7 +423,7 @@ export class SequenceTable {
       computed: new Array<number>(this.stages).fill(0),
       pausedAt: Number.POSITIVE_INFINITY,
       checkpoints: [],
-      checkpointAt: Number.POSITIVE_INFINITY,
+      checkpointStops: [],
       floor: 0,
       rewindsTo: Number.POSITIVE_INFINITY,
       rewound: false,
