@@ -301,6 +301,7 @@ export class Loop {
 
   /** Admit, speculate, schedule, run, read, emit. False when there is nothing to do. */
   async step(): Promise<boolean> {
+    this.table.takeCheckpoints()
     // No device begins a step while something waits for all of them to be done.
     if (this.#between.length > 0 && this.#steps.size > 0) return await this.#awaitNextStep()
     // One at a time: while it runs everything may end, and nobody else gets the caches then.

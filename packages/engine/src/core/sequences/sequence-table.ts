@@ -59,6 +59,8 @@ export class SequenceTable {
   readonly #sequences = new Set<Sequence>()
   readonly #free: number[]
   readonly #checkpoints: CheckpointLimits
+  /** A checkpoint of these is to be taken. */
+  readonly #due = new Set<Sequence>()
   /** Of the last one that was taken. */
   #bytesOfCheckpoint = 0
   /** Per stage: the step that runs there, and what is to be done to its cache afterwards. */
@@ -248,7 +250,7 @@ export class SequenceTable {
     }
   }
 
-  /** After a step that ran rows from `from` on: a checkpoint is wanted where the sequence is now, or the last one is far behind. */
+  /** After a step that ran rows from `from` on: is a checkpoint wanted where the sequence is now, or the last one far behind? */
   #checkpointIfDue(sequence: Sequence, from: number): void {
     const { tokens, prefillLength, isInput, checkpointStops: stops } = sequence
     const { promptSpacing, inputSpacing, worthCopying } = this.#checkpoints
@@ -259,7 +261,15 @@ export class SequenceTable {
     const due = isInput
       ? behind >= inputSpacing || rows === tokens.length
       : stops.includes(rows) || (from < prefillLength && (rows >= prefillLength || behind >= promptSpacing))
-    if (due) this.#takeCheckpoint(sequence)
+    if (due) this.#due.add(sequence)
+  }
+
+  /** Takes the checkpoints that the last steps have led to: copies, which those who wait for tokens of these steps need not wait for. */
+  takeCheckpoints(): void {
+    for (const sequence of this.#due) {
+      if (this.#sequences.has(sequence) && !sequence.rewound && !this.inFlight(sequence)) this.#takeCheckpoint(sequence)
+    }
+    this.#due.clear()
   }
 
   /**
