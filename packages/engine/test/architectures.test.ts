@@ -83,6 +83,32 @@ for (const file of files) {
   })
 }
 
+/** Of each kind one model whose layers with a window keep one for each sequence and no more. */
+for (const name of ['gemma3-dense', 'gpt-oss-moe']) {
+  const path = join(folder, `${name}.Q8_0.gguf`)
+  if (!existsSync(path)) continue
+  test(`${name}, with windows alone`, { timeout: 120_000 }, async (t) => {
+    using reference = await Reference.load(path, { cells: 512, threads: 1 })
+    const comparison = new Comparison(reference, prompts, { maxTokens })
+    const options = {
+      cacheDir,
+      threads: 1,
+      cut: 'none',
+      contextLength: 1024,
+      slidingWindow: 'alone',
+      parallel: 4,
+    } as const
+    await using engine = await Engine.load(path, options)
+    assert.equal(engine.info.memory.allRows, false)
+    assert.match(engine.info.proposers.lookup.note ?? '', /one window/)
+    const { cached } = await comparison.run(engine, { name: 'one after the other', together: 1 })
+    assert.ok(cached >= leastReused.states, `${cached} tokens are used again`)
+    await comparison.run(engine, { name: 'at once, shared', together: 4, options: () => ({ cacheSalt: 'b' }) })
+    await typed(engine, reference)
+    for (const line of comparison.table()) t.diagnostic(line)
+  })
+}
+
 /** Every guess is tried and shown, also those of a prediction with a mistake. */
 function speculating(index: number, { text }: Answer): Partial<GenerateRequest> {
   const half = Math.floor(text.length / 2)

@@ -23,6 +23,12 @@ export interface EngineOptions {
    * every sequence. Default: as many as fit into a sixteenth of the machine's memory.
    */
   snapshots?: number
+  /**
+   * Layers with a sliding window keep all rows (`full`), as every reuse and every guess wants it, or one window for each
+   * sequence (`alone`), which takes less memory. Default: `full`, unless a full context takes more than an eighth of the
+   * machine's memory then.
+   */
+  slidingWindow?: 'full' | 'alone'
   /** Most requests that run at once; further ones wait. Default 8. */
   parallel?: number
   /**

@@ -16,6 +16,8 @@ import type { Proposer } from './proposer.ts'
 
 /** What of a model and its options decides who can guess. A text says why not. */
 export interface ModelFacts {
+  /** The architecture can keep snapshots of recurrent states. */
+  readonly snapshots: boolean
   readonly memory: SequenceMemory
   /** Where the calibration of lookaheads comes from. */
   readonly skimNote: string
@@ -55,10 +57,13 @@ interface Entry {
 }
 
 /** Guesses have to be taken back where they were wrong. */
-const anywhere = ({ memory }: ModelFacts): Availability =>
-  canSpeculate(memory)
-    ? { available: true }
-    : { available: false, note: 'its memory keeps no snapshots to take a wrong guess back to' }
+const anywhere = ({ memory, snapshots }: ModelFacts): Availability => {
+  if (canSpeculate(memory)) return { available: true }
+  if (!memory.recurrent)
+    return { available: false, note: 'its cache keeps one window, which no guess can be taken back from' }
+  if (snapshots) return { available: false, note: 'snapshots to take a wrong guess back to would take too much memory' }
+  return { available: false, note: 'its memory keeps no snapshots to take a wrong guess back to' }
+}
 
 const draftModel =
   (name: ProposerName, missing: (facts: ModelFacts) => string) =>

@@ -17,6 +17,9 @@ export interface StageOptions {
   unified?: boolean
   /** See `ContextOptions`. Default 0. */
   snapshots?: number
+  /** See `ContextOptions`. */
+  windowAlone?: boolean
+  cacheBytes?: number
   batch: number
   /** Most rows with output in one step. */
   outputs: number
@@ -52,6 +55,8 @@ export class Stage implements Disposable {
       sequences: options.slots,
       ...(options.unified === undefined ? {} : { unified: options.unified }),
       snapshots: options.snapshots ?? 0,
+      windowAlone: options.windowAlone ?? false,
+      ...(options.cacheBytes === undefined ? {} : { cacheBytes: options.cacheBytes }),
       batch: options.batch,
       outputs: Math.min(options.batch, options.outputs),
       threadpool: device.threadpool,

@@ -11,6 +11,8 @@ export interface SequenceMemory {
    * them, or those behind a checkpoint; and another one goes on behind the last one, or at a checkpoint.
    */
   readonly dropsRows: boolean
+  /** Some or all layers keep a state that every row changes. */
+  readonly recurrent: boolean
   /** Where they cannot: so many rows at the end of the last step can still be given up, once, but not all of the step. */
   readonly snapshots: number
   /** Its rows can be copied out of the cache, and back into any slot. */
@@ -42,8 +44,13 @@ export function canKeepRows({ copies }: SequenceMemory): boolean {
  * Rows of several sequences in a step run in microbatches: those of each in a cache of its own, and rows that change states
  * as many of each sequence at a time as all of them have.
  */
-export function runsInMicrobatches({ sharesCells, dropsRows }: SequenceMemory): boolean {
-  return !sharesCells || !dropsRows
+export function runsInMicrobatches({ sharesCells, recurrent }: SequenceMemory): boolean {
+  return !sharesCells || recurrent
+}
+
+/** Layers with a window keep that and no more. */
+export function hasWindowAlone({ window, dropsRows, recurrent }: SequenceMemory): boolean {
+  return window > 0 && !dropsRows && !recurrent
 }
 
 /** There are texts that can only be gone back to at a checkpoint. */
@@ -55,6 +62,7 @@ export function needsCheckpoints({ copies, copyForks }: SequenceMemory): boolean
 export function fullAttention(sharesCells: boolean): SequenceMemory {
   return {
     dropsRows: true,
+    recurrent: false,
     snapshots: 0,
     copies: true,
     copyForks: 'anywhere',
@@ -68,10 +76,16 @@ export function slidingWindow(window: number, sharesCells: boolean): SequenceMem
   return { ...fullAttention(sharesCells), copyForks: 'at checkpoints', window }
 }
 
+/** Layers with a window, of which the cache has one window for each sequence and no more. */
+export function windowAlone(window: number): SequenceMemory {
+  return { ...slidingWindow(window, true), dropsRows: false }
+}
+
 /** A state that every row changes: recurrent layers, alone or beside attention. */
 export function recurrentState(window: number, sharesCells: boolean, snapshots = 0): SequenceMemory {
   return {
     dropsRows: false,
+    recurrent: true,
     snapshots,
     copies: true,
     copyForks: 'at checkpoints',

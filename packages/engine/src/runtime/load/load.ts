@@ -3,6 +3,7 @@ import { basename } from 'node:path'
 import type { EngineOptions, Log } from '../../api/engine-options.ts'
 import { IncipitError } from '../../api/errors.ts'
 import type { ModelInfo, ModelMemory } from '../../api/model-info.ts'
+import { hasWindowAlone } from '../../core/kv/sequence-memory.ts'
 import { type MachineConstants, machineConstants } from '../../core/schedule/machine-constants.ts'
 import { defaultCacheDir, type Gguf, modelHash, readGguf } from '../../gguf/index.ts'
 import { addNativeLog } from '../../llama/library.ts'
@@ -27,10 +28,10 @@ import { loadDraftModel } from './draft-model.ts'
 import type { Exit } from './exit.ts'
 import { type HeadsOf, readHeads } from './heads-file.ts'
 import { memoryNeed, requireMemory } from './memory-need.ts'
+import { type MemorySizes, memorySizes } from './memory-sizes.ts'
 import { mtpDrafter, whyNoMtp } from './mtp.ts'
 import { planCut, wantedCut } from './plan-cut.ts'
 import { loadSkimCalibration } from './skim-calibration.ts'
-import { stateBytes } from './state-bytes.ts'
 import { templateOf } from './template-of.ts'
 import { tryMemory } from './try-memory.ts'
 
@@ -79,11 +80,11 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
   const cutOptions = { cut: options.cut, cacheDir, hash, log }
   const wanted = await wantedCut(gguf, cutOptions)
   const states = wanted.at.length > 0 || noMtp === undefined
-  const { cells, cache, snapshots } = options
+  const { cells, cache, snapshots, slidingWindow } = options
   using pool = new Threadpool(threadsOfDevices(options.threads, 1)[0]!)
-  const ofSequence = await stateBytes(whole, pool)
-  const wishes = { contextLength, parallel, cells, cache, snapshots }
-  const layout = cacheLayout(whole, { ...wishes, states, stateBytes: ofSequence })
+  const sizes = await memorySizes(whole, pool)
+  const wishes = { contextLength, parallel, cells, cache, snapshots, slidingWindow }
+  const layout = cacheLayout(whole, { ...wishes, states, sizes })
   const { slots } = layout
   if (!layout.memory.sharesCells) log('info', `a KV cache of ${contextLength} tokens for each of ${slots} sequences`)
 
@@ -116,6 +117,8 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
       slots,
       unified: layout.memory.sharesCells,
       snapshots: layout.memory.snapshots,
+      windowAlone: hasWindowAlone(layout.memory),
+      cacheBytes: (layout.bytes * (file.to - file.from)) / whole.layers,
       batch: machine.batchRows,
       outputs: slots * (maxDraft + 1),
       drafter: file.last ? drafts : undefined,
@@ -137,12 +140,13 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
     vocabulary: vocab.size,
     contextLength,
     hasChatTemplate: template !== undefined,
-    memory: modelMemory(whole, { ...layout, memory }),
+    memory: modelMemory({ ...layout, memory }, sizes),
     cache: profileOf.cache,
     stages: ranges,
     ...(cut.refused === undefined ? {} : { cutRefused: cut.refused }),
     proposers: availability({
       memory,
+      snapshots: sizes.snapshots,
       skimNote: skim.note,
       exit: cut.exit,
       draftModel: drafts && { name: drafts.name, ...draftNote(options) },
@@ -173,14 +177,11 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
   }
 }
 
-function modelMemory(model: Model, { memory, cells, stateBytes }: CacheLayout): ModelMemory {
-  const { dropsRows, window, snapshots } = memory
-  return {
-    kind: dropsRows ? (window > 0 ? 'window' : 'attention') : 'recurrent',
-    window,
-    snapshots,
-    bytes: cells * model.cellBytes + stateBytes,
-  }
+function modelMemory({ memory, bytes }: CacheLayout, sizes: MemorySizes): ModelMemory {
+  const { recurrent, dropsRows, window, snapshots } = memory
+  const kind = recurrent ? 'recurrent' : window > 0 ? 'window' : 'attention'
+  const snapshotsLeftOut = sizes.snapshots ? mostSnapshots - snapshots : 0
+  return { kind, window, allRows: dropsRows, snapshots, snapshotsLeftOut, bytes }
 }
 
 function checkOptions(options: EngineOptions): void {
