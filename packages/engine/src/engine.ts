@@ -10,7 +10,7 @@ import type { EngineStats } from './api/stats.ts'
 import type { Vocabulary } from './api/vocabulary.ts'
 import { CostModel, type CostProfile } from './core/cost/cost-model.ts'
 import { throughAll } from './core/cost/costs.ts'
-import { defaultCheckpoints } from './core/kv/checkpoint.ts'
+import { copySpeed, defaultCheckpoints } from './core/kv/checkpoint.ts'
 import { canKeepRows, needsCheckpoints, runsInMicrobatches } from './core/kv/sequence-memory.ts'
 import { limitsOf } from './core/schedule/machine-constants.ts'
 import { commonPrefix } from './core/sequences/sequence-table.ts'
@@ -30,8 +30,6 @@ import { Loop, type Overdue } from './serving/loop.ts'
 import { LoopDriver } from './serving/loop-driver.ts'
 import { ReplyStream } from './serving/reply-stream.ts'
 
-// A copy into memory that is new to the process: 20 MB in 10 to 20 ms (Zen 4).
-const copiedBytesPerMs = 1.5e6
 // One checkpoint in so many is gone back to.
 const chanceOfReuse = 0.25
 
@@ -123,7 +121,7 @@ export class Engine implements EngineApi {
   #worthCopying(bytes: number): number {
     const rows = this.#parts.machine.tileRows
     const msPerRow = throughAll(this.#parts.executor.stages.length, this.#costs, rows) / rows
-    return Math.ceil(bytes / copiedBytesPerMs / msPerRow / chanceOfReuse)
+    return Math.ceil(bytes / copySpeed.fresh / msPerRow / chanceOfReuse)
   }
 
   /** Pages the weights in, measures what rows cost, and brings back the prefixes that earlier runs kept. */

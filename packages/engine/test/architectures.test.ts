@@ -100,10 +100,12 @@ for (const name of ['gemma3-dense', 'gpt-oss-moe']) {
     } as const
     await using engine = await Engine.load(path, options)
     assert.equal(engine.info.memory.allRows, false)
-    assert.match(engine.info.proposers.lookup.note ?? '', /one window/)
+    assert.match(engine.info.proposers.skim.note ?? '', /one window/)
     const { cached } = await comparison.run(engine, { name: 'one after the other', together: 1 })
     assert.ok(cached >= leastReused.states, `${cached} tokens are used again`)
     await comparison.run(engine, { name: 'at once, shared', together: 4, options: () => ({ cacheSalt: 'b' }) })
+    const { drafted } = await comparison.run(engine, { name: 'guessing', together: 4, options: speculating })
+    assert.ok(drafted > 0)
     await typed(engine, reference)
     for (const line of comparison.table()) t.diagnostic(line)
   })

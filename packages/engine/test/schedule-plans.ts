@@ -219,8 +219,10 @@ function withMemory(schedule: Schedule): Schedule {
   // A state cannot be cut into stages.
   const uncut = { ...unified, limits: { ...unified.limits, exit: false, separateCaches: true } }
   if (memory === 'snapshots') return uncut
-  // Of one without snapshots nothing can be taken back: nobody guesses.
-  return { ...uncut, drafts: false, arrivals: arrivals.map((one) => ({ ...one, proposers: [], lookaheads: [] })) }
+  // Without snapshots only a checkpoint takes a guess back: none is made in a prompt.
+  const inReplies = (name: ProposerName) => name !== 'opening' && name !== 'skim'
+  const guessing = arrivals.map((one) => ({ ...one, proposers: one.proposers.filter(inReplies), lookaheads: [] }))
+  return { ...uncut, arrivals: guessing }
 }
 
 /** A record without what is undefined. */

@@ -300,11 +300,15 @@ export class Context implements Disposable {
     if (read !== state.length) throw new IncipitError('decode_failed', 'rows that were kept do not fit into the cache')
   }
 
-  /** A copy of what of a sequence's memory rows cannot be dropped from one by one: recurrent states, windows. */
-  checkpoint(sequence: number): Uint8Array {
+  /**
+   * A copy of what of a sequence's memory rows cannot be dropped from one by one: recurrent states, windows.
+   * @param over is overwritten where it has the size: memory that is new to the process takes several times as long
+   */
+  checkpoint(sequence: number, over?: Uint8Array): Uint8Array {
     this.#check(sequence)
     const handle = this.#ready()
-    const state = new Uint8Array(library().stateSizeExt(handle, sequence, partialOnly))
+    const bytes = library().stateSizeExt(handle, sequence, partialOnly)
+    const state = over?.length === bytes ? over : new Uint8Array(bytes)
     library().stateExt(handle, state, state.length, sequence, partialOnly)
     return state
   }

@@ -4,7 +4,7 @@ import { type ProposerName, proposerNames } from '../api/proposer-names.ts'
 import type { GenerateRequest } from '../api/request.ts'
 import type { Tier } from '../api/tiers.ts'
 import type { HeadGuess } from '../core/executor.ts'
-import { canSpeculate, type SequenceMemory } from '../core/kv/sequence-memory.ts'
+import { canSpeculate, type SequenceMemory, verifiesFromCheckpoints } from '../core/kv/sequence-memory.ts'
 import type { TokenChooser } from '../core/sampling/token-chooser.ts'
 import type { Acceptances } from './acceptances.ts'
 import { GrammarProposer } from './grammar.ts'
@@ -56,14 +56,22 @@ interface Entry {
   create?(parts: ProposerParts): Proposer | undefined
 }
 
-/** Guesses have to be taken back where they were wrong. */
+/** Guesses have to be taken back where they were wrong, also behind a prompt that is still being computed. */
 const anywhere = ({ memory, snapshots }: ModelFacts): Availability => {
   if (canSpeculate(memory)) return { available: true }
-  if (!memory.recurrent)
-    return { available: false, note: 'its cache keeps one window, which no guess can be taken back from' }
-  if (snapshots) return { available: false, note: 'snapshots to take a wrong guess back to would take too much memory' }
-  return { available: false, note: 'its memory keeps no snapshots to take a wrong guess back to' }
+  const why = !memory.recurrent
+    ? 'its cache keeps one window, which no guess can be taken back from'
+    : snapshots
+      ? 'snapshots to take a wrong guess back to were left out'
+      : 'its memory keeps no snapshots to take a wrong guess back to'
+  return { available: false, note: why }
 }
+
+/** Or, while a reply goes on, at a checkpoint. */
+const inReplies = (facts: ModelFacts): Availability =>
+  verifiesFromCheckpoints(facts.memory)
+    ? { available: true, note: 'taken back at checkpoints: only where it is likely to be right' }
+    : anywhere(facts)
 
 const draftModel =
   (name: ProposerName, missing: (facts: ModelFacts) => string) =>
@@ -91,7 +99,7 @@ const entries: Readonly<Record<ProposerName, Entry>> = {
   },
   // Of two that expect as much the first one is taken: what is certain, then what was said, then what was learnt.
   grammar: {
-    available: anywhere,
+    available: inReplies,
     create: ({ chooser, ends }) => {
       if (!chooser.constrained) return undefined
       const forced = ({
@@ -107,7 +115,7 @@ const entries: Readonly<Record<ProposerName, Entry>> = {
     },
   },
   prediction: {
-    available: anywhere,
+    available: inReplies,
     create: ({ request: { prediction }, tokenize, acceptances, kind, ends }) => {
       if (prediction === undefined) return undefined
       const text = typeof prediction === 'string' ? prediction : predictedText(prediction)
@@ -115,7 +123,7 @@ const entries: Readonly<Record<ProposerName, Entry>> = {
     },
   },
   lookup: {
-    available: anywhere,
+    available: inReplies,
     create: ({ acceptances, kind, ends }) => new Lookup(lookupAcceptance(acceptances, kind), ends),
   },
   heads: {

@@ -6,7 +6,7 @@ import type { CostModel } from '../core/cost/cost-model.ts'
 import type { SlotRows } from '../core/cost/microbatches.ts'
 import { SpeculationGain } from '../core/cost/speculation-gain.ts'
 import type { EndedStep, Executor } from '../core/executor.ts'
-import { bytesOf, type CheckpointLimits } from '../core/kv/checkpoint.ts'
+import { bytesOf, type CheckpointLimits, copySpeed } from '../core/kv/checkpoint.ts'
 import { runsInMicrobatches, type SequenceMemory } from '../core/kv/sequence-memory.ts'
 import { CallerFault } from '../core/sampling/token-chooser.ts'
 import { BusyPeriod } from '../core/schedule/busy-period.ts'
@@ -143,7 +143,11 @@ export class Loop {
       ...options,
       table: this.table,
       gain:
-        options.gain ?? new SpeculationGain(this.table.stages, costs, { separateCaches: runsInMicrobatches(memory) }),
+        options.gain ??
+        new SpeculationGain(this.table.stages, costs, {
+          separateCaches: runsInMicrobatches(memory),
+          checkpointMs: () => this.table.draftBytes / copySpeed.over,
+        }),
       stats: this.stats,
       delayed: () => this.#busyPeriod.delayed(this.#waitForFirst()),
       guarded,

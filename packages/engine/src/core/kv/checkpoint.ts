@@ -87,6 +87,12 @@ function placesOf(wanted: readonly number[], tokens: readonly number[], from: nu
   return places
 }
 
+/**
+ * How fast a state is copied, bytes per millisecond: into memory that is new to the process, and over a copy that nobody
+ * wants any more. (20 MB in 10 to 20 ms, and in 2.3 ms, on Zen 4: new memory comes page by page.)
+ */
+export const copySpeed = { fresh: 1.5e6, over: 8e6 }
+
 /** When checkpoints are taken, and how many. */
 export interface CheckpointLimits {
   /** Most bytes of the checkpoints of all sequences together. */

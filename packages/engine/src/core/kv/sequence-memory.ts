@@ -25,14 +25,22 @@ export interface SequenceMemory {
   readonly sharesCells: boolean
 }
 
-/** Guesses can be verified, because what was wrong of them can be given up. */
+/** Guesses can be verified anywhere, also behind a prompt that is still being computed: what was wrong can be given up. */
 export function canSpeculate(memory: SequenceMemory): boolean {
   return longestDraft(memory) > 0
 }
 
-/** Most guesses that can be verified in a step. */
+/** Most guesses that can be verified in a step, anywhere. */
 export function longestDraft({ dropsRows, snapshots }: SequenceMemory): number {
   return dropsRows ? Number.POSITIVE_INFINITY : snapshots
+}
+
+/**
+ * Guesses can be verified while a reply goes on, although nothing of a step can be given up: a checkpoint is taken before
+ * them, and after a wrong one what was right runs again.
+ */
+export function verifiesFromCheckpoints(memory: SequenceMemory): boolean {
+  return memory.copies && !canSpeculate(memory)
 }
 
 /** Rows of requests that are over can be kept outside the cache for others. */

@@ -45,6 +45,7 @@ function sequence({ prompt, tokens = prompt, ...rest }: State): Sequence {
     committed: prompt,
     pausedAt: Number.POSITIVE_INFINITY,
     checkpoints: [],
+    beforeTail: undefined,
     checkpointStops: [],
     floor: 0,
     rewindsTo: Number.POSITIVE_INFINITY,

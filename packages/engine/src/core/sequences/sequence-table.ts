@@ -13,8 +13,14 @@ import {
 } from '../kv/checkpoint.ts'
 import { KvCells } from '../kv/kv-cells.ts'
 import { isSaved, type SavedRows } from '../kv/saved-rows.ts'
-import { longestDraft, needsCheckpoints, runsInMicrobatches, type SequenceMemory } from '../kv/sequence-memory.ts'
-import { type Rows, rowsOf, type Sequence, type Step, slotRowsOf } from './sequence.ts'
+import {
+  longestDraft,
+  needsCheckpoints,
+  runsInMicrobatches,
+  type SequenceMemory,
+  verifiesFromCheckpoints,
+} from '../kv/sequence-memory.ts'
+import { inPrompt, type Rows, rowsOf, type Sequence, type Step, slotRowsOf } from './sequence.ts'
 
 /** What became of a decided token. `alternative`: the tail was wrong and another continuation right. */
 export type Verdict = 'confirmed' | 'replaced' | 'extended' | 'alternative'
@@ -92,9 +98,16 @@ export class SequenceTable {
     return this.slots - this.#free.length - this.#sequences.size
   }
 
-  /** Most guesses that can stand in a tail. */
-  get longestDraft(): number {
-    return longestDraft(this.#options.memory)
+  /** Most guesses that can stand in a sequence's tail. */
+  longestDraft(sequence: Sequence): number {
+    const { memory } = this.#options
+    const checkpoint = verifiesFromCheckpoints(memory) && !inPrompt(sequence)
+    return checkpoint ? Number.POSITIVE_INFINITY : longestDraft(memory)
+  }
+
+  /** Bytes of the checkpoint that a draft needs; 0 where it needs none. */
+  get draftBytes(): number {
+    return verifiesFromCheckpoints(this.#options.memory) ? this.#bytesOfCheckpoint : 0
   }
 
   /** Whether single rows at the end of a sequence can be given up, and another one can go on behind any. */
@@ -199,12 +212,12 @@ export class SequenceTable {
   }
 
   /** Where a sequence is now. */
-  #checkpointOf({ slot }: Sequence, length: number): Checkpoint {
+  #checkpointOf({ slot }: Sequence, length: number, over?: Checkpoint): Checkpoint {
     const states: SavedState[] = []
     for (let stage = 0; stage < this.stages; stage++) {
       // In order with what else is to be done to the cache: the rows may be on their way into it.
       this.#defer(stage, () => {
-        states[stage] = this.#options.caches.saveCheckpoint(stage, slot)
+        states[stage] = this.#options.caches.saveCheckpoint(stage, slot, over?.states[stage])
       })
     }
     return { length, states }
@@ -433,6 +446,7 @@ export class SequenceTable {
       computed: new Array<number>(this.stages).fill(0),
       pausedAt: Number.POSITIVE_INFINITY,
       checkpoints: [],
+      beforeTail: undefined,
       checkpointStops: [],
       floor: 0,
       rewindsTo: Number.POSITIVE_INFINITY,
@@ -572,6 +586,9 @@ export class SequenceTable {
 
   /** Appends guesses to the tail. */
   append(sequence: Sequence, tokens: readonly number[]): void {
+    if (sequence.tokens.length === sequence.committed && verifiesFromCheckpoints(this.#options.memory)) {
+      sequence.beforeTail = this.#checkpointOf(sequence, sequence.computed[0]!, sequence.beforeTail)
+    }
     sequence.tokens.push(...tokens)
   }
 
@@ -621,8 +638,11 @@ export class SequenceTable {
     const running = Array.from({ length: this.stages }, (_, stage) => this.#rowsInFlight(stage, sequence))
     const held = Math.max(...sequence.computed, ...running.map((rows) => rows?.to ?? 0))
     if (held <= base) return
-    const point = checkpointBefore(sequence.checkpoints, base)
+    const { beforeTail } = sequence
+    const kept = checkpointBefore(sequence.checkpoints, base)
+    const point = beforeTail && beforeTail.length <= base && beforeTail.length > (kept?.length ?? 0) ? beforeTail : kept
     const length = point?.length ?? 0
+    if (beforeTail && beforeTail.length > length) sequence.beforeTail = undefined
     sequence.checkpoints = sequence.checkpoints.filter((checkpoint) => checkpoint.length <= length)
     sequence.floor = Math.min(sequence.floor, length)
     sequence.rewindsTo = Number.POSITIVE_INFINITY

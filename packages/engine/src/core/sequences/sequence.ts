@@ -34,6 +34,8 @@ export interface Sequence {
   pausedAt: number
   /** Where the sequence can be gone back to, in ascending order, if its memory cannot drop single rows. */
   checkpoints: readonly Checkpoint[]
+  /** Where it was before its tail, if only a checkpoint takes a wrong guess back. The next draft overwrites it. */
+  beforeTail: Checkpoint | undefined
   /** Stage 0 stops at each of these for a moment, and a checkpoint is taken. Ascending. */
   checkpointStops: readonly number[]
   /** Where its memory keeps snapshots: the least length that the last step left it able to go back to; else Infinity. */
