@@ -111,6 +111,33 @@ for (const name of ['gemma3-dense', 'gpt-oss-moe']) {
   })
 }
 
+/** A recurrent model drafts for others and for itself, and is brought back where it was wrong. */
+const drafting = [
+  ['qwen3-dense', 'qwen35-dense'],
+  ['falcon-h1-dense', 'falcon-h1-dense'],
+  ['qwen35-dense', 'mamba2-dense'],
+] as const
+for (const [target, draft] of drafting) {
+  const [path, draftPath] = [target, draft].map((name) => join(folder, `${name}.Q8_0.gguf`)) as [string, string]
+  if (!existsSync(path) || !existsSync(draftPath)) continue
+  test(`${draft} drafts for ${target}`, { timeout: 120_000 }, async (t) => {
+    using reference = await Reference.load(path, { cells: 512, threads: 1 })
+    const comparison = new Comparison(reference, prompts, { maxTokens: 2 * maxTokens })
+    const options = { cacheDir, threads: 1, cut: 'none', contextLength: 512, draft: draftPath } as const
+    await using engine = await Engine.load(path, options)
+    const way = { name: 'drafting', options: () => ({ proposers: ['draft' as const] }) }
+    const totals = [
+      await comparison.run(engine, { ...way, together: 1 }, short),
+      await comparison.run(engine, { ...way, together: 4 }, short),
+    ]
+    for (const { drafted, accepted } of totals) {
+      assert.ok(drafted > 0, 'nothing was drafted')
+      if (draft === target) assert.ok(accepted >= 0.9 * drafted, `${accepted} of ${drafted}`)
+    }
+    for (const line of comparison.table()) t.diagnostic(line)
+  })
+}
+
 /** Every guess is tried and shown, also those of a prediction with a mistake. */
 function speculating(index: number, { text }: Answer): Partial<GenerateRequest> {
   const half = Math.floor(text.length / 2)

@@ -105,7 +105,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
   using own = devices.length > 1 ? new Threadpool(devices[0]!.threadpool.threads) : undefined
   const threadpool = own ?? devices[0]!.threadpool
   const shape = { cells: layout.cells, sequences: slots, batch: machine.batchRows, threadpool }
-  const drafts = noMtp === undefined ? mtpDrafter(whole, shape) : await draftRunner(gguf, options, shape)
+  const drafts = noMtp === undefined ? mtpDrafter(whole, shape) : await draftRunner(gguf, options, shape, log)
   if (drafts) cleanup.use(drafts)
   const stages: Stage[] = []
   for (const [index, file] of cut.files.entries()) {
@@ -231,12 +231,13 @@ async function draftRunner(
   target: Gguf,
   { draft, experts }: EngineOptions,
   shape: { cells: number; sequences: number; batch: number; threadpool: Threadpool },
+  log: Log,
 ): Promise<DraftRunner | undefined> {
   if (draft !== undefined && experts !== undefined) {
     throw new IncipitError('invalid_request', 'give draft or experts, not both', { param: 'draft' })
   }
-  if (draft !== undefined) return loadDraftModel(draft, target, shape)
-  return experts === undefined ? undefined : loadDraftModel(target.path, target, { ...shape, experts })
+  if (draft !== undefined) return loadDraftModel(draft, target, shape, log)
+  return experts === undefined ? undefined : loadDraftModel(target.path, target, { ...shape, experts }, log)
 }
 
 function draftNote({ draft, experts }: EngineOptions): { note?: string } {
