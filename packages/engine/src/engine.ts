@@ -10,7 +10,8 @@ import type { ChatMessage, ChatTemplateOptions, GenerateRequest } from './api/re
 import type { EngineStats } from './api/stats.ts'
 import type { Vocabulary } from './api/vocabulary.ts'
 import { CostModel, type CostProfile } from './core/cost/cost-model.ts'
-import { defaultCheckpoints } from './core/kv/checkpoint.ts'
+import { throughAll } from './core/cost/costs.ts'
+import { copySpeed, defaultCheckpoints } from './core/kv/checkpoint.ts'
 import { canKeepRows, needsCheckpoints, runsInMicrobatches } from './core/kv/sequence-memory.ts'
 import { limitsOf } from './core/schedule/machine-constants.ts'
 import { commonPrefix } from './core/sequences/sequence-table.ts'
@@ -29,6 +30,9 @@ import type { ActiveRequest } from './serving/active-request.ts'
 import { Loop, type Overdue } from './serving/loop.ts'
 import { LoopDriver } from './serving/loop-driver.ts'
 import { ReplyStream } from './serving/reply-stream.ts'
+
+// One checkpoint in so many is gone back to.
+const chanceOfReuse = 0.25
 
 /**
  * Runs one model for any number of requests at once.
@@ -66,6 +70,8 @@ export class Engine implements EngineApi {
         ...defaultCheckpoints,
         bytes: layout.savedBytes / 2,
         lastRows: Math.max(1, this.#tokenizer.suffixLength),
+        messageStart: this.#tokenizer.messageStart,
+        worthCopying: (bytes) => this.#worthCopying(bytes),
       },
       contextLength,
       limits: limitsOf(machine, { microbatches: runsInMicrobatches(memory), exit: exit !== undefined }),
@@ -111,6 +117,13 @@ export class Engine implements EngineApi {
    */
   static spawn(path: string, options: SpawnOptions = {}): Promise<SpawnedEngine> {
     return SpawnedEngine.start(path, options)
+  }
+
+  /** Rows that take longer than a copy of so many bytes, as often as they are likely to be computed again. */
+  #worthCopying(bytes: number): number {
+    const rows = this.#parts.machine.tileRows
+    const msPerRow = throughAll(this.#parts.executor.stages.length, this.#costs, rows) / rows
+    return Math.ceil(bytes / copySpeed.fresh / msPerRow / chanceOfReuse)
   }
 
   /** Pages the weights in, measures what rows cost, and brings back the prefixes that earlier runs kept. */

@@ -83,7 +83,10 @@ function checkSequence(run: RunState, sequence: Sequence): void {
 function checkRequest(run: RunState, request: ScheduledRequest): void {
   const { client, expected, outcome, maxTokens } = request
   const { phase, sequence, resume, reply } = request.active!
-  if (phase === 'over' && run.loop.table.has(sequence!)) assert.ok(run.loop.hasLeaving, 'who is over has a place')
+  if (phase === 'over' && run.loop.table.has(sequence!)) {
+    const rests = run.loop.prefixes.restingSlots.includes(sequence!.slot)
+    assert.ok(rests || run.loop.hasLeaving, 'who is over has a place')
+  }
   if (request.checked) {
     const { draftedN } = client.done?.timings ?? reply.timings
     assert.equal(reply.timings.draftedN, draftedN, 'somebody guesses for a request that is over')
@@ -194,6 +197,9 @@ function checkDone(
 export function checkEnd(run: RunState): void {
   const { loop, requests, schedule, caches } = run
   const { table, prefixes, stats } = loop
+  checkState(run)
+  assert.equal(table.sequences.size, prefixes.restingSlots.length)
+  prefixes.evictResting()
   checkState(run)
   assert.equal(table.sequences.size, 0)
   assert.equal(table.freeSlots, schedule.slots, 'a slot is lost')

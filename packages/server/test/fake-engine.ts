@@ -30,7 +30,7 @@ export function fakeEngine(script: Script): FakeEngine {
       vocabulary: 512,
       contextLength: 128,
       hasChatTemplate: true,
-      memory: { kind: 'attention', window: 0, snapshots: 0, bytes: 0 },
+      memory: { kind: 'attention', window: 0, allRows: true, snapshots: 0, snapshotsLeftOut: 0, bytes: 0 },
       cache: 'unified',
       stages: [[0, 2]],
       proposers: {

@@ -6,7 +6,7 @@ import type { CostModel } from '../core/cost/cost-model.ts'
 import type { SlotRows } from '../core/cost/microbatches.ts'
 import { SpeculationGain } from '../core/cost/speculation-gain.ts'
 import type { EndedStep, Executor } from '../core/executor.ts'
-import type { CheckpointLimits } from '../core/kv/checkpoint.ts'
+import { bytesOf, type CheckpointLimits, copySpeed } from '../core/kv/checkpoint.ts'
 import { runsInMicrobatches, type SequenceMemory } from '../core/kv/sequence-memory.ts'
 import { CallerFault } from '../core/sampling/token-chooser.ts'
 import { BusyPeriod } from '../core/schedule/busy-period.ts'
@@ -143,7 +143,11 @@ export class Loop {
       ...options,
       table: this.table,
       gain:
-        options.gain ?? new SpeculationGain(this.table.stages, costs, { separateCaches: runsInMicrobatches(memory) }),
+        options.gain ??
+        new SpeculationGain(this.table.stages, costs, {
+          separateCaches: runsInMicrobatches(memory),
+          checkpointMs: () => this.table.draftBytes / copySpeed.over,
+        }),
       stats: this.stats,
       delayed: () => this.#busyPeriod.delayed(this.#waitForFirst()),
       guarded,
@@ -171,13 +175,14 @@ export class Loop {
   }
 
   /** Running and waiting requests, without replies to texts that are not final. */
-  get load(): Pick<EngineStats, 'running' | 'waiting' | 'cellsUsed' | 'keptBytes' | 'preempted'> {
+  get load(): Pick<EngineStats, 'running' | 'waiting' | 'cellsUsed' | 'keptBytes' | 'checkpointBytes' | 'preempted'> {
     const { running, waiting, prefixes, preemptions } = this.#scheduler
     return {
       running: [...running].filter((request) => !request.revocable).length,
       waiting: waiting.filter((request) => !request.revocable).length,
-      cellsUsed: this.table.cells.used,
+      cellsUsed: this.table.cells.used - this.table.cells.own(...prefixes.restingSlots),
       keptBytes: prefixes.bytes,
+      checkpointBytes: bytesOf([...this.table.sequences, ...prefixes.kept].flatMap(({ checkpoints }) => checkpoints)),
       preempted: preemptions,
     }
   }
@@ -300,11 +305,12 @@ export class Loop {
 
   /** Admit, speculate, schedule, run, read, emit. False when there is nothing to do. */
   async step(): Promise<boolean> {
+    this.table.takeCheckpoints()
     // No device begins a step while something waits for all of them to be done.
     if (this.#between.length > 0 && this.#steps.size > 0) return await this.#awaitNextStep()
     // One at a time: while it runs everything may end, and nobody else gets the caches then.
     for (let next = this.#between.shift(); next; next = this.#between.shift()) await this.#timed(next.run())
-    for (const request of this.#leaving.splice(0)) this.#scheduler.release(request, true)
+    for (const request of this.#leaving.splice(0)) this.#scheduler.release(request, 'resting')
     this.#scheduler.admit(this.#options.now())
     this.#inputs.revise(Math.min(this.#scheduler.roomForTexts, this.#options.contextLength))
     this.#outbox.deliver()
@@ -447,7 +453,7 @@ export class Loop {
     this.#options.observer?.finished?.(request, reason)
     // What was computed may be of use again: to the next turn of the conversation, or to a prompt that begins alike.
     // Copying it takes milliseconds: those who wait for the reply's last words go first.
-    if (reason === 'cancelled') this.#scheduler.release(request, true)
+    if (reason === 'cancelled') this.#scheduler.release(request, 'kept')
     else this.#leaving.push(request)
     request.finish(reason)
     this.stats.promptTokens += request.prompt.length
@@ -459,7 +465,7 @@ export class Loop {
     this.#speculation.ended(request, false)
     this.#scheduler.retire(request)
     this.#options.observer?.finished?.(request, 'failed')
-    this.#scheduler.release(request, false)
+    this.#scheduler.release(request, 'dropped')
     request.fail(error)
   }
 
