@@ -180,6 +180,7 @@ export class LanguageServer {
       (backend) => {
         this.#loading = undefined
         this.#backend = backend
+        void backend.gone?.then(() => this.#lost(backend))
         for (const [uri, { offset }] of this.#cursors) this.#sessionOf(uri)?.follow(offset)
       },
       (error: unknown) => {
@@ -191,6 +192,13 @@ export class LanguageServer {
     this.#tell()
     await this.#loading
     this.#tell()
+  }
+
+  /** Whoever had the engine is gone: another one takes its place, and nobody notices but for a missing suggestion. */
+  async #lost(backend: Backend): Promise<void> {
+    if (this.#backend !== backend) return
+    await this.#leaveBackend()
+    await this.#load()
   }
 
   async #leaveBackend(): Promise<void> {
@@ -223,7 +231,8 @@ export class LanguageServer {
   }
 
   #tell(): void {
-    void this.#connection.sendNotification(statusNotification, this.#status()).catch(() => {})
+    // An editor that has left does not want to know.
+    Promise.try(() => this.#connection.sendNotification(statusNotification, this.#status())).catch(() => {})
   }
 
   // --- documents ----------------------------------------------------------------------------------------------------
