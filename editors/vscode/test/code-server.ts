@@ -8,16 +8,20 @@ const home = join(import.meta.dirname, 'code-server')
 const installed = join(home, 'node_modules', 'code-server')
 const env = { ...process.env, PATH: `${dirname(process.execPath)}${delimiter}${process.env.PATH}` }
 
-/** Installs what `code-server/package-lock.json` names. Its native modules are for terminals: they are not built. */
+/**
+ * Installs what `code-server/package-lock.json` names, and what its own shrinkwrap file does. Its native modules are for
+ * terminals and the like: they are not built.
+ */
 export function installCodeServer(): void {
   const npm = (folder: string, ...args: string[]) => {
-    const all = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', ...args]
+    const all = [...args, '--ignore-scripts', '--no-audit', '--no-fund']
     const { status } = spawnSync('npm', all, { cwd: folder, env, stdio: ['ignore', 'ignore', 'inherit'] })
-    if (status !== 0) throw new Error(`npm ci in ${folder} ended with ${status}`)
+    if (status !== 0) throw new Error(`npm ${args.join(' ')} in ${folder} ended with ${status}`)
   }
-  if (!existsSync(installed)) npm(home)
+  if (!existsSync(installed)) npm(home, 'ci')
   const workbench = join(installed, 'lib', 'vscode')
-  if (!existsSync(join(workbench, 'node_modules'))) npm(workbench, '--omit=dev')
+  // The package manager that is part of it refuses the shrinkwrap file of another one; installing takes its versions.
+  if (!existsSync(join(workbench, 'node_modules'))) npm(workbench, 'install', '--omit=dev')
 }
 
 /** VS Code in a server, with an extension and these settings. Everything it writes is below `folder`. */

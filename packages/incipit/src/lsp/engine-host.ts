@@ -32,6 +32,10 @@ export async function hostEngine(hosted: HostedEngine, options: SpawnOptions): P
 }
 
 /** Few requests at once: what is typed, what comes next, and the alternatives. */
-export function engineFor({ contextTokens, threads }: HostedEngine): Pick<SpawnOptions, 'parallel' | 'contextLength'> {
-  return { parallel: 4, contextLength: contextTokens, ...(threads > 0 && { threads }) }
+export function engineFor({
+  contextTokens,
+  threads,
+}: HostedEngine): Pick<SpawnOptions, 'parallel' | 'cut' | 'contextLength'> {
+  // One stage: what an exit would show early, an editor does not show.
+  return { parallel: 4, cut: 'none', contextLength: contextTokens, ...(threads > 0 && { threads }) }
 }

@@ -32,6 +32,7 @@ import {
   type ModelChoice,
   modelsRequest,
   type Status,
+  statsRequest,
   statusNotification,
   traceRequest,
 } from './messages.ts'
@@ -72,6 +73,7 @@ export class LanguageServer {
   #loading: Promise<void> | undefined
   #failure: string | undefined
   #working = 0
+  readonly #stats = { completions: 0, saidTokens: 0, promptTokens: 0, cachedTokens: 0 }
   #firstMs: number | undefined
   #shown = 0
   #accepted = 0
@@ -110,6 +112,7 @@ export class LanguageServer {
       this.#editorContext = chunks.map(({ source, text }) => ({ source, text: withoutSecrets(text) }))
     })
     connection.onRequest(traceRequest, () => this.#trace.entries)
+    connection.onRequest(statsRequest, () => this.#stats)
     connection.onRequest(modelsRequest, () => options.models())
     connection.onRequest(configureRequest, async (changes) => {
       this.#overrides = { ...this.#overrides, ...changes }
@@ -289,7 +292,13 @@ export class LanguageServer {
       calibrate: calibrationOf(backend.model),
       related: (cursor, budget) => this.#related(uri, cursor, budget),
       began: () => this.#work(1),
-      ended: (firstMs) => this.#work(-1, firstMs),
+      ended: (work) => {
+        this.#stats.completions++
+        this.#stats.saidTokens += work.saidTokens
+        this.#stats.promptTokens += work.promptTokens
+        this.#stats.cachedTokens += work.cachedTokens
+        this.#work(-1, work.firstMs)
+      },
     }
   }
 

@@ -28,6 +28,16 @@ export const contextNotification = new NotificationType<{ readonly chunks: reado
 /** The last requests, and everything that was given to the model for them. */
 export const traceRequest = new RequestType0<readonly TraceEntry[], void>('incipit/trace')
 
+/** What all completions took since the server was started. */
+export interface Stats {
+  readonly completions: number
+  readonly saidTokens: number
+  readonly promptTokens: number
+  readonly cachedTokens: number
+}
+
+export const statsRequest = new RequestType0<Stats, void>('incipit/stats')
+
 export interface ModelChoice {
   readonly name: string
   readonly path: string
