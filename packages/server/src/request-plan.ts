@@ -10,7 +10,7 @@ import {
 } from '@incipit/engine/api'
 import type { ChatBody } from './chat-body.ts'
 import type { CompletionBody } from './completion-body.ts'
-import { filledIn } from './fill-in.ts'
+import { type FillsIn, filledIn } from './fill-in.ts'
 import type { SharedParameters } from './parameters.ts'
 import { enginePolicy } from './policy.ts'
 
@@ -59,15 +59,18 @@ export function planChat(body: ChatBody, defaults: PlanDefaults = {}): RequestPl
  */
 export function planCompletion(
   body: CompletionBody,
-  model: Pick<ModelInfo, 'vocabulary' | 'fim'>,
+  model: Pick<ModelInfo, 'vocabulary'> & FillsIn,
   defaults: PlanDefaults = {},
 ): RequestPlan {
   const maxTokens = body.max_tokens ?? DEFAULT_COMPLETION_TOKENS
   checkTokens(body.prompt, model)
+  const prompts = body.prompt.map((prompt) => filledIn(prompt, body.suffix, model))
+  // Somebody waits for it between two keystrokes.
+  const fillsIn = prompts.some((prompt, i) => prompt !== body.prompt[i])
   return plan(
     body,
-    body.prompt.map((prompt) => ({ prompt: filledIn(prompt, body.suffix, model), maxTokens })),
-    defaults,
+    prompts.map((prompt) => ({ prompt, maxTokens })),
+    fillsIn ? { ...defaults, tier: defaults.tier ?? 'code' } : defaults,
   )
 }
 
