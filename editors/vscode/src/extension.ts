@@ -17,6 +17,7 @@ export async function activate(context: ExtensionContext): Promise<void> {
     const options: LanguageClientOptions = {
       documentSelector: [{ scheme: 'file' }, { scheme: 'untitled' }],
       synchronize: { configurationSection: 'incipit' },
+      initializationOptions: { status: true },
     }
     client = new LanguageClient('incipit', 'incipit', server, options)
     client.onNotification('incipit/status', (state) => status.show(state))

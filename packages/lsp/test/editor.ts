@@ -65,7 +65,7 @@ export class Editor implements AsyncDisposable {
       rootUri: null,
       workspaceFolders: folder ? [{ uri: folder, name: 'workspace' }] : null,
       capabilities: { textDocument: inline ? { inlineCompletion: {} } : {} },
-      initializationOptions: settings,
+      initializationOptions: { ...settings, status: true },
     })
     await editor.connection.sendNotification(InitializedNotification.type, {})
     return editor

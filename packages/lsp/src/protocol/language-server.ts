@@ -234,6 +234,8 @@ export class LanguageServer {
   }
 
   #tell(): void {
+    // Editors that do not know it complain.
+    if (object(this.#initial).status !== true) return
     // An editor that has left does not want to know.
     Promise.try(() => this.#connection.sendNotification(statusNotification, this.#status())).catch(() => {})
   }
@@ -376,7 +378,8 @@ export class LanguageServer {
         detail: 'incipit',
         documentation: newText,
         filterText: newText,
-        sortText: '\0',
+        // Before everything that begins with a letter.
+        sortText: '!',
         preselect: true,
         textEdit: { range: { start, end }, newText },
         command: { title: 'accepted', command: acceptedCommand, arguments: [++this.#lastId] },

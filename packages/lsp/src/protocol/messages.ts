@@ -3,7 +3,7 @@ import type { Position } from 'vscode-languageserver-textdocument'
 import type { RelatedChunk } from '../context/fim-format.ts'
 import type { TraceEntry } from '../trace.ts'
 
-/** What the server tells about itself, whenever it changes. */
+/** What the server tells about itself, whenever it changes, to editors with `status: true` in their initialization options. */
 export interface Status {
   readonly state: 'off' | 'loading' | 'ready' | 'working' | 'failed'
   readonly model: string
