@@ -212,6 +212,8 @@ test('an editor without inline completions gets them in its list', async () => {
   const list = await old.connection.sendRequest(CompletionRequest.type, { textDocument: { uri }, position })
   const items = Array.isArray(list) ? list : list!.items
   const edit = items[0]!.textEdit as { newText: string; range: { start: { character: number } } }
+  // Emacs reads no NUL in JSON.
+  assert.ok(!JSON.stringify(list).includes('\\u0000'))
   assert.ok(edit.newText.startsWith('tot'), 'editors filter by the word at the cursor')
   assert.equal(edit.range.start.character, position.character - 3)
 })

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { SpawnedEngine } from '@incipit/engine/spawn'
 import { engineOptions } from '../flags.ts'
+import { shareWithEditors } from '../lsp/share-with-editors.ts'
 import { defined } from '../options.ts'
 import { banner } from './banner.ts'
 import type { ServeConfig } from './config.ts'
@@ -44,6 +45,8 @@ export async function serve(config: ServeConfig): Promise<never> {
     await takeOver(gate, app.server)
     loading = false
     const address = addressOf(config.host, port)
+    // Editors of this user use the same engine. With a key the server is for those who have it.
+    if (apiKey === undefined) await shareWithEditors(engine, config.model, options.log)
     process.stdout.write(banner(engine.info, address, config, { prefixes, showKey: process.stdout.isTTY === true }))
 
     await stopped
