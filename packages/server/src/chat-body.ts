@@ -7,7 +7,8 @@ import { unsupported } from './validate.ts'
 const roles = ['system', 'developer', 'user', 'assistant'] as const
 const toolRoles = ['tool', 'function']
 
-const message = z
+/** A turn of a conversation. */
+export const chatMessage = z
   .object({
     role: z.string().superRefine((role, context) => {
       if ((roles as readonly string[]).includes(role)) return
@@ -34,7 +35,7 @@ const message = z
 export const chatBody = z
   .object({
     ...sharedParameters,
-    messages: strictArray(message),
+    messages: strictArray(chatMessage),
     max_completion_tokens: z.int().min(1).nullish(),
     logprobs: neutral([false]),
     top_logprobs: neutral([0]),
