@@ -1,3 +1,4 @@
+import type { CostProfile } from './api/cost-profile.ts'
 import type { EngineApi, Prefilled, PrefillRequest } from './api/engine-api.ts'
 import type { EngineOptions } from './api/engine-options.ts'
 import { IncipitError } from './api/errors.ts'
@@ -8,7 +9,8 @@ import type { ModelInfo } from './api/model-info.ts'
 import type { ChatMessage, GenerateRequest } from './api/request.ts'
 import type { EngineStats } from './api/stats.ts'
 import type { Vocabulary } from './api/vocabulary.ts'
-import { CostModel, type CostProfile } from './core/cost/cost-model.ts'
+import type { Watcher, WatchOptions } from './api/watch.ts'
+import { CostModel } from './core/cost/cost-model.ts'
 import { defaultCheckpoints } from './core/kv/checkpoint.ts'
 import { canKeepRows, needsCheckpoints, runsInMicrobatches } from './core/kv/sequence-memory.ts'
 import { limitsOf } from './core/schedule/machine-constants.ts'
@@ -28,6 +30,7 @@ import type { ActiveRequest } from './serving/active-request.ts'
 import { Loop, type Overdue } from './serving/loop.ts'
 import { LoopDriver } from './serving/loop-driver.ts'
 import { ReplyStream } from './serving/reply-stream.ts'
+import { LoopWatch } from './serving/watch.ts'
 
 /**
  * Runs one model for any number of requests at once.
@@ -43,6 +46,7 @@ export class Engine implements EngineApi {
   readonly #parts: EngineParts
   readonly #costs = new CostModel()
   readonly #loop: Loop
+  readonly #watch: LoopWatch
   readonly #driver: LoopDriver
   readonly #pinned: PinnedPrefixes
   readonly #tokenizer: PromptTokenizer
@@ -57,6 +61,12 @@ export class Engine implements EngineApi {
     this.#parts = parts
     const { contextLength } = info
     this.#tokenizer = new PromptTokenizer({ template: parts.template, vocab, modelName: info.name, contextLength })
+    this.#watch = new LoopWatch({
+      vocabulary: vocab,
+      deviceOfStage: executor.deviceOfStage,
+      now: () => performance.now(),
+      ownerOf: (sequence) => this.#loop.ownerOf(sequence),
+    })
     this.#loop = new Loop({
       ...layout,
       ...parts,
@@ -73,6 +83,7 @@ export class Engine implements EngineApi {
       exit: exit?.calibration,
       lookaheadOdds: new CalibratedOdds(skim),
       now: () => performance.now(),
+      observer: this.#watch,
     })
     this.#driver = new LoopDriver(this.#loop, (error) => this.#fail(error))
     this.#pinned = new PinnedPrefixes({ ...parts, ...layout, table: this.#loop.table, prefixes: this.#loop.prefixes })
@@ -211,6 +222,11 @@ export class Engine implements EngineApi {
   /** Counters since the model was loaded, and the load now. */
   stats(): EngineStats {
     return { ...this.#loop.stats, ...this.#loop.load }
+  }
+
+  watch(watcher: Watcher, options: WatchOptions = {}): () => void {
+    this.#live()
+    return this.#watch.watch(watcher, options)
   }
 
   /** Measured milliseconds by rows of a step, per stage. */

@@ -16,7 +16,7 @@ export function cacheSaltOf(apiKey: string | undefined): string {
  * @param salt without a slash
  */
 export function salted(engine: ServedEngine, salt: string): ServedEngine {
-  const { open, prefill } = engine
+  const { open, prefill, stats, costProfile, watch } = engine
   const within = <R extends { cacheSalt?: string }>(request: R): R => {
     const { cacheSalt } = request
     return { ...request, cacheSalt: cacheSalt === undefined ? salt : `${salt}/${cacheSalt}` }
@@ -28,6 +28,12 @@ export function salted(engine: ServedEngine, salt: string): ServedEngine {
     },
     generate: (request) => engine.generate(within(request)),
     ...(open && { open: (options) => open.call(engine, within(options)) }),
+    ...(stats && { stats: () => stats.call(engine) }),
+    ...(costProfile && { costProfile: () => costProfile.call(engine) }),
+    ...(watch && {
+      watch: (watcher, { namespace, ...options } = {}) =>
+        watch.call(engine, watcher, { ...options, namespace: namespace === undefined ? salt : `${salt}/${namespace}` }),
+    }),
     ...(prefill && { prefill: (request) => prefill.call(engine, within(request)) }),
   }
 }

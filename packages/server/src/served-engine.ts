@@ -1,7 +1,9 @@
 import type { EngineApi, GenerateEvent, GenerateRequest, Generation, InputApi, InputOptions } from '@incipit/engine/api'
 
 /** What the server needs of an engine, wherever that runs. One without `open` or `prefill` has no streaming input. */
-export interface ServedEngine extends Pick<EngineApi, 'info'>, Partial<Pick<EngineApi, 'failure' | 'prefill'>> {
+export interface ServedEngine
+  extends Pick<EngineApi, 'info'>,
+    Partial<Pick<EngineApi, 'failure' | 'prefill' | 'stats' | 'costProfile' | 'watch'>> {
   generate(request: GenerateRequest): ServedReply
   open?(options: InputOptions): ServedInput
 }
