@@ -28,14 +28,18 @@ export async function serve(config: ServeConfig): Promise<never> {
   try {
     const { port } = gate.address() as AddressInfo
     const options = engineOptions(config, ['error', 'warn'])
-    const [{ SpawnedEngine }, { cacheSaltOf, createServer }] = await Promise.all([
+    const [{ SpawnedEngine }, { cacheSaltOf, createServer }, { page }] = await Promise.all([
       import('@incipit/engine/spawn'),
       import('@incipit/server'),
+      import('@incipit/playground'),
     ])
     await using engine = await SpawnedEngine.start(config.model, options)
     const { apiKey, tier, policy, alpha } = config
     // Before the prefixes: what is impossible should not be learned after them.
-    const app = createServer(engine, defined({ apiKey, tier, policy, alpha, log: options.log }))
+    const app = createServer(
+      engine,
+      defined({ apiKey, tier, policy, alpha, page: config.page ? page : undefined, log: options.log }),
+    )
     const prefixes = await pinPrefixes(engine, config.prefixes, cacheSaltOf(apiKey))
     await app.ready()
     await takeOver(gate, app.server)
