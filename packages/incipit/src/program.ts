@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { addChat } from './commands/chat.ts'
 import { addInspect } from './commands/inspect.ts'
 import { addPull } from './commands/pull.ts'
 import { addRun } from './commands/run.ts'
@@ -29,6 +30,7 @@ export function createProgram(): Command {
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'incipit: ')) })
     .addHelpText('after', environment)
   addRun(program)
+  addChat(program)
   addServe(program)
   addPull(program)
   addInspect(program)

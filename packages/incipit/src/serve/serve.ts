@@ -36,10 +36,7 @@ export async function serve(config: ServeConfig): Promise<never> {
     await using engine = await SpawnedEngine.start(config.model, options)
     const { apiKey, tier, policy, alpha } = config
     // Before the prefixes: what is impossible should not be learned after them.
-    const app = createServer(
-      engine,
-      defined({ apiKey, tier, policy, alpha, page, log: options.log }),
-    )
+    const app = createServer(engine, defined({ apiKey, tier, policy, alpha, page, log: options.log }))
     const prefixes = await pinPrefixes(engine, config.prefixes, cacheSaltOf(apiKey))
     await app.ready()
     await takeOver(gate, app.server)
