@@ -120,7 +120,8 @@ describe('incipit chat on a terminal', { skip: noTmux || missing(smol) }, () => 
   it('is narrow, and has wide characters', { skip: short }, async (test) => {
     const { type, keys, shows } = await talk(test, 24, 12, '-n', '6')
     await type('こんにちは、世界。これは長い行です。')
-    await shows(/これは長い行です。/)
+    const typed = await shows(/これは長い行です。\n\S/)
+    assert.equal(typed.match(/[○◔◑◕●]/gu)?.length, 1, typed)
     await keys('BSpace', 'BSpace')
     await keys('Enter')
     await shows(/行で\n[\s\S]*○/)

@@ -102,8 +102,7 @@ export class LineInput {
         if (this.#editor === editor) end(undefined)
       })
       editor.prompt()
-      const { length } = this.#ahead
-      keys.write(this.#ahead.slice(0, length))
+      this.#feed(keys, this.#ahead)
       this.#ahead = ''
     })
   }
@@ -146,9 +145,14 @@ export class LineInput {
       } else this.#ahead += keys
       return
     }
-    this.#keys.write(keys)
+    this.#feed(this.#keys, keys)
     // The editor reads its stream in the next turns; then its line is the new one.
     setImmediate(() => setImmediate(() => this.#changed()))
+  }
+
+  /** One by one: of several characters at once readline does not notice that they begin a new row. */
+  #feed(editor: PassThrough, keys: string): void {
+    for (const key of keys) editor.write(key)
   }
 
   #changed(): void {
