@@ -63,7 +63,7 @@ describe('incipit chat on a terminal', { skip: noTmux || missing(smol) }, () => 
     const words = [...Object.entries(environment).map(([key, value]) => `${key}=${value}`), process.execPath, main]
     const command = `${shell('env', ...words, 'chat', ...model, ...args)}; echo over: $?`
     const tmux = await terminal(test, columns, rows, command)
-    await tmux.shows(/\/help lists/)
+    await tmux.shows(/\/help says/)
     return tmux
   }
 

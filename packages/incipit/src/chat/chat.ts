@@ -39,7 +39,7 @@ export async function chat({ model, settings, sampling, load }: ChatOptions): Pr
   const say = (text: string) => stdout.write(`${live ? pc.dim(text) : text}\n`)
   try {
     const { info } = conversation.engine
-    if (live) say(`${info.name}. It reads while you type; /help lists commands and keys.`)
+    if (live) say(`${info.name}. It reads while you type; /help says more.`)
     if (!info.hasChatTemplate)
       process.stderr.write(`incipit: ${info.name} has no chat template: it continues the text\n`)
     messages = live ? new LineInput(stdin, stdout, (text) => revise(conversation, text)) : plainLines()

@@ -107,7 +107,7 @@ export function Composer({ session, onSend }: { session: ChatSession; onSend: ()
           ref={field}
           rows={1}
           dir="auto"
-          placeholder="Ask. The answer begins while you type."
+          placeholder="Ask something"
           aria-label="Message"
           aria-describedby="read"
           onInput={grow}

@@ -102,7 +102,7 @@ function Account({ turn: { firstMs, timings, ended, lossy, usage } }: { turn: Tu
   const cached = usage?.prompt_tokens_details?.cached_tokens
   if (usage && cached !== undefined) parts.push(`${cached}/${usage.prompt_tokens} prompt tokens ready`)
   if (timings?.drafted_n) parts.push(`${timings.accepted_n}/${timings.drafted_n} guesses right`)
-  if (ended === 'length') parts.push('ended at its longest')
+  if (ended === 'length') parts.push('ended at its token limit')
   if (ended === 'cancelled') parts.push('stopped')
   if (lossy) parts.push('lossy policy: not all words are the full model’s')
   return <p class="account">{parts.join(' · ')}</p>

@@ -21,7 +21,7 @@ export const noBrowser = executable ? false : 'no chromium: install Debian’s, 
 
 const quiet = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking']
 
-async function launch(options: BrowserContextOptions = {}): Promise<BrowserContext> {
+export async function launch(options: BrowserContextOptions = {}): Promise<BrowserContext> {
   const profile = mkdtempSync(join(tmpdir(), 'incipit-chromium-'))
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: executable!,
