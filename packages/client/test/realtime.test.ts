@@ -205,6 +205,8 @@ test('close and the signal end the session and its reply', { timeout }, async (t
 
 const engine = loaded(smol, { contextLength: 512 })
 const real = { skip: missing(smol), timeout: 120_000 }
+const full = process.env.INCIPIT_TEST === 'full'
+const whole = { ...real, skip: real.skip || (full ? false : 'runs with npm run test:full') }
 
 test(
   'a question typed key by key is read meanwhile, and a reply begun in a pause is there at once',
@@ -231,7 +233,7 @@ test(
   },
 )
 
-test('an earlier turn is answered again', real, async (t) => {
+test('an earlier turn is answered again', whole, async (t) => {
   const { url } = await serve(t, engine())
   const chat = open(t, url, { session: greedy })
   chat.append('Name a colour.')
@@ -245,7 +247,7 @@ test('an earlier turn is answered again', real, async (t) => {
   assert.equal(chat.messages.length, 2)
 })
 
-test('stopping a reply keeps what was said in the conversation', real, async (t) => {
+test('stopping a reply keeps what was said in the conversation', whole, async (t) => {
   const { url } = await serve(t, engine())
   const chat = open(t, url, { session: { temperature: 0, max_output_tokens: 200 } })
   chat.append('Tell me a long story about a dragon.')

@@ -119,6 +119,7 @@ test('a guess that is taken back goes calmly: nothing moves', fake, async (t) =>
 })
 
 test('grey and ink share one layout, wherever the committed text ends', fake, async (t) => {
+  if (!full) return t.skip('runs with npm run test:full')
   const text = 'Some *words*:\n\n```python\ndef f(x):\n    return x\n```\n\n- one\n- two\n\n## End'
   const cuts = [0, 3, 8, 13, 15, 18, 24, 36, 50, 54, 56, 60, 66, text.length - 3]
   const engine = fakeRealtimeEngine(async function* () {
@@ -156,6 +157,7 @@ test('grey and ink share one layout, wherever the committed text ends', fake, as
 })
 
 test('an input method and a paste arrive as they read', fake, async (t) => {
+  if (!full) return t.skip('runs with npm run test:full')
   const engine = fakeRealtimeEngine(says(delta('はい。'), done()))
   const { url } = await servePage(t, engine)
   const page = await open(t)
