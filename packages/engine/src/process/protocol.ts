@@ -51,6 +51,7 @@ const calls: Record<string, Check<unknown>> = {
   detokenize: object({ tokens: list(count) }),
   renderChat: object({ messages: list(message) }),
   stats: record,
+  costProfile: record,
   audit: record,
   idle: record,
 }
@@ -68,6 +69,8 @@ const toChild: { readonly [T in ToChild['type']]: Check<unknown> } = {
   add: object({ input: count, message }),
   commit: object({ input: count }),
   closeInput: object({ input: count }),
+  watch: object({ watch: count, options: record }),
+  unwatch: object({ watch: count }),
   ping: record,
   close: record,
 }
@@ -155,6 +158,7 @@ const fromChild: { readonly [T in FromChild['type']]: Check<unknown> } = {
   progress: object({ input: count, progress: object({ rev: count, tokens: count, computed: count }) }),
   preview: object({ input: count, event: provisional }),
   inputFailed: object({ input: count, error: plainError }),
+  watched: object({ watch: count, records: list(record) }),
   defect: object({ error: plainError }),
   late: object({ ms: number, mostMs: number }),
   log: object({ level: oneOf(['debug', 'info', 'warn', 'error']), message: string }),

@@ -26,7 +26,7 @@ export function banner(
       .map((line, i) => row(i === 0 ? 'proposers' : '', line))
       .join('') +
     prefixes.map((prefix, i) => row(i === 0 ? 'prefixes' : '', prefixLine(prefix))).join('') +
-    `Try it:\n${curl(info, address, config.apiKey, showKey)}\n`
+    `Try it${config.page ? `: open ${address} in a browser, or` : ':'}\n${curl(info, address, config.apiKey, showKey)}\n`
   )
 }
 
