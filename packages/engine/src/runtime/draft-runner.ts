@@ -60,6 +60,8 @@ export class DraftRunner implements DraftModel, Disposable {
   readonly #vocabulary: number
   /** Rows are tokens with a state of the verifying model each, which must be fed. */
   readonly mtp: boolean
+  /** Rows cannot be dropped one by one. (A prediction layer attends, whatever the layers below do.) */
+  readonly #recurrent: boolean
   /** By slot, the least recently used one first. */
   readonly #held = new Map<number, Held>()
   readonly #confidence = new ConfidenceTable()
@@ -75,6 +77,7 @@ export class DraftRunner implements DraftModel, Disposable {
     this.#context = context
     this.#vocabulary = vocabulary
     this.mtp = name === 'mtp'
+    this.#recurrent = context.model.recurrent && !this.mtp
     const stateWidth = this.mtp ? context.model.embedding : 0
     this.#batch = new Batch(context.batchSize, { mtp: this.mtp, stateWidth })
     this.#logits = new Float32Array(context.model.vocab.size)
@@ -239,7 +242,7 @@ export class DraftRunner implements DraftModel, Disposable {
   #drop(slot: number, from: number): void {
     const held = this.#held.get(slot)!
     const { tokens } = held
-    if (!this.#context.model.recurrent) {
+    if (!this.#recurrent) {
       this.#context.sequenceRemove(slot, from)
       tokens.length = Math.min(tokens.length, from)
       return
@@ -257,7 +260,7 @@ export class DraftRunner implements DraftModel, Disposable {
 
   /** The text is computed, and no guess: a recurrent memory can be brought back here. */
   #markBeforeGuesses({ request, held }: Chain): void {
-    if (!this.#context.model.recurrent) return
+    if (!this.#recurrent) return
     const state = this.#context.checkpoint(request.slot, held.beforeGuesses?.state)
     held.beforeGuesses = { length: held.tokens.length, state }
   }

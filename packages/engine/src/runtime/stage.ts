@@ -91,13 +91,15 @@ export class Stage implements Disposable {
   /** Keeps the states that a step left, as far as they are still wanted, and releases those that it took. */
   storeHiddenStates(step: Step, before: Stage | undefined): void {
     let row = 0
+    // Rows of several sequences that change states run in another order, which llama.cpp leaves their own states in.
+    const inOrder = !this.model.recurrent || step.rows.length === 1
     for (const { slot, shared, from, to, valid } of step.rows) {
       // Where all was rolled back, the stage before may already have computed other rows in their place.
       if (valid > from) {
         if (this.#states.length > 0) {
           this.context.layerInput(row, valid - from, this.statesOf(slot).append(from, valid))
         }
-        if (this.#drafter?.mtp) {
+        if (this.#drafter?.mtp && inOrder) {
           for (const of of [{ slot, end: valid }, ...shared]) {
             const end = Math.min(valid, of.end)
             if (end > from) this.context.mtpStates(row, end - from, this.#drafter.feed(of.slot, from, end))
