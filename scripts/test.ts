@@ -39,10 +39,16 @@ const files = args.filter((arg) => !arg.startsWith('--'))
 if (files.length === 0) {
   run('biome', bin('biome'), ['check', '--error-on-warnings'])
   run('tsc', bin('tsc'), ['-p', '.'])
+  run('tsc of the page', bin('tsc'), ['-p', 'packages/playground'])
   run('knip', bin('knip'), [])
 }
 if (!args.includes('--check-only')) {
-  const tests = files.length > 0 ? files : longFirst(globSync('packages/*/{src,test}/**/*.test.ts', { cwd: root }))
+  const tests =
+    files.length > 0
+      ? files
+      : longFirst(
+          globSync('{packages,editors}/*/{src,test}/**/*.test.ts', { cwd: root, exclude: ['**/node_modules/**'] }),
+        )
   // Two at a time on two cores: native compute threads wait by spinning, more files at once only slow each other down.
   run('tests', process.execPath, ['--test', '--test-concurrency=2', '--test-timeout=600000', ...tests])
 }

@@ -48,12 +48,13 @@ const families: Readonly<Record<string, string>> = {
 
 const reuse = {
   attention: 'any row',
-  window: 'any row while it is in the cache; a kept text at its end and at checkpoints',
+  window: 'any row while it is in the cache; a copy at its end and at checkpoints',
   recurrent: 'at checkpoints, and where a text ends',
 }
 
 function guesses({ memory, proposers }: ModelInfo): string {
   if (!proposers.lookup.available) return `no: ${proposers.lookup.note}`
+  if (!proposers.skim.available) return `in a reply, by checkpoints; none at its first word: ${proposers.skim.note}`
   return memory.kind === 'recurrent' ? `yes, up to ${memory.snapshots} at a time, by snapshots` : 'yes'
 }
 

@@ -1,4 +1,5 @@
 import type { Constraint, ConstraintState } from './api/constraint.ts'
+import type { CostProfile } from './api/cost-profile.ts'
 import type { EngineApi, Prefilled, PrefillRequest } from './api/engine-api.ts'
 import type { EngineOptions } from './api/engine-options.ts'
 import { IncipitError } from './api/errors.ts'
@@ -9,8 +10,10 @@ import type { ModelInfo } from './api/model-info.ts'
 import type { ChatMessage, ChatTemplateOptions, GenerateRequest } from './api/request.ts'
 import type { EngineStats } from './api/stats.ts'
 import type { Vocabulary } from './api/vocabulary.ts'
-import { CostModel, type CostProfile } from './core/cost/cost-model.ts'
-import { defaultCheckpoints } from './core/kv/checkpoint.ts'
+import type { Watcher, WatchOptions } from './api/watch.ts'
+import { CostModel } from './core/cost/cost-model.ts'
+import { throughAll } from './core/cost/costs.ts'
+import { copySpeed, defaultCheckpoints } from './core/kv/checkpoint.ts'
 import { canKeepRows, needsCheckpoints, runsInMicrobatches } from './core/kv/sequence-memory.ts'
 import { limitsOf } from './core/schedule/machine-constants.ts'
 import { commonPrefix } from './core/sequences/sequence-table.ts'
@@ -29,6 +32,10 @@ import type { ActiveRequest } from './serving/active-request.ts'
 import { Loop, type Overdue } from './serving/loop.ts'
 import { LoopDriver } from './serving/loop-driver.ts'
 import { ReplyStream } from './serving/reply-stream.ts'
+import { LoopWatch } from './serving/watch.ts'
+
+// One checkpoint in so many is gone back to.
+const chanceOfReuse = 0.25
 
 /**
  * Runs one model for any number of requests at once.
@@ -44,6 +51,7 @@ export class Engine implements EngineApi {
   readonly #parts: EngineParts
   readonly #costs = new CostModel()
   readonly #loop: Loop
+  readonly #watch: LoopWatch
   readonly #driver: LoopDriver
   readonly #pinned: PinnedPrefixes
   readonly #tokenizer: PromptTokenizer
@@ -58,6 +66,12 @@ export class Engine implements EngineApi {
     this.#parts = parts
     const { contextLength } = info
     this.#tokenizer = new PromptTokenizer({ template: parts.template, vocab, modelName: info.name, contextLength })
+    this.#watch = new LoopWatch({
+      vocabulary: vocab,
+      deviceOfStage: executor.deviceOfStage,
+      now: () => performance.now(),
+      ownerOf: (sequence) => this.#loop.ownerOf(sequence),
+    })
     this.#loop = new Loop({
       ...layout,
       ...parts,
@@ -66,6 +80,8 @@ export class Engine implements EngineApi {
         ...defaultCheckpoints,
         bytes: layout.savedBytes / 2,
         lastRows: Math.max(1, this.#tokenizer.suffixLength),
+        messageStart: this.#tokenizer.messageStart,
+        worthCopying: (bytes) => this.#worthCopying(bytes),
       },
       contextLength,
       limits: limitsOf(machine, { microbatches: runsInMicrobatches(memory), exit: exit !== undefined }),
@@ -74,6 +90,7 @@ export class Engine implements EngineApi {
       exit: exit?.calibration,
       lookaheadOdds: new CalibratedOdds(skim),
       now: () => performance.now(),
+      observer: this.#watch,
     })
     this.#driver = new LoopDriver(this.#loop, (error) => this.#fail(error))
     this.#pinned = new PinnedPrefixes({ ...parts, ...layout, table: this.#loop.table, prefixes: this.#loop.prefixes })
@@ -111,6 +128,13 @@ export class Engine implements EngineApi {
    */
   static spawn(path: string, options: SpawnOptions = {}): Promise<SpawnedEngine> {
     return SpawnedEngine.start(path, options)
+  }
+
+  /** Rows that take longer than a copy of so many bytes, as often as they are likely to be computed again. */
+  #worthCopying(bytes: number): number {
+    const rows = this.#parts.machine.tileRows
+    const msPerRow = throughAll(this.#parts.executor.stages.length, this.#costs, rows) / rows
+    return Math.ceil(bytes / copySpeed.fresh / msPerRow / chanceOfReuse)
   }
 
   /** Pages the weights in, measures what rows cost, and brings back the prefixes that earlier runs kept. */
@@ -223,6 +247,11 @@ export class Engine implements EngineApi {
   /** Counters since the model was loaded, and the load now. */
   stats(): EngineStats {
     return { ...this.#loop.stats, ...this.#loop.load }
+  }
+
+  watch(watcher: Watcher, options: WatchOptions = {}): () => void {
+    this.#live()
+    return this.#watch.watch(watcher, options)
   }
 
   /** Measured milliseconds by rows of a step, per stage. */

@@ -1,4 +1,5 @@
 import { CostModel } from '../src/core/cost/cost-model.ts'
+import { SequenceTable } from '../src/core/sequences/sequence-table.ts'
 import { DraftRunner } from '../src/runtime/draft-runner.ts'
 
 /**
@@ -13,4 +14,5 @@ export function freeRows(promptRows: () => number): void {
   CostModel.prototype.within = (_stage, ms) =>
     ms === Number.POSITIVE_INFINITY ? Number.MAX_SAFE_INTEGER : promptRows()
   DraftRunner.prototype.estimateMs = () => ({ behind: 0, guesses: 0 })
+  Object.defineProperty(SequenceTable.prototype, 'draftBytes', { get: () => 0 })
 }

@@ -6,6 +6,7 @@ import { Engine, type EngineOptions, type ProposerName } from '../src/index.ts'
 import { Comparison } from './compare.ts'
 import { freeRows } from './costs.ts'
 import { mixtureOf, model, temporaryDirectory } from './fixtures/gguf.ts'
+import { repeating } from './fixtures/hybrid-mtp-model.ts'
 import { withPredictionLayer } from './fixtures/mtp-model.ts'
 import { Reference } from './reference.ts'
 
@@ -62,6 +63,31 @@ test('mtp: replies as without it, and a layer that knows what decides is right',
   const { drafted, accepted } = await check(t, await load(t, file, {}), file, 'mtp')
   assert.ok(drafted > 100 && accepted >= 0.95 * drafted, `${accepted} of ${drafted}`)
 })
+
+for (const name of ['qwen35-dense', 'qwen35moe-moe']) {
+  const hybrid = model(`archs/${name}.Q8_0.gguf`)
+  test(`mtp of a hybrid: ${name} replies as without it, and a layer that repeats is right`, {
+    skip: hybrid.skip,
+  }, async (t) => {
+    for (const sees of ['token', 'state'] as const) {
+      const file = join(await temporaryDirectory(t), 'hybrid.gguf')
+      await repeating(await readGguf(hybrid.path), file, sees)
+      const engine = await load(t, file, {})
+      using reference = await Reference.load(file, { cells: 512, threads: 1 })
+      const prompts = [5, 7, 9].map((step) => ({ prompt: Array.from({ length: 40 }, (_, i) => 4 + ((i * step) % 97)) }))
+      const comparison = new Comparison(reference, prompts, { maxTokens: 40 })
+      const options = () => ({ proposers: ['mtp' as const] })
+      const alone = await comparison.run(engine, { name: 'alone', together: 1, options })
+      assert.ok(alone.drafted > 60 && alone.accepted === alone.drafted, `${alone.accepted} of ${alone.drafted}`)
+      // Rows of several sequences leave no states that can be told apart: who needs them is wrong then.
+      const together = await comparison.run(engine, { name: 'together', together: 3, options })
+      assert.ok(
+        sees === 'state' || together.accepted === together.drafted,
+        `${together.accepted} of ${together.drafted}`,
+      )
+    }
+  })
+}
 
 test('experts: replies as without it', { skip }, async (t) => {
   const file = join(await temporaryDirectory(t), 'mixture.gguf')

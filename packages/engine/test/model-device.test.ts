@@ -1,6 +1,6 @@
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { schedules, serveMany } from './schedule-plans.ts'
+import { conversations, schedules, serveMany } from './schedule-plans.ts'
 
 // One stage more often: other memories than full attention have no more.
 const devices = [[0], [0], [0, 0], [0, 0, 0], [0, 0, 0, 0]]
@@ -29,3 +29,12 @@ test(
   'any schedule on one device: replies are those of sequential decoding, and nothing is lost, withdrawn or mixed up',
   verdict,
 )
+
+const goingOn = await serveMany(schedules({ devices: [[0]], spareCells, ...conversations }), 2000, {
+  finished: 2000,
+  cached: 1000,
+  wentOn: 400,
+  wentBack: 200,
+})
+
+test('whoever goes on from the rows of a request that is over replies as if there had been none', goingOn)

@@ -9,6 +9,7 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { defaultCacheDir } from '../src/gguf/index.ts'
+import { full } from './fixtures/test-size.ts'
 
 // The pipeline that makes the embedded model, end to end on this repository's own files: it cannot rot unseen. Its
 // Python packages are installed once, into the cache folder; where that cannot be done the test says why and is skipped.
@@ -69,19 +70,22 @@ function librariesOfLlama(): string | undefined {
   }
 }
 
-test('prelude.smoke: corpus, tokeniser, training, evaluation and export run, and llama.cpp computes the same', async (t) => {
-  if (process.platform === 'win32') return t.skip('prelude.smoke needs Linux or macOS')
-  let python: string
-  try {
-    python = await pythonWithPackages()
-  } catch (error) {
-    if (error instanceof Unavailable) return t.skip(`prelude.smoke did not run: ${error.message}`)
-    throw error
-  }
-  const llama = process.platform === 'linux' ? librariesOfLlama() : undefined
-  const args = ['-m', 'prelude.smoke', ...(llama === undefined ? [] : ['--llama', llama])]
-  const { stdout } = await command(python, args, { cwd: training, timeout: 400_000, killSignal: 'SIGKILL' })
-  assert.match(stdout, /^smoke: ok in \d+ s; loss [\d.]+ -> [\d.]+/m)
-  if (llama === undefined) t.diagnostic('not compared with llama.cpp: no libraries for this platform')
-  else assert.match(stdout, /llama\.cpp compared$/m)
-})
+// Half a minute, and packages to install on a new machine: for the long run.
+if (full) {
+  test('prelude.smoke: corpus, tokeniser, training, evaluation and export run, and llama.cpp computes the same', async (t) => {
+    if (process.platform === 'win32') return t.skip('prelude.smoke needs Linux or macOS')
+    let python: string
+    try {
+      python = await pythonWithPackages()
+    } catch (error) {
+      if (error instanceof Unavailable) return t.skip(`prelude.smoke did not run: ${error.message}`)
+      throw error
+    }
+    const llama = process.platform === 'linux' ? librariesOfLlama() : undefined
+    const args = ['-m', 'prelude.smoke', ...(llama === undefined ? [] : ['--llama', llama])]
+    const { stdout } = await command(python, args, { cwd: training, timeout: 400_000, killSignal: 'SIGKILL' })
+    assert.match(stdout, /^smoke: ok in \d+ s; loss [\d.]+ -> [\d.]+/m)
+    if (llama === undefined) t.diagnostic('not compared with llama.cpp: no libraries for this platform')
+    else assert.match(stdout, /llama\.cpp compared$/m)
+  })
+}

@@ -8,7 +8,7 @@ import { sized } from './fixtures/test-size.ts'
 import { replay } from './replay.ts'
 import type { Arrival, EarlyPlan, Fate, Guesses, HeadGuess, Schedule } from './schedule.ts'
 import { type ScheduleRun, serve } from './schedule-run.ts'
-import { vocabulary } from './simulated-model.ts'
+import { decodeAlone, vocabulary } from './simulated-model.ts'
 import type { MemoryKind } from './simulation.ts'
 
 // Random schedules for fast-check: small, because a failure is to be read, and with values at which things change.
@@ -21,6 +21,12 @@ const bases = [1, 2, 5].map((step) => Array.from({ length: 40 }, (_, i) => Math.
 const prompt = fc
   .record({ base: fc.constantFrom(...bases), take: fc.nat(40), rest: tokens(1, 12) })
   .map(({ base, take, rest }) => [...base.slice(0, take), ...rest])
+/** A turn of a conversation: the prompt of the one before, its reply, and something new. */
+const turn = fc.record({ turns: fc.nat(3), reply: fc.integer({ min: 2, max: 6 }) }).map(({ turns, reply }) => {
+  let prompt = [...bases[0]!.slice(0, 12), 1]
+  for (let turn = 0; turn < turns; turn++) prompt = [...decodeAlone(prompt, reply, 1), 2, 1]
+  return prompt
+})
 
 /** Small times, as the simulated steps take few milliseconds. */
 const npc: Tier = { ...tiers.npc, ttftMs: 10, itlMs: 12 }
@@ -61,6 +67,10 @@ interface Kind {
   readonly devices: readonly (readonly number[])[]
   /** Cells beside what the largest request needs. */
   readonly spareCells: fc.Arbitrary<number>
+  /** When requests come, ms. */
+  readonly at: fc.Arbitrary<number>
+  readonly prompt: fc.Arbitrary<number[]>
+  readonly salt: fc.Arbitrary<string>
   /** Most and least tokens of a reply. */
   readonly reply: fc.Arbitrary<number>
   readonly minTokens: fc.Arbitrary<number>
@@ -80,6 +90,9 @@ interface Kind {
 
 /** Short replies, and policies that change no text. */
 const usual: Omit<Kind, 'devices' | 'spareCells'> = {
+  at: fc.nat(20),
+  prompt,
+  salt: fc.constantFrom('', 'a', 'a', 'b'),
   reply: fc.integer({ min: 1, max: 10 }),
   minTokens: fc.constantFrom(0, 0, 0, 2, 5),
   policy: fc.constantFrom('committed', 'provisional', 'provisional'),
@@ -95,14 +108,14 @@ const usual: Omit<Kind, 'devices' | 'spareCells'> = {
   failing: 3,
 }
 
-function arrivals({ reply, policy, minTokens, proposers }: Kind): fc.Arbitrary<Arrival> {
+function arrivals({ at, prompt, salt, reply, policy, minTokens, proposers }: Kind): fc.Arbitrary<Arrival> {
   const typed = fc.array(fc.record({ right: fc.nat(40), wrong: fc.nat(5) }), { maxLength: 12 })
   const constraint = fc.record({ language: fc.nat(1000), throwsAt: rarely(fc.nat(40)) })
   return fc
     .record({
-      at: fc.nat(20),
+      at,
       prompt,
-      salt: fc.constantFrom('', 'a', 'a', 'b'),
+      salt,
       shares: fc.constantFrom(true, true, true, false),
       tier: fc.constantFrom(npc, npc, chat, chat, batch),
       reply,
@@ -134,6 +147,17 @@ function arrivals({ reply, policy, minTokens, proposers }: Kind): fc.Arbitrary<A
       ...(typed && { typed }),
       ...(early && { early }),
     }))
+}
+
+/** Requests that come one after the other and go on from those before. */
+export const conversations: Partial<Kind> = {
+  at: fc.nat(800),
+  prompt: turn,
+  salt: fc.constantFrom('a', 'a', 'a', 'a', 'b'),
+  unified: fc.constant(true),
+  slots: fc.constantFrom(4, 6, 12),
+  memory: fc.constantFrom('rows', 'window', 'state', 'snapshots'),
+  requests: 4,
 }
 
 const fate: fc.Arbitrary<Fate> = fc.record({ pick: fc.nat(3), aborted: rarely(fc.nat(8)), done: fc.boolean() })
@@ -195,8 +219,10 @@ function withMemory(schedule: Schedule): Schedule {
   // A state cannot be cut into stages.
   const uncut = { ...unified, limits: { ...unified.limits, exit: false, separateCaches: true } }
   if (memory === 'snapshots') return uncut
-  // Of one without snapshots nothing can be taken back: nobody guesses.
-  return { ...uncut, drafts: false, arrivals: arrivals.map((one) => ({ ...one, proposers: [], lookaheads: [] })) }
+  // Without snapshots only a checkpoint takes a guess back: none is made in a prompt.
+  const inReplies = (name: ProposerName) => name !== 'opening' && name !== 'skim'
+  const guessing = arrivals.map((one) => ({ ...one, proposers: one.proposers.filter(inReplies), lookaheads: [] }))
+  return { ...uncut, arrivals: guessing }
 }
 
 /** A record without what is undefined. */

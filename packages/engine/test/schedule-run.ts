@@ -3,6 +3,7 @@ import type { Vocabulary } from '../src/api/vocabulary.ts'
 import type { DraftModel, EndedStep } from '../src/core/executor.ts'
 import type { TokenChooser } from '../src/core/sampling/token-chooser.ts'
 import { rowsOf, type Sequence, type Step } from '../src/core/sequences/sequence.ts'
+import { commonPrefix } from '../src/core/sequences/sequence-table.ts'
 import { Acceptances } from '../src/proposers/acceptances.ts'
 import type { ActiveRequest } from '../src/serving/active-request.ts'
 import type { LoopObserver } from '../src/serving/loop.ts'
@@ -25,7 +26,16 @@ import { checkStep } from './step-checks.ts'
 const slack = 40
 
 // Checkpoints as prompts of a few dozen tokens want them.
-const checkpoints = { bytes: 500, most: 4, promptSpacing: 8, inputSpacing: 5, worthSplitting: 12, lastRows: 2 }
+const checkpoints = {
+  bytes: 60,
+  most: 4,
+  promptSpacing: 8,
+  inputSpacing: 5,
+  worthSplitting: 12,
+  lastRows: 2,
+  messageStart: [2, 1],
+  worthCopying: (bytes: number) => bytes / 4,
+}
 
 // Ticks that go by while a caller's code runs.
 const reentryTicks = 4
@@ -60,7 +70,7 @@ export class ScheduleRun implements LoopObserver, RunState {
   /** Milliseconds. */
   now = 0
   /** What the schedule has led to. */
-  readonly seen = { cached: 0, resumed: 0, crowdedOut: 0, typedAhead: 0, lookaheads: 0, reentered: 0 }
+  readonly seen = { cached: 0, wentOn: 0, resumed: 0, crowdedOut: 0, typedAhead: 0, lookaheads: 0, reentered: 0 }
   /** The step that the last one of the loop took in, if it was done. */
   lastDone: Step | undefined
   /** Texts that were typed, and were in a step that failed. */
@@ -213,8 +223,12 @@ export class ScheduleRun implements LoopObserver, RunState {
     this.lastDone = result === 'done' ? step : undefined
   }
 
-  began({ plan, cached }: ActiveRequest): void {
+  began({ plan, cached, prompt }: ActiveRequest): void {
     if (cached > 0) this.seen.cached++
+    // Whoever rests beside one that begins has its beginning.
+    const [from] = this.loop.prefixes.restingSlots
+    const resting = [...this.loop.table.sequences].find(({ slot }) => slot === from)
+    if (cached > 0 && resting && commonPrefix(resting.tokens, prompt) >= cached) this.seen.wentOn++
     if (cached > 0 && plan.input) this.seen.typedAhead++
   }
 

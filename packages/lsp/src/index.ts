@@ -1,5 +1,8 @@
 export type { Backend } from './backends/backend.ts'
 export { EngineBackend } from './backends/engine-backend.ts'
+export { connectServer } from './backends/http/connect.ts'
+export { AttachedBackend } from './backends/shared/attached-backend.ts'
+export { BackendHost } from './backends/shared/backend-host.ts'
 export { LanguageServer, type LanguageServerOptions } from './protocol/language-server.ts'
 export type { ModelChoice } from './protocol/messages.ts'
 export { serveLanguage } from './serve-language.ts'

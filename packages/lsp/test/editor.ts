@@ -23,6 +23,9 @@ import type { TraceEntry } from '../src/trace.ts'
 
 const command = fileURLToPath(new URL('../../incipit/src/main.ts', import.meta.url))
 
+/** For tests that take several servers: CI runs them, `npm test` does not. */
+export const whenFull = process.env.INCIPIT_TEST === 'full' ? false : 'part of npm run test:full'
+
 export interface EditorOptions {
   readonly env?: Readonly<Record<string, string>>
   readonly settings?: Readonly<Record<string, unknown>>
@@ -62,7 +65,7 @@ export class Editor implements AsyncDisposable {
       rootUri: null,
       workspaceFolders: folder ? [{ uri: folder, name: 'workspace' }] : null,
       capabilities: { textDocument: inline ? { inlineCompletion: {} } : {} },
-      initializationOptions: settings,
+      initializationOptions: { ...settings, status: true },
     })
     await editor.connection.sendNotification(InitializedNotification.type, {})
     return editor
@@ -137,7 +140,7 @@ export class Editor implements AsyncDisposable {
 
   async quit(): Promise<number | null> {
     const gone = new Promise<number | null>((resolve) => this.process.once('exit', resolve))
-    if (this.process.exitCode !== null) return this.process.exitCode
+    if (this.process.exitCode !== null || this.process.signalCode !== null) return this.process.exitCode
     await this.connection.sendRequest(ShutdownRequest.type)
     await this.connection.sendNotification(ExitNotification.type)
     const code = await gone

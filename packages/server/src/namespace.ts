@@ -16,7 +16,7 @@ export function cacheSaltOf(apiKey: string | undefined): string {
  * @param salt without a slash
  */
 export function salted(engine: ServedEngine, salt: string): ServedEngine {
-  const { open, prefill, renderChat, tokenize, detokenize, stats } = engine
+  const { open, prefill, renderChat, tokenize, detokenize, stats, costProfile, watch } = engine
   const within = <R extends { cacheSalt?: string }>(request: R): R => {
     const { cacheSalt } = request
     return { ...request, cacheSalt: cacheSalt === undefined ? salt : `${salt}/${cacheSalt}` }
@@ -31,7 +31,12 @@ export function salted(engine: ServedEngine, salt: string): ServedEngine {
     ...(renderChat && { renderChat: renderChat.bind(engine) }),
     ...(tokenize && { tokenize: tokenize.bind(engine) }),
     ...(detokenize && { detokenize: detokenize.bind(engine) }),
-    ...(stats && { stats: stats.bind(engine) }),
+    ...(stats && { stats: () => stats.call(engine) }),
+    ...(costProfile && { costProfile: () => costProfile.call(engine) }),
+    ...(watch && {
+      watch: (watcher, { namespace, ...options } = {}) =>
+        watch.call(engine, watcher, { ...options, namespace: namespace === undefined ? salt : `${salt}/${namespace}` }),
+    }),
     ...(prefill && { prefill: (request) => prefill.call(engine, within(request)) }),
   }
 }

@@ -10,7 +10,11 @@ import { validate } from './validate.ts'
 const messages = [{ role: 'user', content: 'Hi' }]
 const planned = (over: object) => planChat(validate(chatBody, { messages, ...over }))
 const completed = (over: object) =>
-  planCompletion(validate(completionBody, { prompt: 'Hi', ...over }), { vocabulary: 100 })
+  planCompletion(validate(completionBody, { prompt: 'Hi', ...over }), {
+    vocabulary: 100,
+    name: 'm',
+    architecture: 'llama',
+  })
 
 /** The engine's request of a one-choice plan, without the seed. */
 function only(choices: readonly GenerateRequest[]): Omit<GenerateRequest, 'seed'> {
@@ -174,7 +178,11 @@ test('the tier is the one of the body, of OpenAI’s flex, or of the server', ()
   assert.equal(tier({ service_tier: 'flex' }, { tier: 'npc' }), 'batch')
   assert.equal(tier({ service_tier: 'flex', tier: 'code' }), 'code')
   for (const service_tier of ['auto', 'default', 'priority', 'scale']) assert.equal(tier({ service_tier }), undefined)
-  const { choices } = planCompletion(validate(completionBody, { prompt: 'Hi' }), { vocabulary: 100 }, { tier: 'npc' })
+  const { choices } = planCompletion(
+    validate(completionBody, { prompt: 'Hi' }),
+    { vocabulary: 100, name: 'm', architecture: 'llama' },
+    { tier: 'npc' },
+  )
   assert.equal(choices[0]!.tier, 'npc')
 })
 

@@ -13,7 +13,7 @@ import type { ChatBody } from './chat-body.ts'
 import type { CompletionBody } from './completion-body.ts'
 import { constraintOf, type DeclaredConstraint } from './constraint.ts'
 import { ServerError } from './errors.ts'
-import { filledIn } from './fill-in.ts'
+import { type FillsIn, filledIn } from './fill-in.ts'
 import type { SharedParameters } from './parameters.ts'
 import { enginePolicy } from './policy.ts'
 import type { ReplyShape } from './reply/reply-parser.ts'
@@ -164,22 +164,25 @@ export type PromptsBody = Omit<CompletionBody, 'prompt'> & {
  */
 export function planCompletion(
   body: PromptsBody,
-  model: Pick<ModelInfo, 'vocabulary' | 'fim'>,
+  model: Pick<ModelInfo, 'vocabulary'> & FillsIn,
   defaults: PlanDefaults = {},
 ): RequestPlan {
   const maxTokens = limit(body.max_tokens ?? DEFAULT_COMPLETION_TOKENS)
   checkTokens(body.prompt, model)
   // The text around a gap is text.
   const parseSpecial = !body.suffix && body.parse_special !== false
+  const prompts = body.prompt.map((prompt) => filledIn(prompt, body.suffix, model))
+  // Somebody waits for it between two keystrokes.
+  const fillsIn = prompts.some((prompt, i) => prompt !== body.prompt[i])
   const planned = plan(
     body,
-    body.prompt.map((prompt) => ({
-      prompt: filledIn(prompt, body.suffix, model),
+    prompts.map((prompt) => ({
+      prompt,
       ...(parseSpecial && { parseSpecial }),
       ...(maxTokens !== undefined && { maxTokens }),
       ...(typeof body.logprobs === 'number' && { logprobs: body.logprobs }),
     })),
-    defaults,
+    fillsIn ? { ...defaults, tier: defaults.tier ?? 'code' } : defaults,
   )
   return body.echo
     ? { ...planned, echo: body.prompt.flatMap((prompt) => Array(planned.n).fill(textOf(prompt))) }

@@ -10,11 +10,13 @@ import { completionBody } from './completion-body.ts'
 import { type ConstraintChecker, checkConstraint } from './constraint.ts'
 import { allowAnyOrigin } from './cors.ts'
 import type { DialectOptions } from './dialect.ts'
+import { engineCard } from './engine-card.ts'
 import { errorAnswer, ServerError } from './errors.ts'
 import { chatFormat, completionFormat } from './format.ts'
 import { mountLlamaServer } from './llama-server/mount.ts'
 import { cacheSaltOf, salted } from './namespace.ts'
 import { mountOllama } from './ollama/mount.ts'
+import { pageAnswer, pageFiles } from './page.ts'
 import { requireExit } from './policy.ts'
 import { prefill } from './prefill.ts'
 import type { RealtimeOptions } from './realtime/connection.ts'
@@ -25,13 +27,14 @@ import { type PlanDefaults, planChat, planCompletion, templateOptions } from './
 import { respond } from './respond.ts'
 import { refuseOthers, route } from './route.ts'
 import type { ServedEngine } from './served-engine.ts'
+import { StepStreams } from './steps.ts'
 import { streamedBodies } from './upload-route.ts'
 import { validate } from './validate.ts'
 
 export interface ServerOptions {
   /** What the API calls the model. Default: the engine's name for it, the file name without `.gguf`. */
   modelName?: string
-  /** When set, every route but `/health` wants `authorization: Bearer <apiKey>`. */
+  /** When set, every route but `/health` and the page wants `authorization: Bearer <apiKey>`. */
   apiKey?: string
   /** Largest request body in bytes. Default 4 MiB. */
   bodyLimit?: number
@@ -48,6 +51,8 @@ export interface ServerOptions {
   alpha?: number
   /** Asked whether what a request wants its reply to look like can be compiled, before the engine has to do with it. */
   constraints?: ConstraintChecker
+  /** Folder of a built page that is shown at `/`: `@incipit/playground` has one. Default: none. */
+  page?: string | undefined
   /** Bounds of `/v1/realtime` connections. */
   realtime?: RealtimeOptions
   log?: Log
@@ -97,13 +102,15 @@ export function createServer(loaded: ServedEngine, options: ServerOptions = {}):
     reply.header('x-request-id', request.id)
   })
   if (options.cors) app.addHook('onRequest', allowAnyOrigin)
+  const page = pageFiles(options.page)
   if (options.apiKey !== undefined) {
     const check = bearer(options.apiKey)
     app.addHook('onRequest', async (request) => {
       const { headers, routeOptions } = request
       const authorization = routeOptions.url === REALTIME_PATH ? authorizationOf(headers) : headers.authorization
       if (authorization !== undefined) headers.authorization = authorization
-      if (routeOptions.url !== '/health') check(request)
+      const { url } = routeOptions
+      if (url !== '/health' && !(url !== undefined && page.has(url))) check(request)
     })
   }
 
@@ -130,6 +137,16 @@ export function createServer(loaded: ServedEngine, options: ServerOptions = {}):
     // Unavailable, whatever the code's own status is: who asks wants to know whether to send requests here.
     return reply.status(503).send(errorAnswer(engine.failure).body)
   })
+
+  for (const [url, file] of page) {
+    route(app, 'GET', url, (request, reply) => {
+      const { status, headers, body } = pageAnswer(file, request.headers)
+      return reply.status(status).headers(headers).send(body)
+    })
+  }
+  const steps = new StepStreams(engine)
+  route(app, 'GET', '/v1/steps', (request, reply) => steps.respond(request, reply))
+  route(app, 'GET', '/v1/engine', () => engineCard(engine, model))
 
   const card = { id: model, object: 'model', created: started, owned_by: 'incipit' }
   route(app, 'GET', '/v1/models', async () => ({ object: 'list', data: [card] }))

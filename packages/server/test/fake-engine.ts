@@ -31,7 +31,7 @@ export function fakeEngine(script: Script): FakeEngine {
       contextLength: 128,
       parallel: 4,
       hasChatTemplate: true,
-      memory: { kind: 'attention', window: 0, snapshots: 0, bytes: 0 },
+      memory: { kind: 'attention', window: 0, allRows: true, snapshots: 0, snapshotsLeftOut: 0, bytes: 0 },
       cache: 'unified',
       stages: [[0, 2]],
       proposers: {

@@ -23,6 +23,19 @@ test('a suffix goes between the tokens of the model, in its order', async (t) =>
   assert.notEqual(plain.choices[0]!.text, expected)
 })
 
+test('an editor that writes the tokens of the model as text gets the same, the next keystroke from warm state', async (t) => {
+  const server = await serve(t, code())
+  const ask = async (before: string) => {
+    const prompt = `<|fim_suffix|>${body.suffix}<|fim_prefix|>${before}<|fim_middle|>`
+    return (await (await server.post('/v1/completions', { ...body, prompt, suffix: null })).json()) as Chunk
+  }
+  const filled = (await (await server.post('/v1/completions', body)).json()) as Chunk
+  assert.equal((await ask(body.prompt)).choices[0]!.text, filled.choices[0]!.text)
+  const { usage } = await ask(`${body.prompt}  return`)
+  const { cached_tokens: cached } = usage!.prompt_tokens_details as { cached_tokens: number }
+  assert.ok(cached >= Number(usage!.prompt_tokens) - 5, JSON.stringify(usage))
+})
+
 test('what a prefill computed with a suffix is there', async (t) => {
   const server = await serve(t, code())
   const prompt = `${body.prompt}  // prefilled\n  const sum = a + b\n`

@@ -18,6 +18,17 @@ export interface EngineOptions {
    * model allows it.
    */
   cache?: 'unified' | 'separate'
+  /**
+   * Of a recurrent memory: so many guesses of a step can be taken back, at most 4, each for one more copy of the state of
+   * every sequence. Default: as many as fit into a sixteenth of the machine's memory.
+   */
+  snapshots?: number
+  /**
+   * Layers with a sliding window keep all rows (`full`), as every reuse and every guess wants it, or one window for each
+   * sequence (`alone`), which takes less memory. Default: `full`, unless a full context takes more than an eighth of the
+   * machine's memory then.
+   */
+  slidingWindow?: 'full' | 'alone'
   /** Most requests that run at once; further ones wait. Default 8. */
   parallel?: number
   /**

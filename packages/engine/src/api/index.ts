@@ -5,11 +5,13 @@ export {
   constraintTypes,
   type TokenMask,
 } from './constraint.ts'
+export type { CostProfile } from './cost-profile.ts'
 export type * from './engine-api.ts'
 export type * from './engine-options.ts'
 export { type ErrorCode, errorCodes, IncipitError } from './errors.ts'
 export type * from './events.ts'
 export { type FimFamily, type FimOrder, type FimTokens, fimFamilies, fimFamily, fimFrame } from './fim.ts'
+export { fimPieces } from './fim-text.ts'
 export type * from './generation.ts'
 export type * from './input-options.ts'
 export type * from './model-info.ts'
@@ -20,3 +22,4 @@ export type * from './request.ts'
 export type { EngineStats } from './stats.ts'
 export { type Tier, type TierName, tierNames, tiers } from './tiers.ts'
 export type * from './vocabulary.ts'
+export type * from './watch.ts'

@@ -11,9 +11,13 @@ export interface ModelMemory {
   kind: 'attention' | 'window' | 'recurrent'
   /** Tokens that layers with a window look back; 0 without such layers. */
   window: number
+  /** Every row of a text is in the cache, and any can be given up; otherwise a text is gone back to at checkpoints. */
+  allRows: boolean
   /** Of a recurrent memory: most guesses of a step that can be taken back; 0: nobody guesses. */
   snapshots: number
-  /** Of the KV cache and the states, for all sequences; an estimate from the file's header. */
+  /** Snapshots that the architecture could keep besides, and that were not wanted or did not fit into memory. */
+  snapshotsLeftOut: number
+  /** Of the KV cache and the states, for all sequences. */
   bytes: number
 }
 

@@ -9,6 +9,8 @@ export interface EngineStats {
   cellsUsed: number
   /** Bytes of rows of requests that are over, kept outside the KV cache for prompts that begin alike. */
   keptBytes: number
+  /** Bytes of checkpoints, of requests that run and of rows that are kept (those are part of `keptBytes`, too). */
+  checkpointBytes: number
   /** Requests that lost their place and were computed again. */
   preempted: number
   promptTokens: number
@@ -41,6 +43,7 @@ export function emptyStats(): EngineStats {
     cells: 0,
     cellsUsed: 0,
     keptBytes: 0,
+    checkpointBytes: 0,
     preempted: 0,
     promptTokens: 0,
     cachedTokens: 0,

@@ -28,6 +28,8 @@ type PromptRequest = Pick<GenerateRequest, 'prompt' | 'messages' | 'template' | 
 export class PromptTokenizer {
   /** Number of tokens that the chat template puts after the last message; 0 where that cannot be determined. */
   readonly suffixLength: number
+  /** Tokens that end a message and begin one of the user; none where the template has no special ones for that. */
+  readonly messageStart: readonly number[]
   readonly #chatTemplate: ChatTemplate | undefined
   readonly #vocab: Tokenizer
   readonly #modelName: string
@@ -53,6 +55,17 @@ export class PromptTokenizer {
     this.#cuts = new CutPlaces(vocab)
     this.#longest = contextLength * charactersPerToken
     this.suffixLength = vocab.tokenize(template?.generationSuffix() ?? '', { special: true }).length
+    this.messageStart = this.#certain(template?.betweenTurns() ?? '')
+  }
+
+  /** Tokens of a text from the first special one on, without a last one that may become another with what follows. */
+  #certain(text: string): readonly number[] {
+    const tokens = this.#vocab.tokenize(text, { special: true })
+    const specials = new Set(this.#vocab.specialTexts)
+    const isSpecial = (token: number) => specials.has(this.#vocab.specialText(token))
+    const first = tokens.findIndex(isSpecial)
+    if (first < 0) return []
+    return tokens.slice(first, isSpecial(tokens.at(-1)!) ? tokens.length : -1)
   }
 
   /** Reads the vocabulary now (0.1 to 0.5 s), and not at the first open text. */

@@ -21,6 +21,10 @@ export interface ContextOptions {
   sequences: number
   /** Recurrent states of so many last rows of a sequence are kept, where the architecture can do that. Default 0. */
   snapshots?: number
+  /** Layers with a window keep that of each sequence and no more; rows cannot be dropped then. Default false. */
+  windowAlone?: boolean
+  /** Bytes of the KV cache and the states, where they are known. Default: by the header, as if all layers had all rows. */
+  cacheBytes?: number
   /** Most rows of one decode. */
   batch: number
   /** Most rows of one decode that may ask for output. Default: `batch`. */
@@ -41,7 +45,7 @@ export interface ContextOptions {
 export type DecodeResult = 'done' | 'aborted' | 'full'
 
 /** Most rows that are computed at once; a longer batch runs in several microbatches. */
-const maxMicrobatch = 512
+export const maxMicrobatch = 512
 // Compute buffers of a context beside its KV cache: logits of a micro batch and scratch; a generous guess.
 const scratchBytes = 256 * 2 ** 20
 // llama.h: LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY.
@@ -86,7 +90,8 @@ export class Context implements Disposable {
     // Asked before anything is made: a disposed one is an error.
     void pool.pointer
     const mtp = options.mtp ?? false
-    const needed = (options.cells * model.cellBytes) / (mtp ? model.layers : 1) + scratchBytes
+    const estimate = (options.cells * model.cellBytes) / (mtp ? model.layers : 1)
+    const needed = (options.cacheBytes ?? estimate) + scratchBytes
     const available = process.availableMemory()
     if (needed > available) {
       const gigabytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`
@@ -122,7 +127,7 @@ export class Context implements Disposable {
       embeddings: false,
       no_perf: true,
       // Forks and rollbacks need every position of the window.
-      swa_full: true,
+      swa_full: !options.windowAlone,
       kv_unified: options.unified ?? true,
     }
     const { result: pointer, errors } = withLog(() => lib.contextInit(weights, params))
@@ -295,11 +300,15 @@ export class Context implements Disposable {
     if (read !== state.length) throw new IncipitError('decode_failed', 'rows that were kept do not fit into the cache')
   }
 
-  /** A copy of what of a sequence's memory rows cannot be dropped from one by one: recurrent states, windows. */
-  checkpoint(sequence: number): Uint8Array {
+  /**
+   * A copy of what of a sequence's memory rows cannot be dropped from one by one: recurrent states, windows.
+   * @param over is overwritten where it has the size: memory that is new to the process takes several times as long
+   */
+  checkpoint(sequence: number, over?: Uint8Array): Uint8Array {
     this.#check(sequence)
     const handle = this.#ready()
-    const state = new Uint8Array(library().stateSizeExt(handle, sequence, partialOnly))
+    const bytes = library().stateSizeExt(handle, sequence, partialOnly)
+    const state = over?.length === bytes ? over : new Uint8Array(bytes)
     library().stateExt(handle, state, state.length, sequence, partialOnly)
     return state
   }

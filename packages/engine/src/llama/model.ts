@@ -42,8 +42,6 @@ export class Model implements Disposable {
   readonly outputsWhole: boolean
   /** Some or all layers keep a state that every token changes, and no rows. */
   readonly recurrent: boolean
-  /** Bytes of the states of recurrent layers of one sequence, at most; 0 where the file does not say. */
-  readonly stateBytes: number
   /** Positions that layers with sliding-window attention look back; 0 for a model without such layers. */
   readonly window: number
   /** Only for use inside `llama/`. */
@@ -55,7 +53,6 @@ export class Model implements Disposable {
     this.handle = new Handle(`the model ${path}`, pointer, lib.modelFree)
     this.architecture = architecture
     this.cellBytes = cellBytes(metadata, architecture)
-    this.stateBytes = stateBytes(metadata, architecture)
     const type = lib.fileTypeName(lib.modelFileType(pointer))
     this.description = `${architecture}, ${short(Number(lib.modelParameters(pointer)))} parameters, ${type}`
     this.layers = lib.modelLayers(pointer)

@@ -4,10 +4,11 @@ import type { GenerateEvent, ProvisionalEvent } from '../api/events.ts'
 import type { InputOptions } from '../api/input-options.ts'
 import type { ModelInfo } from '../api/model-info.ts'
 import type { ChatMessage, ChatTemplateOptions, GenerateRequest } from '../api/request.ts'
+import type { WatchOptions, WatchRecord } from '../api/watch.ts'
 import type { FormerLife } from '../serving/former-life.ts'
 
 /** Rises with every change of the messages: both sides are of one release, and say so. */
-export const protocolVersion = 1
+export const protocolVersion = 2
 
 /** What of `EngineOptions` crosses a process. */
 export interface ChildOptions extends Omit<EngineOptions, 'log' | 'constraints'> {
@@ -37,7 +38,7 @@ export type Call =
       readonly messages: readonly ChatMessage[]
       readonly options?: ChatTemplateOptions | undefined
     }
-  | { readonly method: 'stats' | 'audit' | 'idle' }
+  | { readonly method: 'stats' | 'costProfile' | 'audit' | 'idle' }
 
 /** To the engine's process. Ids are given by the parent, and never twice. */
 export type ToChild =
@@ -64,6 +65,8 @@ export type ToChild =
   | { readonly type: 'add'; readonly input: number; readonly message: ChatMessage }
   | { readonly type: 'commit'; readonly input: number }
   | { readonly type: 'closeInput'; readonly input: number }
+  | { readonly type: 'watch'; readonly watch: number; readonly options: WatchOptions }
+  | { readonly type: 'unwatch'; readonly watch: number }
   | { readonly type: 'ping' }
   | { readonly type: 'close' }
 
@@ -91,6 +94,7 @@ export type FromChild =
     }
   | { readonly type: 'preview'; readonly input: number; readonly event: ProvisionalEvent }
   | { readonly type: 'inputFailed'; readonly input: number; readonly error: PlainError }
+  | { readonly type: 'watched'; readonly watch: number; readonly records: readonly WatchRecord[] }
   /** A defect ended the engine. */
   | { readonly type: 'defect'; readonly error: PlainError }
   /** A step hangs: it took longer than it may. */

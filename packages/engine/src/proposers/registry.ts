@@ -4,7 +4,7 @@ import { type ProposerName, proposerNames } from '../api/proposer-names.ts'
 import type { GenerateRequest } from '../api/request.ts'
 import type { Tier } from '../api/tiers.ts'
 import type { HeadGuess } from '../core/executor.ts'
-import { canSpeculate, type SequenceMemory } from '../core/kv/sequence-memory.ts'
+import { canSpeculate, type SequenceMemory, verifiesFromCheckpoints } from '../core/kv/sequence-memory.ts'
 import type { TokenChooser } from '../core/sampling/token-chooser.ts'
 import type { Acceptances } from './acceptances.ts'
 import { GrammarProposer } from './grammar.ts'
@@ -16,6 +16,8 @@ import type { CommittedText, Proposer } from './proposer.ts'
 
 /** What of a model and its options decides who can guess. A text says why not. */
 export interface ModelFacts {
+  /** The architecture can keep snapshots of recurrent states. */
+  readonly snapshots: boolean
   readonly memory: SequenceMemory
   /** Where the calibration of lookaheads comes from. */
   readonly skimNote: string
@@ -54,11 +56,22 @@ interface Entry {
   create?(parts: ProposerParts): Proposer | undefined
 }
 
-/** Guesses have to be taken back where they were wrong. */
-const anywhere = ({ memory }: ModelFacts): Availability =>
-  canSpeculate(memory)
-    ? { available: true }
-    : { available: false, note: 'its memory keeps no snapshots to take a wrong guess back to' }
+/** Guesses have to be taken back where they were wrong, also behind a prompt that is still being computed. */
+const anywhere = ({ memory, snapshots }: ModelFacts): Availability => {
+  if (canSpeculate(memory)) return { available: true }
+  const why = !memory.recurrent
+    ? 'its cache keeps one window, which no guess can be taken back from'
+    : snapshots
+      ? 'snapshots to take a wrong guess back to were left out'
+      : 'its memory keeps no snapshots to take a wrong guess back to'
+  return { available: false, note: why }
+}
+
+/** Or, while a reply goes on, at a checkpoint. */
+const inReplies = (facts: ModelFacts): Availability =>
+  verifiesFromCheckpoints(facts.memory)
+    ? { available: true, note: 'taken back at checkpoints: only where it is likely to be right' }
+    : anywhere(facts)
 
 const draftModel =
   (name: ProposerName, missing: (facts: ModelFacts) => string) =>
@@ -86,7 +99,7 @@ const entries: Readonly<Record<ProposerName, Entry>> = {
   },
   // Of two that expect as much the first one is taken: what is certain, then what was said, then what was learnt.
   grammar: {
-    available: anywhere,
+    available: inReplies,
     create: ({ chooser, ends }) => {
       if (!chooser.constrained) return undefined
       const forced = ({ tokens, prompt, committed }: CommittedText) =>
@@ -95,7 +108,7 @@ const entries: Readonly<Record<ProposerName, Entry>> = {
     },
   },
   prediction: {
-    available: anywhere,
+    available: inReplies,
     create: ({ request: { prediction }, tokenize, acceptances, kind, ends }) => {
       if (prediction === undefined) return undefined
       const text = typeof prediction === 'string' ? prediction : predictedText(prediction)
@@ -103,7 +116,7 @@ const entries: Readonly<Record<ProposerName, Entry>> = {
     },
   },
   lookup: {
-    available: anywhere,
+    available: inReplies,
     create: ({ acceptances, kind, ends }) => new Lookup(lookupAcceptance(acceptances, kind), ends),
   },
   heads: {

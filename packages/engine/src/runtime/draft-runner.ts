@@ -17,6 +17,12 @@ interface Held {
   readonly states: HiddenStates | undefined
   /** Rows from here on were computed from states that have been replaced. */
   valid: number
+  /** Of a recurrent memory: where it was before the last guesses. */
+  beforeGuesses: { readonly length: number; readonly state: Uint8Array } | undefined
+}
+
+function nothing(): Held {
+  return { tokens: [], states: undefined, valid: Number.POSITIVE_INFINITY, beforeGuesses: undefined }
 }
 
 /** A request while it is answered. As in the engine, computed rows chase tokens: there is no prefill phase. */
@@ -54,6 +60,8 @@ export class DraftRunner implements DraftModel, Disposable {
   readonly #vocabulary: number
   /** Rows are tokens with a state of the verifying model each, which must be fed. */
   readonly mtp: boolean
+  /** Rows cannot be dropped one by one. (A prediction layer attends, whatever the layers below do.) */
+  readonly #recurrent: boolean
   /** By slot, the least recently used one first. */
   readonly #held = new Map<number, Held>()
   readonly #confidence = new ConfidenceTable()
@@ -69,6 +77,7 @@ export class DraftRunner implements DraftModel, Disposable {
     this.#context = context
     this.#vocabulary = vocabulary
     this.mtp = name === 'mtp'
+    this.#recurrent = context.model.recurrent && !this.mtp
     const stateWidth = this.mtp ? context.model.embedding : 0
     this.#batch = new Batch(context.batchSize, { mtp: this.mtp, stateWidth })
     this.#logits = new Float32Array(context.model.vocab.size)
@@ -144,7 +153,7 @@ export class DraftRunner implements DraftModel, Disposable {
     let states = held?.states
     if (states === undefined || from < states.from || from > states.end) {
       states = new HiddenStates(this.#context.model.embedding)
-      held = { tokens: held?.tokens ?? [], states, valid: held?.valid ?? Number.POSITIVE_INFINITY }
+      held = { ...(held ?? nothing()), states }
       this.#held.set(slot, held)
     }
     // A row starts from the state before it.
@@ -171,7 +180,9 @@ export class DraftRunner implements DraftModel, Disposable {
         room.set(held.states.row(row), (row - states.from) * this.#context.model.embedding)
       }
     }
-    this.#held.set(to, { tokens: [...held.tokens], states, valid: held.valid })
+    const { beforeGuesses: point, valid } = held
+    const beforeGuesses = point && { ...point, state: point.state.slice() }
+    this.#held.set(to, { tokens: [...held.tokens], states, valid, beforeGuesses })
   }
 
   /** Forgets a sequence. Allowed at any time. */
@@ -198,7 +209,7 @@ export class DraftRunner implements DraftModel, Disposable {
     // The last row runs again for its logits.
     const last = Math.max(0, count > 0 ? tokens.length - 1 : tokens.length)
     const base = Math.min(this.#agreed(slot, tokens), last)
-    const held = this.#held.get(slot) ?? { tokens: [], states: undefined, valid: Number.POSITIVE_INFINITY }
+    const held = this.#held.get(slot) ?? nothing()
     // Used last.
     this.#held.delete(slot)
     this.#held.set(slot, held)
@@ -227,10 +238,31 @@ export class DraftRunner implements DraftModel, Disposable {
     }
   }
 
+  /** Rows from `from` on go; of a recurrent memory perhaps more, as it goes back to where it was before guesses. */
   #drop(slot: number, from: number): void {
-    this.#context.sequenceRemove(slot, from)
-    const { tokens } = this.#held.get(slot)!
-    tokens.length = Math.min(tokens.length, from)
+    const held = this.#held.get(slot)!
+    const { tokens } = held
+    if (!this.#recurrent) {
+      this.#context.sequenceRemove(slot, from)
+      tokens.length = Math.min(tokens.length, from)
+      return
+    }
+    const point = held.beforeGuesses
+    if (point && point.length <= from) {
+      this.#context.restoreCheckpoint(slot, point.state, point.length)
+      tokens.length = point.length
+    } else {
+      this.#context.sequenceRemove(slot, 0)
+      tokens.length = 0
+      held.beforeGuesses = undefined
+    }
+  }
+
+  /** The text is computed, and no guess: a recurrent memory can be brought back here. */
+  #markBeforeGuesses({ request, held }: Chain): void {
+    if (!this.#recurrent) return
+    const state = this.#context.checkpoint(request.slot, held.beforeGuesses?.state)
+    held.beforeGuesses = { length: held.tokens.length, state }
   }
 
   /** Rows that are missing, as many as fit into one decode. */
@@ -304,6 +336,7 @@ export class DraftRunner implements DraftModel, Disposable {
       row += to - from
       const { request, text, draft } = chain
       if (to < text.length || request.count === 0) continue
+      if (to === request.tokens.length) this.#markBeforeGuesses(chain)
       if (this.mtp) {
         chain.state = this.#context.mtpStates(row, 1, chain.state ?? new Float32Array(this.#context.model.embedding))
       }

@@ -54,7 +54,8 @@ export class LlamaExecutor implements Executor {
       share: (stage, source, to, from, end) => stages[stage]!.share(source, to, from, end),
       save: (stage, slot) => rowsState(stages[stage]!.context.sequenceState(slot)),
       restore: (stage, slot, state) => stages[stage]!.context.setSequenceState(slot, (state as RowsState).rows),
-      saveCheckpoint: (stage, slot) => rowsState(stages[stage]!.context.checkpoint(slot)),
+      saveCheckpoint: (stage, slot, over) =>
+        rowsState(stages[stage]!.context.checkpoint(slot, (over as RowsState | undefined)?.rows)),
       restoreCheckpoint: (stage, slot, state, rows) =>
         stages[stage]!.context.restoreCheckpoint(slot, (state as RowsState).rows, rows),
     }

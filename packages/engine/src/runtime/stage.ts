@@ -17,6 +17,9 @@ export interface StageOptions {
   unified?: boolean
   /** See `ContextOptions`. Default 0. */
   snapshots?: number
+  /** See `ContextOptions`. */
+  windowAlone?: boolean
+  cacheBytes?: number
   batch: number
   /** Most rows with output in one step. */
   outputs: number
@@ -52,6 +55,8 @@ export class Stage implements Disposable {
       sequences: options.slots,
       ...(options.unified === undefined ? {} : { unified: options.unified }),
       snapshots: options.snapshots ?? 0,
+      windowAlone: options.windowAlone ?? false,
+      ...(options.cacheBytes === undefined ? {} : { cacheBytes: options.cacheBytes }),
       batch: options.batch,
       outputs: Math.min(options.batch, options.outputs),
       threadpool: device.threadpool,
@@ -86,13 +91,15 @@ export class Stage implements Disposable {
   /** Keeps the states that a step left, as far as they are still wanted, and releases those that it took. */
   storeHiddenStates(step: Step, before: Stage | undefined): void {
     let row = 0
+    // Rows of several sequences that change states run in another order, which llama.cpp leaves their own states in.
+    const inOrder = !this.model.recurrent || step.rows.length === 1
     for (const { slot, shared, from, to, valid } of step.rows) {
       // Where all was rolled back, the stage before may already have computed other rows in their place.
       if (valid > from) {
         if (this.#states.length > 0) {
           this.context.layerInput(row, valid - from, this.statesOf(slot).append(from, valid))
         }
-        if (this.#drafter?.mtp) {
+        if (this.#drafter?.mtp && inOrder) {
           for (const of of [{ slot, end: valid }, ...shared]) {
             const end = Math.min(valid, of.end)
             if (end > from) this.context.mtpStates(row, end - from, this.#drafter.feed(of.slot, from, end))

@@ -81,6 +81,7 @@ export class InputPrefills {
   /** Gives a text a sequence, with what is computed of it already. False when there is no slot. */
   #begin(input: InputPrefill, wanted: readonly number[]): boolean {
     const found = this.#prefixes.find(input.cacheNamespace, wanted, wanted.length - this.#unsure)
+    this.#prefixes.evictResting(found?.holder)
     const sequence = this.#table.addInput(found)
     if (sequence === undefined) return false
     if (found) this.#prefixes.touch(found.holder)

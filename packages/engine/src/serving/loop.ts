@@ -6,7 +6,7 @@ import type { CostModel } from '../core/cost/cost-model.ts'
 import type { SlotRows } from '../core/cost/microbatches.ts'
 import { SpeculationGain } from '../core/cost/speculation-gain.ts'
 import type { EndedStep, Executor } from '../core/executor.ts'
-import type { CheckpointLimits } from '../core/kv/checkpoint.ts'
+import { bytesOf, type CheckpointLimits, copySpeed } from '../core/kv/checkpoint.ts'
 import { runsInMicrobatches, type SequenceMemory } from '../core/kv/sequence-memory.ts'
 import { CallerFault } from '../core/sampling/token-chooser.ts'
 import { BusyPeriod } from '../core/schedule/busy-period.ts'
@@ -32,7 +32,8 @@ import type { InputPrefill } from './input-prefill.ts'
 import { InputPrefills } from './input-prefills.ts'
 import { Outbox } from './outbox.ts'
 import { Speculation } from './speculation/speculation.ts'
-import { StepResults } from './step-results.ts'
+import { type DecisionObserver, StepResults } from './step-results.ts'
+import type { OnGuess } from './tail.ts'
 import { describeStep, trace } from './trace.ts'
 
 export interface LoopOptions {
@@ -66,13 +67,15 @@ export interface LoopOptions {
 }
 
 /** Told what happens, for accounts, traces and tests. Changes nothing. */
-export interface LoopObserver {
+export interface LoopObserver extends DecisionObserver {
   stepBegins?(step: Step): void
   stepEnded?(ended: EndedStep): void
   /** A request got a place, perhaps not for the first time. */
   began?(request: ActiveRequest): void
   /** A request is losing its place and waits again. */
   preempted?(request: ActiveRequest): void
+  /** Tokens are guessed. */
+  guessed?(request: ActiveRequest, ...guess: Parameters<OnGuess>): void
   /** A request is over; its sequence is still there, where it had one. */
   finished?(request: ActiveRequest, reason: FinishReason | 'failed' | 'dropped'): void
 }
@@ -143,7 +146,11 @@ export class Loop {
       ...options,
       table: this.table,
       gain:
-        options.gain ?? new SpeculationGain(this.table.stages, costs, { separateCaches: runsInMicrobatches(memory) }),
+        options.gain ??
+        new SpeculationGain(this.table.stages, costs, {
+          separateCaches: runsInMicrobatches(memory),
+          checkpointMs: () => this.table.draftBytes / copySpeed.over,
+        }),
       stats: this.stats,
       delayed: () => this.#busyPeriod.delayed(this.#waitForFirst()),
       guarded,
@@ -155,6 +162,7 @@ export class Loop {
       inputs: this.#inputs,
       stats: this.stats,
       outbox: this.#outbox,
+      observer: options.observer,
       guarded,
       finish: (request, reason) => this.#finish(request, reason),
     })
@@ -163,6 +171,7 @@ export class Loop {
       table: this.table,
       stats: this.stats,
       outbox: this.#outbox,
+      onGuess: (request, ...guess) => options.observer?.guessed?.(request, ...guess),
       onSinkFault: (request, error) => {
         if (!this.#faults.has(request)) this.#faults.set(request, error)
       },
@@ -171,13 +180,14 @@ export class Loop {
   }
 
   /** Running and waiting requests, without replies to texts that are not final. */
-  get load(): Pick<EngineStats, 'running' | 'waiting' | 'cellsUsed' | 'keptBytes' | 'preempted'> {
+  get load(): Pick<EngineStats, 'running' | 'waiting' | 'cellsUsed' | 'keptBytes' | 'checkpointBytes' | 'preempted'> {
     const { running, waiting, prefixes, preemptions } = this.#scheduler
     return {
       running: [...running].filter((request) => !request.revocable).length,
       waiting: waiting.filter((request) => !request.revocable).length,
-      cellsUsed: this.table.cells.used,
+      cellsUsed: this.table.cells.used - this.table.cells.own(...prefixes.restingSlots),
       keptBytes: prefixes.bytes,
+      checkpointBytes: bytesOf([...this.table.sequences, ...prefixes.kept].flatMap(({ checkpoints }) => checkpoints)),
       preempted: preemptions,
     }
   }
@@ -197,6 +207,11 @@ export class Loop {
 
   get inputs(): InputPrefills {
     return this.#inputs
+  }
+
+  /** Whose rows a sequence holds: a request's, or those of a text that is being written. */
+  ownerOf(sequence: Sequence): ActiveRequest | InputPrefill | undefined {
+    return this.#scheduler.jobOf(sequence) ?? this.#inputs.of(sequence)
   }
 
   /** Whether requests that are over still have their place. */
@@ -300,11 +315,12 @@ export class Loop {
 
   /** Admit, speculate, schedule, run, read, emit. False when there is nothing to do. */
   async step(): Promise<boolean> {
+    this.table.takeCheckpoints()
     // No device begins a step while something waits for all of them to be done.
     if (this.#between.length > 0 && this.#steps.size > 0) return await this.#awaitNextStep()
     // One at a time: while it runs everything may end, and nobody else gets the caches then.
     for (let next = this.#between.shift(); next; next = this.#between.shift()) await this.#timed(next.run())
-    for (const request of this.#leaving.splice(0)) this.#scheduler.release(request, true)
+    for (const request of this.#leaving.splice(0)) this.#scheduler.release(request, 'resting')
     this.#scheduler.admit(this.#options.now())
     this.#inputs.revise(Math.min(this.#scheduler.roomForTexts, this.#options.contextLength))
     this.#outbox.deliver()
@@ -447,7 +463,7 @@ export class Loop {
     this.#options.observer?.finished?.(request, reason)
     // What was computed may be of use again: to the next turn of the conversation, or to a prompt that begins alike.
     // Copying it takes milliseconds: those who wait for the reply's last words go first.
-    if (reason === 'cancelled') this.#scheduler.release(request, true)
+    if (reason === 'cancelled') this.#scheduler.release(request, 'kept')
     else this.#leaving.push(request)
     request.finish(reason)
     this.stats.promptTokens += request.prompt.length
@@ -459,7 +475,7 @@ export class Loop {
     this.#speculation.ended(request, false)
     this.#scheduler.retire(request)
     this.#options.observer?.finished?.(request, 'failed')
-    this.#scheduler.release(request, false)
+    this.#scheduler.release(request, 'dropped')
     request.fail(error)
   }
 

@@ -84,6 +84,18 @@ export class ChatTemplate {
     return this.#suffix
   }
 
+  /** The text between the content of a reply and that of the user's next message; empty where that cannot be determined. */
+  betweenTurns(): string {
+    const reply = 'ReplyContentMarker'
+    const turns = [
+      { role: 'user', content: 'Hello.' },
+      { role: 'assistant', content: reply },
+    ]
+    const before = this.contentPlace([...turns, { role: 'user', content: '' }])?.before ?? ''
+    const end = before.lastIndexOf(reply)
+    return end < 0 ? '' : before.slice(end + reply.length)
+  }
+
   /**
    * Renders once, with a word in place of the last message's content, to find where that content stands. Undefined when
    * there is no such place, because the template alters or repeats the content, and when it rejects the messages. What it

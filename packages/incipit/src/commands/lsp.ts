@@ -1,8 +1,10 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { engineOptions } from '../flags.ts'
+import type { HostedEngine } from '../lsp/engine-host.ts'
 
 interface LspFlags {
   stdio?: boolean
+  host?: string
 }
 
 /** `incipit lsp`: a language server on standard input and output, for editors to start. */
@@ -11,7 +13,16 @@ export function addLsp(program: Command): void {
     .command('lsp')
     .description('Complete code in an editor: a language server on standard input and output.')
     .option('--stdio', 'what some editors pass; it is the only way there is')
-    .action((_flags: LspFlags, command: Command) => serve(command.parent?.version() ?? ''))
+    // How a language server starts the engine that editors share.
+    .addOption(new Option('--host <engine>').hideHelp())
+    .action((flags: LspFlags, command: Command) =>
+      flags.host === undefined ? serve(command.parent?.version() ?? '') : host(JSON.parse(flags.host)),
+    )
+}
+
+async function host(hosted: HostedEngine): Promise<void> {
+  const { hostEngine } = await import('../lsp/engine-host.ts')
+  await hostEngine(hosted, engineOptions({}))
 }
 
 async function serve(version: string): Promise<void> {

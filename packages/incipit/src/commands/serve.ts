@@ -11,6 +11,7 @@ interface ServeFlags extends EngineFlags, ReplyFlags {
   port: number
   apiKey?: string
   prefix?: NamedFile[]
+  page: boolean
 }
 
 /** `incipit serve`: an OpenAI-compatible HTTP server, with the engine in a process that is started again when it dies. */
@@ -22,6 +23,7 @@ export function addServe(program: Command): void {
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--port <port>', 'port to listen on; 0 takes any free one', integer(0, 65_535), 8080)
     .addOption(new Option('--api-key <key>', 'ask clients for this key').env('INCIPIT_API_KEY'))
+    .option('--no-page', 'do not show the page at /')
     .option('--parallel <n>', 'most requests that run at once (default: 8)', integer(1))
     .option('--max-waiting <n>', 'most requests that wait for that; further ones get a 503 (default: 1024)', integer(1))
     .option('--context <tokens>', 'most tokens of a request and its reply together', integer(1))

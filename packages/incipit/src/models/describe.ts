@@ -117,7 +117,9 @@ function memoryLine({ kind, window }: Memory): string {
 }
 
 function proposers(gguf: Gguf, cache: readonly { name: string }[], { kind }: Memory): string {
-  if (kind === 'recurrent') return `${always}, where llama.cpp keeps snapshots of its states (serve says so)`
+  if (kind === 'recurrent') {
+    return 'lookup, prediction; opening and skim where llama.cpp keeps snapshots of its states (serve says so)'
+  }
   const fitted = cache.flatMap(({ name }) => /^exit-(\d+)\.json$/.exec(name)?.[1] ?? [])
   const carried = metadataNumber(gguf.metadata, 'incipit.exit.layer')
   if (fitted.length > 0) return `${always}, exit (fitted at layer ${fitted.join(', ')})`

@@ -26,7 +26,7 @@ export function banner(
       .map((line, i) => row(i === 0 ? 'proposers' : '', line))
       .join('') +
     prefixes.map((prefix, i) => row(i === 0 ? 'prefixes' : '', prefixLine(prefix))).join('') +
-    `Try it:\n${curl(info, address, config.apiKey, showKey)}\n`
+    `Try it${config.page ? `: open ${address} in a browser, or` : ':'}\n${curl(info, address, config.apiKey, showKey)}\n`
   )
 }
 
@@ -43,12 +43,17 @@ function whyWhole(info: ModelInfo, cut: ServeConfig['cut']): string {
   return 'not cut: no fitted exit of this model pays; see `incipit tune --exit`'
 }
 
-function cache({ cache, memory: { kind, window, snapshots, bytes: size } }: ModelInfo): string {
+function cache({ cache, memory }: ModelInfo): string {
+  const { kind, window, allRows, snapshots, snapshotsLeftOut, bytes: size } = memory
   const where = `${cache === 'separate' ? 'a KV cache for each sequence' : 'one KV cache for all sequences'}, ${bytes(size)}`
-  if (kind === 'window') return `${where}, with all rows of the layers that look back ${window} tokens`
+  if (kind === 'window' && allRows) return `${where}, with all rows of the layers that look back ${window} tokens`
+  if (kind === 'window') {
+    return `${where}, with ${window} rows for each sequence in the layers that look back so many: all rows would not fit; a text is gone back to at checkpoints`
+  }
   if (kind === 'attention') return where
   const back = snapshots > 0 ? `, and ${snapshots} tokens back after a guess` : ''
-  return `${where}; recurrent states: a text is gone back to at checkpoints${back}`
+  const less = snapshotsLeftOut > 0 ? ` (${snapshotsLeftOut} more do not fit into memory)` : ''
+  return `${where}; recurrent states: a text is gone back to at checkpoints${back}${less}`
 }
 
 function tierList({ tier = 'chat' }: ServeConfig): string {

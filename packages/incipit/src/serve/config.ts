@@ -7,6 +7,8 @@ export interface ServeConfig extends EngineFlags, ReplyFlags {
   /** 0 takes any free port. */
   port: number
   apiKey?: string
+  /** Show the page at `/`. */
+  page: boolean
   /** System prompts to keep computed. */
   prefixes: readonly { name: string; text: string }[]
   version: string

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { SpawnedEngine } from '@incipit/engine/spawn'
 import { engineOptions } from '../flags.ts'
+import { shareWithEditors } from '../lsp/share-with-editors.ts'
 import { defined } from '../options.ts'
 import { banner } from './banner.ts'
 import type { ServeConfig } from './config.ts'
@@ -24,7 +25,8 @@ export async function serve(config: ServeConfig): Promise<never> {
   // Nothing is lost by not waiting for a model that nobody uses yet.
   const stopped = stopSignal(() => loading && process.exit(0))
   // The port is taken first: that it is in use should not be learned after loading gigabytes.
-  const gate = await openLoadingServer(config.host, config.port)
+  const page = config.page ? (await import('@incipit/playground')).page : undefined
+  const gate = await openLoadingServer(config.host, config.port, page)
   try {
     const { port } = gate.address() as AddressInfo
     const options = engineOptions(config, ['error', 'warn'])
@@ -38,12 +40,14 @@ export async function serve(config: ServeConfig): Promise<never> {
     using constraints = new ConstraintChecks()
     const { apiKey, tier, policy, alpha } = config
     // Before the prefixes: what is impossible should not be learned after them.
-    const app = createServer(engine, defined({ apiKey, tier, policy, alpha, constraints, log: options.log }))
+    const app = createServer(engine, defined({ apiKey, tier, policy, alpha, constraints, page, log: options.log }))
     const prefixes = await pinPrefixes(engine, config.prefixes, cacheSaltOf(apiKey))
     await app.ready()
     await takeOver(gate, app.server)
     loading = false
     const address = addressOf(config.host, port)
+    // Editors of this user use the same engine. With a key the server is for those who have it.
+    if (apiKey === undefined) await shareWithEditors(engine, config.model, options.log)
     process.stdout.write(banner(engine.info, address, config, { prefixes, showKey: process.stdout.isTTY === true }))
 
     await stopped

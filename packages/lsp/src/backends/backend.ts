@@ -28,6 +28,8 @@ export interface Backend {
   readonly begins: boolean
   /** Why it gives no completions at present, where it does not. */
   readonly failure: Error | undefined
+  /** Resolves when it is lost and another one must be opened. Absent: it is never. */
+  readonly gone?: Promise<void>
   open(): BackendSession
   close(): Promise<void>
 }

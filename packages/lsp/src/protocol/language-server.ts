@@ -32,6 +32,7 @@ import {
   type ModelChoice,
   modelsRequest,
   type Status,
+  statsRequest,
   statusNotification,
   traceRequest,
 } from './messages.ts'
@@ -72,10 +73,12 @@ export class LanguageServer {
   #loading: Promise<void> | undefined
   #failure: string | undefined
   #working = 0
+  readonly #stats = { completions: 0, saidTokens: 0, promptTokens: 0, cachedTokens: 0 }
   #firstMs: number | undefined
   #shown = 0
   #accepted = 0
   #touches = 0
+  #lastTouched = ''
   #lastId = 0
 
   constructor(connection: Connection, options: LanguageServerOptions) {
@@ -110,6 +113,7 @@ export class LanguageServer {
       this.#editorContext = chunks.map(({ source, text }) => ({ source, text: withoutSecrets(text) }))
     })
     connection.onRequest(traceRequest, () => this.#trace.entries)
+    connection.onRequest(statsRequest, () => this.#stats)
     connection.onRequest(modelsRequest, () => options.models())
     connection.onRequest(configureRequest, async (changes) => {
       this.#overrides = { ...this.#overrides, ...changes }
@@ -180,6 +184,7 @@ export class LanguageServer {
       (backend) => {
         this.#loading = undefined
         this.#backend = backend
+        void backend.gone?.then(() => this.#lost(backend))
         for (const [uri, { offset }] of this.#cursors) this.#sessionOf(uri)?.follow(offset)
       },
       (error: unknown) => {
@@ -191,6 +196,13 @@ export class LanguageServer {
     this.#tell()
     await this.#loading
     this.#tell()
+  }
+
+  /** Whoever had the engine is gone: another one takes its place, and nobody notices but for a missing suggestion. */
+  async #lost(backend: Backend): Promise<void> {
+    if (this.#backend !== backend) return
+    await this.#leaveBackend()
+    await this.#load()
   }
 
   async #leaveBackend(): Promise<void> {
@@ -223,7 +235,10 @@ export class LanguageServer {
   }
 
   #tell(): void {
-    void this.#connection.sendNotification(statusNotification, this.#status()).catch(() => {})
+    // Editors that do not know it complain.
+    if (object(this.#initial).status !== true) return
+    // An editor that has left does not want to know.
+    Promise.try(() => this.#connection.sendNotification(statusNotification, this.#status())).catch(() => {})
   }
 
   // --- documents ----------------------------------------------------------------------------------------------------
@@ -249,6 +264,9 @@ export class LanguageServer {
   }
 
   #touch(uri: string, offset: number): void {
+    // Somebody comes from another file: what was seen there may help here.
+    if (uri !== this.#lastTouched) this.#sessions.get(uri)?.forgetRelated()
+    this.#lastTouched = uri
     this.#cursors.set(uri, { offset, touched: ++this.#touches })
   }
 
@@ -280,7 +298,13 @@ export class LanguageServer {
       calibrate: calibrationOf(backend.model),
       related: (cursor, budget) => this.#related(uri, cursor, budget),
       began: () => this.#work(1),
-      ended: (firstMs) => this.#work(-1, firstMs),
+      ended: (work) => {
+        this.#stats.completions++
+        this.#stats.saidTokens += work.saidTokens
+        this.#stats.promptTokens += work.promptTokens
+        this.#stats.cachedTokens += work.cachedTokens
+        this.#work(-1, work.firstMs)
+      },
     }
   }
 
@@ -358,7 +382,8 @@ export class LanguageServer {
         detail: 'incipit',
         documentation: newText,
         filterText: newText,
-        sortText: '\0',
+        // Before everything that begins with a letter.
+        sortText: '!',
         preselect: true,
         textEdit: { range: { start, end }, newText },
         command: { title: 'accepted', command: acceptedCommand, arguments: [++this.#lastId] },

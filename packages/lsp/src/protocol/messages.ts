@@ -3,7 +3,7 @@ import type { Position } from 'vscode-languageserver-textdocument'
 import type { RelatedChunk } from '../context/fim-format.ts'
 import type { TraceEntry } from '../trace.ts'
 
-/** What the server tells about itself, whenever it changes. */
+/** What the server tells about itself, whenever it changes, to editors with `status: true` in their initialization options. */
 export interface Status {
   readonly state: 'off' | 'loading' | 'ready' | 'working' | 'failed'
   readonly model: string
@@ -27,6 +27,16 @@ export const contextNotification = new NotificationType<{ readonly chunks: reado
 
 /** The last requests, and everything that was given to the model for them. */
 export const traceRequest = new RequestType0<readonly TraceEntry[], void>('incipit/trace')
+
+/** What all completions took since the server was started. */
+export interface Stats {
+  readonly completions: number
+  readonly saidTokens: number
+  readonly promptTokens: number
+  readonly cachedTokens: number
+}
+
+export const statsRequest = new RequestType0<Stats, void>('incipit/stats')
 
 export interface ModelChoice {
   readonly name: string

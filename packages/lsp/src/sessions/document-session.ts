@@ -21,9 +21,20 @@ export interface SessionHost {
   readonly calibrate: (probability: number) => number
   /** Chunks of other files for this one, within a budget of UTF-16 units. */
   related(cursor: number, budget: number): readonly RelatedChunk[]
-  /** Something begins to be computed, and its end; with the milliseconds to its first text, if there was one. */
+  /** Something begins to be computed. */
   began(): void
-  ended(firstMs: number | undefined): void
+  ended(work: Work): void
+}
+
+/** What one completion took. */
+interface Work {
+  /** Milliseconds to its first text, if there was one and somebody waited for it. */
+  readonly firstMs: number | undefined
+  /** Tokens that were said. */
+  readonly saidTokens: number
+  /** Of the prompt, where the back end tells it. */
+  readonly promptTokens: number
+  readonly cachedTokens: number
 }
 
 export interface Suggestion {
@@ -269,7 +280,9 @@ export class DocumentSession {
       })
       .then(() => {
         if (generation.error instanceof PromptTooLong) this.#shrink *= 0.7
-        this.#host.ended(options.background ? undefined : generation.firstMs)
+        const { promptTokens = 0, cachedTokens = 0 } = this.#sent.get(generation) ?? {}
+        const firstMs = options.background ? undefined : generation.firstMs
+        this.#host.ended({ firstMs, saidTokens: generation.tokens, promptTokens, cachedTokens })
       })
   }
 
@@ -293,10 +306,11 @@ export class DocumentSession {
     const timeout = Promise.withResolvers<void>()
     const timer = left > 0 ? setTimeout(timeout.resolve, left) : undefined
     const cancelled = Promise.withResolvers<void>()
-    signal.addEventListener('abort', () => cancelled.resolve(), { once: true })
+    signal.addEventListener('abort', cancelled.resolve as () => void, { once: true })
     if (signal.aborted) cancelled.resolve()
     await Promise.race([generation.more(), cancelled.promise, ...(timer ? [timeout.promise] : [])])
     clearTimeout(timer)
+    signal.removeEventListener('abort', cancelled.resolve as () => void)
     this.#waiting--
     if (!signal.aborted) return
     setTimeout(() => {

@@ -20,11 +20,12 @@ export class Generations {
    */
   *fitting(typedTail: string, head: string): Generator<{ generation: Generation; typed: number | undefined }> {
     for (const generation of this.#all) {
-      const { place, text, state } = generation
+      const { place, text, state, begun } = generation
       const typed = typedThrough(place, text, typedTail, head)
-      if (typed !== undefined || (state === 'running' && mayBecome(place, text, typedTail, head))) {
-        yield { generation, typed }
-      }
+      // What it was made to begin with is no suggestion: somebody took that back.
+      if (typed !== undefined && typed >= begun) yield { generation, typed }
+      else if (state === 'running' && mayBecome(place, text, typedTail, head, begun))
+        yield { generation, typed: undefined }
     }
   }
 
@@ -32,7 +33,8 @@ export class Generations {
   stopStrangers(typedTail: string, head: string): void {
     for (const generation of this.#all) {
       if (generation.state !== 'running') continue
-      if (!mayBecome(generation.place, generation.text, typedTail, head)) generation.stop()
+      const { place, text, begun } = generation
+      if (!mayBecome(place, text, typedTail, head, begun)) generation.stop()
     }
   }
 

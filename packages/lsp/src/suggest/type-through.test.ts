@@ -22,6 +22,7 @@ test('what may still be said', () => {
   assert.ok(mayBecome(place, 'fo', 'const a = foo', '\n'))
   assert.ok(mayBecome(place, '', 'const a = foo', '\n'))
   assert.ok(!mayBecome(place, 'fa', 'const a = foo', '\n'))
+  assert.ok(!mayBecome(place, 'foo', 'const a = f', '\n', 2), 'what it was made to begin with is taken back')
 })
 
 test('typed to any length, in a text of any length, and moved back', () => {

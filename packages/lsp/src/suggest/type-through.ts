@@ -25,11 +25,14 @@ export function typedThrough(place: Place, said: string, typedTail: string, head
   return undefined
 }
 
-/** Whether what was typed since is the beginning of what was said, or the other way round: then waiting may pay. */
-export function mayBecome(place: Place, said: string, typedTail: string, head: string): boolean {
+/**
+ * Whether what was typed since is the beginning of what was said, or the other way round: then waiting may pay.
+ * @param begun how much of it was typed before anything was said (UTF-16 units)
+ */
+export function mayBecome(place: Place, said: string, typedTail: string, head: string, begun = 0): boolean {
   if (place.head !== head) return false
   const at = place.tail.length < tailLength ? 0 : typedTail.lastIndexOf(place.tail)
   if (at < 0 || !typedTail.startsWith(place.tail, at)) return false
   const typed = typedTail.slice(at + place.tail.length)
-  return typed.startsWith(said) || said.startsWith(typed)
+  return typed.length >= begun && (typed.startsWith(said) || said.startsWith(typed))
 }

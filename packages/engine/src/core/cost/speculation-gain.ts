@@ -31,12 +31,21 @@ export class SpeculationGain {
   readonly #stages: number
   readonly #costs: GuessCosts
   readonly #separateCaches: boolean
+  readonly #checkpointMs: () => number
 
-  /** @param options.separateCaches every slot has a cache of its own: a step runs in microbatches */
-  constructor(stages: number, costs: GuessCosts, options: { separateCaches: boolean }) {
+  /**
+   * @param options.separateCaches every slot has a cache of its own: a step runs in microbatches
+   * @param options.checkpointMs of the checkpoint that a draft needs to be taken back; 0 where it needs none (default)
+   */
+  constructor(
+    stages: number,
+    costs: GuessCosts,
+    options: { separateCaches: boolean; checkpointMs?: (() => number) | undefined },
+  ) {
     this.#stages = stages
     this.#costs = costs
     this.#separateCaches = options.separateCaches
+    this.#checkpointMs = options.checkpointMs ?? (() => 0)
   }
 
   /**
@@ -52,8 +61,11 @@ export class SpeculationGain {
     const confidences = chains.map((chain) => chain.confidences)
     const whole = (microbatch: Microbatch) => this.#sum((stage) => this.#costs.microbatch(stage, microbatch, depth))
     const plainRows = plain.reduce((sum, { rows }) => sum + rows, 0)
+    const takingBack = (lengths: readonly number[]) =>
+      lengths.reduce((sum, length, i) => sum + this.#takingBackMs(confidences[i]!.slice(0, length)), 0)
     if (!this.#separateCaches) {
-      const ms = (_: readonly number[], count: number) => whole(oneBatch(Math.max(1, plainRows + count)))
+      const ms = (lengths: readonly number[], count: number) =>
+        whole(oneBatch(Math.max(1, plainRows + count))) + takingBack(lengths)
       return selectDrafts(confidences, Math.max(1, plainRows), ms)
     }
     const rows = new Map(plain.map(({ slot, rows }) => [slot, rows]))
@@ -62,9 +74,22 @@ export class SpeculationGain {
     const ms = (lengths: readonly number[]): number => {
       const drafts = new Map(chains.map(({ slot }, i) => [slot, lengths[i]!]))
       const step = slots.map((slot) => ({ slot, rows: rows.get(slot)! + (drafts.get(slot) ?? 0) }))
-      return microbatches(step).reduce((sum, microbatch) => sum + whole(microbatch), 0)
+      return microbatches(step).reduce((sum, microbatch) => sum + whole(microbatch), takingBack(lengths))
     }
     return selectDrafts(confidences, Math.max(1, plainRows), ms)
+  }
+
+  /** A checkpoint before a draft, and as often as one of it is wrong going back there, where those before it run again. */
+  #takingBackMs(confidences: readonly number[]): number {
+    const checkpoint = this.#checkpointMs()
+    if (confidences.length === 0 || checkpoint === 0) return 0
+    let survival = 1
+    let ms = checkpoint
+    for (const [right, confidence] of confidences.entries()) {
+      ms += survival * (1 - confidence) * (checkpoint + this.stepMs(right + 2) - this.stepMs(1))
+      survival *= confidence
+    }
+    return ms
   }
 
   /**

@@ -13,8 +13,11 @@ export interface Caches {
   save(stage: number, slot: number): SavedState
   /** Puts rows that were saved into an empty slot of the same stage. */
   restore(stage: number, slot: number, state: SavedState): void
-  /** A copy of what of a slot's memory cannot be given up row by row, as it is behind the last row. */
-  saveCheckpoint(stage: number, slot: number): SavedState
+  /**
+   * A copy of what of a slot's memory cannot be given up row by row, as it is behind the last row.
+   * @param over a checkpoint that nobody wants any more, whose memory may be used again
+   */
+  saveCheckpoint(stage: number, slot: number, over?: SavedState): SavedState
   /** Goes back to a checkpoint with so many rows before it, which the slot holds: later ones leave. */
   restoreCheckpoint(stage: number, slot: number, state: SavedState, rows: number): void
 }

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { bytesOf, type Checkpoint, checkpointBefore, withCheckpoint } from './checkpoint.ts'
+import {
+  bytesOf,
+  type Checkpoint,
+  checkpointBefore,
+  checkpointStops,
+  defaultCheckpoints,
+  withCheckpoint,
+} from './checkpoint.ts'
 
 const at = (length: number): Checkpoint => ({ length, states: [{ bytes: 10 }, { bytes: 1 }] })
 const lengths = (list: readonly Checkpoint[]) => list.map(({ length }) => length)
@@ -14,9 +21,9 @@ test('the last checkpoint at or before a row', () => {
   assert.equal(bytesOf(list), 22)
 })
 
-test('what a new checkpoint contradicts goes', () => {
+test('they stay in order, one for each length', () => {
   assert.deepEqual(lengths(withCheckpoint([at(4), at(9)], at(9), 8)), [4, 9])
-  assert.deepEqual(lengths(withCheckpoint([at(4), at(9)], at(6), 8)), [4, 6])
+  assert.deepEqual(lengths(withCheckpoint([at(4), at(9)], at(6), 8)), [4, 6, 9])
 })
 
 test('of too many the last two stay, and those before thin out towards the beginning', () => {
@@ -36,7 +43,7 @@ test('however they come, there are never too many, and they are in order', () =>
       for (const length of added) {
         list = withCheckpoint(list, at(length), most)
         assert.ok(list.length <= most)
-        assert.equal(list.at(-1)?.length, length)
+        assert.equal(list.at(-1)?.length, Math.max(...lengths(list)))
         assert.deepEqual(
           lengths(list),
           [...new Set(lengths(list))].sort((a, b) => a - b),
@@ -44,4 +51,28 @@ test('however they come, there are never too many, and they are in order', () =>
       }
     }),
   )
+})
+
+test('a prompt stops before the last message, before what follows it, and before others as far apart as is said', () => {
+  const limits = {
+    ...defaultCheckpoints,
+    lastRows: 3,
+    promptSpacing: 40,
+    inputSpacing: 8,
+    worthSplitting: 20,
+    messageStart: [1, 2],
+  }
+  /** Messages of so many tokens, and what follows the last one. */
+  const prompt = (...messages: number[]) => [
+    ...messages.flatMap((length) => [1, 2, ...new Array<number>(length - 2).fill(9)]),
+    ...[1, 7, 7],
+  ]
+  assert.deepEqual(checkpointStops(prompt(30, 30), 0, limits), [30, 60])
+  assert.deepEqual(checkpointStops(prompt(30, 20, 20, 20, 20), 0, limits), [30, 70, 90, 110])
+  // What is there already is not stopped for, ...
+  assert.deepEqual(checkpointStops(prompt(30, 20, 20, 20), 60, limits), [90])
+  // ... nor for a few rows.
+  assert.deepEqual(checkpointStops(prompt(30, 30, 6), 0, limits), [30, 60])
+  assert.deepEqual(checkpointStops(prompt(10, 6), 0, limits), [])
+  assert.deepEqual(checkpointStops(prompt(30, 30), 0, { ...limits, messageStart: [] }), [60])
 })

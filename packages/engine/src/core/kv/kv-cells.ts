@@ -76,10 +76,12 @@ export class KvCells {
     }
   }
 
-  /** Cells that only this slot holds: what removing it would free. */
-  own(slot: number): number {
+  /** Cells that only these slots hold: what removing them would free. */
+  own(...slots: number[]): number {
+    const held = new Map<number, number>()
+    for (const slot of slots) for (const cell of this.#held[slot]!) held.set(cell, (held.get(cell) ?? 0) + 1)
     let own = 0
-    for (const cell of this.#held[slot]!) if (this.#holders[cell] === 1) own++
+    for (const [cell, holders] of held) if (this.#holders[cell] === holders) own++
     return own
   }
 }

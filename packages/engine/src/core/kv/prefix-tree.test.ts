@@ -72,6 +72,16 @@ test('tokens are copied: what the caller does with its list afterwards changes n
   assert.equal(tree.longest('a', [1, 2, 3], all), undefined)
 })
 
+test('of those who give as many the preferred one is found, whoever has more of the prompt', () => {
+  const tree = new PrefixTree<string>()
+  tree.set('long', 'a', [1, 2, 3, 4])
+  tree.set('short', 'a', [1, 2])
+  const two = () => 2
+  assert.equal(tree.longest('a', [1, 2, 3, 4], two, (holder) => holder === 'short')?.holder, 'short')
+  assert.equal(tree.longest('a', [1, 2, 3, 4], two, (holder) => holder === 'long')?.holder, 'long')
+  assert.equal(tree.longest('a', [1, 2, 3, 4], all, (holder) => holder === 'short')?.holder, 'long')
+})
+
 test('a holder that has more of the prompt but can give less of it now comes second', () => {
   const tree = new PrefixTree<string>()
   tree.set('long', 'a', [1, 2, 3, 4])

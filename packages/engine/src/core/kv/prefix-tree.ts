@@ -65,19 +65,25 @@ export class PrefixTree<T> {
   /**
    * The holder that can give most of a prompt's beginning.
    * @param usable how many of a holder's tokens can be used now, of so many that agree
+   * @param preferred of those who give as many
    * @returns the holder and how many tokens it gives, or undefined when nobody gives any
    */
   longest(
     namespace: string,
     tokens: readonly number[],
     usable: (holder: T, agreed: number) => number,
+    preferred: (holder: T) => boolean = () => true,
   ): { holder: T; length: number } | undefined {
     let best: { holder: T; length: number } | undefined
+    let found = false
     for (const { holders, depth } of this.#path(namespace, tokens).reverse()) {
-      if (best && best.length >= depth) break
+      if (best && (best.length > depth || (best.length === depth && found))) break
       for (const holder of holders) {
         const length = Math.min(depth, usable(holder, depth))
-        if (length > (best?.length ?? 0)) best = { holder, length }
+        if (length === 0 || length < (best?.length ?? 0)) continue
+        if (length === best?.length && (found || !preferred(holder))) continue
+        best = { holder, length }
+        found = preferred(holder)
       }
     }
     return best

@@ -56,12 +56,61 @@ function setUp(options: { stages?: number; slots?: number; cells?: number; bytes
     table.remove(sequence)
     return prefixes.bytes > before
   }
-  return { table, prefixes, caches, step, run, text, keep }
+  /** A request over a prompt, computed, that is over. */
+  const over = (tokens: readonly number[], salt = 'a'): Sequence => {
+    const sequence = table.add(tokens)!
+    prefixes.enter(sequence, salt)
+    run()
+    table.dropUnfinishedRows(sequence)
+    if (!prefixes.rest(sequence, salt)) {
+      prefixes.leave(sequence)
+      table.remove(sequence)
+    }
+    return sequence
+  }
+  return { table, prefixes, caches, step, run, text, keep, over }
 }
 
 /** Ten tokens that differ from those of other seeds from the first on. */
 const list = (seed: number, length = 10) => Array.from({ length }, (_, i) => (seed + i) % 6)
 const [a, b, c] = [list(0), list(1), list(2)]
+
+// --- requests that are over -----------------------------------------------------------------------------------------
+
+test('the rows of a request that is over stay where they are, and are kept outside, too', () => {
+  const { prefixes, table, over } = setUp()
+  const first = over(a)
+  assert.deepEqual(prefixes.restingSlots, [first.slot])
+  assert.deepEqual(prefixes.find('a', [...a, 1]), { holder: first, length: 10 })
+  prefixes.evictResting()
+  assert.equal(table.cells.used, 0)
+  const kept = prefixes.find('a', [...a, 1])!
+  assert.equal(kept.length, 10)
+  assert.notEqual(kept.holder, first)
+})
+
+test('whoever is over gives way to one who goes on from somebody else, and before any text', () => {
+  const { prefixes, table, text, over } = setUp()
+  const [first, second] = [over(a), over(b)]
+  prefixes.evictResting(second)
+  assert.ok(!table.has(first))
+  assert.ok(table.has(second))
+  const written = text(c)
+  prefixes.touch(second)
+  assert.ok(prefixes.evictText('slots'))
+  assert.ok(!table.has(second))
+  assert.ok(table.has(written))
+})
+
+test('of a conversation the last turn rests; without slots to spare nobody does', () => {
+  const { prefixes, table, over } = setUp({ slots: 3 })
+  const first = over(a)
+  const second = over([...a, ...b])
+  assert.ok(!table.has(first))
+  assert.deepEqual(prefixes.restingSlots, [second.slot])
+  over(c)
+  assert.deepEqual(prefixes.restingSlots, [second.slot])
+})
 
 // --- finding --------------------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@ import { bytesOf } from '../kv/checkpoint.ts'
 import { PrefixTree } from '../kv/prefix-tree.ts'
 import { isSaved, type SavedRows } from '../kv/saved-rows.ts'
 import type { Sequence } from '../sequences/sequence.ts'
-import type { SequenceTable } from '../sequences/sequence-table.ts'
+import { commonPrefix, type SequenceTable } from '../sequences/sequence-table.ts'
 
 /** A sequence in the KV cache whose rows others may share. */
 interface Live {
@@ -14,15 +14,21 @@ interface Live {
   changed: boolean
   /** A text that is still being written: it gives way to requests, and is told so. */
   readonly onEvicted: (() => void) | undefined
+  /** A request that is over, whose rows stay where they are while nobody needs their place. */
+  resting: boolean
 }
+
+// Slots that no request that is over keeps from others.
+const spareSlots = 2
 
 // Sharing fewer rows than this is not worth a copy.
 export const minShared = 8
 
 /**
  * Rows that may be used again: of requests that run and of texts that are still being written, which are in the KV cache;
- * and of requests that are over, which are kept outside of it, in ordinary memory, where they are in nobody's way
- * (attention walks over the cells of others, and slots are few). Rows are found only within one namespace (`salt`).
+ * and of requests that are over. Those are kept outside of it, in ordinary memory, where they are in nobody's way
+ * (attention walks over the cells of others, and slots are few), and beside that rest where they are until somebody begins
+ * who does not go on from them. Rows are found only within one namespace (`salt`).
  */
 export class PrefixCache {
   readonly #table: SequenceTable
@@ -56,7 +62,49 @@ export class PrefixCache {
    * @param gone makes it a text that gives way to requests; called when it did
    */
   enter(sequence: Sequence, salt: string, gone?: () => void): void {
-    this.#live.set(sequence, { sequence, cacheNamespace: salt, used: ++this.#uses, changed: true, onEvicted: gone })
+    const used = ++this.#uses
+    this.#live.set(sequence, { sequence, cacheNamespace: salt, used, changed: true, onEvicted: gone, resting: false })
+  }
+
+  /**
+   * A request is over, and its rows are kept. In a unified cache they stay where they are, too, as long as nobody needs the
+   * place: whoever goes on from them need not copy them, and can do so from more of them than from a copy.
+   * @returns false where they do not
+   */
+  rest(sequence: Sequence, salt: string): boolean {
+    const live = this.#live.get(sequence)
+    if (!live || !this.#table.sharesCells || this.#table.inFlight(sequence)) return false
+    for (const { sequence: other, cacheNamespace } of [...this.#live.values()].filter(({ resting }) => resting)) {
+      if (cacheNamespace !== salt || !isWithin(other, sequence)) continue
+      this.#table.leaveCheckpoint(other, sequence)
+      this.#end(other)
+    }
+    if (sequence.computed.at(-1)! < minShared || this.#table.freeSlots < spareSlots) return false
+    this.keep(sequence, salt)
+    this.#table.rest(sequence)
+    live.resting = true
+    live.changed = true
+    return true
+  }
+
+  /** Slots of requests that are over. */
+  get restingSlots(): number[] {
+    return [...this.#live.values()].filter(({ resting }) => resting).map(({ sequence }) => sequence.slot)
+  }
+
+  /**
+   * Requests that are over give their place back; their rows are kept outside.
+   * @param spared does not
+   */
+  evictResting(spared?: Sequence | SavedRows): void {
+    for (const { sequence, resting } of [...this.#live.values()]) {
+      if (resting && sequence !== spared) this.#end(sequence)
+    }
+  }
+
+  #end(sequence: Sequence): void {
+    this.leave(sequence)
+    this.#table.remove(sequence)
   }
 
   /** The tokens of a sequence changed. */
@@ -73,7 +121,7 @@ export class PrefixCache {
   }
 
   /**
-   * Frees the place of the text that is missed least; what is computed of it is kept.
+   * Frees the place of a request that is over, or of the text that is missed least; what is computed of it is kept.
    * @param wanted `cells`: one that holds cells, rather of its own, but texts may share them; `slots`: any
    * @param spared goes only when no other can
    * @returns false when there is none
@@ -82,18 +130,20 @@ export class PrefixCache {
     const { cells } = this.#table
     const shares = ({ sequence }: Live) => Number(wanted === 'cells' && cells.own(sequence.slot) === 0)
     const [victim] = [...this.#live.values()]
-      .filter(({ sequence, onEvicted: gone }) => gone && !this.#table.inFlight(sequence))
+      .filter(({ sequence, onEvicted, resting }) => (onEvicted || resting) && !this.#table.inFlight(sequence))
       .filter(({ sequence }) => wanted === 'slots' || cells.rows(sequence.slot) > 0)
       .sort(
         (a, b) =>
-          Number(a.sequence === spared) - Number(b.sequence === spared) || shares(a) - shares(b) || a.used - b.used,
+          Number(a.sequence === spared) - Number(b.sequence === spared) ||
+          Number(b.resting) - Number(a.resting) ||
+          shares(a) - shares(b) ||
+          a.used - b.used,
       )
     if (victim === undefined) return false
     this.#table.dropUnfinishedRows(victim.sequence)
     this.keep(victim.sequence, victim.cacheNamespace)
-    this.leave(victim.sequence)
-    this.#table.remove(victim.sequence)
-    victim.onEvicted!()
+    this.#end(victim.sequence)
+    victim.onEvicted?.()
     return true
   }
 
@@ -146,6 +196,7 @@ export class PrefixCache {
   }
 
   clear(): void {
+    this.evictResting()
     for (const kept of [...this.#kept]) this.drop(kept)
   }
 
@@ -179,7 +230,8 @@ export class PrefixCache {
     this.#refresh()
     const usable = (holder: Sequence | SavedRows, agreed: number) =>
       this.#table.usableRows(holder, Math.min(agreed, most))
-    const found = this.#tree.longest(salt, prompt, usable)
+    // Rows in the cache need not be copied.
+    const found = this.#tree.longest(salt, prompt, usable, (holder) => !isSaved(holder))
     return found && found.length >= minShared ? found : undefined
   }
 
@@ -199,4 +251,10 @@ export class PrefixCache {
       this.#tree.set(sequence, live.cacheNamespace, tokens)
     }
   }
+}
+
+/** Whether all rows of a sequence are rows of another one. */
+function isWithin(one: Sequence, other: Sequence): boolean {
+  const rows = one.computed.at(-1)!
+  return rows <= other.computed.at(-1)! && commonPrefix(one.tokens, other.tokens) >= rows
 }

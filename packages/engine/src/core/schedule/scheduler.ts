@@ -226,6 +226,8 @@ export class Scheduler<J extends Job> {
   }
 
   #begin(job: J, tokens: readonly number[], source: Sequence | SavedRows | undefined): void {
+    // Attention would walk over their cells, too.
+    this.prefixes.evictResting(source)
     const options = {
       wantsExit: job.wantsExit,
       background: job.revocable,
@@ -251,10 +253,10 @@ export class Scheduler<J extends Job> {
 
   // --- ends ---------------------------------------------------------------------------------------------------------
 
-  /** A job is over. `keep`: its rows stay until their place is needed. */
+  /** A job is over. `keep`: its rows are kept for others. */
   end(job: J, keep: boolean): void {
     this.retire(job)
-    this.release(job, keep)
+    this.release(job, keep ? 'kept' : 'dropped')
   }
 
   /** A job is over: nothing of it runs any more, but it has its place until that is released. */
@@ -266,11 +268,15 @@ export class Scheduler<J extends Job> {
     if (job.sequence) this.table.pauseAt(job.sequence, 0)
   }
 
-  /** A job that is over gives its place back. */
-  release({ sequence, cacheNamespace: salt, shares }: J, keep: boolean): void {
+  /**
+   * A job gives its place back.
+   * @param rows `kept`: outside the cache; `resting`: and where they are, while nobody needs the place
+   */
+  release({ sequence, cacheNamespace: salt, shares }: J, rows: 'kept' | 'resting' | 'dropped'): void {
     if (sequence === undefined || !this.table.has(sequence)) return
-    if (keep && shares) {
+    if (rows !== 'dropped' && shares) {
       this.table.dropUnfinishedRows(sequence)
+      if (rows === 'resting' && this.prefixes.rest(sequence, salt)) return
       this.prefixes.keep(sequence, salt)
     }
     this.prefixes.leave(sequence)
@@ -283,14 +289,14 @@ export class Scheduler<J extends Job> {
     this.running.delete(job)
     if (job.revocable) {
       job.phase = 'over'
-      this.release(job, keep)
+      this.release(job, keep ? 'kept' : 'dropped')
       this.#events.dropped(job)
       return
     }
     this.preemptions++
     this.#events.preempted(job)
     job.resume = sequence.tokens.slice(0, sequence.committed)
-    this.release(job, keep)
+    this.release(job, keep ? 'kept' : 'dropped')
     job.sequence = undefined
     job.phase = 'waiting'
     this.#waiting.push(job)

@@ -6,14 +6,21 @@ import {
   type Checkpoint,
   type CheckpointLimits,
   checkpointBefore,
+  checkpointStops,
   defaultCheckpoints,
-  leastCheckpoints,
+  thinned,
   withCheckpoint,
 } from '../kv/checkpoint.ts'
 import { KvCells } from '../kv/kv-cells.ts'
 import { isSaved, type SavedRows } from '../kv/saved-rows.ts'
-import { longestDraft, needsCheckpoints, runsInMicrobatches, type SequenceMemory } from '../kv/sequence-memory.ts'
-import { type Rows, rowsOf, type Sequence, type Step, slotRowsOf } from './sequence.ts'
+import {
+  longestDraft,
+  needsCheckpoints,
+  runsInMicrobatches,
+  type SequenceMemory,
+  verifiesFromCheckpoints,
+} from '../kv/sequence-memory.ts'
+import { inPrompt, type Rows, rowsOf, type Sequence, type Step, slotRowsOf } from './sequence.ts'
 
 /** What became of a decided token. `alternative`: the tail was wrong and another continuation right. */
 export type Verdict = 'confirmed' | 'replaced' | 'extended' | 'alternative'
@@ -58,6 +65,10 @@ export class SequenceTable {
   readonly #sequences = new Set<Sequence>()
   readonly #free: number[]
   readonly #checkpoints: CheckpointLimits
+  /** A checkpoint of these is to be taken. */
+  readonly #due = new Set<Sequence>()
+  /** Of the last one that was taken. */
+  #bytesOfCheckpoint = 0
   /** Per stage: the step that runs there, and what is to be done to its cache afterwards. */
   readonly #running: (Step | undefined)[]
   readonly #deferred: (() => void)[][]
@@ -87,9 +98,16 @@ export class SequenceTable {
     return this.slots - this.#free.length - this.#sequences.size
   }
 
-  /** Most guesses that can stand in a tail. */
-  get longestDraft(): number {
-    return longestDraft(this.#options.memory)
+  /** Most guesses that can stand in a sequence's tail. */
+  longestDraft(sequence: Sequence): number {
+    const { memory } = this.#options
+    const checkpoint = verifiesFromCheckpoints(memory) && !inPrompt(sequence)
+    return checkpoint ? Number.POSITIVE_INFINITY : longestDraft(memory)
+  }
+
+  /** Bytes of the checkpoint that a draft needs; 0 where it needs none. */
+  get draftBytes(): number {
+    return verifiesFromCheckpoints(this.#options.memory) ? this.#bytesOfCheckpoint : 0
   }
 
   /** Whether single rows at the end of a sequence can be given up, and another one can go on behind any. */
@@ -121,15 +139,14 @@ export class SequenceTable {
   /** Starts a sequence over a prompt, or returns undefined when all slots are taken. */
   add(prompt: readonly number[], options: StartOptions = {}): Sequence | undefined {
     const sequence = this.#start('reply', [...prompt], options)
-    if (sequence) this.#wantCheckpoint(sequence)
+    if (sequence) this.#wantCheckpoints(sequence)
     return sequence
   }
 
-  #wantCheckpoint(sequence: Sequence): void {
-    const { prefillLength, computed } = sequence
-    const { worthSplitting, lastRows } = this.#checkpoints
-    if (!needsCheckpoints(this.#options.memory) || prefillLength - computed[0]! < worthSplitting) return
-    sequence.checkpointAt = prefillLength - lastRows
+  #wantCheckpoints(sequence: Sequence): void {
+    if (!needsCheckpoints(this.#options.memory)) return
+    const prompt = sequence.tokens.slice(0, sequence.prefillLength)
+    sequence.checkpointStops = checkpointStops(prompt, sequence.computed[0]!, this.#checkpoints)
   }
 
   /** Starts a sequence over a prompt whose beginning was kept. The last row is always left to run. */
@@ -137,7 +154,7 @@ export class SequenceTable {
     const sequence = this.#start('reply', [...prompt], options)
     if (sequence === undefined) return undefined
     this.#fill(sequence, kept, Math.min(commonPrefix(kept.tokens, prompt), prompt.length - 1))
-    this.#wantCheckpoint(sequence)
+    this.#wantCheckpoints(sequence)
     return sequence
   }
 
@@ -188,35 +205,84 @@ export class SequenceTable {
 
   /** The sequence can be gone back to where it is now. Its rows have left all stages, and none is running. */
   #takeCheckpoint(sequence: Sequence): void {
-    const { caches, memory } = this.#options
-    const { bytes, most: mostCheckpoints } = this.#checkpoints
     const length = sequence.computed.at(-1)!
-    if (!needsCheckpoints(memory) || length === 0 || sequence.checkpoints.at(-1)?.length === length) return
+    if (!needsCheckpoints(this.#options.memory) || length === 0 || sequence.checkpoints.at(-1)?.length === length)
+      return
+    this.#addCheckpoint(sequence, this.#checkpointOf(sequence, length))
+  }
+
+  /** Where a sequence is now. */
+  #checkpointOf({ slot }: Sequence, length: number, over?: Checkpoint): Checkpoint {
     const states: SavedState[] = []
-    const checkpoint: Checkpoint = { length, states }
     for (let stage = 0; stage < this.stages; stage++) {
       // In order with what else is to be done to the cache: the rows may be on their way into it.
       this.#defer(stage, () => {
-        states[stage] = caches.saveCheckpoint(stage, sequence.slot)
+        states[stage] = this.#options.caches.saveCheckpoint(stage, slot, over?.states[stage])
       })
     }
-    const each = Math.max(1, bytesOf([checkpoint]))
-    const affordable = Math.floor(bytes / (this.slots * each))
-    const most = Math.max(leastCheckpoints, Math.min(mostCheckpoints, affordable))
-    sequence.checkpoints = withCheckpoint(sequence.checkpoints, checkpoint, most)
+    return { length, states }
   }
 
-  /** After a step that ran rows from `from` on: a checkpoint is wanted where the sequence is now, or the last one is far behind. */
+  /** Where all take more than they may, those of the sequence that has most of them thin out; one stays for each. */
+  #addCheckpoint(sequence: Sequence, checkpoint: Checkpoint): void {
+    const { bytes, most } = this.#checkpoints
+    sequence.checkpoints = withCheckpoint(sequence.checkpoints, checkpoint, most)
+    this.#bytesOfCheckpoint = bytesOf([checkpoint])
+    const all = () => [...this.#sequences].flatMap(({ checkpoints }) => checkpoints)
+    while (bytesOf(all()) > bytes) {
+      const [victim] = [...this.#sequences].sort((a, b) => bytesOf(b.checkpoints) - bytesOf(a.checkpoints))
+      if (!victim || victim.checkpoints.length <= 1) return
+      victim.checkpoints = thinned(victim.checkpoints)
+    }
+  }
+
+  /** A sequence that is to end stands at a row of another one, which can be gone back to there from now on. */
+  leaveCheckpoint(from: Sequence, to: Sequence): void {
+    const length = from.computed.at(-1)!
+    if (!needsCheckpoints(this.#options.memory) || length === 0 || from.rewound || this.inFlight(from)) return
+    if (to.checkpoints.some((checkpoint) => checkpoint.length === length)) return
+    this.#addCheckpoint(to, this.#checkpointOf(from, length))
+  }
+
+  /**
+   * A sequence that is over stays where it is, for others to go on from. Where it went back to a snapshot, which only it
+   * could go on from, it stands there as if it had come there.
+   */
+  rest(sequence: Sequence): void {
+    this.pauseAt(sequence, 0)
+    sequence.background = true
+    sequence.rewindsTo = Number.POSITIVE_INFINITY
+    if (!sequence.rewound) return
+    sequence.rewound = false
+    const length = sequence.computed.at(-1)!
+    const { states } = this.#checkpointOf(sequence, length)
+    for (let stage = 0; stage < this.stages; stage++) {
+      this.#defer(stage, () => {
+        this.#options.caches.restoreCheckpoint(stage, sequence.slot, states[stage]!, length)
+      })
+    }
+  }
+
+  /** After a step that ran rows from `from` on: is a checkpoint wanted where the sequence is now, or the last one far behind? */
   #checkpointIfDue(sequence: Sequence, from: number): void {
-    const { tokens, prefillLength, isInput, checkpointAt } = sequence
-    const { promptSpacing, inputSpacing } = this.#checkpoints
+    const { tokens, prefillLength, isInput, checkpointStops: stops } = sequence
+    const { promptSpacing, inputSpacing, worthCopying } = this.#checkpoints
     const rows = sequence.computed.at(-1)!
-    if (rows >= checkpointAt) sequence.checkpointAt = Number.POSITIVE_INFINITY
+    sequence.checkpointStops = stops.filter((stop) => stop > rows)
     const behind = rows - (sequence.checkpoints.at(-1)?.length ?? 0)
+    if (behind < worthCopying(this.#bytesOfCheckpoint)) return
     const due = isInput
       ? behind >= inputSpacing || rows === tokens.length
-      : rows === checkpointAt || (from < prefillLength && (rows >= prefillLength || behind >= promptSpacing))
-    if (due) this.#takeCheckpoint(sequence)
+      : stops.includes(rows) || (from < prefillLength && (rows >= prefillLength || behind >= promptSpacing))
+    if (due) this.#due.add(sequence)
+  }
+
+  /** Takes the checkpoints that the last steps have led to: copies, which those who wait for tokens of these steps need not wait for. */
+  takeCheckpoints(): void {
+    for (const sequence of this.#due) {
+      if (this.#sequences.has(sequence) && !sequence.rewound && !this.inFlight(sequence)) this.#takeCheckpoint(sequence)
+    }
+    this.#due.clear()
   }
 
   /**
@@ -265,7 +331,7 @@ export class SequenceTable {
     if (sequence === undefined) return undefined
     const agreed = Math.min(commonPrefix(source.tokens, prompt), prompt.length - 1)
     this.#share(source, sequence, this.usableRows(source, agreed))
-    this.#wantCheckpoint(sequence)
+    this.#wantCheckpoints(sequence)
     return sequence
   }
 
@@ -380,7 +446,8 @@ export class SequenceTable {
       computed: new Array<number>(this.stages).fill(0),
       pausedAt: Number.POSITIVE_INFINITY,
       checkpoints: [],
-      checkpointAt: Number.POSITIVE_INFINITY,
+      beforeTail: undefined,
+      checkpointStops: [],
       floor: 0,
       rewindsTo: Number.POSITIVE_INFINITY,
       rewound: false,
@@ -519,6 +586,9 @@ export class SequenceTable {
 
   /** Appends guesses to the tail. */
   append(sequence: Sequence, tokens: readonly number[]): void {
+    if (sequence.tokens.length === sequence.committed && verifiesFromCheckpoints(this.#options.memory)) {
+      sequence.beforeTail = this.#checkpointOf(sequence, sequence.computed[0]!, sequence.beforeTail)
+    }
     sequence.tokens.push(...tokens)
   }
 
@@ -568,8 +638,11 @@ export class SequenceTable {
     const running = Array.from({ length: this.stages }, (_, stage) => this.#rowsInFlight(stage, sequence))
     const held = Math.max(...sequence.computed, ...running.map((rows) => rows?.to ?? 0))
     if (held <= base) return
-    const point = checkpointBefore(sequence.checkpoints, base)
+    const { beforeTail } = sequence
+    const kept = checkpointBefore(sequence.checkpoints, base)
+    const point = beforeTail && beforeTail.length <= base && beforeTail.length > (kept?.length ?? 0) ? beforeTail : kept
     const length = point?.length ?? 0
+    if (beforeTail && beforeTail.length > length) sequence.beforeTail = undefined
     sequence.checkpoints = sequence.checkpoints.filter((checkpoint) => checkpoint.length <= length)
     sequence.floor = Math.min(sequence.floor, length)
     sequence.rewindsTo = Number.POSITIVE_INFINITY

@@ -34,8 +34,10 @@ export interface Sequence {
   pausedAt: number
   /** Where the sequence can be gone back to, in ascending order, if its memory cannot drop single rows. */
   checkpoints: readonly Checkpoint[]
-  /** Stage 0 stops here for a moment, and a checkpoint is taken; Infinity otherwise. */
-  checkpointAt: number
+  /** Where it was before its tail, if only a checkpoint takes a wrong guess back. The next draft overwrites it. */
+  beforeTail: Checkpoint | undefined
+  /** Stage 0 stops at each of these for a moment, and a checkpoint is taken. Ascending. */
+  checkpointStops: readonly number[]
   /** Where its memory keeps snapshots: the least length that the last step left it able to go back to; else Infinity. */
   rewindsTo: number
   /** It went back to one, and no step has run since: until then nobody else can go on from it. */
@@ -79,8 +81,9 @@ export interface Step {
 export function available(sequence: Sequence, stage: number): number {
   const computed = firstRow(sequence, stage)
   const before = sequence.computed[stage - 1]
-  const { tokens, pausedAt, checkpointAt } = sequence
-  const source = before === undefined ? Math.min(tokens.length, pausedAt, checkpointAt) : before
+  const { tokens, pausedAt, checkpointStops } = sequence
+  const stop = checkpointStops[0] ?? Number.POSITIVE_INFINITY
+  const source = before === undefined ? Math.min(tokens.length, pausedAt, stop) : before
   return Math.max(0, source - computed)
 }
 

@@ -19,6 +19,8 @@ export class EngineHost {
   readonly #out: Outgoing
   readonly #requests = new Map<number, ActiveRequest>()
   readonly #inputs = new Map<number, InputSession>()
+  /** What ends each watch. */
+  readonly #watches = new Map<number, () => void>()
   /** Prefills that run. */
   readonly #calls = new Map<number, AbortController>()
 
@@ -76,6 +78,16 @@ export class EngineHost {
         return
       case 'close':
         void this.#close()
+        return
+      case 'watch': {
+        const { watch, options } = message
+        const stop = this.#engine.watch((records) => this.#out.say({ type: 'watched', watch, records }), options)
+        this.#watches.set(watch, stop)
+        return
+      }
+      case 'unwatch':
+        this.#watches.get(message.watch)?.()
+        this.#watches.delete(message.watch)
         return
       case 'ping':
         this.#out.say({ type: 'pong' })
@@ -138,6 +150,8 @@ export class EngineHost {
         return engine.renderChat(call.messages, call.options)
       case 'stats':
         return engine.stats()
+      case 'costProfile':
+        return engine.costProfile()
       case 'audit':
         return engine.audit()
       case 'idle':

@@ -3,6 +3,7 @@ import { basename } from 'node:path'
 import type { EngineOptions, Log } from '../../api/engine-options.ts'
 import { IncipitError } from '../../api/errors.ts'
 import type { ModelInfo, ModelMemory } from '../../api/model-info.ts'
+import { hasWindowAlone } from '../../core/kv/sequence-memory.ts'
 import { type MachineConstants, machineConstants } from '../../core/schedule/machine-constants.ts'
 import { defaultCacheDir, type Gguf, modelHash, readGguf } from '../../gguf/index.ts'
 import { addNativeLog } from '../../llama/library.ts'
@@ -22,12 +23,13 @@ import { LlamaExecutor } from '../llama-executor.ts'
 import { machineMemory } from '../machine-memory.ts'
 import { loadProfile, type Profile, type ProfileOf } from '../profile.ts'
 import { Stage } from '../stage.ts'
-import { type CacheLayout, cacheLayout } from './cache-layout.ts'
+import { type CacheLayout, cacheLayout, mostSnapshots } from './cache-layout.ts'
 import { loadDraftModel } from './draft-model.ts'
 import type { Exit } from './exit.ts'
 import { fimTokens } from './fim-tokens.ts'
 import { type HeadsOf, readHeads } from './heads-file.ts'
 import { memoryNeed, requireMemory } from './memory-need.ts'
+import { type MemorySizes, memorySizes } from './memory-sizes.ts'
 import { mtpDrafter, whyNoMtp } from './mtp.ts'
 import { planCut, wantedCut } from './plan-cut.ts'
 import { loadSkimCalibration } from './skim-calibration.ts'
@@ -79,8 +81,11 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
   const cutOptions = { cut: options.cut, cacheDir, hash, log }
   const wanted = await wantedCut(gguf, cutOptions)
   const states = wanted.at.length > 0 || noMtp === undefined
-  const { cells, cache } = options
-  const layout = cacheLayout(whole, { contextLength, parallel, cells, cache, states })
+  const { cells, cache, snapshots, slidingWindow } = options
+  using pool = new Threadpool(threadsOfDevices(options.threads, 1)[0]!)
+  const sizes = await memorySizes(whole, pool)
+  const wishes = { contextLength, parallel, cells, cache, snapshots, slidingWindow }
+  const layout = cacheLayout(whole, { ...wishes, states, sizes })
   const { slots } = layout
   if (!layout.memory.sharesCells) log('info', `a KV cache of ${contextLength} tokens for each of ${slots} sequences`)
 
@@ -101,7 +106,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
   using own = devices.length > 1 ? new Threadpool(devices[0]!.threadpool.threads) : undefined
   const threadpool = own ?? devices[0]!.threadpool
   const shape = { cells: layout.cells, sequences: slots, batch: machine.batchRows, threadpool }
-  const drafts = noMtp === undefined ? mtpDrafter(whole, shape) : await draftRunner(gguf, options, shape)
+  const drafts = noMtp === undefined ? mtpDrafter(whole, shape) : await draftRunner(gguf, options, shape, log)
   if (drafts) cleanup.use(drafts)
   const stages: Stage[] = []
   for (const [index, file] of cut.files.entries()) {
@@ -113,6 +118,8 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
       slots,
       unified: layout.memory.sharesCells,
       snapshots: layout.memory.snapshots,
+      windowAlone: hasWindowAlone(layout.memory),
+      cacheBytes: (layout.bytes * (file.to - file.from)) / whole.layers,
       batch: machine.batchRows,
       outputs: slots * (maxDraft + 1),
       drafter: file.last ? drafts : undefined,
@@ -141,12 +148,13 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
     ...(template?.reasoning && { reasoning: template.reasoning }),
     ...(vocab.addsBos && { begin: vocab.bos }),
     ...(fim && { fim }),
-    memory: modelMemory(whole, { ...layout, memory }),
+    memory: modelMemory({ ...layout, memory }, sizes),
     cache: profileOf.cache,
     stages: ranges,
     ...(cut.refused === undefined ? {} : { cutRefused: cut.refused }),
     proposers: availability({
       memory,
+      snapshots: sizes.snapshots,
       skimNote: skim.note,
       exit: cut.exit,
       draftModel: drafts && { name: drafts.name, ...draftNote(options) },
@@ -177,31 +185,29 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
   }
 }
 
-function modelMemory(model: Model, { memory, cells, slots }: CacheLayout): ModelMemory {
-  const { dropsRows, window, snapshots } = memory
-  const states = dropsRows ? 0 : slots * (1 + snapshots) * model.stateBytes
-  return {
-    kind: dropsRows ? (window > 0 ? 'window' : 'attention') : 'recurrent',
-    window,
-    snapshots,
-    bytes: cells * model.cellBytes + states,
-  }
+function modelMemory({ memory, bytes }: CacheLayout, sizes: MemorySizes): ModelMemory {
+  const { recurrent, dropsRows, window, snapshots } = memory
+  const kind = recurrent ? 'recurrent' : window > 0 ? 'window' : 'attention'
+  const snapshotsLeftOut = sizes.snapshots ? mostSnapshots - snapshots : 0
+  return { kind, window, allRows: dropsRows, snapshots, snapshotsLeftOut, bytes }
 }
 
 function checkOptions(options: EngineOptions): void {
   const check = (
-    param: 'parallel' | 'maxWaiting' | 'contextLength' | 'cells' | 'threads',
+    param: 'parallel' | 'maxWaiting' | 'contextLength' | 'cells' | 'threads' | 'snapshots',
     max: number,
     value = options[param],
+    min = 1,
   ) => {
-    if (value === undefined || (Number.isInteger(value) && Number(value) >= 1 && Number(value) <= max)) return
-    const message = `${param} must be a whole number from 1 to ${max}, not ${value}`
+    if (value === undefined || (Number.isInteger(value) && Number(value) >= min && Number(value) <= max)) return
+    const message = `${param} must be a whole number from ${min} to ${max}, not ${value}`
     throw new IncipitError('invalid_request', message, { param })
   }
   check('parallel', 64)
   check('maxWaiting', 2 ** 24)
   check('contextLength', 2 ** 24)
   check('cells', 2 ** 30)
+  check('snapshots', mostSnapshots, options.snapshots, 0)
   for (const threads of [options.threads ?? 1].flat()) check('threads', 512, threads)
 }
 
@@ -233,12 +239,13 @@ async function draftRunner(
   target: Gguf,
   { draft, experts }: EngineOptions,
   shape: { cells: number; sequences: number; batch: number; threadpool: Threadpool },
+  log: Log,
 ): Promise<DraftRunner | undefined> {
   if (draft !== undefined && experts !== undefined) {
     throw new IncipitError('invalid_request', 'give draft or experts, not both', { param: 'draft' })
   }
-  if (draft !== undefined) return loadDraftModel(draft, target, shape)
-  return experts === undefined ? undefined : loadDraftModel(target.path, target, { ...shape, experts })
+  if (draft !== undefined) return loadDraftModel(draft, target, shape, log)
+  return experts === undefined ? undefined : loadDraftModel(target.path, target, { ...shape, experts }, log)
 }
 
 function draftNote({ draft, experts }: EngineOptions): { note?: string } {

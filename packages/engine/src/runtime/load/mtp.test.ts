@@ -270,7 +270,10 @@ test('a file says why its prediction layer cannot draft', async (t) => {
   const why = async (name: string, architecture: string, metadata: Record<string, ReturnType<typeof number>>) =>
     whyNoMtp(await tinyModel(join(directory, name), { architecture, metadata }))
   assert.match((await why('a', 'llama', {}))!, /no prediction layer/)
-  assert.match((await why('b', 'qwen35', { 'qwen35.nextn_predict_layers': number(1) }))!, /'qwen35' is not supported/)
+  assert.match(
+    (await why('b', 'qwen3next', { 'qwen3next.nextn_predict_layers': number(1) }))!,
+    /'qwen3next' is not supported/,
+  )
   assert.match((await why('c', 'hy_v3', { 'hy_v3.nextn_predict_layers': number(2) }))!, /2 prediction layers/)
   assert.match((await why('d', 'hy_v3', { 'hy_v3.nextn_predict_layers': number(1) }))!, /lacks the tensors/)
 })

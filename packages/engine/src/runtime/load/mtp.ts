@@ -3,9 +3,11 @@ import { Context, type ContextOptions } from '../../llama/context.ts'
 import type { Model } from '../../llama/model.ts'
 import { DraftRunner } from '../draft-runner.ts'
 
-// Of the architectures whose prediction layer llama.cpp can run, those with an ordinary KV cache, where it has been tried.
-// It ends the process when a layer is not as it expects: no trying out of others.
-const architectures = new Set(['glm4moe', 'hy_v3'])
+// Of the architectures whose prediction layer llama.cpp can run, those where it has been tried. It ends the process when a
+// layer is not as it expects: no trying out of others.
+const architectures = new Set(['glm4moe', 'hy_v3', 'qwen35', 'qwen35moe'])
+// Their positions have several dimensions, which text does not use.
+const textPositions = new Set(['qwen35', 'qwen35moe'])
 
 /** Why the model's prediction layer cannot draft, or undefined when it can. */
 export function whyNoMtp(gguf: Gguf): string | undefined {
@@ -16,7 +18,9 @@ export function whyNoMtp(gguf: Gguf): string | undefined {
     return `the prediction layer of the architecture '${architecture}' is not supported`
   if (layers > 1) return `the model carries ${layers} prediction layers; only a single one is supported`
   // Positions of several dimensions are laid out in another way when states come with the tokens.
-  if (gguf.metadata.has(`${architecture}.rope.dimension_sections`)) return 'its positions have several dimensions'
+  if (gguf.metadata.has(`${architecture}.rope.dimension_sections`) && !textPositions.has(architecture)) {
+    return 'its positions have several dimensions'
+  }
   const name = `blk.${layersOf(gguf) - 1}.nextn.eh_proj.weight`
   return gguf.tensors.some((tensor) => tensor.name === name)
     ? undefined

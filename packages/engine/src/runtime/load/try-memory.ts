@@ -22,8 +22,8 @@ export async function tryMemory(context: Context, expected: SequenceMemory, log:
   const { window, sharesCells } = expected
   const refuses = expected.dropsRows && !drops
   if (refuses) log('warn', 'this memory refuses to give up single rows: it is used like a recurrent one')
-  const recurrent = refuses || !expected.dropsRows
-  const memory = recurrent ? recurrentState(window, sharesCells, drops ? context.snapshots : 0) : expected
+  const states = refuses || expected.recurrent
+  const memory = states ? recurrentState(window, sharesCells, drops ? context.snapshots : 0) : expected
   if (copies || !expected.copies) return memory
   log('warn', 'the memory of this model cannot be copied: what is computed of a text is lost with its reply')
   return { ...memory, copies: false }

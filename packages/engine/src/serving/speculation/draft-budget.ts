@@ -8,9 +8,7 @@ export function draftBudget(
   { contextLength, table }: Pick<SpeculationParts, 'contextLength' | 'table'>,
 ): number {
   const { tokens, prompt, committed } = sequence!
+  const longest = table.longestDraft(sequence!)
   const wanted = maxTokens - (committed - prompt)
-  return Math.max(
-    0,
-    Math.min(maxDraft, table.longestDraft, wanted, contextLength - 1 - committed) - (tokens.length - committed),
-  )
+  return Math.max(0, Math.min(maxDraft, longest, wanted, contextLength - 1 - committed) - (tokens.length - committed))
 }

@@ -29,13 +29,19 @@ export class DraftProposer {
 
   /**
    * @param plain number of replies in the step
+   * @param most guesses that anybody can use
    * @param ms cost of a step of the verifying model with this many rows
    */
-  async offers(requests: readonly ActiveRequest[], plain: number, ms: (rows: number) => number): Promise<Offer[]> {
+  async offers(
+    requests: readonly ActiveRequest[],
+    plain: number,
+    most: number,
+    ms: (rows: number) => number,
+  ): Promise<Offer[]> {
     const model = this.#model
     const asked = requests.filter(({ plan }) => plan.allowed.has(model.name))
     if (asked.length === 0) return []
-    const count = this.#bestCount(asked, plain, ms)
+    const count = this.#bestCount(asked, plain, Math.min(most, maxDraft), ms)
     if (count === 0) return []
     const { drafts } = await model.propose(
       asked.map((request) => draftRequest(request, count)),
@@ -57,10 +63,10 @@ export class DraftProposer {
   }
 
   /** The draft length that gives the most tokens per millisecond, its own time counted; 0 when none is better. */
-  #bestCount(asked: readonly ActiveRequest[], plain: number, ms: (rows: number) => number): number {
+  #bestCount(asked: readonly ActiveRequest[], plain: number, most: number, ms: (rows: number) => number): number {
     let best = 0
     let bestRate = plain / ms(plain)
-    for (let count = 1; count <= maxDraft; count++) {
+    for (let count = 1; count <= most; count++) {
       let expected = plain
       for (const request of asked) {
         const acceptance = this.#acceptance(request)

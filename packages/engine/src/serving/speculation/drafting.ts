@@ -59,7 +59,8 @@ export class Drafting {
   ): Promise<Offer[]> {
     const { guarded, gain } = this.#parts
     const without = waiting.filter((request) => !offers.some((offer) => offer.request === request))
-    const drafted = await model.offers(without, waiting.length, (rows) => gain.stepMs(rows))
+    const most = Math.max(0, ...without.map((request) => draftBudget(request, this.#parts)))
+    const drafted = await model.offers(without, waiting.length, most, (rows) => gain.stepMs(rows))
     return drafted.flatMap((offer) => {
       let draft: Draft | undefined
       guarded(offer.request, () => {

@@ -131,7 +131,7 @@ export class Lookahead {
       if (stability >= request.plan.minStability) this.#lookNoMore(request, state)
     } else if (running.inTail) request.tail.append('skim', { token, stability })
     request.flush()
-    const enough = Math.min(burst, table.longestDraft, request.maxTokens, contextLength - 1 - parent.prompt)
+    const enough = Math.min(burst, table.longestDraft(parent), request.maxTokens, contextLength - 1 - parent.prompt)
     if (tokens.length < enough && !vocabulary.isEndOfGeneration(token)) return
     this.#stop(state)
     if (state.plans.length === 0) this.#alternatives.start(request, tokens[0]!, running.likely)

@@ -1,0 +1,61 @@
+import { commands, type ExtensionContext, window, workspace } from 'vscode'
+import { LanguageClient, type LanguageClientOptions, type ServerOptions } from 'vscode-languageclient/node'
+import { chooseModel } from './choose-model'
+import { tellContext } from './editor-context'
+import { StatusBar } from './status-bar'
+import { showTrace } from './trace'
+
+// Everything that completes is in the language server; this starts it and shows its state.
+
+let client: LanguageClient | undefined
+
+export async function activate(context: ExtensionContext): Promise<void> {
+  const status = new StatusBar()
+  const start = async () => {
+    const [command = 'incipit', ...args] = workspace.getConfiguration('incipit').get<string[]>('command', [])
+    const server: ServerOptions = { command, args }
+    const options: LanguageClientOptions = {
+      documentSelector: [{ scheme: 'file' }, { scheme: 'untitled' }],
+      synchronize: { configurationSection: 'incipit' },
+      initializationOptions: { status: true },
+    }
+    client = new LanguageClient('incipit', 'incipit', server, options)
+    client.onNotification('incipit/status', (state) => status.show(state))
+    try {
+      await client.start()
+    } catch (error) {
+      status.show({ state: 'failed', model: '', message: `${command} does not start: ${error}`, shown: 0, accepted: 0 })
+    }
+  }
+  const register = (name: string, run: () => unknown) =>
+    context.subscriptions.push(commands.registerCommand(`incipit.${name}`, run))
+  register('toggle', () => {
+    const settings = workspace.getConfiguration('incipit')
+    return settings.update('enabled', !settings.get('enabled'), true)
+  })
+  register('chooseModel', () => client && chooseModel(client))
+  register('showTrace', () => client && showTrace(client))
+  register('alternatives', () => commands.executeCommand('editor.action.inlineSuggest.trigger'))
+  register('acceptWord', () => commands.executeCommand('editor.action.inlineSuggest.acceptNextWord'))
+  register('acceptLine', () => commands.executeCommand('editor.action.inlineSuggest.acceptNextLine'))
+  register('restart', async () => {
+    await client?.stop().catch(() => undefined)
+    await start()
+  })
+  context.subscriptions.push(
+    status,
+    tellContext((method, params) => {
+      // While the server starts, or is gone, nobody listens.
+      if (client?.isRunning()) void client.sendNotification(method, params)
+    }),
+    workspace.onDidChangeConfiguration((change) => {
+      if (change.affectsConfiguration('incipit.command')) void commands.executeCommand('incipit.restart')
+    }),
+    window.onDidChangeActiveTextEditor((editor) => status.visible(editor !== undefined)),
+  )
+  await start()
+}
+
+export async function deactivate(): Promise<void> {
+  await client?.stop()
+}

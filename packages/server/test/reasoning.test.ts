@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import compile from '@incipit/constraint/compiler'
+import { Engine } from '@incipit/engine'
+import { copyOf, readGguf, writeGguf } from '../../engine/src/gguf/index.ts'
+import { missing, pathOf, smol } from './models.ts'
+import { type Chunk, chunks, serve } from './serve.ts'
+
+/*
+ * A model that thinks in tags: SmolLM2 with a template that opens its reasoning, unless told not to. It closes no tag by
+ * itself, so what it says is led there by a bias, or by a constraint that begins behind the tag.
+ */
+const template = `{% for m in messages %}<|im_start|>{{ m.role }}
+{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endif %}{{ m.content }}<|im_end|>
+{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+{% if enable_thinking is defined and not enable_thinking %}<think>
+
+</think>
+
+{% else %}<think>
+{% endif %}{% endif %}`
+
+const skip = missing(smol)
+const timeout = 60_000
+let folder: string
+let engine: Engine
+
+before(async () => {
+  if (skip) return
+  folder = await mkdtemp(join(tmpdir(), 'incipit-reasoning-'))
+  const gguf = await readGguf(pathOf(smol))
+  const metadata = new Map(gguf.metadata).set('tokenizer.chat_template', { type: 'string', value: template })
+  const path = join(folder, 'thinker.gguf')
+  await writeGguf(
+    path,
+    metadata,
+    gguf.tensors.map((tensor) => copyOf(gguf, tensor)),
+  )
+  engine = await Engine.load(path, { threads: 1, contextLength: 512, cacheDir: folder, constraints: compile })
+})
+after(async () => {
+  if (skip) return
+  await engine.close()
+  await rm(folder, { recursive: true, force: true })
+})
+
+const messages = [{ role: 'user', content: 'Is the sky blue? Answer yes or no.' }]
+const off = { chat_template_kwargs: { enable_thinking: false } }
+const choice = { guided_choice: ['yes', 'no'] }
+
+interface Message {
+  content: string
+  reasoning_content?: string
+}
+const messageOf = ({ choices }: Chunk) => choices[0]!.message as unknown as Message
+
+test('a prompt that opens the reasoning: what is said is reasoning, and told so whole and streamed', {
+  skip,
+  timeout,
+}, async (t) => {
+  const { post } = await serve(t, engine)
+  const body = { messages, temperature: 0, max_tokens: 12 }
+  const whole = messageOf((await (await post('/v1/chat/completions', body)).json()) as Chunk)
+  assert.equal(whole.content, '')
+  assert.ok(whole.reasoning_content!.length > 5)
+  let reasoning = ''
+  for (const { choices } of await chunks(await post('/v1/chat/completions', { ...body, stream: true }))) {
+    const delta = choices[0]!.delta as Partial<Message>
+    // No chunk has both.
+    assert.ok(!(delta.content && delta.reasoning_content))
+    reasoning += delta.reasoning_content ?? ''
+  }
+  assert.equal(reasoning, whole.reasoning_content)
+  const none = messageOf(
+    (await (await post('/v1/chat/completions', { ...body, reasoning_format: 'none' })).json()) as Chunk,
+  )
+  assert.equal(none.reasoning_content, undefined)
+  assert.equal(none.content, whole.reasoning_content)
+})
+
+test('thinking switched off: the answer is content', { skip, timeout }, async (t) => {
+  const { post } = await serve(t, engine)
+  for (const way of [off, { enable_thinking: false }, { reasoning_effort: 'none' }]) {
+    const body = { messages, temperature: 0, max_tokens: 4, ...way }
+    const { content, reasoning_content: reasoning } = messageOf(
+      (await (await post('/v1/chat/completions', body)).json()) as Chunk,
+    )
+    assert.ok(content.length > 0 && reasoning === undefined, JSON.stringify(way))
+  }
+})
+
+test('a form of the reply holds for the answer, not for the reasoning before it', { skip, timeout }, async (t) => {
+  const { post } = await serve(t, engine)
+  const body = { messages, temperature: 0, max_tokens: 8, ...choice }
+  const direct = messageOf((await (await post('/v1/chat/completions', { ...body, ...off })).json()) as Chunk)
+  assert.match(direct.content, /^(yes|no)$/)
+  const thinking = messageOf((await (await post('/v1/chat/completions', body)).json()) as Chunk)
+  assert.equal(thinking.content, '')
+  // The end of its reasoning made likely: then the answer comes.
+  const bias = Object.fromEntries(engine.tokenize('</think>').map((token) => [token, 20]))
+  const led = { ...body, max_tokens: 60, logit_bias: bias }
+  const answered = messageOf((await (await post('/v1/chat/completions', led)).json()) as Chunk)
+  assert.match(answered.content, /^(yes|no)$/)
+})
+
+test('earlier reasoning is given to the template', { skip, timeout }, async (t) => {
+  const { post } = await serve(t, engine)
+  const history = (reasoning?: string) => [
+    ...messages,
+    { role: 'assistant', content: 'yes', ...(reasoning && { reasoning_content: reasoning }) },
+    { role: 'user', content: 'Why?' },
+  ]
+  const tokens = async (all: object[]) =>
+    Number(
+      ((await (await post('/v1/chat/completions', { messages: all, max_tokens: 1 })).json()) as Chunk).usage!
+        .prompt_tokens,
+    )
+  assert.ok((await tokens(history('It looks so on most days.'))) > (await tokens(history())) + 5)
+})
