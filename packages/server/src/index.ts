@@ -5,6 +5,7 @@
  */
 
 export { type ServerErrorCode, serverErrorCodes } from './errors.ts'
+export type { ModelCard, ModelDirectory, ModelInUse } from './models/model-directory.ts'
 export { cacheSaltOf } from './namespace.ts'
 export type { RealtimeOptions } from './realtime/connection.ts'
 export type { ServedEngine, ServedInput } from './served-engine.ts'

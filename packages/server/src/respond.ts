@@ -6,7 +6,7 @@ import { errorAnswer } from './errors.ts'
 import type { Format } from './format.ts'
 import type { RequestPlan } from './request-plan.ts'
 import type { ServedEngine } from './served-engine.ts'
-import { EventStream } from './sse.ts'
+import { definedHeaders, EventStream } from './sse.ts'
 
 /**
  * Runs a plan and answers the request, streaming or not. A client that goes away at any time cancels the work.
@@ -51,11 +51,4 @@ function inWordsOf({ constraint }: RequestPlan, error: unknown): unknown {
   if (!(error instanceof IncipitError) || error.param !== 'constraint' || constraint === undefined) return error
   const message = error.message.replace(/^constraint/, constraint.param)
   return new IncipitError(error.code, message, { cause: error, param: constraint.param })
-}
-
-/** Headers that hooks have set (CORS, request id); a hijacked reply no longer sends them by itself. */
-function definedHeaders(reply: FastifyReply): Record<string, string | number | string[]> {
-  const defined: Record<string, string | number | string[]> = {}
-  for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) defined[name] = value
-  return defined
 }

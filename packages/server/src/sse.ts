@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
+import type { FastifyReply } from 'fastify'
 
 /** Of a response that streams. `x-accel-buffering` keeps nginx from holding the text back. */
 const sseHeaders = {
@@ -9,7 +10,23 @@ const sseHeaders = {
 } as const
 
 /** Most milliseconds that a stream says nothing. */
-const keepAliveMs = 10_000
+export const keepAliveMs = 10_000
+
+type Headers = Record<string, string | number | string[]>
+
+/** Sends the status line and the headers of a stream at once, unless they were sent before. */
+export function beginEvents(response: ServerResponse, headers: Headers): void {
+  if (response.headersSent) return
+  response.writeHead(200, { ...headers, ...sseHeaders })
+  response.flushHeaders()
+}
+
+/** Headers that hooks have set (CORS, request id); a hijacked reply no longer sends them by itself. */
+export function definedHeaders(reply: FastifyReply): Headers {
+  const defined: Headers = {}
+  for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) defined[name] = value
+  return defined
+}
 
 /**
  * Server-sent events over an HTTP response, without a buffer of its own: `send` waits while the client reads slower than
@@ -27,11 +44,10 @@ export class EventStream {
    *
    * @param signal aborted when the client is gone; it ends every wait
    */
-  constructor(response: ServerResponse, headers: Record<string, string | number | string[]>, signal: AbortSignal) {
+  constructor(response: ServerResponse, headers: Headers, signal: AbortSignal) {
     this.#response = response
     this.#signal = signal
-    response.writeHead(200, { ...headers, ...sseHeaders })
-    response.flushHeaders()
+    beginEvents(response, headers)
     // A comment that parsers pass over: proxies cut what says nothing for long, such as a prompt that takes minutes.
     this.#keepAlive = setInterval(() => {
       if (!response.writableNeedDrain) response.write(': waiting\n\n')
