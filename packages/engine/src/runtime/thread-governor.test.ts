@@ -72,3 +72,13 @@ test('without a measurement of one thread nothing is judged', () => {
   for (let i = 0; i < 5; i++) governor.observe(0, 1, 1e6, 4, i)
   assert.equal(governor.threads(10), 4)
 })
+
+test('others may want a part of the threads', () => {
+  const governor = measured()
+  governor.most = 2
+  assert.equal(governor.threads(0), 2)
+  governor.most = 8
+  assert.equal(governor.threads(0), 4)
+  governor.useOneThread(0)
+  assert.equal(governor.threads(1), 1)
+})
