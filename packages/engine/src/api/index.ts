@@ -5,6 +5,7 @@ export {
   constraintTypes,
   type TokenMask,
 } from './constraint.ts'
+export type * from './embedder-api.ts'
 export type * from './engine-api.ts'
 export type * from './engine-options.ts'
 export { type ErrorCode, errorCodes, IncipitError } from './errors.ts'
