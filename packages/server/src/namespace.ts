@@ -53,6 +53,7 @@ export function saltedModels(models: ModelDirectory, salt: string): ModelDirecto
       const { engine, defaults } = model
       return { name: model.name, engine: within(engine), defaults, [Symbol.dispose]: () => model[Symbol.dispose]() }
     },
+    useEmbedder: (name, signal) => models.useEmbedder(name, signal),
     loaded(name) {
       const engine = models.loaded(name)
       return engine && within(engine)

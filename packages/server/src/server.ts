@@ -14,6 +14,7 @@ import { chatBody } from './chat-body.ts'
 import { completionBody } from './completion-body.ts'
 import { type ConstraintChecker, checkConstraint } from './constraint.ts'
 import { allowAnyOrigin } from './cors.ts'
+import { embeddings } from './embeddings.ts'
 import { errorAnswer, ServerError } from './errors.ts'
 import { chatFormat, completionFormat } from './format.ts'
 import { type ModelCard, type ModelDirectory, unknownModel } from './models/model-directory.ts'
@@ -28,6 +29,7 @@ import { mountRealtime } from './realtime/route.ts'
 import { reasoningPlace } from './reasoning-place.ts'
 import { planChat, planCompletion, templateOptions } from './request-plan.ts'
 import { respond } from './respond.ts'
+import type { ServedEmbedder } from './served-embedder.ts'
 import type { ServedEngine } from './served-engine.ts'
 import { keepAliveMs } from './sse.ts'
 import { type StreamedBodies, streamedBodies } from './upload-route.ts'
@@ -36,6 +38,8 @@ import { validate } from './validate.ts'
 export interface ServerOptions {
   /** What the API calls the model, of a server with one engine. Default: the engine's name for it, the file name without `.gguf`. */
   modelName?: string
+  /** Makes the vectors of `/v1/embeddings`, of a server with one engine. Without it there are none. */
+  embedder?: ServedEmbedder
   /** A server with one engine refuses requests for a model of another name. Default false. */
   strictModel?: boolean
   /** Milliseconds after which a stream that waits for its model to load sends a comment line, again and again. Default 10 s. */
@@ -187,6 +191,8 @@ export function createServer(served: ServedEngine | ModelDirectory, options: Ser
     ),
   )
 
+  route(app, 'POST', '/v1/embeddings', (request, reply) => embeddings(models, request, reply))
+
   mountRealtime(app, {
     models,
     cors: options.cors ?? false,
@@ -206,6 +212,7 @@ function directoryOf(engine: ServedEngine, options: ServerOptions): ModelDirecto
     name: modelName ?? engine.info.name,
     defaults: { tier, policy, alpha },
     strict: strictModel,
+    embedder: options.embedder,
   })
 }
 

@@ -37,6 +37,7 @@ function loadingModel() {
       await loading.promise
       return { ...model, [Symbol.dispose]: () => counts.released++ }
     },
+    useEmbedder: () => Promise.reject(new Error('none')),
     loaded: () => undefined,
   }
   return { models, counts, ...loading }

@@ -5,7 +5,7 @@ import { IncipitError } from '@incipit/engine/api'
 import { fakeEngine, says } from '../../../test/fake-engine.ts'
 import type { PoolOptions } from './model-pool.ts'
 import { ModelPool } from './model-pool.ts'
-import type { PooledEngine, PoolModel } from './pooled-model.ts'
+import type { PooledEngine, PoolModel } from './pool-model.ts'
 
 /** Models that take a byte each, and what became of them, in order. */
 function pool(models: Partial<PoolModel>[], options: Partial<PoolOptions> = {}) {

@@ -1,12 +1,22 @@
 import { availableParallelism } from 'node:os'
 import { IncipitError, type Log } from '@incipit/engine/api'
+import { requireExit } from '../../policy.ts'
 import type { ServedEngine } from '../../served-engine.ts'
-import { type ModelCard, type ModelDirectory, type ModelInUse, unknownModel } from '../model-directory.ts'
-import { type PooledEngine, PooledModel, type PoolModel } from './pooled-model.ts'
+import {
+  type EmbedderInUse,
+  embedsNot,
+  type ModelCard,
+  type ModelDirectory,
+  type ModelInUse,
+  onlyEmbeds,
+  unknownModel,
+} from '../model-directory.ts'
+import type { PooledEmbedder, PooledEngine, PoolModel } from './pool-model.ts'
+import { type OnComputing, PoolSlot, type PoolWorker } from './pool-slot.ts'
 import { ThreadShare } from './thread-share.ts'
 
 export interface PoolOptions {
-  /** Bytes that the loaded models may take together, by their own estimates. */
+  /** Bytes that the loaded models may take together, as far as it is known what they take. */
   memory: number
   /** Where there is one model only, it refuses requests for one of another name. Default false. */
   strict?: boolean
@@ -15,14 +25,22 @@ export interface PoolOptions {
   log?: Log
 }
 
+/** A model with the places of what it is loaded as. */
+interface Entry {
+  readonly model: PoolModel
+  readonly engine: PoolSlot<PooledEngine> | undefined
+  readonly embedder: PoolSlot<PooledEmbedder> | undefined
+}
+
 /**
  * Several models, each in an engine of its own. A model is loaded when it is first asked for, one after the other, and
  * unloaded when nobody has used it for its time, or when another one wants its memory: those that nobody uses first, the
  * longest unused one before others; then those that are in use, when their requests have ended, and new ones wait.
  */
 export class ModelPool implements ModelDirectory, AsyncDisposable {
-  readonly #models: readonly PooledModel[]
-  readonly #byName = new Map<string, PooledModel>()
+  readonly #entries: readonly Entry[]
+  readonly #slots: readonly PoolSlot[]
+  readonly #byName = new Map<string, Entry>()
   readonly #options: Required<Pick<PoolOptions, 'memory' | 'strict' | 'log'>>
   readonly #threads: ThreadShare
   /** Models are loaded one at a time, in the order in which they are wanted. */
@@ -37,62 +55,58 @@ export class ModelPool implements ModelDirectory, AsyncDisposable {
     const { memory, strict = false, log = () => {}, cores = availableParallelism() } = options
     this.#options = { memory, strict, log }
     this.#threads = new ThreadShare(cores)
-    this.#models = models.map((spec) => new PooledModel(spec, (model) => this.#unloadIdle(model)))
     if (models.length === 0) throw new IncipitError('invalid_request', 'there is no model to serve')
-    for (const model of this.#models) {
-      for (const name of [model.spec.name, ...(model.spec.aliases ?? [])]) {
+    this.#entries = models.map((model) => this.#entryOf(model))
+    this.#slots = this.#entries.flatMap(({ engine, embedder }) =>
+      [engine, embedder].filter((slot) => slot !== undefined),
+    )
+    for (const entry of this.#entries) {
+      for (const name of [entry.model.name, ...(entry.model.aliases ?? [])]) {
         if (this.#byName.has(name)) {
           throw new IncipitError('invalid_request', `the name ${JSON.stringify(name)} is given to two models`)
         }
-        this.#byName.set(name, model)
+        this.#byName.set(name, entry)
       }
     }
   }
 
-  /** All loaded engines have failed: whoever asks may try again later. */
+  /** All that is loaded has failed: whoever asks may try again later. */
   get failure(): IncipitError | undefined {
-    const failures = this.#models.flatMap(({ engine }) => (engine ? [engine.failure] : []))
+    const failures = this.#slots.flatMap(({ worker }) => (worker ? [worker.failure] : []))
     return failures.every((failure) => failure !== undefined) ? failures[0] : undefined
   }
 
   list(): readonly ModelCard[] {
-    return this.#models.map((model) => ({
-      name: model.spec.name,
-      aliases: model.spec.aliases ?? [],
-      status: model.engine && !model.leaving ? 'loaded' : model.loading ? 'loading' : 'unloaded',
+    return this.#entries.map(({ model, engine, embedder }) => ({
+      name: model.name,
+      aliases: model.aliases ?? [],
+      status: statusOf([engine, embedder]),
     }))
   }
 
   async use(name: string | undefined, signal?: AbortSignal): Promise<ModelInUse> {
-    const model = this.#find(name)
-    for (;;) {
-      if (this.#closed) throw new IncipitError('closed', 'the server is closing')
-      if (model.leaving) await until(model.leaving, signal)
-      else {
-        const release = model.claim()
-        try {
-          if (model.engine === undefined) await until(this.#load(model), signal)
-          const { engine } = model
-          const { name, defaults = {} } = model.spec
-          if (engine) return { name, engine, defaults, [Symbol.dispose]: release }
-        } catch (error) {
-          release()
-          throw error
-        }
-        release()
-      }
-    }
+    const { model, engine: slot } = this.#find(name, ({ engine }) => engine !== undefined)
+    if (!slot) throw onlyEmbeds(model.name)
+    const { worker: engine, release } = await this.#claim(slot, signal)
+    return { name: model.name, engine, defaults: model.defaults ?? {}, [Symbol.dispose]: release }
+  }
+
+  async useEmbedder(name: string | undefined, signal?: AbortSignal): Promise<EmbedderInUse> {
+    const { model, embedder: slot } = this.#find(name, ({ engine }) => engine === undefined)
+    if (!slot) throw embedsNot(model.name)
+    const { worker: embedder, release } = await this.#claim(slot, signal)
+    return { name: model.name, embedder, [Symbol.dispose]: release }
   }
 
   loaded(name: string | undefined): ServedEngine | undefined {
-    const model = name === undefined ? this.#only : this.#byName.get(name)
-    return model?.leaving ? undefined : model?.engine
+    const entry = name === undefined ? this.#only : this.#byName.get(name)
+    return entry?.engine?.leaving ? undefined : entry?.engine?.worker
   }
 
   /** Unloads all; who still uses one sees its engine closed. */
   async close(): Promise<void> {
     this.#closed = true
-    const endAll = () => Promise.all(this.#models.map((model) => this.#end(model)))
+    const endAll = () => Promise.all(this.#slots.map((slot) => this.#end(slot)))
     await endAll()
     await this.#queue
     await endAll()
@@ -102,69 +116,117 @@ export class ModelPool implements ModelDirectory, AsyncDisposable {
     return this.close()
   }
 
-  get #only(): PooledModel | undefined {
-    return this.#models.length === 1 ? this.#models[0] : undefined
+  // --- names --------------------------------------------------------------------------------------------------------
+
+  #entryOf(model: PoolModel): Entry {
+    const { name, weights, idleMs, pinned = false, start, startEmbedder, defaults } = model
+    const unloadIdle = (slot: PoolSlot) => void (slot.worker && !slot.used && this.#unload(slot))
+    const spec = { name, weights, idleMs }
+    return {
+      model,
+      engine:
+        start &&
+        new PoolSlot(
+          { ...spec, pinned, start: async (told) => withPolicy(await start(told), defaults?.policy) },
+          unloadIdle,
+        ),
+      embedder:
+        startEmbedder &&
+        // What stays loaded is what the model was made for.
+        new PoolSlot({ ...spec, pinned: pinned && !start, start: (told) => startEmbedder(told) }, unloadIdle),
+    }
   }
 
-  #find(name: string | undefined): PooledModel {
-    if (name === undefined) return this.#models[0]!
-    const model = this.#byName.get(name) ?? (this.#options.strict ? undefined : this.#only)
-    if (model) return model
-    const names = this.#models.map(({ spec }) => spec.name)
+  get #only(): Entry | undefined {
+    return this.#entries.length === 1 ? this.#entries[0] : undefined
+  }
+
+  /** @param suits which one answers requests that name none */
+  #find(name: string | undefined, suits: (entry: Entry) => boolean): Entry {
+    if (name === undefined) return this.#entries.find(suits) ?? this.#entries[0]!
+    const entry = this.#byName.get(name) ?? (this.#options.strict ? undefined : this.#only)
+    if (entry) return entry
+    const names = this.#entries.map(({ model }) => model.name)
     throw unknownModel(name, names)
   }
 
-  #load(model: PooledModel): Promise<void> {
-    model.loading ??= (async () => {
+  // --- loading and unloading ----------------------------------------------------------------------------------------
+
+  /** Loads what is not loaded, and keeps it until it is released. */
+  async #claim<W extends PoolWorker>(
+    slot: PoolSlot<W>,
+    signal: AbortSignal | undefined,
+  ): Promise<{ worker: W; release: () => void }> {
+    for (;;) {
+      if (this.#closed) throw new IncipitError('closed', 'the server is closing')
+      if (slot.leaving) await until(slot.leaving, signal)
+      else {
+        const release = slot.claim()
+        try {
+          if (slot.worker === undefined) await until(this.#load(slot), signal)
+        } catch (error) {
+          release()
+          throw error
+        }
+        const { worker } = slot
+        if (worker) return { worker, release }
+        release()
+      }
+    }
+  }
+
+  #load(slot: PoolSlot): Promise<void> {
+    slot.loading ??= (async () => {
       const turn = this.#queue
       const { promise: done, resolve } = Promise.withResolvers<void>()
       this.#queue = done
       await turn
       try {
-        // Who wanted it may have gone meanwhile.
-        if (model.used && !this.#closed) await this.#start(model)
+        await this.#start(slot)
       } finally {
-        model.loading = undefined
+        slot.loading = undefined
         resolve()
       }
     })()
-    return model.loading
+    return slot.loading
   }
 
-  async #start(model: PooledModel): Promise<void> {
-    const { name } = model.spec
-    this.#requireRoom(model)
+  async #start(slot: PoolSlot): Promise<void> {
+    // Who wanted it may have gone meanwhile.
+    const wanted = () => slot.used && !this.#closed
+    if (!wanted()) return
+    this.#requireRoom(slot)
     for (;;) {
-      const victim = this.#hasRoom(model.bytes) ? undefined : this.#victim()
+      const victim = this.#hasRoom(slot.bytes) ? undefined : this.#victims()[0]
       if (victim === undefined) break
       await this.#unload(victim)
     }
+    if (!wanted()) return
     const started = performance.now()
-    const engine = await this.#startWithRoom(model)
+    slot.worker = await this.#startWithRoom(slot)
     const seconds = (performance.now() - started) / 1000
-    this.#options.log('info', `the model ${name} is loaded, in ${seconds.toFixed(1)} s`)
-    model.engine = engine
-    // Only now it is known what its caches take.
-    const idle = () => this.#victims().find((other) => other !== model && !other.used)
+    this.#options.log('info', `the model ${slot.spec.name} is loaded, in ${seconds.toFixed(1)} s`)
+    // Only now it is known what it takes beside its files.
+    const idle = () => this.#victims().find((other) => other !== slot && !other.used)
     for (let victim = idle(); victim && !this.#hasRoom(0); victim = idle()) await this.#unload(victim)
   }
 
-  async #startWithRoom(model: PooledModel): Promise<PooledEngine> {
+  async #startWithRoom<W extends PoolWorker>(slot: PoolSlot<W>): Promise<W> {
     for (;;) {
-      let engine: PooledEngine | undefined
+      let worker: W | undefined
       let computes = false
-      const onComputing = (computing: boolean) => {
+      const onComputing: OnComputing = (computing) => {
         computes = computing
-        if (engine) this.#threads.set(engine, computing)
+        if (worker) this.#threads.set(worker, computing)
       }
       try {
-        engine = await model.spec.start(onComputing)
-        this.#threads.add(engine)
-        this.#threads.set(engine, computes)
-        return engine
+        worker = await slot.spec.start(onComputing)
+        this.#threads.add(worker)
+        this.#threads.set(worker, computes)
+        return worker
       } catch (error) {
         // What the machine has left is another matter than what models may take.
-        const victim = isOutOfMemory(error) ? this.#victim() : undefined
+        const victim = isOutOfMemory(error) ? this.#victims()[0] : undefined
         if (victim === undefined) throw error
         await this.#unload(victim)
       }
@@ -172,59 +234,69 @@ export class ModelPool implements ModelDirectory, AsyncDisposable {
   }
 
   /** @throws IncipitError `context_memory` for what would not fit beside those that stay */
-  #requireRoom({ spec, bytes }: PooledModel): void {
-    const pinned = this.#models.filter((other) => other.engine && other.spec.pinned)
+  #requireRoom({ spec, bytes }: PoolSlot): void {
+    const pinned = this.#slots.filter((other) => other.worker && other.spec.pinned)
     const free = this.#options.memory - bytesOf(pinned)
     if (pinned.length === 0 || bytes <= free) return
     const rest = `beside those that stay loaded ${gigabytes(free)} are left`
-    const message = `the model ${spec.name} needs ${gigabytes(bytes)}, and ${rest}`
-    throw new IncipitError('context_memory', message)
+    throw new IncipitError('context_memory', `the model ${spec.name} needs ${gigabytes(bytes)}, and ${rest}`)
   }
 
   #hasRoom(bytes: number): boolean {
-    return bytesOf(this.#models.filter(({ engine }) => engine)) + bytes <= this.#options.memory
+    return bytesOf(this.#slots.filter(({ worker }) => worker)) + bytes <= this.#options.memory
   }
 
-  /** The next one to unload. */
-  #victim(): PooledModel | undefined {
-    return this.#victims()[0]
-  }
-
-  #victims(): PooledModel[] {
-    const candidates = this.#models.filter(({ engine, spec }) => engine && !spec.pinned)
+  /** What may be unloaded, in the order in which it would be. */
+  #victims(): PoolSlot[] {
+    const candidates = this.#slots.filter(({ worker, spec }) => worker && !spec.pinned)
     return candidates.sort((a, b) => Number(a.used) - Number(b.used) || a.lastUsed - b.lastUsed)
   }
 
-  #unloadIdle(model: PooledModel): void {
-    if (model.engine && !model.used) void this.#unload(model)
-  }
-
   /** Unloads a model when its requests have ended; new ones wait for that. */
-  #unload(model: PooledModel): Promise<void> {
-    model.leaving ??= (async () => {
-      await model.unused()
-      await this.#end(model)
-      model.leaving = undefined
-      this.#options.log('info', `the model ${model.spec.name} is unloaded`)
+  #unload(slot: PoolSlot): Promise<void> {
+    slot.leaving ??= (async () => {
+      await slot.unused()
+      await this.#end(slot)
+      slot.leaving = undefined
+      this.#options.log('info', `the model ${slot.spec.name} is unloaded`)
     })()
-    return model.leaving
+    return slot.leaving
   }
 
-  async #end(model: PooledModel): Promise<void> {
-    const { engine } = model
-    model.engine = undefined
-    if (!engine) return
-    this.#threads.remove(engine)
+  async #end(slot: PoolSlot): Promise<void> {
+    const { worker } = slot
+    slot.worker = undefined
+    if (!worker) return
+    this.#threads.remove(worker)
     try {
-      await engine.close()
+      await worker.close()
     } catch (error) {
-      this.#options.log('error', `the model ${model.spec.name} did not end as it should: ${error}`)
+      this.#options.log('error', `the model ${slot.spec.name} did not end as it should: ${error}`)
     }
   }
 }
 
-function bytesOf(models: readonly PooledModel[]): number {
-  return models.reduce((sum, { bytes }) => sum + bytes, 0)
+/** @throws IncipitError `invalid_request` for a policy that is impossible on this model; then it is closed */
+async function withPolicy(
+  engine: PooledEngine,
+  policy: NonNullable<PoolModel['defaults']>['policy'],
+): Promise<PooledEngine> {
+  try {
+    if (policy) requireExit(policy, engine.info, 'policy')
+    return engine
+  } catch (error) {
+    await engine.close()
+    throw error
+  }
+}
+
+function statusOf(slots: readonly (PoolSlot | undefined)[]): ModelCard['status'] {
+  if (slots.some((slot) => slot?.worker && !slot.leaving)) return 'loaded'
+  return slots.some((slot) => slot?.loading) ? 'loading' : 'unloaded'
+}
+
+function bytesOf(slots: readonly PoolSlot[]): number {
+  return slots.reduce((sum, { bytes }) => sum + bytes, 0)
 }
 
 function isOutOfMemory(error: unknown): boolean {

@@ -1,64 +1,59 @@
-import type { PlanDefaults } from '../../request-plan.ts'
-import type { ServedEngine } from '../../served-engine.ts'
+import type { IncipitError } from '@incipit/engine/api'
 
-/** An engine that a pool has started, and ends. */
-export interface PooledEngine extends ServedEngine {
+/** What a pool starts and ends: an engine or an embedder. */
+export interface PoolWorker {
+  readonly info: { readonly memory: { readonly bytes: number } }
+  readonly failure?: IncipitError | undefined
   close(): Promise<void>
   /** Most compute threads from now on. */
   limitThreads(most: number): void
 }
 
-/** One model of a pool: what it is called, what it needs, and how it is started. */
-export interface PoolModel {
-  /** What the API calls it. */
+/** How a worker is started, and when it may go. */
+export interface SlotSpec<W extends PoolWorker> {
+  /** For messages. */
   readonly name: string
-  /** Other names that it answers to. */
-  readonly aliases?: readonly string[]
-  /** Bytes of its files. What its caches take beside is known when it has been loaded once. */
+  /** Bytes of its files. What it takes beside is known when it has been loaded once. */
   readonly weights: number
-  /** It stays loaded. Default false. */
-  readonly pinned?: boolean
+  readonly pinned: boolean
   /** Milliseconds without a request after which it is unloaded; Infinity for never. */
   readonly idleMs: number
-  /** What is assumed of requests to it that say nothing. */
-  readonly defaults?: PlanDefaults
-  /**
-   * Loads it.
-   * @param onComputing to be told when it begins to compute, and when it has not for a moment
-   */
-  start(onComputing: (computing: boolean) => void): Promise<PooledEngine>
+  /** @param onComputing to be told when it begins to compute, and when it has not for a moment */
+  start(onComputing: OnComputing): Promise<W>
 }
 
-/** A model of a pool with what has become of it. The pool decides when it comes and goes. */
-export class PooledModel {
-  readonly spec: PoolModel
+export type OnComputing = (computing: boolean) => void
+
+/** A place for a worker, and what has become of it. The pool decides when it comes and goes. */
+export class PoolSlot<W extends PoolWorker = PoolWorker> {
+  readonly spec: SlotSpec<W>
   /** Resolves when it has been tried to load it. */
   loading: Promise<void> | undefined
   /** Resolves when it is unloaded: nobody else may begin to use it before. */
   leaving: Promise<void> | undefined
   /** Milliseconds. */
   lastUsed = 0
-  #engine: PooledEngine | undefined
+  #worker: W | undefined
   #cacheBytes = 0
   #users = 0
   #unused: PromiseWithResolvers<void> | undefined
   #timer: NodeJS.Timeout | undefined
-  readonly #onIdle: (model: PooledModel) => void
+  readonly #onIdle: (slot: PoolSlot) => void
 
   /** @param onIdle nobody has used it for `idleMs` */
-  constructor(spec: PoolModel, onIdle: (model: PooledModel) => void) {
+  constructor(spec: SlotSpec<W>, onIdle: (slot: PoolSlot) => void) {
     this.spec = spec
     this.#onIdle = onIdle
   }
 
-  get engine(): PooledEngine | undefined {
-    return this.#engine
+  get worker(): W | undefined {
+    return this.#worker
   }
 
-  set engine(engine: PooledEngine | undefined) {
-    this.#engine = engine
-    if (!engine) return
-    this.#cacheBytes = engine.info.memory.bytes
+  set worker(worker: W | undefined) {
+    this.#worker = worker
+    if (!worker) return
+    this.#cacheBytes = worker.info.memory.bytes
     this.#restUntilIdle()
   }
 
