@@ -4,11 +4,12 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { ModelPool } from '@incipit/server'
 import { engineOptions } from '../flags.ts'
+import { shareWithEditors } from '../lsp/share-with-editors.ts'
 import { defined } from '../options.ts'
 import { banner, modelsBanner } from './banner.ts'
 import type { ServeConfig } from './config.ts'
 import { openLoadingServer } from './loading-server.ts'
-import type { KeptPrefix } from './prefixes.ts'
+import type { StartedEngine } from './models/pool-model.ts'
 import { stopSignal } from './stop-signal.ts'
 
 /** How long running replies may take to end after a signal, in milliseconds. */
@@ -34,11 +35,10 @@ export async function serve(config: ServeConfig): Promise<never> {
       import('./models/pool-model.ts'),
     ])
     const { apiKey, memory, models, strictModel } = config
-    let prefixes: readonly KeptPrefix[] = []
-    const onPrefixes = (kept: readonly KeptPrefix[]) => {
-      prefixes = kept
-    }
-    const specs = await Promise.all(models.map((model) => poolModel(model, { apiKey, onPrefixes })))
+    const started = new Map<string, StartedEngine>()
+    const specs = await Promise.all(
+      models.map((model) => poolModel(model, { apiKey, onStarted: (engine) => started.set(model.name, engine) })),
+    )
     await using pool = new ModelPool(specs, { memory, strict: strictModel, ...defined({ log }) })
     using constraints = new ConstraintChecks()
     const app = createServer(pool, defined({ apiKey, constraints, log }))
@@ -51,10 +51,16 @@ export async function serve(config: ServeConfig): Promise<never> {
     loading = false
     const address = addressOf(config.host, port)
     const options = { version: config.version, address, apiKey, showKey: process.stdout.isTTY === true }
-    const [only] = models.length === 1 ? models : []
-    const engine = only && pool.loaded(only.name)
+    // Editors of this user use the same engines, where they stay. With a key a server is for those who have it.
+    for (const { name, path, pinned } of models) {
+      const engine = pinned && apiKey === undefined ? started.get(name)?.engine : undefined
+      if (engine) await shareWithEditors(engine, path, log)
+    }
+    const only = models.length === 1 ? started.get(models[0]!.name) : undefined
     const cards = pool.list().map((card, i) => ({ ...card, forEmbeddings: specs[i]!.start === undefined }))
-    process.stdout.write(engine ? banner(engine.info, only, prefixes, options) : modelsBanner(cards, memory, options))
+    process.stdout.write(
+      only ? banner(only.engine.info, models[0]!, only.prefixes, options) : modelsBanner(cards, memory, options),
+    )
 
     await stopped
     await Promise.race([finish(app.server, pool), wait(closeMs)])

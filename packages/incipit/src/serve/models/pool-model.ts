@@ -3,15 +3,19 @@ import { isForEmbeddings, readGguf } from '@incipit/engine/gguf'
 import { SpawnedEmbedder, SpawnedEngine } from '@incipit/engine/spawn'
 import { cacheSaltOf, type PoolModel } from '@incipit/server'
 import { engineOptions } from '../../flags.ts'
-import { shareWithEditors } from '../../lsp/share-with-editors.ts'
 import { defined } from '../../options.ts'
 import { type KeptPrefix, pinPrefixes } from '../prefixes.ts'
 import type { ModelConfig } from './model-config.ts'
 
+export interface StartedEngine {
+  engine: SpawnedEngine
+  prefixes: readonly KeptPrefix[]
+}
+
 interface PoolModelOptions {
   apiKey: string | undefined
-  /** Told of the prefixes of an engine that was started. */
-  onPrefixes: (prefixes: readonly KeptPrefix[]) => void
+  /** Told of an engine whenever one was started. */
+  onStarted: (started: StartedEngine) => void
 }
 
 /**
@@ -19,7 +23,7 @@ interface PoolModelOptions {
  * pages of its file.
  * @throws IncipitError `model_invalid` for a file that is no model
  */
-export async function poolModel(config: ModelConfig, { apiKey, onPrefixes }: PoolModelOptions): Promise<PoolModel> {
+export async function poolModel(config: ModelConfig, { apiKey, onStarted }: PoolModelOptions): Promise<PoolModel> {
   const { name, aliases, path, draft, heads, pinned, unloadAfter, prefixes, tier, policy, alpha, threads } = config
   const { log, ...options } = engineOptions(config, ['error', 'warn'])
   const constraints = import.meta.resolve('@incipit/constraint/compiler')
@@ -37,9 +41,7 @@ export async function poolModel(config: ModelConfig, { apiKey, onPrefixes }: Poo
       async start(onComputing) {
         const engine = await SpawnedEngine.start(path, { ...options, ...defined({ log }), constraints, onComputing })
         try {
-          onPrefixes(await pinPrefixes(engine, prefixes, cacheSaltOf(apiKey)))
-          // Editors of this user use the same engine, where it stays. With a key it is for those who have that.
-          if (pinned && apiKey === undefined) await shareWithEditors(engine, path, log)
+          onStarted({ engine, prefixes: await pinPrefixes(engine, prefixes, cacheSaltOf(apiKey)) })
           return engine
         } catch (error) {
           await engine.close()
