@@ -39,6 +39,7 @@ const files = args.filter((arg) => !arg.startsWith('--'))
 if (files.length === 0) {
   run('biome', bin('biome'), ['check', '--error-on-warnings'])
   run('tsc', bin('tsc'), ['-p', '.'])
+  run('tsc of the page', bin('tsc'), ['-p', 'packages/playground'])
   run('knip', bin('knip'), [])
 }
 if (!args.includes('--check-only')) {

@@ -1,12 +1,17 @@
+export { bindInput, type InputTarget, type TextField } from './bind-input.ts'
 export { ClientError } from './client-error.ts'
-export { type Provisional, RevisableText } from './revisable-text.ts'
+export { type Message, openRealtime, type Realtime, type RealtimeOptions, type RealtimeState } from './realtime.ts'
+export type { RealtimeReply } from './realtime-reply.ts'
+export { type Provisional, RevisableText, type RevisableValue, type TextEvent } from './revisable-text.ts'
 export { parseServerSentEvents } from './sse.ts'
 export {
-  type ChatDelta,
-  type ChatDone,
-  type ChatEvent,
-  type ChatProvisional,
-  type ChatUsage,
-  type StreamChatOptions,
+  type ReplyDelta,
+  type ReplyDone,
+  type ReplyEvent,
+  type ReplyProvisional,
+  type StreamOptions,
   streamChat,
-} from './stream-chat.ts'
+  streamCompletion,
+  type Timings,
+  type Usage,
+} from './stream.ts'

@@ -7,14 +7,14 @@ import { type Provisional, RevisableText } from './revisable-text.ts'
 function after(...events: (string | [number, number, string])[]): RevisableText {
   const reply = new RevisableText()
   for (const event of events) {
-    if (typeof event === 'string') reply.delta(event)
-    else reply.provisional({ rev: event[0], base: event[1], text: event[2] })
+    if (typeof event === 'string') reply.commit(event)
+    else reply.revise({ rev: event[0], base: event[1], text: event[2] })
   }
   return reply
 }
 
 function shows(reply: RevisableText, committed: string, tail: string): void {
-  assert.deepEqual([reply.committed, reply.tail, reply.text], [committed, tail, committed + tail])
+  assert.deepEqual([reply.committed, reply.provisional, String(reply)], [committed, tail, committed + tail])
 }
 
 test('committed text comes from deltas alone', () => shows(after('The ', 'end'), 'The end', ''))
@@ -63,14 +63,14 @@ test('a nonsensical base or revision shows nothing', () => {
 
 test('stability and source belong to the tail and leave with it', () => {
   const reply = new RevisableText()
-  reply.provisional({ rev: 1, base: 0, text: 'one two', stability: 0.93, source: 'skim' })
-  assert.deepEqual([reply.stability, reply.source], [0.93, 'skim'])
-  reply.delta('one')
-  assert.deepEqual([reply.stability, reply.source], [0.93, 'skim'])
-  reply.delta(' or')
-  assert.deepEqual([reply.stability, reply.source], [undefined, undefined])
-  reply.provisional({ rev: 2, base: 6, text: ' more' })
-  assert.deepEqual([reply.stability, reply.source], [undefined, undefined])
+  reply.revise({ rev: 1, base: 0, text: 'one two', stability: 0.93, source: 'skim' })
+  assert.deepEqual([reply.value.stability, reply.value.source], [0.93, 'skim'])
+  reply.commit('one')
+  assert.deepEqual([reply.value.stability, reply.value.source], [0.93, 'skim'])
+  reply.commit(' or')
+  assert.deepEqual([reply.value.stability, reply.value.source], [undefined, undefined])
+  reply.revise({ rev: 2, base: 6, text: ' more' })
+  assert.deepEqual([reply.value.stability, reply.value.source], [undefined, undefined])
 })
 
 type Event = { delta: string } | Provisional
@@ -98,11 +98,11 @@ const script: fc.Arbitrary<Event[]> = fc
   })
 
 function apply(reply: RevisableText, event: Event): void {
-  if ('delta' in event) reply.delta(event.delta)
-  else reply.provisional(event)
+  if ('delta' in event) reply.commit(event.delta)
+  else reply.revise(event)
 }
 
-const state = (reply: RevisableText) => [reply.committed, reply.tail]
+const state = (reply: RevisableText) => [reply.committed, reply.provisional]
 
 test('the text is the newest claim about it for as long as the committed text agrees with that', () => {
   fc.assert(
@@ -116,7 +116,7 @@ test('the text is the newest claim about it for as long as the committed text ag
         else claim = event.base <= committed.length ? committed.slice(0, event.base) + event.text : ''
         apply(reply, event)
         assert.equal(reply.committed, committed)
-        assert.equal(reply.text, claim.startsWith(committed) ? claim : committed)
+        assert.equal(String(reply), claim.startsWith(committed) ? claim : committed)
       }
     }),
     { numRuns: 1000 },
@@ -164,10 +164,10 @@ test('a provisional event that deltas have overtaken leads to the same text', ()
     fc.property(letters(0, 5), letters(0, 8), fc.nat(5), fc.array(letters(1, 3)), (first, text, at, deltas) => {
       const event = { rev: 1, base: Math.min(at, first.length), text }
       const onTime = after(first)
-      onTime.provisional(event)
-      for (const delta of deltas) onTime.delta(delta)
+      onTime.revise(event)
+      for (const delta of deltas) onTime.commit(delta)
       const late = after(first, ...deltas)
-      late.provisional(event)
+      late.revise(event)
       assert.deepEqual(state(late), state(onTime))
     }),
     { numRuns: 500 },

@@ -12,79 +12,127 @@ export interface Provisional {
   source?: string
 }
 
+/** A revisable text at one moment. A new object for every change, so two of them are equal or differ by `===`. */
+export interface RevisableValue {
+  /** Text that is never taken back. */
+  readonly committed: string
+  /** What follows it for now; empty when there is none. */
+  readonly provisional: string
+  /** Stability and source of `provisional` as the server gave them; absent without it. */
+  readonly stability?: number
+  readonly source?: string
+}
+
+/** What changes a text: the events of `streamChat`, `streamCompletion` and of a socket's reply. */
+export type TextEvent = { type: 'delta'; text: string } | ({ type: 'provisional' } & Provisional) | { type: 'done' }
+
+const empty: RevisableValue = { committed: '', provisional: '' }
+
 /**
  * The receiving side of a revisable text: a committed beginning that only grows, then a tail that may still be
- * replaced. Feed it the events of one choice as they arrive and show `committed`, then `tail` (dimmed, say).
+ * replaced. Feed it the events of one choice as they arrive and show `committed`, then `provisional` (dimmed, say).
  *
  * Late and repeated provisional events do no harm: only the newest counts, and every newer one ends the tail before
  * it, even when its own text cannot be used.
  *
  * @example
  * const reply = new RevisableText()
- * for await (const event of streamChat(url, body)) {
- *   if (event.type === 'delta') reply.delta(event.text)
- *   if (event.type === 'provisional') reply.provisional(event)
- *   show(reply.committed, reply.tail)
- * }
+ * reply.subscribe(({ committed, provisional }) => show(committed, provisional))
+ * for await (const event of streamChat(url, body)) reply.apply(event)
  */
 export class RevisableText {
-  #committed = ''
-  #tail = ''
+  #value = empty
   #rev = Number.NEGATIVE_INFINITY
-  #stability: number | undefined
-  #source: string | undefined
+  readonly #listeners = new Set<(value: RevisableValue) => void>()
+
+  /** The text now. */
+  get value(): RevisableValue {
+    return this.#value
+  }
 
   /** Text that is never taken back. */
   get committed(): string {
-    return this.#committed
+    return this.#value.committed
   }
 
   /** Provisional text that follows `committed`; empty when there is none. */
-  get tail(): string {
-    return this.#tail
+  get provisional(): string {
+    return this.#value.provisional
   }
 
   /** All that may be shown now. */
-  get text(): string {
-    return this.#committed + this.#tail
-  }
-
-  /** Stability of the tail as the server gave it; undefined without a tail. */
-  get stability(): number | undefined {
-    return this.#stability
-  }
-
-  /** Source of the tail as the server gave it; undefined without a tail. */
-  get source(): string | undefined {
-    return this.#source
-  }
-
-  /** More committed text. What it confirms leaves the tail; a tail that disagrees is dropped. */
-  delta(text: string): void {
-    this.#committed += text
-    this.#follow(this.#tail.startsWith(text) ? this.#tail.slice(text.length) : '')
+  toString(): string {
+    return this.committed + this.provisional
   }
 
   /**
-   * A new tail. One that begins before the end of the committed text is shortened by what is committed since, if it
-   * agrees with that. One that disagrees, or that begins after the end of the committed text (deltas are missing: what
-   * lies between is not known), leaves no tail.
+   * Calls `listener` with the value now, and after every change. Bound to the text, and by the contract of Svelte's
+   * stores and React's `useSyncExternalStore` (with `() => text.value`).
+   * @returns stops it
    */
-  provisional(event: Provisional): void {
+  readonly subscribe = (listener: (value: RevisableValue) => void): (() => void) => {
+    // The same function may be given twice, and each is stopped by itself.
+    const own = (value: RevisableValue) => listener(value)
+    this.#listeners.add(own)
+    own(this.#value)
+    return () => {
+      this.#listeners.delete(own)
+    }
+  }
+
+  /** Takes any event of a reply. Its end takes a provisional text back that nobody has confirmed. */
+  apply(event: TextEvent): void {
+    if (event.type === 'delta') this.commit(event.text)
+    else if (event.type === 'provisional') this.revise(event)
+    else this.#set(this.committed, '')
+  }
+
+  /** More committed text. What it confirms leaves the provisional text; one that disagrees is dropped. */
+  commit(text: string): void {
+    const { committed, provisional, stability, source } = this.#value
+    const rest = provisional.startsWith(text) ? provisional.slice(text.length) : ''
+    this.#set(committed + text, rest, stability, source)
+  }
+
+  /**
+   * A new provisional text. One that begins before the end of the committed text is shortened by what is committed since,
+   * if it agrees with that. One that disagrees, or that begins after the end of the committed text (deltas are missing:
+   * what lies between is not known), leaves none.
+   */
+  revise(event: Provisional): void {
     const { rev, base, text, stability, source } = event
     if (!(rev > this.#rev)) return
     this.#rev = rev
-    this.#stability = stability
-    this.#source = source
-    const known = base >= 0 && base <= this.#committed.length
-    const since = known ? this.#committed.slice(base) : ''
-    this.#follow(known && text.startsWith(since) ? text.slice(since.length) : '')
+    const { committed } = this
+    const known = base >= 0 && base <= committed.length
+    const since = known ? committed.slice(base) : ''
+    this.#set(committed, known && text.startsWith(since) ? text.slice(since.length) : '', stability, source)
   }
 
-  #follow(tail: string): void {
-    this.#tail = tail
-    if (tail !== '') return
-    this.#stability = undefined
-    this.#source = undefined
+  /** Another sender goes on, such as a server after a new connection: it counts revisions from the beginning. */
+  restart(): void {
+    this.#rev = Number.NEGATIVE_INFINITY
+    this.#set(this.committed, '')
   }
+
+  #set(committed: string, provisional: string, stability?: number, source?: string): void {
+    const value: RevisableValue = {
+      committed,
+      provisional,
+      ...(provisional !== '' && stability !== undefined && { stability }),
+      ...(provisional !== '' && source !== undefined && { source }),
+    }
+    if (isSame(value, this.#value)) return
+    this.#value = value
+    for (const listener of [...this.#listeners]) listener(value)
+  }
+}
+
+function isSame(a: RevisableValue, b: RevisableValue): boolean {
+  return (
+    a.committed === b.committed &&
+    a.provisional === b.provisional &&
+    a.stability === b.stability &&
+    a.source === b.source
+  )
 }

@@ -96,7 +96,7 @@ export class Machine {
 
   #begin(): Instance {
     const { vocabulary, endTokens } = this
-    const instance = new Instance(vocabulary.tokenize && ((text) => vocabulary.tokenize!(text)))
+    const instance = new Instance(vocabulary.tokenize && remembering((text) => vocabulary.tokenize!(text)))
     const pieces = [...tokensOf(vocabulary)].map((token) => piece(vocabulary.bytesOf(token), token))
     // llguidance wants a token that ends a text, also where the model has none.
     const end = endTokens[0] ?? vocabulary.size
@@ -111,6 +111,22 @@ export class Machine {
       ),
     )
     return instance
+  }
+}
+
+/** Forced texts that are remembered with their tokens: the names in a schema come again with every reply. */
+const maxTexts = 2000
+
+function remembering(tokenize: (text: string) => readonly number[]): (text: string) => readonly number[] {
+  const known = new Map<string, readonly number[]>()
+  return (text) => {
+    let tokens = known.get(text)
+    if (tokens === undefined) {
+      tokens = tokenize(text)
+      if (known.size >= maxTexts) known.clear()
+      known.set(text, tokens)
+    }
+    return tokens
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Constraint, ConstraintState } from './api/constraint.ts'
+import type { CostProfile } from './api/cost-profile.ts'
 import type { EngineApi, Prefilled, PrefillRequest } from './api/engine-api.ts'
 import type { EngineOptions } from './api/engine-options.ts'
 import { IncipitError } from './api/errors.ts'
@@ -9,7 +10,8 @@ import type { ModelInfo } from './api/model-info.ts'
 import type { ChatMessage, ChatTemplateOptions, GenerateRequest } from './api/request.ts'
 import type { EngineStats } from './api/stats.ts'
 import type { Vocabulary } from './api/vocabulary.ts'
-import { CostModel, type CostProfile } from './core/cost/cost-model.ts'
+import type { Watcher, WatchOptions } from './api/watch.ts'
+import { CostModel } from './core/cost/cost-model.ts'
 import { throughAll } from './core/cost/costs.ts'
 import { copySpeed, defaultCheckpoints } from './core/kv/checkpoint.ts'
 import { canKeepRows, needsCheckpoints, runsInMicrobatches } from './core/kv/sequence-memory.ts'
@@ -30,6 +32,7 @@ import type { ActiveRequest } from './serving/active-request.ts'
 import { Loop, type Overdue } from './serving/loop.ts'
 import { LoopDriver } from './serving/loop-driver.ts'
 import { ReplyStream } from './serving/reply-stream.ts'
+import { LoopWatch } from './serving/watch.ts'
 
 // One checkpoint in so many is gone back to.
 const chanceOfReuse = 0.25
@@ -48,6 +51,7 @@ export class Engine implements EngineApi {
   readonly #parts: EngineParts
   readonly #costs = new CostModel()
   readonly #loop: Loop
+  readonly #watch: LoopWatch
   readonly #driver: LoopDriver
   readonly #pinned: PinnedPrefixes
   readonly #tokenizer: PromptTokenizer
@@ -62,6 +66,12 @@ export class Engine implements EngineApi {
     this.#parts = parts
     const { contextLength } = info
     this.#tokenizer = new PromptTokenizer({ template: parts.template, vocab, modelName: info.name, contextLength })
+    this.#watch = new LoopWatch({
+      vocabulary: vocab,
+      deviceOfStage: executor.deviceOfStage,
+      now: () => performance.now(),
+      ownerOf: (sequence) => this.#loop.ownerOf(sequence),
+    })
     this.#loop = new Loop({
       ...layout,
       ...parts,
@@ -80,6 +90,7 @@ export class Engine implements EngineApi {
       exit: exit?.calibration,
       lookaheadOdds: new CalibratedOdds(skim),
       now: () => performance.now(),
+      observer: this.#watch,
     })
     this.#driver = new LoopDriver(this.#loop, (error) => this.#fail(error))
     this.#pinned = new PinnedPrefixes({ ...parts, ...layout, table: this.#loop.table, prefixes: this.#loop.prefixes })
@@ -236,6 +247,11 @@ export class Engine implements EngineApi {
   /** Counters since the model was loaded, and the load now. */
   stats(): EngineStats {
     return { ...this.#loop.stats, ...this.#loop.load }
+  }
+
+  watch(watcher: Watcher, options: WatchOptions = {}): () => void {
+    this.#live()
+    return this.#watch.watch(watcher, options)
   }
 
   /** Measured milliseconds by rows of a step, per stage. */

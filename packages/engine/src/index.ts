@@ -1,5 +1,4 @@
 export * from './api/index.ts'
-export type { CostProfile } from './core/cost/cost-model.ts'
 export { maskOf } from './core/sampling/token-mask.ts'
 export { Embedder } from './embedding/embedder.ts'
 export { Engine } from './engine.ts'

@@ -67,7 +67,7 @@ export class ScheduledClient implements ReplySink {
     assert.equal(this.closed, undefined, `a ${event.type} event after the end`)
     const { text } = this
     if (event.type === 'done') {
-      assert.equal(text.tail, '', 'a reply ends with a tail')
+      assert.equal(text.provisional, '', 'a reply ends with a tail')
       this.done = event
       return
     }
@@ -75,14 +75,14 @@ export class ScheduledClient implements ReplySink {
       assert.notEqual(event.text, '')
       this.tokens += event.tokens
       this.logprobs.push(...(event.logprobs ?? []).map(({ token }) => token))
-      text.delta(event.text)
+      text.commit(event.text)
       return
     }
     assert.equal(event.rev, ++this.#rev, 'an event is missing')
     assert.equal(event.base, text.committed.length, 'a tail that does not follow the committed text')
-    assert.ok(event.text !== text.tail, 'a tail is said twice')
+    assert.ok(event.text !== text.provisional, 'a tail is said twice')
     assert.ok(event.stability >= 0 && event.stability <= 1)
     assert.equal(event.text === '', event.tokens === 0)
-    text.provisional(event)
+    text.revise(event)
   }
 }

@@ -35,16 +35,16 @@ async function read(
   let rev = 0
   for await (const event of events) {
     all.push(event)
-    if (event.type === 'delta') text.delta(event.text)
+    if (event.type === 'delta') text.commit(event.text)
     if (event.type === 'provisional') {
       assert(event.rev > rev, 'revisions rise, over deaths too')
       rev = event.rev
       assert.equal(event.base, text.committed.length)
-      text.provisional(event)
+      text.revise(event)
     }
     each(event)
     if (event.type !== 'done') continue
-    assert.equal(text.tail, '')
+    assert.equal(text.provisional, '')
     return { text: text.committed, events: all, done: event }
   }
   return assert.fail('the reply ended without `done`')

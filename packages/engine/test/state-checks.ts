@@ -126,7 +126,7 @@ function checkTail({ lastDone, schedule }: RunState, request: ScheduledRequest, 
   assert.equal(draftedN, acceptedN + rejectedN + tail.stabilities.length, 'guesses are counted twice, or not at all')
   assert.equal(tail.source === undefined, tail.stabilities.length === 0)
   if (sequence === undefined) {
-    assert.equal(text.tail, '', 'the reader sees guesses of a request that waits')
+    assert.equal(text.provisional, '', 'the reader sees guesses of a request that waits')
     assert.equal(tail.source, undefined, 'a request that waits has guesses')
     return
   }
@@ -145,8 +145,12 @@ function checkTail({ lastDone, schedule }: RunState, request: ScheduledRequest, 
     `the upper stages owe ${owed} rows`,
   )
   // Drafts are shown when rows of theirs were read.
-  if (text.tail === '' && !lastDone?.rows.some((rows) => rows.sequence === sequence)) return
-  assert.equal(text.tail, reply.showsGuesses ? expected.shown(held, guesses) : '', 'the reader sees other guesses')
+  if (text.provisional === '' && !lastDone?.rows.some((rows) => rows.sequence === sequence)) return
+  assert.equal(
+    text.provisional,
+    reply.showsGuesses ? expected.shown(held, guesses) : '',
+    'the reader sees other guesses',
+  )
 }
 
 function checkOver(request: ScheduledRequest): void {
@@ -188,7 +192,7 @@ function checkDone(
   }
   if (!complete) return
   assert.equal(expected.endOf(said, maxTokens), outcome)
-  assert.equal(client.text.text, expected.textOf(said))
+  assert.equal(String(client.text), expected.textOf(said))
   const { constraint } = arrival
   if (constraint) assert.ok(isAllowed(regularLanguage(constraint.language), said), 'a reply breaks its constraint')
 }

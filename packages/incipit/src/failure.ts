@@ -26,7 +26,8 @@ export function reportFailure(error: unknown): void {
   for (let cause = error; cause instanceof Error; cause = cause.cause) process.stderr.write(`${cause.stack}\n`)
 }
 
-function failureLine(error: unknown): string {
+/** A failure as one line: `<message> (<code>)`. */
+export function failureLine(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   // By shape and not by class: what Node throws has a code, too.
   const code = 'code' in error && typeof error.code === 'string' ? error.code : 'internal'

@@ -44,7 +44,7 @@ export function addEngineFlags(command: Command): Command {
 }
 
 /** Adds the options of {@link ReplyFlags}. */
-export function addReplyFlags(command: Command, ofWhom: string): Command {
+export function addReplyFlags(command: Command, ofWhom: string, policy: Policy = 'committed'): Command {
   return command
     .addOption(
       new Option('--tier <tier>', `how soon the first word is wanted${ofWhom} (default: chat)`).choices(tierNames),
@@ -56,7 +56,7 @@ export function addReplyFlags(command: Command, ofWhom: string): Command {
           `keeps shown words that the model holds likely enough; confident (LOSSY): words of an early exit are final${ofWhom}`,
       )
         .choices(policies)
-        .default('committed'),
+        .default(policy),
     )
     .option('--alpha <x>', "of tolerant: least share of the best word's probability (default: 0.5)", decimal(0, 1))
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { addChat } from './commands/chat.ts'
 import { addInspect } from './commands/inspect.ts'
 import { addLsp } from './commands/lsp.ts'
 import { addPull } from './commands/pull.ts'
@@ -30,6 +31,7 @@ export function createProgram(): Command {
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'incipit: ')) })
     .addHelpText('after', environment)
   addRun(program)
+  addChat(program)
   addServe(program)
   addLsp(program)
   addPull(program)

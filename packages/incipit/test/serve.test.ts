@@ -203,7 +203,7 @@ describe('incipit serve', { skip: missing(stories, smol) }, () => {
     assert.match(stderr, /^incipit: .* \(model_invalid\)\n$/)
   })
 
-  it('answers 503 while the model loads', async (test) => {
+  it('answers 503 while the model loads, and shows the page already', async (test) => {
     const probe = createServer().listen(0, '127.0.0.1')
     await once(probe, 'listening')
     const { port } = probe.address() as AddressInfo
@@ -214,6 +214,8 @@ describe('incipit serve', { skip: missing(stories, smol) }, () => {
     await until(async () => {
       const answer = await fetch(`http://127.0.0.1:${port}/health`).catch(() => undefined)
       if (answer === undefined) return false
+      const page = await fetch(`http://127.0.0.1:${port}/`)
+      assert.match(await page.text(), /<title>incipit<\/title>/)
       answers.set(answer.status, { retryAfter: answer.headers.get('retry-after'), body: await answer.json() })
       return answer.status === 200
     }, 'serving')
@@ -225,6 +227,11 @@ describe('incipit serve', { skip: missing(stories, smol) }, () => {
         [200, { retryAfter: null, body: { status: 'ok' } }],
       ],
     )
+  })
+
+  it('shows no page with --no-page', async (test) => {
+    const { address } = await serve(test, '--no-page')
+    assert.equal((await fetch(address)).status, 404)
   })
 
   it('ends every reply of an engine that crashes in another one, on the same connection', {

@@ -14,7 +14,7 @@ describe('the command line', () => {
     const { code, stdout, stderr } = await incipit(['--help'])
     assert.equal(code, 0)
     assert.equal(stderr, '')
-    for (const command of ['run', 'serve', 'lsp', 'pull', 'inspect', 'tune', 'simulate'])
+    for (const command of ['run', 'chat', 'serve', 'lsp', 'pull', 'inspect', 'tune', 'simulate'])
       assert.match(stdout, new RegExp(`^  ${command} `, 'm'))
   })
 
@@ -37,7 +37,7 @@ describe('the command line', () => {
     assert.match((await incipit(['pull', 'hf:owner/repo/model.gguf'], { env })).stderr, /\(model_download\)\n$/)
   })
 
-  for (const command of ['run', 'serve']) {
+  for (const command of ['run', 'chat', 'serve']) {
     it(`${command} --help says which policies are lossy`, async () => {
       const { stdout } = await incipit([command, '--help'])
       const text = stdout.replace(/\s+/g, ' ')

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { pathToFileURL } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { CancellationTokenSource, CompletionRequest } from 'vscode-languageserver-protocol/node'
-import { Editor, textOf } from './editor.ts'
+import { Editor, textOf, whenFull } from './editor.ts'
 
 // A real server over standard input and output, and Prelude, the model of this repository. It knows the shape of code and
 // not much more, so nothing is held back here, and what it says is only compared with itself.
@@ -42,6 +43,8 @@ function start(more: Parameters<typeof Editor.start>[0] = {}): Promise<Editor> {
   return Editor.start({ settings: { ...settings, model: prelude }, folder: pathToFileURL(folder).href, env, ...more })
 }
 
+const models = process.env.INCIPIT_MODELS ?? fileURLToPath(new URL('../../../../shared/models', import.meta.url))
+const smol = join(models, 'SmolLM2-135M-Instruct.Q4_1.gguf')
 const prelude = new URL('../../../models/prelude/prelude-nano.Q8_0.gguf', import.meta.url).pathname
 
 function uriOf(name: string): string {
@@ -184,21 +187,35 @@ test('documents of 2 MB, empty ones, ones that are one line, unsaved and renamed
   await editor.until('ready')
 })
 
-test('what goes into a prompt can be seen; other files of the workspace do, ignored ones and secrets do not', async () => {
+test('what goes into a prompt can be seen, without what looks like a key', async () => {
+  const { uri, at } = await opened(`${head}secret(/* AKIAIOSFODNN7EXAMPLE */ |`)
+  await editor.ghost(uri, at)
+  const { prompt } = await lastTrace()
+  assert.ok(prompt!.before.includes('secret(/* *** */'))
+  // In a small context the file itself is worth more than others.
+  assert.deepEqual(prompt!.related, [])
+})
+
+test('other files of the workspace go into the prompt, but not those that git ignores, nor secrets', {
+  skip: whenFull || (existsSync(smol) ? false : `${smol} is missing`),
+}, async () => {
   await writeFile(join(folder, '.gitignore'), 'generated.ts\n')
-  await using wide = await start({ settings: { ...settings, model: prelude, contextTokens: 512, maxTokens: 8 } })
+  await using wide = await start({ settings: { ...settings, model: smol } })
   await wide.until('ready')
   await wide.open(uriOf('other.ts'), 'export const total = 5\nconst password = "hunter2hunter2"\n')
   await wide.open(uriOf('generated.ts'), 'export const total = 6\n')
   await wide.open(uriOf('.env'), 'total=7\n')
+  await wide.connection.sendNotification('incipit/context', {
+    chunks: [{ source: 'clipboard', text: 'total(copied)' }],
+  })
   const uri = uriOf('main.ts')
-  const text = `${head}total += secret(/* AKIAIOSFODNN7EXAMPLE */ `
-  await wide.open(uri, text)
-  await wide.ghost(uri, text.length)
+  await wide.open(uri, head)
+  await wide.ghost(uri, head.length)
   const { prompt } = (await wide.trace()).at(-1)!
-  assert.ok(prompt!.before.includes('total += secret(/* *** */'))
-  // Prelude's context is small: the file itself is worth more.
-  assert.deepEqual(prompt!.related, [])
+  assert.deepEqual(prompt!.related, [
+    { source: 'other.ts', text: 'export const total = 5\nconst password = "***"' },
+    { source: 'clipboard', text: 'total(copied)' },
+  ])
 })
 
 test('an editor without inline completions gets them in its list', async () => {

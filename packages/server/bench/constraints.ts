@@ -84,6 +84,8 @@ async function ask(server: Server, task: Task, constrained: boolean, provisional
     stream_options: { include_usage: true, ...(provisional && { include_provisional: true }) },
     ...(constrained && { json_schema: task.schema }),
   }
+  // Threads of the one asked before still spin for a moment.
+  await sleep(200)
   const began = performance.now()
   const response = await fetch(`${server.address}/v1/chat/completions`, {
     method: 'POST',

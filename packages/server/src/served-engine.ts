@@ -3,7 +3,7 @@ import type { EngineApi, GenerateEvent, GenerateRequest, Generation, InputApi, I
 /** What the server needs of an engine, wherever that runs. One without `open` or `prefill` has no streaming input. */
 export interface ServedEngine
   extends Pick<EngineApi, 'info'>,
-    Partial<Pick<EngineApi, 'failure' | 'prefill' | 'renderChat'>> {
+    Partial<Pick<EngineApi, 'failure' | 'prefill' | 'renderChat' | 'stats' | 'costProfile' | 'watch'>> {
   generate(request: GenerateRequest): ServedReply
   open?(options: InputOptions): ServedInput
 }

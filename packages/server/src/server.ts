@@ -15,12 +15,14 @@ import { completionBody } from './completion-body.ts'
 import { type ConstraintChecker, checkConstraint } from './constraint.ts'
 import { allowAnyOrigin } from './cors.ts'
 import { embeddings } from './embeddings.ts'
+import { engineCard } from './engine-card.ts'
 import { errorAnswer, ServerError } from './errors.ts'
 import { chatFormat, completionFormat } from './format.ts'
 import { type ModelCard, type ModelDirectory, unknownModel } from './models/model-directory.ts'
 import { singleModel } from './models/single-model.ts'
 import { modelNameIn, withModel } from './models/with-model.ts'
 import { cacheSaltOf, saltedModels } from './namespace.ts'
+import { pageAnswer, pageFiles } from './page.ts'
 import { requireExit } from './policy.ts'
 import { prefill } from './prefill.ts'
 import type { RealtimeOptions } from './realtime/connection.ts'
@@ -32,6 +34,7 @@ import { respond } from './respond.ts'
 import type { ServedEmbedder } from './served-embedder.ts'
 import type { ServedEngine } from './served-engine.ts'
 import { keepAliveMs } from './sse.ts'
+import { StepStreams } from './steps.ts'
 import { type StreamedBodies, streamedBodies } from './upload-route.ts'
 import { validate } from './validate.ts'
 
@@ -44,7 +47,7 @@ export interface ServerOptions {
   strictModel?: boolean
   /** Milliseconds after which a stream that waits for its model to load sends a comment line, again and again. Default 10 s. */
   keepAlive?: number
-  /** When set, every route but `/health` wants `authorization: Bearer <apiKey>`. */
+  /** When set, every route but `/health` and the page wants `authorization: Bearer <apiKey>`. */
   apiKey?: string
   /** Largest request body in bytes. Default 4 MiB. */
   bodyLimit?: number
@@ -61,6 +64,8 @@ export interface ServerOptions {
   alpha?: number
   /** Asked whether what a request wants its reply to look like can be compiled, before the engine has to do with it. */
   constraints?: ConstraintChecker
+  /** Folder of a built page that is shown at `/`: `@incipit/playground` has one. Default: none. */
+  page?: string | undefined
   /** Bounds of `/v1/realtime` connections. */
   realtime?: RealtimeOptions
   log?: Log
@@ -109,13 +114,15 @@ export function createServer(served: ServedEngine | ModelDirectory, options: Ser
     reply.header('x-request-id', request.id)
   })
   if (options.cors) app.addHook('onRequest', allowAnyOrigin)
+  const page = pageFiles(options.page)
   if (options.apiKey !== undefined) {
     const check = bearer(options.apiKey)
     app.addHook('onRequest', async (request) => {
       const { headers, routeOptions } = request
       const authorization = routeOptions.url === REALTIME_PATH ? authorizationOf(headers) : headers.authorization
       if (authorization !== undefined) headers.authorization = authorization
-      if (routeOptions.url !== '/health') check(request)
+      const { url } = routeOptions
+      if (url !== '/health' && !(url !== undefined && page.has(url))) check(request)
     })
   }
 
@@ -137,11 +144,30 @@ export function createServer(served: ServedEngine | ModelDirectory, options: Ser
   }
   app.setErrorHandler(answerError)
 
+  const waiting = { models, keepAlive: options.keepAlive ?? keepAliveMs, report }
   route(app, 'GET', '/health', async (_request, reply) => {
     if (models.failure === undefined) return { status: 'ok' }
     // Unavailable, whatever the code's own status is: who asks wants to know whether to send requests here.
     return reply.status(503).send(errorAnswer(models.failure).body)
   })
+
+  for (const [url, file] of page) {
+    route(app, 'GET', url, (request, reply) => {
+      const { status, headers, body } = pageAnswer(file, request.headers)
+      return reply.status(status).headers(headers).send(body)
+    })
+  }
+  const steps = new StepStreams()
+  route(app, 'GET', '/v1/steps', (request, reply) =>
+    withModel(waiting, { model: modelNameIn(request.query) }, request, reply, ({ engine }) =>
+      steps.respond(engine, request, reply),
+    ),
+  )
+  route(app, 'GET', '/v1/engine', (request, reply) =>
+    withModel(waiting, { model: modelNameIn(request.query) }, request, reply, async ({ name, engine }) =>
+      reply.send(await engineCard(engine, name)),
+    ),
+  )
 
   const card = ({ name, aliases, status }: ModelCard) => ({
     id: name,
@@ -162,7 +188,6 @@ export function createServer(served: ServedEngine | ModelDirectory, options: Ser
     throw unknownModel(id, names)
   })
 
-  const waiting = { models, keepAlive: options.keepAlive ?? keepAliveMs, report }
   const bodies = streamedBodies(models)
   const chat: RouteHandlerMethod = (request, reply) => {
     const body = validate(chatBody, request.body)

@@ -55,6 +55,13 @@ test('what is malformed gets an error with the id of its event, and the socket g
     [{ type: 'session.update', session: { modalities: ['audio'] } }, 'unsupported', 'session.modalities'],
     [{ type: 'session.update', session: { logit_bias: { 1: 2 } } }, 'unsupported', 'session.logit_bias'],
     [{ type: 'response.create', response: { instructions: 'x' } }, 'unsupported', 'response.instructions'],
+    [{ type: 'conversation.replace' }, 'invalid_request', 'messages'],
+    [{ type: 'conversation.replace', messages: [{ role: 'user' }] }, 'invalid_request', 'messages[0].content'],
+    [
+      { type: 'conversation.replace', messages: [{ role: 'user', content: 'x'.repeat(1001) }] },
+      'invalid_request',
+      'messages',
+    ],
     [{ type: 'response.create', event_id: 'e7' }, 'invalid_request', 'type', 'e7'],
     [{ type: 'response.cancel', event_id: 'e8' }, 'invalid_request', 'response_id', 'e8'],
   ]
@@ -115,6 +122,39 @@ test('one response at a time; typing goes on, but its place in the conversation 
   const ended = await until(client, from, 'response.done')
   assert.equal(ended.find(({ type }) => type === 'response.output_text.done')!.text, 'Hello')
   assert.equal(engine.requests.length, 1)
+  await client.close()
+})
+
+test('the conversation can be replaced between two responses, behind its instructions', { timeout }, async (t) => {
+  const go = Promise.withResolvers<void>()
+  const engine = fakeRealtimeEngine(async function* (_, index) {
+    if (index === 1) await go.promise
+    yield delta('Hello')
+    yield done()
+  })
+  const client = await RealtimeClient.open(await serve(t, engine))
+  await client.configure({ instructions: 'Be brief.' })
+  await client.ask('Forget this.')
+  const turns = [
+    { role: 'user', content: 'One?' },
+    { role: 'assistant', content: 'Two.' },
+  ]
+  client.send('conversation.replace', { messages: turns })
+  client.send('input_text.append', { text: 'Three?' })
+  client.send('input_text.commit')
+  client.send('response.create')
+  await client.next('response.created')
+  const from = client.events.length
+  client.send('conversation.replace', { messages: [], event_id: 'early' })
+  assert.equal((await until(client, from, 'error')).at(-1)!.error!.event_id, 'early')
+  go.resolve()
+  await until(client, from, 'response.done')
+  const instructions = { role: 'system', content: 'Be brief.' }
+  assert.deepEqual(engine.requests[1]!.messages, [instructions, ...turns, { role: 'user', content: 'Three?' }])
+  client.skip()
+  client.send('conversation.replace', { messages: [] })
+  await client.ask('Anew?')
+  assert.deepEqual(engine.requests[2]!.messages, [instructions, { role: 'user', content: 'Anew?' }])
   await client.close()
 })
 

@@ -1,9 +1,11 @@
+import type { CostProfile } from './cost-profile.ts'
 import type { IncipitError } from './errors.ts'
 import type { Generation } from './generation.ts'
 import type { InputOptions } from './input-options.ts'
 import type { ModelInfo } from './model-info.ts'
 import type { ChatMessage, ChatTemplateOptions, GenerateRequest } from './request.ts'
 import type { EngineStats } from './stats.ts'
+import type { Watcher, WatchOptions } from './watch.ts'
 
 /** At once from an engine in this process, later from one in another. */
 export type Awaitable<T> = T | Promise<T>
@@ -37,6 +39,13 @@ export interface EngineApi extends AsyncDisposable {
   detokenize(tokens: readonly number[]): Awaitable<string>
   renderChat(messages: readonly ChatMessage[], options?: ChatTemplateOptions): Awaitable<string>
   stats(): Awaitable<EngineStats>
+  /**
+   * Tells what is done from now on: steps, requests, guesses, decisions. Whoever watches costs a little, nobody nothing.
+   * @returns stops it
+   */
+  watch(watcher: Watcher, options?: WatchOptions): () => void
+  /** Measured milliseconds by rows of a step, per stage. */
+  costProfile(): Awaitable<CostProfile>
   /** Differences between what the engine believes and what its caches hold. */
   audit(): Awaitable<string[]>
   /** Resolves when no request is left. */

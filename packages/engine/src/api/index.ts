@@ -5,6 +5,7 @@ export {
   constraintTypes,
   type TokenMask,
 } from './constraint.ts'
+export type { CostProfile } from './cost-profile.ts'
 export type * from './embedder-api.ts'
 export type * from './engine-api.ts'
 export type * from './engine-options.ts'
@@ -22,3 +23,4 @@ export type * from './request.ts'
 export type { EngineStats } from './stats.ts'
 export { type Tier, type TierName, tierNames, tiers } from './tiers.ts'
 export type * from './vocabulary.ts'
+export type * from './watch.ts'

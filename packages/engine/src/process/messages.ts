@@ -5,6 +5,7 @@ import type { GenerateEvent, ProvisionalEvent } from '../api/events.ts'
 import type { InputOptions } from '../api/input-options.ts'
 import type { ModelInfo } from '../api/model-info.ts'
 import type { ChatMessage, ChatTemplateOptions, GenerateRequest } from '../api/request.ts'
+import type { WatchOptions, WatchRecord } from '../api/watch.ts'
 import type { FormerLife } from '../serving/former-life.ts'
 
 /** Rises with every change of the messages: both sides are of one release, and say so. */
@@ -45,7 +46,7 @@ export type Call =
       readonly options?: ChatTemplateOptions | undefined
     }
   | { readonly method: 'embed'; readonly inputs: readonly EmbedInput[] }
-  | { readonly method: 'stats' | 'audit' | 'idle' }
+  | { readonly method: 'stats' | 'costProfile' | 'audit' | 'idle' }
 
 /** The first message: what the process is for. */
 export type Load =
@@ -87,6 +88,8 @@ export type ToChild =
   | { readonly type: 'closeInput'; readonly input: number }
   /** Most compute threads from now on. */
   | { readonly type: 'threads'; readonly most: number }
+  | { readonly type: 'watch'; readonly watch: number; readonly options: WatchOptions }
+  | { readonly type: 'unwatch'; readonly watch: number }
   | { readonly type: 'ping' }
   | { readonly type: 'close' }
 
@@ -114,6 +117,7 @@ export type FromChild =
     }
   | { readonly type: 'preview'; readonly input: number; readonly event: ProvisionalEvent }
   | { readonly type: 'inputFailed'; readonly input: number; readonly error: PlainError }
+  | { readonly type: 'watched'; readonly watch: number; readonly records: readonly WatchRecord[] }
   /** A defect ended the engine. */
   | { readonly type: 'defect'; readonly error: PlainError }
   /** A step hangs: it took longer than it may. */

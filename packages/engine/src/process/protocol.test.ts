@@ -53,7 +53,9 @@ const toChild: fc.Arbitrary<ToChild> = fc.oneof(
       fc.record({ method: fc.constant('tokenize' as const), text, special: fc.boolean() }),
       fc.record({ method: fc.constant('detokenize' as const), tokens }),
       fc.record({ method: fc.constant('embed' as const), inputs: fc.array(fc.oneof(text, tokens)) }),
-      fc.record({ method: fc.constantFrom('stats' as const, 'audit' as const, 'idle' as const) }),
+      fc.record({
+        method: fc.constantFrom('stats' as const, 'costProfile' as const, 'audit' as const, 'idle' as const),
+      }),
     ),
   }),
   fc.record({
@@ -69,6 +71,12 @@ const toChild: fc.Arbitrary<ToChild> = fc.oneof(
   fc.record({ type: fc.constant('replace' as const), input: count, base: count, text }),
   fc.record({ type: fc.constant('configure' as const), input: count, options: fc.record({ messages }), wants }),
   fc.record({ type: fc.constantFrom('commit' as const, 'closeInput' as const), input: count }),
+  fc.record({
+    type: fc.constant('watch' as const),
+    watch: count,
+    options: fc.record({ namespace: text, others: count }),
+  }),
+  fc.record({ type: fc.constant('unwatch' as const), watch: count }),
   fc.record({ type: fc.constantFrom('ping' as const, 'close' as const) }),
 )
 

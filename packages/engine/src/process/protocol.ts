@@ -55,6 +55,7 @@ const calls: Record<string, Check<unknown>> = {
   renderChat: object({ messages: list(message) }),
   embed: object({ inputs: list(textOrTokens) }),
   stats: record,
+  costProfile: record,
   audit: record,
   idle: record,
 }
@@ -74,6 +75,8 @@ const toChild: { readonly [T in ToChild['type']]: Check<unknown> } = {
   commit: object({ input: count }),
   closeInput: object({ input: count }),
   threads: object({ most: count }),
+  watch: object({ watch: count, options: record }),
+  unwatch: object({ watch: count }),
   ping: record,
   close: record,
 }
@@ -177,6 +180,7 @@ const fromChild: { readonly [T in FromChild['type']]: Check<unknown> } = {
   progress: object({ input: count, progress: object({ rev: count, tokens: count, computed: count }) }),
   preview: object({ input: count, event: provisional }),
   inputFailed: object({ input: count, error: plainError }),
+  watched: object({ watch: count, records: list(record) }),
   defect: object({ error: plainError }),
   late: object({ ms: number, mostMs: number }),
   log: object({ level: oneOf(['debug', 'info', 'warn', 'error']), message: string }),

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import type { CostProfile } from '../api/cost-profile.ts'
 import type { EngineApi, Prefilled, PrefillRequest } from '../api/engine-api.ts'
 import type { EngineOptions } from '../api/engine-options.ts'
 import { IncipitError } from '../api/errors.ts'
@@ -8,6 +9,7 @@ import type { ModelInfo } from '../api/model-info.ts'
 import type { ChatMessage, ChatTemplateOptions, GenerateRequest } from '../api/request.ts'
 import type { EngineStats } from '../api/stats.ts'
 import { normalise } from '../api/validation.ts'
+import type { Watcher, WatchOptions } from '../api/watch.ts'
 import type { ReplySink } from '../serving/reply-stream.ts'
 import { type Check, count, list, object, record, string } from './checks.ts'
 import { type Call, type FromChild, type PlainRequest, protocolVersion, type ToChild } from './messages.ts'
@@ -116,6 +118,15 @@ export class SpawnedEngine implements EngineApi {
     return this.#state.call({ method: 'stats' }, stats)
   }
 
+  /** Goes on in the next child when this one dies. */
+  watch(watcher: Watcher, options: WatchOptions = {}): () => void {
+    return this.#state.watch(watcher, options)
+  }
+
+  async costProfile(): Promise<CostProfile> {
+    return this.#state.call({ method: 'costProfile' }, costs)
+  }
+
   async audit(): Promise<string[]> {
     return this.#state.call({ method: 'audit' }, list(string))
   }
@@ -149,6 +160,7 @@ function pathsOf({ draft, heads, cacheDir }: SpawnOptions): Pick<SpawnOptions, '
 
 const prefilled: Check<Prefilled> = object({ promptTokens: count, cachedTokens: count })
 const stats: Check<EngineStats> = (value, at) => record(value, at) as unknown as EngineStats
+const costs: Check<CostProfile> = (value, at) => list(list(record))(value, at) as unknown as CostProfile
 const anything: Check<unknown> = (value) => value
 
 /** Everything that is in flight, and the process that it is in flight in. */
@@ -160,6 +172,7 @@ class State {
   readonly #calls: PendingCalls
   readonly #onComputing: (computing: boolean) => void
   #mostThreads: number | undefined
+  readonly #watches = new Map<number, { readonly watcher: Watcher; readonly options: WatchOptions }>()
   #lastId = 0
 
   constructor(path: string, options: SpawnOptions) {
@@ -232,6 +245,16 @@ class State {
     this.supervisor.send({ type: 'threads', most })
   }
 
+  watch(watcher: Watcher, options: WatchOptions): () => void {
+    this.#live()
+    const watch = ++this.#lastId
+    this.#watches.set(watch, { watcher, options })
+    this.supervisor.send({ type: 'watch', watch, options })
+    return () => {
+      if (this.#watches.delete(watch)) this.supervisor.send({ type: 'unwatch', watch })
+    }
+  }
+
   async close(): Promise<void> {
     this.#failAll(new IncipitError('closed', 'the engine was closed'))
     await this.supervisor.close()
@@ -255,6 +278,9 @@ class State {
       case 'result':
         this.#calls.answered(message)
         return
+      case 'watched':
+        this.#watches.get(message.watch)?.watcher(message.records)
+        return
       case 'progress':
       case 'preview':
       case 'inputFailed':
@@ -276,6 +302,7 @@ class State {
   /** Another engine is to go on where the last one was. */
   #submitAll(): void {
     if (this.#mostThreads !== undefined) this.supervisor.send({ type: 'threads', most: this.#mostThreads })
+    for (const [watch, { options }] of this.#watches) this.supervisor.send({ type: 'watch', watch, options })
     for (const input of this.#inputs.values()) input.openAgain()
     for (const request of this.#requests.values()) request.submitAgain()
     this.#calls.askAgain()

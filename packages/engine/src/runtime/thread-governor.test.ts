@@ -82,3 +82,18 @@ test('others may want a part of the threads', () => {
   governor.useOneThread(0)
   assert.equal(governor.threads(1), 1)
 })
+
+test('what disturbs now and then costs a moment each time, and not more from time to time', () => {
+  const governor = measured()
+  let alone = 0
+  for (let now = 0; now < 120_000; ) {
+    // Every two seconds all threads are disturbed twice in a row.
+    const disturbed = now % 2000 < 130
+    const threads = governor.threads(now)
+    const ms = threads === 1 ? 10 : disturbed ? 60 : 4
+    if (threads === 1) alone += ms
+    now += ms
+    governor.observe(0, 1, ms, threads, now)
+  }
+  assert.ok(alone > 1000 && alone < 0.4 * 120_000, `${alone} ms on one thread`)
+})

@@ -44,8 +44,8 @@ export class ThreadGovernor {
     if (!this.#alone.knows(stage)) return
     if (ms <= margin * this.#alone.rows(stage, rows) + marginMs) {
       this.#strikes = 0
-      // A good step after a penalty: the machine is quiet again.
-      if (now - this.#aloneUntil > 2 * this.#penaltyMs) this.#penaltyMs = firstPenaltyMs
+      // Good for longer than the last penalty took: what disturbs comes now and then, and is no program that goes on.
+      if (now - this.#aloneUntil > this.#penaltyMs / 2) this.#penaltyMs = firstPenaltyMs
       return
     }
     const lately = this.#penaltyMs > firstPenaltyMs

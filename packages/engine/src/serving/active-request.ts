@@ -16,7 +16,7 @@ import type { InputPrefill } from './input-prefill.ts'
 import type { Outbox } from './outbox.ts'
 import { Reply } from './reply.ts'
 import type { ReplySink } from './reply-stream.ts'
-import { Tail } from './tail.ts'
+import { type OnGuess, Tail } from './tail.ts'
 
 /** What a request asks for, checked and tokenised. */
 export interface RequestPlan {
@@ -72,6 +72,8 @@ export interface RequestHost {
   readonly now: () => number
   /** Where its events wait until they may go out. */
   readonly outbox: Outbox
+  /** Told of the guesses of each request. */
+  readonly onGuess?: (request: ActiveRequest, ...guess: Parameters<OnGuess>) => void
   /** The request's sink threw. */
   readonly onSinkFault: (request: ActiveRequest, error: unknown) => void
 }
@@ -112,7 +114,8 @@ export class ActiveRequest implements Job {
       now: host.now,
     })
     if (plan.formerLife) this.#goOn(plan.formerLife)
-    this.tail = new Tail(host.table, host.stats, this.reply.timings, this)
+    const onGuess = host.onGuess && ((...guess: Parameters<OnGuess>) => host.onGuess?.(this, ...guess))
+    this.tail = new Tail(host.table, host.stats, this.reply.timings, this, onGuess)
   }
 
   /** Why it had ended in its former life, where it had: only its last event was not told any more. */

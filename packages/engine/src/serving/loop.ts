@@ -32,7 +32,8 @@ import type { InputPrefill } from './input-prefill.ts'
 import { InputPrefills } from './input-prefills.ts'
 import { Outbox } from './outbox.ts'
 import { Speculation } from './speculation/speculation.ts'
-import { StepResults } from './step-results.ts'
+import { type DecisionObserver, StepResults } from './step-results.ts'
+import type { OnGuess } from './tail.ts'
 import { describeStep, trace } from './trace.ts'
 
 export interface LoopOptions {
@@ -66,13 +67,15 @@ export interface LoopOptions {
 }
 
 /** Told what happens, for accounts, traces and tests. Changes nothing. */
-export interface LoopObserver {
+export interface LoopObserver extends DecisionObserver {
   stepBegins?(step: Step): void
   stepEnded?(ended: EndedStep): void
   /** A request got a place, perhaps not for the first time. */
   began?(request: ActiveRequest): void
   /** A request is losing its place and waits again. */
   preempted?(request: ActiveRequest): void
+  /** Tokens are guessed. */
+  guessed?(request: ActiveRequest, ...guess: Parameters<OnGuess>): void
   /** A request is over; its sequence is still there, where it had one. */
   finished?(request: ActiveRequest, reason: FinishReason | 'failed' | 'dropped'): void
 }
@@ -159,6 +162,7 @@ export class Loop {
       inputs: this.#inputs,
       stats: this.stats,
       outbox: this.#outbox,
+      observer: options.observer,
       guarded,
       finish: (request, reason) => this.#finish(request, reason),
     })
@@ -167,6 +171,7 @@ export class Loop {
       table: this.table,
       stats: this.stats,
       outbox: this.#outbox,
+      onGuess: (request, ...guess) => options.observer?.guessed?.(request, ...guess),
       onSinkFault: (request, error) => {
         if (!this.#faults.has(request)) this.#faults.set(request, error)
       },
@@ -202,6 +207,11 @@ export class Loop {
 
   get inputs(): InputPrefills {
     return this.#inputs
+  }
+
+  /** Whose rows a sequence holds: a request's, or those of a text that is being written. */
+  ownerOf(sequence: Sequence): ActiveRequest | InputPrefill | undefined {
+    return this.#scheduler.jobOf(sequence) ?? this.#inputs.of(sequence)
   }
 
   /** Whether requests that are over still have their place. */

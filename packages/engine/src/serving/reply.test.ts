@@ -53,14 +53,14 @@ class Conversation {
   }
 
   #read(event: GenerateEvent): void {
-    if (event.type === 'delta') this.reader.delta(event.text)
+    if (event.type === 'delta') this.reader.commit(event.text)
     if (event.type === 'provisional') {
       assert.equal(event.base, this.reader.committed.length, 'base is the committed length at that moment')
-      this.reader.provisional(event)
-      assert.equal(this.reader.tail, event.text, 'the reader shows what was said')
+      this.reader.revise(event)
+      assert.equal(this.reader.provisional, event.text, 'the reader shows what was said')
     }
     this.events.push(event)
-    this.views.push({ text: this.reader.text, ms: this.clock - 1000, event })
+    this.views.push({ text: String(this.reader), ms: this.clock - 1000, event })
   }
 
   /** What an engine does after a step. Returns true when the reply has ended. */
@@ -137,7 +137,7 @@ test('whatever is guessed, the reader ends with the committed text, and never se
             .join(''),
           reader.committed,
         )
-        assert.equal(reader.tail, '')
+        assert.equal(reader.provisional, '')
         if (!stopped && reason === 'cancelled') assert.ok(whole.startsWith(reader.committed))
         else assert.equal(reader.committed, whole)
         for (const { text } of conversation.views) {
@@ -297,7 +297,7 @@ test('a character that spans tokens appears when it is whole, in the tail and in
   conversation.step([], sure(lead!, middle!))
   assert.equal(conversation.events.length, 0)
   conversation.step([lead!], sure(middle!, last!, a!))
-  assert.equal(conversation.reader.text, '😀a')
+  assert.equal(String(conversation.reader), '😀a')
   assert.equal(conversation.reader.committed, '')
   conversation.step([middle!, last!], sure(a!))
   assert.deepEqual(
@@ -329,13 +329,13 @@ test('guesses stay hidden without the provisional policy', () => {
 test('an end of generation in the tail hides what is behind it', () => {
   const conversation = new Conversation()
   conversation.step([], sure(a!, end, b!))
-  assert.equal(conversation.reader.tail, 'a')
+  assert.equal(conversation.reader.provisional, 'a')
 })
 
 test('what may become a stop string is held back, then released or dropped', () => {
   const conversation = new Conversation({ stop: ['abc'] })
   conversation.step([a!], sure(b!))
-  assert.equal(conversation.reader.text, '')
+  assert.equal(String(conversation.reader), '')
   conversation.step([b!, b!], [])
   assert.equal(conversation.reader.committed, 'abb')
   assert.equal(conversation.step([a!, b!, c!], []), true)

@@ -1,14 +1,31 @@
+import type { ProposerName } from '../api/proposer-names.ts'
 import type { EngineStats } from '../api/stats.ts'
 import type { Executor } from '../core/executor.ts'
-import type { ChosenLogprobs } from '../core/sampling/token-chooser.ts'
+import type { Choice, ChosenLogprobs } from '../core/sampling/token-chooser.ts'
 import type { Scheduler } from '../core/schedule/scheduler.ts'
-import { inPrompt, type Rows, type Step } from '../core/sequences/sequence.ts'
+import { inPrompt, type Rows, type Step, tailLength } from '../core/sequences/sequence.ts'
 import type { SequenceTable } from '../core/sequences/sequence-table.ts'
 import type { ActiveRequest } from './active-request.ts'
 import type { InputPrefills } from './input-prefills.ts'
 import type { Outbox } from './outbox.ts'
 import type { Speculation } from './speculation/speculation.ts'
 import { trace } from './trace.ts'
+
+/** What stood where the full model decided a token, and what became of it. */
+export interface Decision {
+  /** The guess at this token, where there was one. */
+  readonly guess: { readonly source: ProposerName; readonly stability: number } | undefined
+  readonly right: boolean
+  /** Guesses that were rolled back. */
+  readonly rejected: number
+}
+
+/** Told of decisions; changes nothing. */
+export interface DecisionObserver {
+  /** How many likely tokens it wants to know with each of them; 0: none, and no probability either. */
+  readonly others?: number
+  decided?(request: ActiveRequest, decision: Decision, choice: Choice): void
+}
 
 /** Who is told of results. */
 interface Receivers {
@@ -19,6 +36,7 @@ interface Receivers {
   readonly outbox: Outbox
   /** Does something for one request; what the caller's code throws meanwhile ends this request alone. */
   readonly guarded: (request: ActiveRequest, act: () => void) => void
+  readonly observer?: DecisionObserver | undefined
   /** A reply is complete. */
   readonly finish: (request: ActiveRequest, reason: 'stop' | 'length' | 'context' | 'cancelled') => void
 }
@@ -66,7 +84,7 @@ export class StepResults {
 
   /** The last stage decides: its logits confirm the tail token by token, or replace it. */
   #decide(step: Step, rows: Rows, request: ActiveRequest): void {
-    const { stats } = this.#to
+    const { stats, observer } = this.#to
     const sequence = request.sequence!
     if (!inPrompt(sequence)) request.reply.promptDone()
     // These rows are not, or no longer, the sequence's when an alternative was right.
@@ -76,11 +94,18 @@ export class StepResults {
       if (index < rows.output || index >= Math.min(rows.valid, sequence.computed.at(-1)!)) return
       const place = { step, rows, index, reply: request.replyUpTo() }
       const tolerate = this.#tolerated(request)
-      const choice = this.#executor.choose(place, request.plan.chooser, { logprobs: true, tolerate })
-      if (request.tail.decide(choice.token) === 'alternative') {
+      const others = observer?.others ?? 0
+      const wanted = { logprobs: true, tolerate, ...(others > 0 && { others, probability: true }) }
+      const choice = this.#executor.choose(place, request.plan.chooser, wanted)
+      const guess = request.tail.first
+      const guesses = tailLength(sequence)
+      const verdict = request.tail.decide(choice.token)
+      if (verdict === 'alternative') {
         stats.branched++
         trace?.(`alternative of seq${sequence.order}: right`)
       }
+      const right = verdict === 'confirmed' || verdict === 'alternative'
+      observer?.decided?.(request, { guess, right, rejected: verdict === 'confirmed' ? 0 : guesses }, choice)
       if (!this.#commit(request, choice.token, choice.tolerated ? 'toleratedN' : undefined, choice.logprobs)) return
     }
   }

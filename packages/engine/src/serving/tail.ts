@@ -10,6 +10,9 @@ import { trace } from './trace.ts'
 /** Told what became of a draft: of `offered` tokens that were verified or withdrawn, `right` were confirmed. */
 export type OnVerified = (offered: number, right: number) => void
 
+/** Told of guesses that are made. */
+export type OnGuess = (source: ProposerName, tokens: readonly number[], stabilities: readonly number[]) => void
+
 /** A draft that became a tail. */
 interface TailDraft {
   readonly source: ProposerName
@@ -30,6 +33,7 @@ export class Tail {
   readonly #stats: EngineStats
   readonly #timings: Timings
   readonly #owner: { readonly sequence: Sequence | undefined }
+  readonly #onGuess: OnGuess | undefined
   /** Per guess, the first one first. */
   #stabilities: number[] = []
   #draft: TailDraft | undefined
@@ -39,16 +43,24 @@ export class Tail {
     stats: EngineStats,
     timings: Timings,
     owner: { readonly sequence: Sequence | undefined },
+    onGuess?: OnGuess,
   ) {
     this.#table = table
     this.#stats = stats
     this.#timings = timings
     this.#owner = owner
+    this.#onGuess = onGuess
   }
 
   /** Who guessed, while guesses stand there. */
   get source(): ProposerName | undefined {
     return this.#draft?.source
+  }
+
+  /** Who guessed the next token, and how sure that is. */
+  get first(): { readonly source: ProposerName; readonly stability: number } | undefined {
+    const [stability] = this.#stabilities
+    return this.#draft && stability !== undefined ? { source: this.#draft.source, stability } : undefined
   }
 
   /** Per guess the calibrated probability that it survives, given that those before it do. */
@@ -72,6 +84,7 @@ export class Tail {
     this.#stabilities = draft.confidences.slice(0, length)
     this.#draft = { source: draft.source, offered: length, right: 0, onVerified }
     this.#timings.draftedN += length
+    this.#onGuess?.(draft.source, tokens, this.#stabilities)
   }
 
   /** One more guess at the end. */
@@ -81,6 +94,7 @@ export class Tail {
     this.#draft ??= { source, offered: 0, right: 0, onVerified: undefined }
     this.#draft.offered++
     this.#timings.draftedN++
+    this.#onGuess?.(source, [token], [stability])
   }
 
   /** The full model decided the next token: it confirms the first guess, or all guesses are wrong. */

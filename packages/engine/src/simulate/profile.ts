@@ -1,5 +1,5 @@
+import type { CostProfile } from '../api/cost-profile.ts'
 import { IncipitError } from '../api/errors.ts'
-import type { CostProfile } from '../core/cost/cost-model.ts'
 import { microbatches, oneBatch } from '../core/cost/microbatches.ts'
 import type { Rows } from '../core/sequences/sequence.ts'
 

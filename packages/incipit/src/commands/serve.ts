@@ -8,6 +8,7 @@ interface ServeFlags extends ModelFlags {
   port: number
   apiKey?: string
   strictModel?: boolean
+  page: boolean
 }
 
 /** `incipit serve`: an OpenAI-compatible HTTP server, with the engine in a process that is started again when it dies. */
@@ -32,6 +33,7 @@ export function addServe(program: Command): void {
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--port <port>', 'port to listen on; 0 takes any free one', integer(0, 65_535), 8080)
     .addOption(new Option('--api-key <key>', 'ask clients for this key').env('INCIPIT_API_KEY'))
+    .option('--no-page', 'do not show the page at /')
     .option('--parallel <n>', 'most requests that run at once (default: 8)', integer(1))
     .option('--max-waiting <n>', 'most requests that wait for that; further ones get a 503 (default: 1024)', integer(1))
     .option('--context <tokens>', 'most tokens of a request and its reply together', integer(1))
@@ -49,7 +51,7 @@ async function serve(flags: ServeFlags, version: string): Promise<void> {
   const { modelConfigs } = await import('../serve/models/model-configs.ts')
   const { usualMemory } = await import('../serve/models/memory-size.ts')
   const { models, memory = usualMemory() } = await modelConfigs(flags)
-  const { host, port, apiKey, strictModel = false } = flags
+  const { host, port, apiKey, page, strictModel = false } = flags
   const { serve: serveModels } = await import('../serve/serve.ts')
-  await serveModels({ models, memory, strictModel, host, port, ...defined({ apiKey }), version })
+  await serveModels({ models, memory, strictModel, host, port, page, ...defined({ apiKey }), version })
 }

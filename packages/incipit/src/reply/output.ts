@@ -54,11 +54,11 @@ function liveTerminal(stdout: WriteStream): ReplyOutput {
   return {
     async event(event) {
       if (event.type === 'delta') {
-        text.delta(event.text)
-        live.update(event.text, text.tail)
+        text.commit(event.text)
+        live.update(event.text, text.provisional)
       } else if (event.type === 'provisional') {
-        text.provisional(event)
-        live.update('', text.tail)
+        text.revise(event)
+        live.update('', text.provisional)
       }
     },
     close() {

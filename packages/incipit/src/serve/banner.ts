@@ -11,6 +11,8 @@ interface BannerOptions {
   address: string
   apiKey: string | undefined
   showKey: boolean
+  /** There is a page. */
+  page: boolean
 }
 
 /**
@@ -34,7 +36,7 @@ export function banner(
       .map((line, i) => row(i === 0 ? 'proposers' : '', line))
       .join('') +
     prefixes.map((prefix, i) => row(i === 0 ? 'prefixes' : '', prefixLine(prefix))).join('') +
-    `Try it:\n${curl(options, ...generation(info))}\n`
+    tryIt(options, curl(options, ...generation(info)))
   )
 }
 
@@ -62,6 +64,10 @@ export function modelsBanner(
     row('memory', `${bytes(memory)} for what is loaded at a time`) +
     `Try it:\n${curl(options, embeds ? 'embeddings' : 'completions', body)}\n`
   )
+}
+
+function tryIt({ page, address }: BannerOptions, command: string): string {
+  return `Try it${page ? `: open ${address} in a browser, or` : ':'}\n${command}\n`
 }
 
 function title({ version, address }: BannerOptions): string {

@@ -12,5 +12,7 @@ export interface ServeConfig {
   /** 0 takes any free port. */
   port: number
   apiKey?: string
+  /** Show the page at `/`. */
+  page: boolean
   version: string
 }

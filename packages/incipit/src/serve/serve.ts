@@ -25,7 +25,8 @@ export async function serve(config: ServeConfig): Promise<never> {
   // Nothing is lost by not waiting for a model that nobody uses yet.
   const stopped = stopSignal(() => loading && process.exit(0))
   // The port is taken first: that it is in use should not be learned after loading gigabytes.
-  const gate = await openLoadingServer(config.host, config.port)
+  const page = config.page ? (await import('@incipit/playground')).page : undefined
+  const gate = await openLoadingServer(config.host, config.port, page)
   try {
     const { port } = gate.address() as AddressInfo
     const { log } = engineOptions({}, ['error', 'warn'])
@@ -41,7 +42,7 @@ export async function serve(config: ServeConfig): Promise<never> {
     )
     await using pool = new ModelPool(specs, { memory, strict: strictModel, ...defined({ log }) })
     using constraints = new ConstraintChecks()
-    const app = createServer(pool, defined({ apiKey, constraints, log }))
+    const app = createServer(pool, defined({ apiKey, constraints, page, log }))
     for (const { name, pinned, start } of specs) {
       if (!pinned) continue
       using _loaded = await (start ? pool.use(name) : pool.useEmbedder(name))
@@ -50,7 +51,13 @@ export async function serve(config: ServeConfig): Promise<never> {
     await takeOver(gate, app.server)
     loading = false
     const address = addressOf(config.host, port)
-    const options = { version: config.version, address, apiKey, showKey: process.stdout.isTTY === true }
+    const options = {
+      version: config.version,
+      address,
+      apiKey,
+      showKey: process.stdout.isTTY === true,
+      page: config.page,
+    }
     // Editors of this user use the same engines, where they stay. With a key a server is for those who have it.
     for (const { name, path, pinned } of models) {
       const engine = pinned && apiKey === undefined ? started.get(name)?.engine : undefined

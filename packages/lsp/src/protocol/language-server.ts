@@ -78,6 +78,7 @@ export class LanguageServer {
   #shown = 0
   #accepted = 0
   #touches = 0
+  #lastTouched = ''
   #lastId = 0
 
   constructor(connection: Connection, options: LanguageServerOptions) {
@@ -263,6 +264,9 @@ export class LanguageServer {
   }
 
   #touch(uri: string, offset: number): void {
+    // Somebody comes from another file: what was seen there may help here.
+    if (uri !== this.#lastTouched) this.#sessions.get(uri)?.forgetRelated()
+    this.#lastTouched = uri
     this.#cursors.set(uri, { offset, touched: ++this.#touches })
   }
 

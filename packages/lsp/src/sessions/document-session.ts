@@ -306,10 +306,11 @@ export class DocumentSession {
     const timeout = Promise.withResolvers<void>()
     const timer = left > 0 ? setTimeout(timeout.resolve, left) : undefined
     const cancelled = Promise.withResolvers<void>()
-    signal.addEventListener('abort', () => cancelled.resolve(), { once: true })
+    signal.addEventListener('abort', cancelled.resolve as () => void, { once: true })
     if (signal.aborted) cancelled.resolve()
     await Promise.race([generation.more(), cancelled.promise, ...(timer ? [timeout.promise] : [])])
     clearTimeout(timer)
+    signal.removeEventListener('abort', cancelled.resolve as () => void)
     this.#waiting--
     if (!signal.aborted) return
     setTimeout(() => {

@@ -1,8 +1,9 @@
 import type { Backend } from '../backends/backend.ts'
 import type { Settings } from '../settings.ts'
 
-// Code has about three characters per token. Where a prompt is too long after all, the session takes less.
-const charactersPerToken = 3
+// Code has three characters per token and more, in a small vocabulary less. Where a prompt is too long after all, the session
+// takes less.
+const charactersPerToken = 2.5
 
 /** A prompt's parts in UTF-16 units. */
 export interface PromptSizes {

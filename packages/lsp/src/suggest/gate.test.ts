@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { calibrationOf } from './calibrations.ts'
 import { calibration, confidentLength, isHopeless, isWorthShowing, type Said, withoutLead } from './gate.ts'
 
 const said = (...pieces: [string, number | undefined][]): Said[] =>
@@ -31,6 +32,11 @@ test('a calibration is a line through its points', () => {
     [1, 0.8],
   ])
   assert.deepEqual([0, 0.25, 0.5, 0.75, 1].map(calibrate), [0, 0.1, 0.2, 0.5, 0.8])
+})
+
+test('a model without a measured calibration is taken at its word', () => {
+  assert.equal(calibrationOf('some-model')(0.3), 0.3)
+  assert.equal(calibrationOf('prelude-nano.Q8_0')(0.402), 0.531)
 })
 
 test('a single sign, or nothing but a bracket, is not worth a look', () => {

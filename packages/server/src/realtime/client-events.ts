@@ -1,6 +1,8 @@
 import { IncipitError } from '@incipit/engine/api'
 import { z } from 'zod'
+import { chatMessage } from '../chat-message.ts'
 import { ServerError } from '../errors.ts'
+import { strictArray } from '../strict-array.ts'
 import { validate } from '../validate.ts'
 import { responseParameters, sessionParameters } from './settings.ts'
 
@@ -16,6 +18,7 @@ export const clientEvents = {
   'input_text.replace': z.object({ ...head, base: z.int().min(0), text: z.string() }),
   'input_text.clear': z.object(head),
   'input_text.commit': z.object(head),
+  'conversation.replace': z.object({ ...head, messages: strictArray(chatMessage, { least: 0 }) }),
   'response.create': z.object({ ...head, response: responseParameters.nullish() }),
   'response.cancel': z.object({ ...head, response_id: z.string().nullish() }),
 } as const

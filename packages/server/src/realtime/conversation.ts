@@ -84,6 +84,9 @@ export class Conversation {
       case 'input_text.commit':
         this.#input.commit()
         return
+      case 'conversation.replace':
+        this.#replaceTurns(event.messages)
+        return
       case 'response.create':
         this.#respond(event)
         return
@@ -133,11 +136,24 @@ export class Conversation {
       if (this.#running) throw invalid('session.instructions', 'cannot change while a response is made')
       const before = this.#input.messages
       const turns = before.slice(former.instructions === null ? 0 : 1)
-      const messages = instructions === null ? turns : [{ role: 'system', content: instructions }, ...turns]
+      const messages = this.#behindInstructions(turns, settings)
       this.#bound(lengthOf(messages) - lengthOf(before) + this.#input.text.length, 'session.instructions')
       this.#input.configure({ ...inputOptions(settings, this.#seed), messages })
     }
     this.#settings = settings
+  }
+
+  /** Another conversation in front of the open message: a client that connects again, or that goes back to an earlier turn. */
+  #replaceTurns(turns: readonly ChatMessage[]): void {
+    // The running reply has its place in the conversation as it is now.
+    if (this.#running) throw invalid('type', 'the conversation cannot be replaced while a response is made')
+    const messages = this.#behindInstructions(turns)
+    this.#bound(lengthOf(messages) - lengthOf(this.#input.messages) + this.#input.text.length, 'messages')
+    this.#input.configure({ messages })
+  }
+
+  #behindInstructions(turns: readonly ChatMessage[], { instructions } = this.#settings): ChatMessage[] {
+    return instructions === null ? [...turns] : [{ role: 'system', content: instructions }, ...turns]
   }
 
   /** Into another namespace. What was computed in the former one stays there, so it has to be nothing. */
@@ -147,7 +163,7 @@ export class Conversation {
       throw invalid('session.cache_salt', 'can only be set before the conversation begins')
     }
     const { instructions } = settings
-    const messages = instructions === null ? [] : [{ role: 'system', content: instructions }]
+    const messages = this.#behindInstructions([], settings)
     if (instructions !== null) this.#bound(instructions.length - lengthOf(this.#input.messages), 'session.instructions')
     const former = this.#input
     this.#input = this.#open(settings, messages)

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { CostModel, type CostProfile } from './cost-model.ts'
+import type { CostProfile } from '../../api/cost-profile.ts'
+import { CostModel } from './cost-model.ts'
 import { oneBatch } from './microbatches.ts'
 import { selectDrafts } from './select-drafts.ts'
 

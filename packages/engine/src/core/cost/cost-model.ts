@@ -1,12 +1,7 @@
+import type { CostProfile } from '../../api/cost-profile.ts'
 import type { Costs } from './costs.ts'
 import { type Microbatch, oneBatch } from './microbatches.ts'
 import { PairCost } from './pair-cost.ts'
-
-/**
- * Per stage, measured milliseconds by rows of a step, and the pairs of a row and a cell before it that attention had to
- * look at (none: short contexts). `loose`: many rows, but few of each sequence.
- */
-export type CostProfile = readonly (readonly { rows: number; ms: number; pairs?: number; loose?: boolean }[])[]
 
 // No step of any machine has more rows.
 const maxRows = 2 ** 20

@@ -21,6 +21,8 @@ export class EngineHost {
   readonly #out: Outgoing
   readonly #requests = new Map<number, ActiveRequest>()
   readonly #inputs = new Map<number, InputSession>()
+  /** What ends each watch. */
+  readonly #watches = new Map<number, () => void>()
   /** Prefills that run. */
   readonly #calls = new Map<number, AbortController>()
 
@@ -84,6 +86,16 @@ export class EngineHost {
         return
       case 'threads':
         this.#engine.limitThreads(message.most)
+        return
+      case 'watch': {
+        const { watch, options } = message
+        const stop = this.#engine.watch((records) => this.#out.say({ type: 'watched', watch, records }), options)
+        this.#watches.set(watch, stop)
+        return
+      }
+      case 'unwatch':
+        this.#watches.get(message.watch)?.()
+        this.#watches.delete(message.watch)
         return
       case 'ping':
         this.#out.say({ type: 'pong' })
@@ -151,6 +163,8 @@ export class EngineHost {
         )
       case 'stats':
         return engine.stats()
+      case 'costProfile':
+        return engine.costProfile()
       case 'audit':
         return engine.audit()
       case 'idle':

@@ -3,13 +3,13 @@ import type { Provisional } from './revisable-text.ts'
 import { parseServerSentEvents } from './sse.ts'
 
 /** Committed text: never taken back. */
-export interface ChatDelta {
+export interface ReplyDelta {
   type: 'delta'
   text: string
 }
 
 /** The tail after the committed offset `base` now reads `text`. Only from servers that were asked for it. */
-export interface ChatProvisional extends Provisional {
+export interface ReplyProvisional extends Provisional {
   type: 'provisional'
   /** Number of tokens the text covers. */
   tokens?: number
@@ -18,7 +18,7 @@ export interface ChatProvisional extends Provisional {
 }
 
 /** Token counts as the wire has them. */
-export interface ChatUsage {
+export interface Usage {
   prompt_tokens: number
   completion_tokens: number
   total_tokens: number
@@ -26,22 +26,25 @@ export interface ChatUsage {
   completion_tokens_details?: { accepted_prediction_tokens?: number; rejected_prediction_tokens?: number }
 }
 
+/** The server's `timings`: milliseconds and counts by wire names such as `prompt_ms`. */
+export type Timings = Record<string, number | null>
+
 /** The end of the reply; nothing follows. */
-export interface ChatDone {
+export interface ReplyDone {
   type: 'done'
   /** `stop`, `length` and so on; null when the server never said. */
   finishReason: string | null
   /** With `stream_options.include_usage`. */
-  usage?: ChatUsage
-  /** The server's `timings` (milliseconds and counts, wire names such as `prompt_ms`), where it gave them. */
-  timings?: Record<string, number | null>
+  usage?: Usage
+  /** Where the server gave them. */
+  timings?: Timings
   /** Present where the text may differ from the model's own, because a lossy policy was asked for. */
   lossy?: true
 }
 
-export type ChatEvent = ChatDelta | ChatProvisional | ChatDone
+export type ReplyEvent = ReplyDelta | ReplyProvisional | ReplyDone
 
-export interface StreamChatOptions {
+export interface StreamOptions {
   /** Extra request headers, for example `authorization`. */
   headers?: Record<string, string>
   /** Ends the request; the iteration then fails with the signal's reason. */
@@ -57,11 +60,23 @@ export interface StreamChatOptions {
  * @throws ClientError when the server refuses, reports a failure in the stream, or ends the stream too early
  * @throws whatever `fetch` throws when the server cannot be reached or the signal is aborted
  */
-export async function* streamChat(
+export function streamChat(url: string | URL, body: Record<string, unknown>, options: StreamOptions = {}): Reply {
+  return stream(url, body, options, (choice) => memberOf(memberOf(choice, 'delta'), 'content'))
+}
+
+/** POSTs a raw completion, for example to `http://127.0.0.1:8080/v1/completions`; otherwise as {@link streamChat}. */
+export function streamCompletion(url: string | URL, body: Record<string, unknown>, options: StreamOptions = {}): Reply {
+  return stream(url, body, options, (choice) => memberOf(choice, 'text'))
+}
+
+type Reply = AsyncGenerator<ReplyEvent, void, undefined>
+
+async function* stream(
   url: string | URL,
   body: Record<string, unknown>,
-  options: StreamChatOptions = {},
-): AsyncGenerator<ChatEvent, void, undefined> {
+  options: StreamOptions,
+  textOf: (choice: unknown) => unknown,
+): Reply {
   const response = await fetch(url, {
     method: 'POST',
     headers: { 'content-type': 'application/json', accept: 'text/event-stream', ...options.headers },
@@ -70,7 +85,7 @@ export async function* streamChat(
   })
   if (!response.ok || response.body === null) throw await httpError(response)
 
-  const done: ChatDone = { type: 'done', finishReason: null }
+  const done: ReplyDone = { type: 'done', finishReason: null }
   let ended = false
   for await (const data of parseServerSentEvents(response.body)) {
     // Read to the end of the response: a cancelled one costs the connection, and the next request its handshake.
@@ -81,7 +96,10 @@ export async function* streamChat(
       continue
     }
     const chunk = parseChunk(response.status, data)
-    for (const event of eventsOf(chunk)) yield event
+    const text = textOf(firstChoice(chunk))
+    if (typeof text === 'string' && text !== '') yield { type: 'delta', text }
+    const provisional = provisionalOf(memberOf(chunk, 'provisional'))
+    if (provisional) yield provisional
     note(chunk, done)
   }
   if (ended) return
@@ -117,26 +135,23 @@ function parseChunk(status: number, data: string): unknown {
   return chunk
 }
 
-function* eventsOf(chunk: unknown): Generator<ChatEvent> {
-  const text = memberOf(memberOf(firstChoice(chunk), 'delta'), 'content')
-  if (typeof text === 'string' && text !== '') yield { type: 'delta', text }
-  const provisional = memberOf(chunk, 'provisional')
-  if (isProvisional(provisional) && (memberOf(provisional, 'index') ?? 0) === 0) {
-    const { rev, base, text, tokens, stability, source, reason } = provisional
-    yield {
-      type: 'provisional',
-      rev,
-      base,
-      text,
-      ...(tokens === undefined ? {} : { tokens }),
-      ...(stability === undefined ? {} : { stability }),
-      ...(source === undefined ? {} : { source }),
-      ...(reason === undefined ? {} : { reason }),
-    }
+/** The `provisional` object of the wire as an event; undefined for another choice's and for anything else. */
+export function provisionalOf(value: unknown): ReplyProvisional | undefined {
+  if (!isProvisional(value) || (memberOf(value, 'index') ?? 0) !== 0) return undefined
+  const { rev, base, text, tokens, stability, source, reason } = value
+  return {
+    type: 'provisional',
+    rev,
+    base,
+    text,
+    ...(tokens === undefined ? {} : { tokens }),
+    ...(stability === undefined ? {} : { stability }),
+    ...(source === undefined ? {} : { source }),
+    ...(reason === undefined ? {} : { reason }),
   }
 }
 
-function isProvisional(value: unknown): value is Omit<ChatProvisional, 'type'> {
+function isProvisional(value: unknown): value is Omit<ReplyProvisional, 'type'> {
   return (
     typeof memberOf(value, 'rev') === 'number' &&
     typeof memberOf(value, 'base') === 'number' &&
@@ -151,12 +166,17 @@ function firstChoice(chunk: unknown): unknown {
 }
 
 /** Finish reason, usage, timings and the lossy mark may come in different chunks; the last of each counts. */
-function note(chunk: unknown, done: ChatDone): void {
+function note(chunk: unknown, done: ReplyDone): void {
   const reason = memberOf(firstChoice(chunk), 'finish_reason')
   if (typeof reason === 'string') done.finishReason = reason
-  const usage = memberOf(chunk, 'usage')
-  if (typeof usage === 'object' && usage !== null) done.usage = usage as ChatUsage
-  const timings = memberOf(chunk, 'timings')
-  if (typeof timings === 'object' && timings !== null) done.timings = timings as Record<string, number | null>
-  if (memberOf(chunk, 'lossy') === true) done.lossy = true
+  noteAccount(chunk, done)
+}
+
+/** Usage, timings and the lossy mark, as far as they stand there. */
+export function noteAccount(source: unknown, done: ReplyDone): void {
+  const usage = memberOf(source, 'usage')
+  if (typeof usage === 'object' && usage !== null) done.usage = usage as Usage
+  const timings = memberOf(source, 'timings')
+  if (typeof timings === 'object' && timings !== null) done.timings = timings as Timings
+  if (memberOf(source, 'lossy') === true) done.lossy = true
 }

@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { ClientError } from './client-error.ts'
 import { RevisableText } from './revisable-text.ts'
-import { streamChat } from './stream-chat.ts'
+import { streamChat } from './stream.ts'
 
 type Handler = (request: IncomingMessage, response: ServerResponse, body: unknown) => void
 
@@ -73,9 +73,8 @@ test('a reply arrives as deltas, tails and an end', async (t) => {
   ])
   const reply = new RevisableText()
   const shown = events.map((event) => {
-    if (event.type === 'delta') reply.delta(event.text)
-    if (event.type === 'provisional') reply.provisional(event)
-    return reply.text
+    reply.apply(event)
+    return String(reply)
   })
   assert.deepEqual(shown, ['Hello there', 'Hello there', 'Hello', 'Hello world', 'Hello world'])
 })

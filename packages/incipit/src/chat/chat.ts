@@ -1,0 +1,119 @@
+import { createInterface } from 'node:readline'
+import type { Engine } from '@incipit/engine'
+import type { InputOptions } from '@incipit/engine/api'
+import pc from 'picocolors'
+import { failureLine } from '../failure.ts'
+import { replyOutput } from '../reply/output.ts'
+import { commandOf, runCommand } from './commands.ts'
+import { type ChatSettings, Conversation } from './conversation.ts'
+import { LineInput } from './line-input.ts'
+
+export interface ChatOptions {
+  model: string | undefined
+  settings: ChatSettings
+  sampling: InputOptions
+  load: (model: string | undefined) => Promise<Engine>
+}
+
+/** Where messages come from. */
+interface Messages {
+  next(): Promise<string | undefined>
+  /** Ctrl-C while a reply is written. */
+  duringReply(onInterrupt: (() => void) | undefined): void
+  read(share: number): void
+  preview(text: string): void
+  close(): void
+}
+
+/** Talks until the user ends it. */
+export async function chat({ model, settings, sampling, load }: ChatOptions): Promise<void> {
+  const { stdin, stdout } = process
+  const live = stdin.isTTY && stdout.isTTY && process.env.TERM !== 'dumb'
+  let messages: Messages | undefined
+  const conversation = await Conversation.begin(load, {
+    model,
+    settings,
+    sampling,
+    events: { read: (share) => messages?.read(share), preview: (text) => messages?.preview(text) },
+  })
+  const say = (text: string) => stdout.write(`${live ? pc.dim(text) : text}\n`)
+  try {
+    const { info } = conversation.engine
+    if (live) say(`${info.name}. It reads while you type; /help says more.`)
+    if (!info.hasChatTemplate)
+      process.stderr.write(`incipit: ${info.name} has no chat template: it continues the text\n`)
+    messages = live ? new LineInput(stdin, stdout, (text) => revise(conversation, text)) : plainLines()
+    for (let line = await messages.next(); line !== undefined; line = await messages.next()) {
+      const command = commandOf(line)
+      if (command?.name === 'quit') break
+      if (line.trim() === '') continue
+      if (command) await obey(conversation, command, say)
+      else await answer(conversation, line.replace(/^\/\//, '/'), messages)
+    }
+  } finally {
+    messages?.close()
+    await conversation.close()
+  }
+}
+
+/** What is for the program is not for the model to read. */
+function revise(conversation: Conversation, text: string): void {
+  conversation.revise(text.startsWith('/') && !text.startsWith('//') ? '' : text.replace(/^\/\//, '/'))
+}
+
+async function obey(
+  conversation: Conversation,
+  { name, argument }: { name: string; argument: string },
+  say: (text: string) => void,
+): Promise<void> {
+  try {
+    say(await runCommand(conversation, name, argument))
+  } catch (error) {
+    process.stderr.write(`incipit: ${failureLine(error)}\n`)
+  }
+}
+
+async function answer(conversation: Conversation, text: string, messages: Messages): Promise<void> {
+  const controller = new AbortController()
+  const output = replyOutput(process.stdout, { json: false, lossy: conversation.lossy })
+  messages.duringReply(() => controller.abort())
+  let failure: unknown
+  try {
+    for await (const event of conversation.send(text, controller.signal)) await output.event(event)
+  } catch (error) {
+    failure = error
+  }
+  output.close()
+  messages.duringReply(undefined)
+  if (output.midLine()) process.stdout.write('\n')
+  if (failure !== undefined) process.stderr.write(`incipit: ${failureLine(failure)}\n`)
+  if (controller.signal.aborted && process.stdout.isTTY) process.stdout.write(`${pc.dim('(stopped)')}\n`)
+  if (process.stdout.isTTY) process.stdout.write('\n')
+}
+
+/** Without a terminal: one message a line, nothing is shown but the replies. */
+function plainLines(): Messages {
+  const lines = createInterface({ input: process.stdin })
+  const iterator = lines[Symbol.asyncIterator]()
+  let interrupt: (() => void) | undefined
+  const onSignal = () => {
+    if (interrupt) interrupt()
+    else process.exit(130)
+  }
+  process.on('SIGINT', onSignal)
+  return {
+    async next() {
+      const { value, done } = await iterator.next()
+      return done ? undefined : value
+    },
+    duringReply(onInterrupt) {
+      interrupt = onInterrupt
+    },
+    read() {},
+    preview() {},
+    close() {
+      process.off('SIGINT', onSignal)
+      lines.close()
+    },
+  }
+}

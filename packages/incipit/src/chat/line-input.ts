@@ -1,0 +1,202 @@
+import { createInterface, type Interface } from 'node:readline'
+import { PassThrough } from 'node:stream'
+import type { ReadStream, WriteStream } from 'node:tty'
+import pc from 'picocolors'
+import { fit, Layout } from '../terminal/layout.ts'
+import { Printable } from '../terminal/printable.ts'
+import { KeyFilter, lineEnd, markPastes, unmarkPastes } from './key-filter.ts'
+
+const esc = '\u{1b}'
+const ctrlC = '\u{3}'
+/** The sign before the line, by how much of the message is read. */
+const signs = ['○', '◔', '◑', '◕', '●'] as const
+/** The sign follows no faster than this, in milliseconds. */
+const signMs = 80
+
+/**
+ * Messages from a terminal, edited by Node's readline: history, word movements, Ctrl-R's relatives. While one is written
+ * its text is told with every key, a sign before it says how much the model has read, and below it stands dim what the
+ * reply would begin with.
+ */
+export class LineInput {
+  readonly #stdin: ReadStream
+  readonly #stdout: WriteStream
+  readonly #onText: (text: string) => void
+  readonly #filter = new KeyFilter()
+  #history: string[] = []
+  #editor: Interface | undefined
+  #keys: PassThrough | undefined
+  /** Lines that end with a backslash, before the one that is edited. */
+  #above: string[] = []
+  /** What was typed while nobody asked for it. */
+  #ahead = ''
+  #onInterrupt: (() => void) | undefined
+  #share = 0
+  #preview = ''
+  #timer: NodeJS.Timeout | undefined
+  readonly #take: (data: Buffer) => void
+
+  constructor(stdin: ReadStream, stdout: WriteStream, onText: (text: string) => void) {
+    this.#stdin = stdin
+    this.#stdout = stdout
+    this.#onText = onText
+    const decoder = new TextDecoder()
+    this.#take = (data) => this.#receive(decoder.decode(data, { stream: true }))
+    stdin.setRawMode(true)
+    stdin.on('data', this.#take)
+    stdout.write(markPastes)
+  }
+
+  /** The next message; undefined when there will be none (Ctrl-D). */
+  next(): Promise<string | undefined> {
+    this.#above = []
+    return new Promise((resolve) => {
+      const keys = new PassThrough()
+      const editor = createInterface({
+        input: keys,
+        output: this.#stdout,
+        terminal: true,
+        prompt: this.#prompt(),
+        history: [...this.#history],
+        historySize: 500,
+        removeHistoryDuplicates: true,
+        escapeCodeTimeout: 50,
+      })
+      this.#keys = keys
+      this.#editor = editor
+      const end = (message: string | undefined) => {
+        this.#erasePreview()
+        this.#editor = undefined
+        this.#keys = undefined
+        clearTimeout(this.#timer)
+        this.#timer = undefined
+        editor.close()
+        resolve(message)
+      }
+      editor.on('history', (history) => {
+        this.#history = history
+      })
+      editor.on('line', (line) => {
+        if (line.endsWith('\\')) {
+          this.#above.push(line.slice(0, -1))
+          editor.setPrompt(pc.dim('… '))
+          editor.prompt()
+          return
+        }
+        end(this.#messageOf(line))
+      })
+      editor.on('SIGINT', () => {
+        this.#erasePreview()
+        if (editor.line === '' && this.#above.length === 0) {
+          this.#stdout.write(pc.dim('\n(Ctrl-D or /quit ends the conversation)\n'))
+        } else this.#stdout.write('\n')
+        this.#above = []
+        // There is no other way to empty the line that history does not see.
+        editor.write(null, { ctrl: true, name: 'e' })
+        editor.write(null, { ctrl: true, name: 'u' })
+        editor.setPrompt(this.#prompt())
+        editor.prompt()
+        this.#onText('')
+      })
+      editor.on('close', () => {
+        if (this.#editor === editor) end(undefined)
+      })
+      editor.prompt()
+      this.#feed(keys, this.#ahead)
+      this.#ahead = ''
+    })
+  }
+
+  /** How much of the message is read, 0 to 1. */
+  read(share: number): void {
+    this.#share = share
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined
+      this.#redraw()
+    }, signMs)
+  }
+
+  /** What the reply would begin with. */
+  preview(text: string): void {
+    this.#preview = text
+    if (this.#editor) this.#redraw()
+  }
+
+  /** While a reply is written: Ctrl-C calls this, and other keys wait for the next message. */
+  duringReply(onInterrupt: (() => void) | undefined): void {
+    this.#onInterrupt = onInterrupt
+  }
+
+  close(): void {
+    clearTimeout(this.#timer)
+    this.#stdin.off('data', this.#take)
+    this.#stdin.setRawMode(false)
+    this.#stdin.pause()
+    this.#stdout.write(unmarkPastes)
+  }
+
+  #receive(data: string): void {
+    const keys = this.#filter.push(data)
+    if (keys === '') return
+    if (!this.#keys) {
+      if (keys.includes(ctrlC)) {
+        this.#ahead = ''
+        this.#onInterrupt?.()
+      } else this.#ahead += keys
+      return
+    }
+    this.#feed(this.#keys, keys)
+    // The editor reads its stream in the next turns; then its line is the new one.
+    setImmediate(() => setImmediate(() => this.#changed()))
+  }
+
+  /** One by one: of several characters at once readline does not notice that they begin a new row. */
+  #feed(editor: PassThrough, keys: string): void {
+    for (const key of keys) editor.write(key)
+  }
+
+  #changed(): void {
+    if (!this.#editor) return
+    this.#onText(this.#messageOf(this.#editor.line))
+    this.#drawPreview()
+  }
+
+  #messageOf(line: string): string {
+    return [...this.#above, line].join('\n').replaceAll(lineEnd, '\n')
+  }
+
+  #prompt(): string {
+    // Before anything is typed only the template is read.
+    const share = this.#editor?.line ? this.#share : 0
+    const sign = signs[Math.min(signs.length - 1, Math.floor(share * (signs.length - 1)))]!
+    return `${pc.dim(sign)} `
+  }
+
+  #redraw(): void {
+    const editor = this.#editor
+    if (!editor) return
+    if (this.#above.length === 0) editor.setPrompt(this.#prompt())
+    // Draws the line again and erases what is below it, the cursor where it was.
+    editor.prompt(true)
+    this.#drawPreview()
+  }
+
+  /** One line below the message, dim; the cursor comes back. Only behind its end: nowhere else it is known what is below. */
+  #drawPreview(): void {
+    const editor = this.#editor
+    if (!editor || editor.cursor !== editor.line.length) return
+    const flat = new Printable().push(this.#preview.replaceAll(/\s+/g, ' ').trim())
+    if (flat === '') return
+    const { columns } = this.#stdout
+    const whole = fit(new Layout(columns - 2), flat, 0).text
+    const text = whole === flat ? whole : `${whole}…`
+    // The row is made before the cursor is saved: a scroll in between would bring it back to another one.
+    this.#stdout.write(`${esc}D${esc}[A${esc}7\r\n${esc}[2K${pc.dim(text)}${esc}8`)
+  }
+
+  #erasePreview(): void {
+    this.#preview = ''
+    // The cursor stands in the message, or below it after Enter; what is behind it there was the preview.
+    this.#stdout.write(`${esc}[J`)
+  }
+}

@@ -1,0 +1,133 @@
+import { parseServerSentEvents } from '@incipit/client'
+import { effect, signal } from '@preact/signals'
+import { headers } from '../settings.ts'
+
+// The records of `GET /v1/steps`: docs/server.md.
+
+export interface Rows {
+  request: number
+  kind: 'input' | 'prompt' | 'reply' | 'guess' | 'lookahead' | 'alternative'
+  from: number
+  to: number
+  valid: number
+  text?: string
+}
+
+export interface Step {
+  type: 'step'
+  at: number
+  ms: number
+  stage: number
+  device: number
+  result: 'done' | 'aborted' | 'full' | 'failed'
+  rows: Rows[]
+}
+
+export interface RequestChange {
+  type: 'request'
+  at: number
+  request: number
+  state: 'began' | 'preempted' | 'over'
+  tier: string
+  prompt_tokens: number
+  cached_tokens: number
+  early: boolean
+  reason?: string
+}
+
+interface Guess {
+  type: 'guess'
+  at: number
+  request: number
+  source: string
+  stabilities: number[]
+  tokens?: string[]
+}
+
+export interface Token {
+  type: 'token'
+  at: number
+  request: number
+  guessed?: boolean
+  source?: string
+  stability?: number
+  rejected?: number
+  text?: string
+  probability?: number
+  others?: { text: string; probability: number }[]
+}
+
+export type Record = Step | RequestChange | Guess | Token | { type: 'gap'; records: number }
+
+/** Whether the stream is read, and why not. */
+export const watching = signal<'off' | 'on' | 'lost'>('off')
+/** The likeliest tokens are told with each one, which costs the engine a look at all of them. */
+export const wantsOthers = signal(false)
+
+const listeners = new Set<(records: Record[]) => void>()
+/** Records older than this are forgotten, in milliseconds. */
+const memoryMs = 120_000
+/** Everything that was told lately, for views that open later. */
+export const recent: Record[] = []
+
+/** @returns stops it */
+export function onRecords(listener: (records: Record[]) => void): () => void {
+  listeners.add(listener)
+  return () => listeners.delete(listener)
+}
+
+function take(records: Record[]): void {
+  recent.push(...records)
+  const last = recent.at(-1)
+  if (last && 'at' in last) {
+    let old = 0
+    for (let record = recent[old]; record && 'at' in record && record.at < last.at - memoryMs; record = recent[++old]);
+    recent.splice(0, old)
+  }
+  for (const listener of listeners) listener(records)
+}
+
+async function read(signal: AbortSignal, url: string, sent: HeadersInit): Promise<void> {
+  const response = await fetch(url, { headers: sent, signal })
+  if (!response.ok || !response.body) throw new Error(response.statusText)
+  watching.value = 'on'
+  for await (const data of parseServerSentEvents(response.body)) {
+    const { records } = JSON.parse(data) as { records: Record[] }
+    if (records.length > 0) take(records)
+  }
+}
+
+const retryMs = 2000
+const visible = signal(!document.hidden)
+document.addEventListener('visibilitychange', () => {
+  visible.value = !document.hidden
+})
+
+/** Reads the stream while the page is visible, and reads it again when it was lost. */
+export function watchSteps(): void {
+  effect(() => {
+    if (!visible.value) {
+      watching.value = 'off'
+      return
+    }
+    const url = wantsOthers.value ? '/v1/steps?others=3' : '/v1/steps'
+    const sent = headers.value
+    const controller = new AbortController()
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const run = async () => {
+      try {
+        await read(controller.signal, url, sent)
+      } catch {
+        // Said by `watching`.
+      }
+      if (controller.signal.aborted) return
+      watching.value = 'lost'
+      timer = setTimeout(run, retryMs)
+    }
+    void run()
+    return () => {
+      controller.abort()
+      clearTimeout(timer)
+    }
+  })
+}

@@ -1,0 +1,178 @@
+import { computed } from '@preact/signals'
+import { useEffect, useRef, useState } from 'preact/hooks'
+import { engine } from '../api/engine.ts'
+import { settings } from '../settings.ts'
+import { IconButton } from '../ui/icon.tsx'
+import { type ChatSession, sessionOf } from './chat-session.ts'
+import { Composer } from './composer.tsx'
+import { conversations, current, currentId } from './conversations.ts'
+import { Markdown } from './markdown.tsx'
+import { ReplyMessage, UserMessage } from './message.tsx'
+import { Sidebar } from './sidebar.tsx'
+
+const active = computed(() => {
+  const id = currentId.value
+  const conversation = conversations.peek().find((conversation) => conversation.id === id) ?? current.peek()
+  return sessionOf(conversation, settings.value.apiKey)
+})
+
+export function ChatPane() {
+  const [listed, setListed] = useState(false)
+  if (engine.value?.has_chat_template === false) return <NoTemplate />
+  return (
+    <div class={`chat ${listed ? 'listed' : ''}`}>
+      <Sidebar onChoose={() => setListed(false)} />
+      <div class="list-button">
+        <IconButton icon="menu" label="Conversations" pressed={listed} onClick={() => setListed(!listed)} />
+      </div>
+      <Conversation session={active.value} />
+    </div>
+  )
+}
+
+function NoTemplate() {
+  return (
+    <div class="empty">
+      <h2>This model does not chat</h2>
+      <p>{engine.value?.model} carries no chat template. It completes text: open Code.</p>
+    </div>
+  )
+}
+
+function Conversation({ session }: { session: ChatSession }) {
+  const { turns } = current.value
+  const scroller = useRef<HTMLDivElement>(null)
+  const follows = useRef(true)
+  const running = session.reply.value !== undefined
+
+  const toEnd = () => {
+    const area = scroller.current
+    if (area && follows.current) area.scrollTop = area.scrollHeight
+  }
+  useEffect(toEnd)
+  useEffect(() => {
+    follows.current = true
+    toEnd()
+  }, [session])
+
+  return (
+    <div class="conversation">
+      <div
+        class="thread"
+        ref={scroller}
+        onScroll={(event) => {
+          const { scrollTop, scrollHeight, clientHeight } = event.currentTarget
+          follows.current = scrollHeight - scrollTop - clientHeight < 40
+        }}
+      >
+        <div class="column">
+          {turns.length === 0 && <Welcome session={session} />}
+          {turns.map((turn, i) =>
+            turn.role === 'user' ? (
+              <UserMessage key={i} turn={turn} disabled={running} onResend={(text) => void session.resend(i, text)} />
+            ) : (
+              <ReplyMessage
+                key={i}
+                turn={turn}
+                onAgain={
+                  i === turns.length - 1 && !running
+                    ? () => void session.resend(i - 1, turns[i - 1]!.content)
+                    : undefined
+                }
+              />
+            ),
+          )}
+          <Coming session={session} onChange={toEnd} />
+        </div>
+      </div>
+      <Composer
+        session={session}
+        onSend={() => {
+          follows.current = true
+        }}
+      />
+    </div>
+  )
+}
+
+/**
+ * The reply that is made, or the one that would be if the message stayed as it is. It is never less high than it was: what
+ * is taken back leaves its room to what comes, and nothing jumps.
+ */
+function Coming({ session, onChange }: { session: ChatSession; onChange: () => void }) {
+  const reply = session.reply.value
+  const preview = session.preview.value
+  const room = useRef<HTMLElement>(null)
+  const height = useRef(0)
+  const value = reply ?? preview
+  const empty = value.committed + value.provisional === ''
+  const key = reply ? 'reply' : 'preview'
+
+  useEffect(() => {
+    const box = room.current
+    if (!box) return
+    height.current = Math.max(height.current, box.firstElementChild?.getBoundingClientRect().height ?? 0)
+    box.style.minHeight = `${height.current}px`
+    onChange()
+  }, [value])
+  // When a reply is over its room is given up, and the next turn begins without.
+  const phase = `${session.id} ${current.value.turns.length} ${key}`
+  const former = useRef(phase)
+  if (former.current !== phase) {
+    former.current = phase
+    if (!reply) height.current = 0
+  }
+
+  if (!reply && empty && height.current === 0) return null
+  return (
+    <article
+      class={`message reply coming ${key}`}
+      ref={room}
+      aria-label={reply ? 'Reply' : undefined}
+      aria-hidden={!reply}
+    >
+      <div dir="auto">{empty && reply ? <p class="thinking faint">reading</p> : <Markdown {...value} />}</div>
+      {!reply && !empty && <p class="note faint">if you stop here</p>}
+    </article>
+  )
+}
+
+const questions = [
+  'Why is the sky blue?',
+  'Explain recursion to a six-year-old.',
+  'Write a haiku about the first word of a book.',
+  'What should I look at first when a server is slow?',
+]
+
+function Welcome({ session }: { session: ChatSession }) {
+  return (
+    <div class="welcome">
+      <h2>
+        <i>incipit</i>, the opening words of a text
+      </h2>
+      <p>
+        The model reads while you type, and when you pause it begins to answer. What it says then is grey: it may be
+        taken back. Ink stays. The thin bar above the field says how much of your message has been read.
+      </p>
+      <ul>
+        {questions.map((question) => (
+          <li key={question}>
+            <button
+              type="button"
+              class="quiet"
+              onClick={() => {
+                const field = document.querySelector<HTMLTextAreaElement>('.composer textarea')
+                if (!field || session.running) return
+                field.value = question
+                field.dispatchEvent(new Event('input', { bubbles: true }))
+                field.focus()
+              }}
+            >
+              {question}
+            </button>
+          </li>
+        ))}
+      </ul>
+    </div>
+  )
+}

@@ -1,0 +1,91 @@
+import type { Timings, Usage } from '@incipit/client'
+import { computed, signal } from '@preact/signals'
+import { read, write } from '../ui/stored.ts'
+import type { ShownToken } from './reply-tokens.ts'
+
+/** A turn as it is kept. */
+export interface Turn {
+  role: 'user' | 'assistant'
+  content: string
+  /** Of a reply: why it ended. */
+  ended?: string
+  error?: string
+  /** Milliseconds from Enter until its first word stood there for good; negative: it stood there before. */
+  firstMs?: number
+  timings?: Timings
+  usage?: Usage
+  lossy?: true
+  tokens?: ShownToken[]
+}
+
+export interface Conversation {
+  id: string
+  title: string
+  updated: number
+  turns: Turn[]
+}
+
+const prefix = 'incipit.conversation.'
+const index = 'incipit.conversations'
+
+/** All conversations, the latest first. */
+export const conversations = signal<Conversation[]>(load())
+export const currentId = signal<string>(conversations.value[0]?.id ?? create().id)
+export const current = computed(
+  () => conversations.value.find(({ id }) => id === currentId.value) ?? conversations.value[0]!,
+)
+
+function load(): Conversation[] {
+  const ids = read<string[]>(index) ?? []
+  const found = ids.map((id) => read<Conversation>(prefix + id))
+  return found.filter((conversation): conversation is Conversation => Array.isArray(conversation?.turns))
+}
+
+/** Begins a conversation, or goes to one that is still empty. */
+export function create(): Conversation {
+  const unused = conversations.value.find(({ turns }) => turns.length === 0)
+  const fresh = unused ?? { id: crypto.randomUUID(), title: '', updated: Date.now(), turns: [] }
+  if (!unused) conversations.value = [fresh, ...conversations.value]
+  return fresh
+}
+
+export function keep(id: string, part: Partial<Conversation>): void {
+  const found = conversations.value.find((conversation) => conversation.id === id)
+  if (!found) return
+  const changed = { ...found, ...part, updated: part.turns ? Date.now() : found.updated }
+  const others = conversations.value.filter((conversation) => conversation.id !== id)
+  conversations.value = part.turns
+    ? [changed, ...others]
+    : conversations.value.map((conversation) => (conversation.id === id ? changed : conversation))
+  write(prefix + id, changed)
+  write(
+    index,
+    conversations.value.filter(({ turns }) => turns.length > 0).map(({ id }) => id),
+  )
+}
+
+export function remove(id: string): void {
+  conversations.value = conversations.value.filter((conversation) => conversation.id !== id)
+  write(prefix + id, undefined)
+  write(
+    index,
+    conversations.value.map(({ id }) => id),
+  )
+  if (conversations.value.length === 0) create()
+  if (currentId.value === id) currentId.value = conversations.value[0]!.id
+}
+
+/** What a conversation is called: its name, or how it begins. */
+export function titleOf({ title, turns }: Conversation): string {
+  return title || turns[0]?.content.replace(/\s+/g, ' ').slice(0, 60) || 'New conversation'
+}
+
+/** A conversation as a file: Markdown for people. */
+export function exported(conversation: Conversation): File {
+  const turns = conversation.turns.map(({ role, content }) => `## ${role === 'user' ? 'You' : 'Model'}\n\n${content}\n`)
+  const name =
+    titleOf(conversation)
+      .replace(/[^\p{L}\p{N}]+/gu, '-')
+      .replace(/^-|-$/g, '') || 'conversation'
+  return new File([`# ${titleOf(conversation)}\n\n${turns.join('\n')}`], `${name}.md`, { type: 'text/markdown' })
+}
