@@ -53,6 +53,9 @@ async function modelConfig(
   ofAll: Omit<ModelFlags, 'model'> & { prefixes: NonNullable<ModelEntry['prefixes']> },
   alone: boolean,
 ): Promise<ModelConfig> {
+  // First what is quickly found to be wrong.
+  const files = Object.entries(own.prefixes ?? ofAll.prefixes)
+  const prefixes = await Promise.all(files.map(([name, file]) => prefixFrom(name, file)))
   const { path } = await resolveModel(own.model)
   const name = own.name ?? basename(path).replace(/\.gguf$/i, '')
   const policy = own.policy ?? ofAll.policy
@@ -65,7 +68,6 @@ async function modelConfig(
   }
   const drafter = draft === undefined ? undefined : (await resolveModel(draft, { option: '--draft' })).path
   const engine = { cut, context, parallel, maxWaiting, cache, threads, experts, heads, draft: drafter }
-  const prefixes = Object.entries(own.prefixes ?? ofAll.prefixes)
   return {
     ...defined({ ...engine, tier, alpha: policy === 'tolerant' ? alpha : undefined }),
     name,
@@ -74,7 +76,7 @@ async function modelConfig(
     aliases: own.aliases ?? [],
     pinned: own.pinned ?? alone,
     unloadAfter: own.unloadAfter ?? ofAll.unloadAfter,
-    prefixes: await Promise.all(prefixes.map(([name, file]) => prefixFrom(name, file))),
+    prefixes,
   }
 }
 
