@@ -332,6 +332,16 @@ export class Engine implements EngineApi {
     this.#driver.wake()
   }
 
+  /** Most compute threads from the next step on: others on this machine want the rest. */
+  limitThreads(most: number): void {
+    this.#parts.executor.limitThreads(Math.max(1, most))
+  }
+
+  /** @param told when steps begin to run, and when nothing is left to be done */
+  watchComputing(told: (computing: boolean) => void): void {
+    this.#driver.onComputing = told
+  }
+
   /** How long what is most overdue has run, and should have; undefined while nothing runs. */
   mostOverdue(): Overdue | undefined {
     return this.#loop.mostOverdue()

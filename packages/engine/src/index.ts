@@ -1,5 +1,6 @@
 export * from './api/index.ts'
 export { maskOf } from './core/sampling/token-mask.ts'
+export { Embedder } from './embedding/embedder.ts'
 export { Engine } from './engine.ts'
 export * from './gguf/index.ts'
 export { InputSession } from './input/input-session.ts'

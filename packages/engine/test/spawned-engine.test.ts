@@ -414,3 +414,20 @@ test('the process ends with its parent', { skip, timeout }, async (t: TestContex
     }
   }, 'the end')
 })
+
+test('an engine says when it computes, and takes fewer threads, also after a death', { skip, timeout }, async (t) => {
+  const computing: boolean[] = []
+  const { engine, kill } = await spawned(t, path, { threads: 2, onComputing: (on) => computing.push(on) })
+  const request: GenerateRequest = { prompt: 'Once upon a time', maxTokens: 30 }
+  const plain = await read(engine.generate(request))
+  assert.equal(computing[0], true)
+  await until(() => computing.at(-1) === false, 'a rest')
+  engine.limitThreads(1)
+  const limited = await read(engine.generate(request))
+  assert.equal(limited.text, plain.text)
+  await until(() => computing.at(-1) === false, 'a rest')
+  const { length } = computing
+  const dying = read(engine.generate({ ...request, maxTokens: 200 }), killAfter(5, kill))
+  await dying
+  assert.deepEqual(computing.slice(length, length + 3), [true, false, true])
+})

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander'
+import { memorySize } from './serve/models/memory-size.ts'
 
 /** A parser of whole numbers for commander. */
 export function integer(least: number, most = Number.MAX_SAFE_INTEGER): (value: string) => number {
@@ -57,6 +58,13 @@ export interface NamedFile {
 /** For an option that may be given several times. */
 export function collect(value: string, previous: string[] | undefined): string[] {
   return [...(previous ?? []), value]
+}
+
+/** A parser of sizes such as `12GiB` for commander. */
+export function memory(value: string): number {
+  const bytes = memorySize(value)
+  if (bytes !== undefined) return bytes
+  throw new InvalidArgumentError('a size such as 12GiB or 512MB is needed.')
 }
 
 /** The object without its undefined members: an absent option is not an option that is undefined. */

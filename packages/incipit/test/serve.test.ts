@@ -19,7 +19,8 @@ async function serve(test: TestContext, ...args: string[]) {
 
 /** The same with these settings of the environment. */
 async function serveIn(env: NodeJS.ProcessEnv, test: TestContext, ...args: string[]) {
-  const command = start(['serve', '--model', stories, '--port', '0', '--threads', '1', ...args], env)
+  const model = args.some((arg) => arg === '--model' || arg === '--models') ? [] : ['--model', stories]
+  const command = start(['serve', ...model, '--port', '0', '--threads', '1', ...args], env)
   test.after(() => command.child.kill('SIGKILL'))
   const [, address = ''] = await printed(command, /serves on (http:\S+)[\s\S]*\ncurl .*\n/)
   return { ...command, address }

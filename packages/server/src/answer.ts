@@ -4,7 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { start } from './choices.ts'
 import { watchClient } from './disconnect.ts'
 import type { RequestPlan } from './request-plan.ts'
-import type { ResponseHeaders, ResponseStream } from './response-stream.ts'
+import { definedHeaders, type ResponseHeaders, type ResponseStream } from './response-stream.ts'
 import type { ServedEngine } from './served-engine.ts'
 
 /** How a dialect tells the replies to a request. */
@@ -61,11 +61,4 @@ function inWordsOf({ constraint }: Pick<RequestPlan, 'constraint'>, error: unkno
   if (!(error instanceof IncipitError) || error.param !== 'constraint' || constraint === undefined) return error
   const message = error.message.replace(/^constraint/, constraint.param)
   return new IncipitError(error.code, message, { cause: error, param: constraint.param })
-}
-
-/** Headers that hooks have set (CORS, request id); a hijacked reply no longer sends them by itself. */
-function definedHeaders(reply: FastifyReply): ResponseHeaders {
-  const defined: ResponseHeaders = {}
-  for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) defined[name] = value
-  return defined
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { ModelDirectory } from './models/model-directory.ts'
 import type { ServedEngine } from './served-engine.ts'
 
 /**
@@ -15,7 +16,7 @@ export function cacheSaltOf(apiKey: string | undefined): string {
  *
  * @param salt without a slash
  */
-export function salted(engine: ServedEngine, salt: string): ServedEngine {
+function salted(engine: ServedEngine, salt: string): ServedEngine {
   const { open, prefill, renderChat, tokenize, detokenize, stats, costProfile, watch } = engine
   const within = <R extends { cacheSalt?: string }>(request: R): R => {
     const { cacheSalt } = request
@@ -38,5 +39,32 @@ export function salted(engine: ServedEngine, salt: string): ServedEngine {
         watch.call(engine, watcher, { ...options, namespace: namespace === undefined ? salt : `${salt}/${namespace}` }),
     }),
     ...(prefill && { prefill: (request) => prefill.call(engine, within(request)) }),
+  }
+}
+
+/** The same models, each with its engine {@link salted}. */
+export function saltedModels(models: ModelDirectory, salt: string): ModelDirectory {
+  // Of one engine always the same one.
+  const known = new WeakMap<ServedEngine, ServedEngine>()
+  const within = (engine: ServedEngine): ServedEngine => {
+    const same = known.get(engine) ?? salted(engine, salt)
+    known.set(engine, same)
+    return same
+  }
+  return {
+    get failure() {
+      return models.failure
+    },
+    list: () => models.list(),
+    async use(name, signal) {
+      const model = await models.use(name, signal)
+      const { engine, defaults } = model
+      return { name: model.name, engine: within(engine), defaults, [Symbol.dispose]: () => model[Symbol.dispose]() }
+    },
+    useEmbedder: (name, signal) => models.useEmbedder(name, signal),
+    loaded(name) {
+      const engine = models.loaded(name)
+      return engine && within(engine)
+    },
   }
 }

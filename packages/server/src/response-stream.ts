@@ -1,10 +1,25 @@
 import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
+import type { FastifyReply } from 'fastify'
 
 export type ResponseHeaders = Record<string, string | number | string[]>
 
 /** Most milliseconds that a stream says nothing. */
-const keepAliveMs = 10_000
+export const keepAliveMs = 10_000
+
+/** Sends the status line and the headers of a stream at once, unless they were sent before. */
+export function beginStream(response: ServerResponse, headers: ResponseHeaders): void {
+  if (response.headersSent) return
+  response.writeHead(200, headers)
+  response.flushHeaders()
+}
+
+/** Headers that hooks have set (CORS, request id); a hijacked reply no longer sends them by itself. */
+export function definedHeaders(reply: FastifyReply): ResponseHeaders {
+  const defined: ResponseHeaders = {}
+  for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) defined[name] = value
+  return defined
+}
 
 /**
  * A response that is written piece by piece, without a buffer of its own: a write waits while the client reads slower than
@@ -27,8 +42,7 @@ export abstract class ResponseStream {
   constructor(response: ServerResponse, headers: ResponseHeaders, signal: AbortSignal, waiting: string | undefined) {
     this.#response = response
     this.#signal = signal
-    response.writeHead(200, headers)
-    response.flushHeaders()
+    beginStream(response, headers)
     if (waiting === undefined) return
     this.#keepAlive = setInterval(() => {
       if (!response.writableNeedDrain) response.write(waiting)

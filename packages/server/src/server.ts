@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import { IncipitError, type Log, type Policy, type TierName } from '@incipit/engine/api'
+import type { Log, Policy, TierName } from '@incipit/engine/api'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type RouteHandlerMethod } from 'fastify'
 import { mountAnthropic } from './anthropic/mount.ts'
 import { bearer } from './auth.ts'
@@ -10,11 +10,15 @@ import { completionBody } from './completion-body.ts'
 import { type ConstraintChecker, checkConstraint } from './constraint.ts'
 import { allowAnyOrigin } from './cors.ts'
 import type { DialectOptions } from './dialect.ts'
+import { embeddings } from './embeddings.ts'
 import { engineCard } from './engine-card.ts'
 import { errorAnswer, ServerError } from './errors.ts'
 import { chatFormat, completionFormat } from './format.ts'
 import { mountLlamaServer } from './llama-server/mount.ts'
-import { cacheSaltOf, salted } from './namespace.ts'
+import { type ModelCard, type ModelDirectory, unknownModel } from './models/model-directory.ts'
+import { singleModel } from './models/single-model.ts'
+import { modelNameIn, withModel } from './models/with-model.ts'
+import { cacheSaltOf, saltedModels } from './namespace.ts'
 import { mountOllama } from './ollama/mount.ts'
 import { pageAnswer, pageFiles } from './page.ts'
 import { requireExit } from './policy.ts'
@@ -23,17 +27,25 @@ import type { RealtimeOptions } from './realtime/connection.ts'
 import { authorizationOf, isWebSocketUpgrade, REALTIME_PATH } from './realtime/handshake.ts'
 import { mountRealtime } from './realtime/route.ts'
 import { reasoningPlace } from './reasoning-place.ts'
-import { type PlanDefaults, planChat, planCompletion, templateOptions } from './request-plan.ts'
+import { planChat, planCompletion, templateOptions } from './request-plan.ts'
 import { respond } from './respond.ts'
+import { keepAliveMs } from './response-stream.ts'
 import { refuseOthers, route } from './route.ts'
+import type { ServedEmbedder } from './served-embedder.ts'
 import type { ServedEngine } from './served-engine.ts'
 import { StepStreams } from './steps.ts'
 import { streamedBodies } from './upload-route.ts'
 import { validate } from './validate.ts'
 
 export interface ServerOptions {
-  /** What the API calls the model. Default: the engine's name for it, the file name without `.gguf`. */
+  /** What the API calls the model, of a server with one engine. Default: the engine's name for it, the file name without `.gguf`. */
   modelName?: string
+  /** Makes the vectors of `/v1/embeddings`, of a server with one engine. Without it there are none. */
+  embedder?: ServedEmbedder
+  /** A server with one engine refuses requests for a model of another name. Default false. */
+  strictModel?: boolean
+  /** Milliseconds after which a stream that waits for its model to load sends a comment line, again and again. Default 10 s. */
+  keepAlive?: number
   /** When set, every route but `/health` and the page wants `authorization: Bearer <apiKey>`. */
   apiKey?: string
   /** Largest request body in bytes. Default 4 MiB. */
@@ -65,8 +77,10 @@ const DEFAULT_BODY_LIMIT = 4 * 1024 * 1024
 const REQUEST_TIMEOUT = 120_000
 
 /**
- * An OpenAI-compatible HTTP server over an engine; see `docs/server.md` for endpoints and parameters. It does not
- * listen yet, and closing it cuts the connections but leaves the engine open.
+ * An OpenAI-compatible HTTP server over an engine, or over several models; see `docs/server.md` for endpoints and
+ * parameters. It does not listen yet, and closing it cuts the connections but leaves the engine open.
+ *
+ * @param served one engine, or a directory of models, which then decides on names, tiers and policies
  *
  * @throws IncipitError `invalid_request` for a policy that is impossible on this model
  *
@@ -74,12 +88,9 @@ const REQUEST_TIMEOUT = 120_000
  * const server = createServer(await Engine.load('model.gguf'))
  * await server.listen({ host: '127.0.0.1', port: 8080 })
  */
-export function createServer(loaded: ServedEngine, options: ServerOptions = {}): FastifyInstance {
-  const engine = salted(loaded, cacheSaltOf(options.apiKey))
-  const { tier, policy, alpha } = options
-  if (policy) requireExit(policy, engine.info, 'policy')
-  const defaults: PlanDefaults = { tier, policy, alpha }
-  const model = options.modelName ?? engine.info.name
+export function createServer(served: ServedEngine | ModelDirectory, options: ServerOptions = {}): FastifyInstance {
+  const directory = 'use' in served ? served : directoryOf(served, options)
+  const models = saltedModels(directory, cacheSaltOf(options.apiKey))
   const bodyLimit = options.bodyLimit ?? DEFAULT_BODY_LIMIT
   const log: Log = options.log ?? (() => {})
   const started = Math.floor(Date.now() / 1000)
@@ -132,10 +143,11 @@ export function createServer(loaded: ServedEngine, options: ServerOptions = {}):
   }
   app.setErrorHandler(answerError)
 
+  const waiting = { models, keepAlive: options.keepAlive ?? keepAliveMs, report }
   route(app, 'GET', '/health', async (_request, reply) => {
-    if (engine.failure === undefined) return { status: 'ok' }
+    if (models.failure === undefined) return { status: 'ok' }
     // Unavailable, whatever the code's own status is: who asks wants to know whether to send requests here.
-    return reply.status(503).send(errorAnswer(engine.failure).body)
+    return reply.status(503).send(errorAnswer(models.failure).body)
   })
 
   for (const [url, file] of page) {
@@ -144,48 +156,75 @@ export function createServer(loaded: ServedEngine, options: ServerOptions = {}):
       return reply.status(status).headers(headers).send(body)
     })
   }
-  const steps = new StepStreams(engine)
-  route(app, 'GET', '/v1/steps', (request, reply) => steps.respond(request, reply))
-  route(app, 'GET', '/v1/engine', () => engineCard(engine, model))
+  const steps = new StepStreams()
+  route(app, 'GET', '/v1/steps', (request, reply) =>
+    withModel(waiting, { model: modelNameIn(request.query) }, request, reply, ({ engine }) =>
+      steps.respond(engine, request, reply),
+    ),
+  )
+  route(app, 'GET', '/v1/engine', (request, reply) =>
+    withModel(waiting, { model: modelNameIn(request.query) }, request, reply, async ({ name, engine }) =>
+      reply.send(await engineCard(engine, name)),
+    ),
+  )
 
-  const card = { id: model, object: 'model', created: started, owned_by: 'incipit' }
-  route(app, 'GET', '/v1/models', async () => ({ object: 'list', data: [card] }))
+  const card = ({ name, aliases, status }: ModelCard) => ({
+    id: name,
+    object: 'model',
+    created: started,
+    owned_by: 'incipit',
+    aliases,
+    status: { value: status },
+  })
+  route(app, 'GET', '/v1/models', async () => ({ object: 'list', data: models.list().map(card) }))
   // A wildcard, because names may contain slashes.
   route(app, 'GET', '/v1/models/*', async (request) => {
     const { '*': id } = request.params as { '*': string }
-    if (id === model) return card
-    throw new IncipitError('model_not_found', `the model ${JSON.stringify(id)} is not served here`, { param: 'model' })
+    const all = models.list()
+    const found = all.find(({ name, aliases }) => name === id || aliases.includes(id))
+    if (found) return card(found)
+    const names = all.map(({ name }) => name)
+    throw unknownModel(id, names)
   })
 
-  const bodies = streamedBodies(engine)
-  const chat: RouteHandlerMethod = async (request, reply) => {
+  const bodies = streamedBodies(models)
+  const chat: RouteHandlerMethod = (request, reply) => {
     const body = validate(chatBody, request.body)
-    const plan = planChat(body, defaults, engine.info, await reasoningPlace(engine, templateOptions(body)))
-    // Meanwhile the prompt is computed, as an input that is open.
-    await checkConstraint(options.constraints, plan.constraint)
-    const format = chatFormat({ model, ...plan })
-    return respond(bodies.engineFor(request), plan, format, request, reply, (error) => report(request, error))
+    return withModel(waiting, body, request, reply, async ({ name, engine, defaults }) => {
+      const plan = planChat(body, defaults, engine.info, await reasoningPlace(engine, templateOptions(body)))
+      // Meanwhile the prompt is computed, as an input that is open.
+      await checkConstraint(options.constraints, plan.constraint)
+      const format = chatFormat({ model: name, ...plan })
+      return respond(bodies.engineFor(request, engine), plan, format, request, reply, (error) => report(request, error))
+    })
   }
   route(app, 'POST', '/v1/chat/completions', chat, bodies.hooks)
-  route(app, 'POST', '/v1/completions', async (request, reply) => {
-    const plan = planCompletion(validate(completionBody, request.body), engine.info, defaults)
-    await checkConstraint(options.constraints, plan.constraint)
-    const format = completionFormat({ model, ...plan })
-    return respond(engine, plan, format, request, reply, (error) => report(request, error))
+  route(app, 'POST', '/v1/completions', (request, reply) => {
+    const body = validate(completionBody, request.body)
+    return withModel(waiting, body, request, reply, async ({ name, engine, defaults }) => {
+      const plan = planCompletion(body, engine.info, defaults)
+      await checkConstraint(options.constraints, plan.constraint)
+      const format = completionFormat({ model: name, ...plan })
+      return respond(engine, plan, format, request, reply, (error) => report(request, error))
+    })
   })
 
-  route(app, 'POST', '/v1/prefill', (request, reply) => prefill({ engine, model }, request, reply))
+  route(app, 'POST', '/v1/prefill', (request, reply) =>
+    withModel(waiting, { model: modelNameIn(request.body) }, request, reply, ({ name, engine }) =>
+      prefill({ engine, model: name }, request, reply),
+    ),
+  )
 
-  const dialect: DialectOptions = { engine, model, defaults, constraints: options.constraints, report }
+  route(app, 'POST', '/v1/embeddings', (request, reply) => embeddings(models, request, reply))
+
+  const dialect: DialectOptions = { ...waiting, constraints: options.constraints }
   mountAnthropic(app, dialect)
   mountOllama(app, dialect)
   mountLlamaServer(app, dialect)
 
   mountRealtime(app, {
-    engine,
-    model,
+    models,
     cors: options.cors ?? false,
-    defaults,
     textLimit: bodyLimit,
     report,
     ...options.realtime,
@@ -193,6 +232,17 @@ export function createServer(loaded: ServedEngine, options: ServerOptions = {}):
   refuseOthers(app, 'GET', REALTIME_PATH)
 
   return app
+}
+
+function directoryOf(engine: ServedEngine, options: ServerOptions): ModelDirectory {
+  const { tier, policy, alpha, modelName, strictModel = false } = options
+  if (policy) requireExit(policy, engine.info, 'policy')
+  return singleModel(engine, {
+    name: modelName ?? engine.info.name,
+    defaults: { tier, policy, alpha },
+    strict: strictModel,
+    embedder: options.embedder,
+  })
 }
 
 /** Answers what the HTTP parser could not make a request of; there is only a socket to write to. */

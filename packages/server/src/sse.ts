@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import { type ResponseHeaders, ResponseStream } from './response-stream.ts'
+import { beginStream, type ResponseHeaders, ResponseStream } from './response-stream.ts'
 
 /** Of a response that streams. `x-accel-buffering` keeps nginx from holding the text back. */
 const sseHeaders = {
@@ -7,6 +7,11 @@ const sseHeaders = {
   'cache-control': 'no-cache',
   'x-accel-buffering': 'no',
 } as const
+
+/** Sends the status line and the headers of a stream at once, unless they were sent before. */
+export function beginEvents(response: ServerResponse, headers: ResponseHeaders): void {
+  beginStream(response, { ...headers, ...sseHeaders })
+}
 
 /** Server-sent events over an HTTP response. */
 export class EventStream extends ResponseStream {

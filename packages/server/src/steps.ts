@@ -22,17 +22,12 @@ const mostUnread = 4000
 
 /** Streams what the engine does as server-sent events; see `docs/server.md`. */
 export class StepStreams {
-  readonly #engine: ServedEngine
   #open = 0
 
-  constructor(engine: ServedEngine) {
-    this.#engine = engine
-  }
-
   /** @throws ServerError `unsupported`, IncipitError `invalid_request`, and `overloaded` when too many watch */
-  async respond(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  async respond(engine: ServedEngine, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const { others, cache_salt: namespace } = validate(query, request.query)
-    const { watch } = this.#engine
+    const { watch } = engine
     if (watch === undefined) throw new ServerError('unsupported', 'this engine cannot be watched')
     if (this.#open >= mostWatchers) {
       throw new IncipitError('overloaded', `${mostWatchers} connections watch already; close one of them`)
@@ -43,7 +38,7 @@ export class StepStreams {
     let missing = 0
     let wake = Promise.withResolvers<void>()
     const stop = watch.call(
-      this.#engine,
+      engine,
       (records) => {
         if (unread.length + records.length > mostUnread) missing += records.length
         else unread.push(...records)

@@ -8,6 +8,8 @@ export interface Arrived {
   messages: readonly ChatMessage[]
   /** The one that is still arriving, as far as it has come. */
   open?: ChatMessage
+  /** Whom the request is for, once it has come. */
+  model?: string
   /** The namespace of the request, once it has come. */
   cacheSalt?: string
   /** The request will not use what is computed ahead. */
@@ -22,6 +24,7 @@ export class ArrivingMessages {
   readonly #parser = new JSONParser({
     // The array itself is not asked for: with its elements the parser keeps it.
     paths: [
+      '$.model',
       '$.cache_salt',
       '$.cache_prompt',
       '$.messages.*',
@@ -37,7 +40,7 @@ export class ArrivingMessages {
   #complete = 0
   /** The string that is arriving, if it is text of a message. */
   #partial: { depth: number; text: string } | undefined
-  readonly #cache: Pick<Arrived, 'cacheSalt' | 'cold'> = {}
+  readonly #terms: Pick<Arrived, 'model' | 'cacheSalt' | 'cold'> = {}
 
   constructor() {
     this.#parser.onValue = (info) => this.#found(info)
@@ -54,7 +57,7 @@ export class ArrivingMessages {
     const messages = complete.length === 0 ? [] : checked(complete)
     if (messages === undefined) return undefined
     const open = this.#open()
-    return { messages, ...(open === undefined ? {} : { open }), ...this.#cache }
+    return { messages, ...(open === undefined ? {} : { open }), ...this.#terms }
   }
 
   #open(): ChatMessage | undefined {
@@ -84,7 +87,7 @@ export class ArrivingMessages {
     }
     this.#partial = undefined
     if (depth === BODY_DEPTH) {
-      if (!partial) this.#cached(key, value)
+      if (!partial) this.#term(key, value)
     } else if (depth === ELEMENT_DEPTH) {
       if (!partial && typeof key === 'number') this.#complete = key + 1
     } else if (partial && typeof value === 'string' && key !== 'role') {
@@ -92,9 +95,10 @@ export class ArrivingMessages {
     }
   }
 
-  #cached(key: unknown, value: unknown): void {
-    if (key === 'cache_salt' && typeof value === 'string') this.#cache.cacheSalt = value
-    if (key === 'cache_prompt' && value === false) this.#cache.cold = true
+  #term(key: unknown, value: unknown): void {
+    if (key === 'model' && typeof value === 'string' && value !== '') this.#terms.model = value
+    if (key === 'cache_salt' && typeof value === 'string') this.#terms.cacheSalt = value
+    if (key === 'cache_prompt' && value === false) this.#terms.cold = true
   }
 }
 

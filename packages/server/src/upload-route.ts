@@ -1,5 +1,6 @@
 import type { GenerateEvent } from '@incipit/engine/api'
 import type { FastifyRequest, onErrorHookHandler, preParsingHookHandler } from 'fastify'
+import type { ModelDirectory } from './models/model-directory.ts'
 import type { ServedEngine, ServedReply } from './served-engine.ts'
 import { Upload } from './upload.ts'
 
@@ -7,13 +8,11 @@ import { Upload } from './upload.ts'
 export interface StreamedBodies {
   hooks: { preParsing?: preParsingHookHandler; onError?: onErrorHookHandler }
   /** The engine for one request: what was computed of its body is let go when its first reply has begun. */
-  engineFor(request: FastifyRequest): ServedEngine
+  engineFor(request: FastifyRequest, engine: ServedEngine): ServedEngine
 }
 
-/** Streams request bodies into an engine's open inputs; see `Upload`. An engine that has none is used as it is. */
-export function streamedBodies(engine: ServedEngine): StreamedBodies {
-  if (engine.open === undefined) return { hooks: {}, engineFor: () => engine }
-  const open = engine.open.bind(engine)
+/** Streams request bodies into open inputs of engines that are loaded; see `Upload`. An engine that has none is used as it is. */
+export function streamedBodies(models: ModelDirectory): StreamedBodies {
   const uploads = new WeakMap<FastifyRequest, Upload>()
   return {
     hooks: {
@@ -25,7 +24,7 @@ export function streamedBodies(engine: ServedEngine): StreamedBodies {
         // What is refused before it is read is not to be read here.
         const refused = contentLength !== undefined && !(contentLength <= request.routeOptions.bodyLimit)
         if (!refused && headers['content-type']?.startsWith('application/json')) {
-          uploads.set(request, new Upload(request.raw, contentLength, open))
+          uploads.set(request, new Upload(request.raw, contentLength, (model) => models.loaded(model)))
         }
         done(null, payload)
       },
@@ -34,7 +33,7 @@ export function streamedBodies(engine: ServedEngine): StreamedBodies {
         done()
       },
     },
-    engineFor(request) {
+    engineFor(request, engine) {
       const upload = uploads.get(request)
       if (upload === undefined) return engine
       return {

@@ -15,6 +15,9 @@ const GAP = 20
 /** Of each look's own cost (the text is tokenised as a whole), the share of time that looks may take is one in this many. */
 const PACE = 10
 
+/** The engine of the model of this name, where it is there and is known. */
+type EngineOf = (model: string | undefined) => ServedEngine | undefined
+
 /**
  * Watches the body of a chat request while it is uploaded, and has the engine compute the conversation so far. It takes
  * no part in reading the body: whatever becomes of it here, the request is parsed and answered as any other, only that the
@@ -23,13 +26,14 @@ const PACE = 10
 export class Upload {
   readonly #body: Readable
   readonly #length: number
-  readonly #open: NonNullable<ServedEngine['open']>
+  readonly #engineOf: EngineOf
   /** What has arrived before it was worth a look. */
   #early: Uint8Array[] = []
   #received = 0
   #arriving: ArrivingMessages | undefined
   #input: ServedInput | undefined
-  /** Its namespace. */
+  /** Whose it is, and its namespace. */
+  #engine: ServedEngine | undefined
   #salt: string | undefined
   /** Complete messages at the last look. */
   #complete = 0
@@ -41,10 +45,10 @@ export class Upload {
    *
    * @param length of the body in bytes, where the request says it
    */
-  constructor(body: Readable, length: number | undefined, open: NonNullable<ServedEngine['open']>) {
+  constructor(body: Readable, length: number | undefined, engineOf: EngineOf) {
     this.#body = body
     this.#length = length ?? Number.POSITIVE_INFINITY
-    this.#open = open
+    this.#engineOf = engineOf
     body.on('data', this.#take)
     body.once('end', this.#stop)
     body.once('close', this.discard)
@@ -97,7 +101,7 @@ export class Upload {
   #look(): void {
     const begin = performance.now()
     const arrived = this.#arriving?.read()
-    if (arrived === undefined || arrived.cold || (this.#input && arrived.cacheSalt !== this.#salt)) {
+    if (arrived === undefined || arrived.cold || (this.#input && this.#belongsElsewhere(arrived))) {
       // A message that the schema refuses: so will the request be. Or nothing that is done here is for this request.
       this.discard()
       return
@@ -111,14 +115,20 @@ export class Upload {
     this.#nextLook = end + Math.max(GAP, PACE * (end - begin))
   }
 
+  #belongsElsewhere({ model, cacheSalt }: Arrived): boolean {
+    return cacheSalt !== this.#salt || this.#engineOf(model) !== this.#engine
+  }
+
   #follow(arrived: Arrived): void {
     // Nothing yet, or the next message has no text yet: what there was stays as it is.
     if (arrived.open === undefined && arrived.messages.length === this.#complete) return
     this.#complete = arrived.messages.length
     const { messages, text } = asInput(arrived)
     if (this.#input === undefined) {
+      this.#engine = this.#engineOf(arrived.model)
       this.#salt = arrived.cacheSalt
-      this.#input = this.#open({ messages, ...(this.#salt === undefined ? {} : { cacheSalt: this.#salt }) })
+      this.#input = this.#engine?.open?.({ messages, ...(this.#salt === undefined ? {} : { cacheSalt: this.#salt }) })
+      if (this.#input === undefined) return
     }
     if (differ(this.#input.messages, messages)) this.#input.configure({ messages })
     this.#input.revise(text)

@@ -23,7 +23,9 @@ test('health and models', async (t) => {
   assert.deepEqual(await (await server.get('/health')).json(), { status: 'ok' })
   const list = (await (await server.get('/v1/models')).json()) as { object: string; data: { created: number }[] }
   assert.ok(Math.abs(Date.now() / 1000 - list.data[0]!.created) < 60)
-  const card = { id: 'org/model', object: 'model', created: list.data[0]!.created, owned_by: 'incipit' }
+  const { created } = list.data[0]!
+  const status = { value: 'loaded' }
+  const card = { id: 'org/model', object: 'model', created, owned_by: 'incipit', aliases: [], status }
   assert.deepEqual(list, { object: 'list', data: [card] })
   for (const path of ['/v1/models/org/model', '/v1/models/org%2Fmodel']) {
     assert.deepEqual(await (await server.get(path)).json(), card)

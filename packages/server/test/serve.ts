@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
-import { createServer, type ServedEngine, type ServerOptions } from '../src/index.ts'
+import { createServer, type ModelDirectory, type ServedEngine, type ServerOptions } from '../src/index.ts'
 
 /** A listening server and the shortest ways to talk to it. */
 export interface Served {
@@ -16,7 +16,7 @@ export interface Served {
 /** Starts a server on a free port of 127.0.0.1 and closes it after the test. */
 export async function serve(
   test: Pick<TestContext, 'after'>,
-  engine: ServedEngine,
+  engine: ServedEngine | ModelDirectory,
   options?: ServerOptions,
 ): Promise<Served> {
   const app = createServer(engine, options)

@@ -6,6 +6,7 @@ export {
   type TokenMask,
 } from './constraint.ts'
 export type { CostProfile } from './cost-profile.ts'
+export type * from './embedder-api.ts'
 export type * from './engine-api.ts'
 export type * from './engine-options.ts'
 export { type ErrorCode, errorCodes, IncipitError } from './errors.ts'

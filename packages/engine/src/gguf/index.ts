@@ -9,6 +9,7 @@ export {
   metadataString,
   type NumericType,
 } from './metadata.ts'
+export { isForEmbeddings, poolingOf } from './pooling.ts'
 export { type Gguf, type GgufTensor, readGguf } from './read.ts'
 export { type StageFile, type StageHead, stageFiles } from './stage-files.ts'
 export { F32, type TensorType, tensorBytes, tensorTypes } from './tensor-types.ts'

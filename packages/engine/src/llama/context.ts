@@ -75,6 +75,7 @@ export class Context implements Disposable {
   readonly #mtpStates: boolean
   readonly #outputs: number
   readonly #handle: Handle
+  readonly #pool: Threadpool
   readonly #memory: Pointer
   readonly #abort: Flag
   #busy = false
@@ -143,6 +144,7 @@ export class Context implements Disposable {
     this.batchSize = options.batch
     this.layer = options.layerInput
     this.#outputs = outputs
+    this.#pool = options.threadpool
     this.#threads = options.threadpool.threads
     lib.attachThreadpool(pointer, pool.pointer, pool.pointer)
     if (this.layer !== undefined) lib.setLayerInput(pointer, this.layer, true)
@@ -226,7 +228,8 @@ export class Context implements Disposable {
   }
 
   /** Compute threads from the next decode on, at most those of the pool. */
-  setThreads(threads: number): void {
+  setThreads(wanted: number): void {
+    const threads = Math.min(wanted, this.#pool.threads)
     if (threads === this.#threads) return
     library().setThreads(this.#ready(), threads, threads)
     this.#threads = threads

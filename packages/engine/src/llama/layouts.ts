@@ -97,6 +97,7 @@ export interface ContextParams {
   n_outputs_max_per_seq: number
   n_threads: number
   n_threads_batch: number
+  pooling_type: number
   embeddings: boolean
   no_perf: boolean
   swa_full: boolean

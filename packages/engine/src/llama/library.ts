@@ -27,6 +27,8 @@ export interface Library {
   modelFileType: NativeFunction<[model: Pointer], number>
   fileTypeName: NativeFunction<[type: number], string>
   modelEmbedding: NativeFunction<[model: Pointer], number>
+  /** Width of a pooled state, which some models map to another one. */
+  modelOutputWidth: NativeFunction<[model: Pointer], number>
   modelLayers: NativeFunction<[model: Pointer], number>
   modelTrainingContext: NativeFunction<[model: Pointer], number>
   modelWindow: NativeFunction<[model: Pointer], number>
@@ -51,9 +53,12 @@ export interface Library {
   mtpStates: NativeFunction<[context: Pointer], Pointer>
   logits: NativeFunction<[context: Pointer, row: number], Pointer>
   embeddings: NativeFunction<[context: Pointer, row: number], Pointer>
+  /** The pooled state of a sequence of the last decode. */
+  sequenceEmbedding: NativeFunction<[context: Pointer, sequence: number], Pointer>
   attachThreadpool: NativeFunction<[context: Pointer, pool: Pointer, poolBatch: Pointer], void>
   threadpoolNew: (threads: number) => Pointer
   threadpoolFree: (pool: Pointer) => void
+  memoryClear: NativeFunction<[memory: Pointer, data: boolean], void>
   sequenceRemove: NativeFunction<[memory: Pointer, sequence: number, from: number, to: number], boolean>
   sequenceCopy: NativeFunction<[memory: Pointer, from: number, to: number, start: number, end: number], void>
   sequenceStateSize: NativeFunction<[context: Pointer, sequence: number], number>
@@ -259,6 +264,7 @@ export function library(): Library {
     modelFileType: f('int32_t llama_model_ftype(void *model)'),
     fileTypeName: f('const char *llama_ftype_name(int32_t type)'),
     modelEmbedding: f('int32_t llama_model_n_embd(void *model)'),
+    modelOutputWidth: f('int32_t llama_model_n_embd_out(void *model)'),
     modelLayers: f('int32_t llama_model_n_layer(void *model)'),
     modelTrainingContext: f('int32_t llama_model_n_ctx_train(void *model)'),
     modelWindow: f('int32_t llama_model_n_swa(void *model)'),
@@ -285,8 +291,10 @@ export function library(): Library {
     mtpStates: f('void *_Z26llama_get_embeddings_nextnP13llama_context(void *context)'),
     logits: f('void *llama_get_logits_ith(void *context, int32_t row)'),
     embeddings: f('void *llama_get_embeddings_ith(void *context, int32_t row)'),
+    sequenceEmbedding: f('void *llama_get_embeddings_seq(void *context, int32_t sequence)'),
     attachThreadpool: f('void llama_attach_threadpool(void *context, void *pool, void *pool_batch)'),
     ...threadpool,
+    memoryClear: f('void llama_memory_clear(void *memory, bool data)'),
     sequenceRemove: f('bool llama_memory_seq_rm(void *memory, int32_t sequence, int32_t from, int32_t to)'),
     sequenceCopy: f('void llama_memory_seq_cp(void *memory, int32_t from, int32_t to, int32_t start, int32_t end)'),
     sequenceStateSize: f('size_t llama_state_seq_get_size(void *context, int32_t sequence)'),

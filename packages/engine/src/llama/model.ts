@@ -20,6 +20,8 @@ export interface ModelOptions {
   experts?: number
   /** Load the layer that predicts the token after the next one, too, where the file carries one. */
   mtp?: boolean
+  /** Load it for vectors of texts (`EmbeddingContext`), which other models can make than those that say one token after the other. */
+  forEmbeddings?: boolean
   /** Everything but the weights: no context can be made of it. */
   withoutWeights?: boolean
 }
@@ -33,6 +35,8 @@ export class Model implements Disposable {
   readonly layers: number
   /** Width of the hidden state, `n_embd`. */
   readonly embedding: number
+  /** Width of a text's vector. */
+  readonly outputWidth: number
   readonly trainingContext: number
   /** Jinja source of the chat template, or undefined. */
   readonly chatTemplate: string | undefined
@@ -57,6 +61,7 @@ export class Model implements Disposable {
     this.description = `${architecture}, ${short(Number(lib.modelParameters(pointer)))} parameters, ${type}`
     this.layers = lib.modelLayers(pointer)
     this.embedding = lib.modelEmbedding(pointer)
+    this.outputWidth = lib.modelOutputWidth(pointer)
     this.trainingContext = lib.modelTrainingContext(pointer)
     this.chatTemplate = lib.modelChatTemplate(pointer, null) ?? undefined
     this.outputsWhole = outputsWhole.has(architecture)
@@ -114,7 +119,9 @@ export class Model implements Disposable {
     } finally {
       go.free()
     }
-    const other = whyNoDecoder(lib, handle, gguf.metadata, architecture)
+    const other = options.forEmbeddings
+      ? whyNoVectors(lib, handle)
+      : whyNoDecoder(lib, handle, gguf.metadata, architecture)
     if (other !== undefined) {
       lib.modelFree(handle)
       throw new IncipitError('model_unsupported', `${path} (architecture '${architecture}') is ${other}`)
@@ -143,7 +150,15 @@ function whyNoDecoder(lib: Library, model: Pointer, metadata: Metadata, architec
   const only = 'incipit runs models that say one token after the other'
   if (lib.modelHasEncoder(model)) return `an encoder-decoder model; ${only}`
   if (lib.modelIsDiffusion(model)) return `a diffusion model, which writes all tokens at once; ${only}`
-  if (metadata.get(`${architecture}.attention.causal`)?.value === false) return `a model for embeddings; ${only}`
+  if (metadata.get(`${architecture}.attention.causal`)?.value === false)
+    return `a model for embeddings, which \`incipit serve\` offers at /v1/embeddings; ${only}`
+  return undefined
+}
+
+/** What a model is that makes no vectors of texts. */
+function whyNoVectors(lib: Library, model: Pointer): string | undefined {
+  if (lib.modelHasEncoder(model)) return 'an encoder-decoder model, which incipit makes no embeddings with'
+  if (lib.modelIsDiffusion(model)) return 'a diffusion model, which incipit makes no embeddings with'
   return undefined
 }
 

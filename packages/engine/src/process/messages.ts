@@ -1,3 +1,4 @@
+import type { EmbedderInfo, EmbedderOptions, EmbedInput } from '../api/embedder-api.ts'
 import type { EngineOptions, Log } from '../api/engine-options.ts'
 import type { ErrorCode } from '../api/errors.ts'
 import type { GenerateEvent, ProvisionalEvent } from '../api/events.ts'
@@ -15,6 +16,12 @@ export interface ChildOptions extends Omit<EngineOptions, 'log' | 'constraints'>
   /** URL of a module whose default export is a `ConstraintCompiler`. */
   readonly constraints?: string
   /** A step that takes longer than this, in milliseconds, and much longer than expected, hangs. */
+  readonly hangMs: number
+}
+
+/** What of `EmbedderOptions` crosses a process. */
+interface EmbedderChildOptions extends Omit<EmbedderOptions, 'log'> {
+  /** See `ChildOptions`. */
   readonly hangMs: number
 }
 
@@ -38,11 +45,25 @@ export type Call =
       readonly messages: readonly ChatMessage[]
       readonly options?: ChatTemplateOptions | undefined
     }
+  | { readonly method: 'embed'; readonly inputs: readonly EmbedInput[] }
   | { readonly method: 'stats' | 'costProfile' | 'audit' | 'idle' }
+
+/** The first message: what the process is for. */
+export type Load =
+  | { readonly type: 'load'; readonly version: number; readonly path: string; readonly options: ChildOptions }
+  | {
+      readonly type: 'loadEmbedder'
+      readonly version: number
+      readonly path: string
+      readonly options: EmbedderChildOptions
+    }
+
+/** What a process says of the model that it has loaded. */
+export type LoadedInfo = ModelInfo | EmbedderInfo
 
 /** To the engine's process. Ids are given by the parent, and never twice. */
 export type ToChild =
-  | { readonly type: 'load'; readonly version: number; readonly path: string; readonly options: ChildOptions }
+  | Load
   | { readonly type: 'generate'; readonly id: number; readonly request: PlainRequest; readonly life?: FormerLife }
   | { readonly type: 'respond'; readonly id: number; readonly input: number; readonly request: PlainRequest }
   | { readonly type: 'hold'; readonly id: number; readonly held: boolean }
@@ -65,6 +86,8 @@ export type ToChild =
   | { readonly type: 'add'; readonly input: number; readonly message: ChatMessage }
   | { readonly type: 'commit'; readonly input: number }
   | { readonly type: 'closeInput'; readonly input: number }
+  /** Most compute threads from now on. */
+  | { readonly type: 'threads'; readonly most: number }
   | { readonly type: 'watch'; readonly watch: number; readonly options: WatchOptions }
   | { readonly type: 'unwatch'; readonly watch: number }
   | { readonly type: 'ping' }
@@ -79,7 +102,7 @@ export interface PlainError {
 
 /** From the engine's process. */
 export type FromChild =
-  | { readonly type: 'ready'; readonly version: number; readonly info: ModelInfo }
+  | { readonly type: 'ready'; readonly version: number; readonly info: LoadedInfo }
   | { readonly type: 'unloadable'; readonly error: PlainError }
   | { readonly type: 'accepted'; readonly id: number }
   /** `tokens` are those that a delta commits. */
@@ -101,5 +124,7 @@ export type FromChild =
   | { readonly type: 'late'; readonly ms: number; readonly mostMs: number }
   | { readonly type: 'log'; readonly level: Parameters<Log>[0]; readonly message: string }
   | { readonly type: 'trace'; readonly line: string }
+  /** Steps begin to run, or have not run for a moment. */
+  | { readonly type: 'computing'; readonly computing: boolean }
   | { readonly type: 'pong' }
   | { readonly type: 'closed' }

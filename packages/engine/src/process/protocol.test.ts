@@ -32,6 +32,13 @@ const toChild: fc.Arbitrary<ToChild> = fc.oneof(
     path: text,
     options: fc.record({ hangMs: count, parallel: count }),
   }),
+  fc.record({
+    type: fc.constant('loadEmbedder' as const),
+    version: count,
+    path: text,
+    options: fc.record({ hangMs: count, contextLength: count }),
+  }),
+  fc.record({ type: fc.constant('threads' as const), most: count }),
   fc.record({ type: fc.constant('generate' as const), id: count, request }),
   fc.record({ type: fc.constant('generate' as const), id: count, request, life }),
   fc.record({ type: fc.constant('respond' as const), id: count, input: count, request }),
@@ -45,6 +52,7 @@ const toChild: fc.Arbitrary<ToChild> = fc.oneof(
       fc.record({ method: fc.constant('pinPrefix' as const), name: text, request }),
       fc.record({ method: fc.constant('tokenize' as const), text, special: fc.boolean() }),
       fc.record({ method: fc.constant('detokenize' as const), tokens }),
+      fc.record({ method: fc.constant('embed' as const), inputs: fc.array(fc.oneof(text, tokens)) }),
       fc.record({
         method: fc.constantFrom('stats' as const, 'costProfile' as const, 'audit' as const, 'idle' as const),
       }),

@@ -1,3 +1,4 @@
+import type { EmbedderInfo } from '../api/embedder-api.ts'
 import { errorCodes, IncipitError } from '../api/errors.ts'
 import type { DeltaEvent, DoneEvent, ProvisionalEvent, TokenLogprobs } from '../api/events.ts'
 import type { ModelInfo } from '../api/model-info.ts'
@@ -17,7 +18,7 @@ import {
   string,
   wrong,
 } from './checks.ts'
-import type { FromChild, PlainError, PlainInputOptions, PlainRequest, ToChild } from './messages.ts'
+import type { FromChild, LoadedInfo, PlainError, PlainInputOptions, PlainRequest, ToChild } from './messages.ts'
 
 // A message to the engine's process is one line of JSON; from it a line holds all messages of a moment, of a step say.
 // Deltas, which are nearly all of them, are lists without names: [id, text, tokens, logprobs].
@@ -44,12 +45,15 @@ const inputOptions: Check<PlainInputOptions> = object({
 const life = object({ tokens: list(count), elapsedMs: number, committedMs: nullable(number), rev: count })
 const wants = object({ progress: boolean, preview: boolean })
 
+const textOrTokens: Check<unknown> = (value, at) => (typeof value === 'string' ? value : list(count)(value, at))
+
 const calls: Record<string, Check<unknown>> = {
   prefill: object({ request }),
   pinPrefix: object({ name: string, request }),
   tokenize: object({ text: string, special: boolean }),
   detokenize: object({ tokens: list(count) }),
   renderChat: object({ messages: list(message) }),
+  embed: object({ inputs: list(textOrTokens) }),
   stats: record,
   costProfile: record,
   audit: record,
@@ -58,6 +62,7 @@ const calls: Record<string, Check<unknown>> = {
 
 const toChild: { readonly [T in ToChild['type']]: Check<unknown> } = {
   load: object({ version: count, path: string, options: object({ hangMs: number, constraints: optional(string) }) }),
+  loadEmbedder: object({ version: count, path: string, options: object({ hangMs: number }) }),
   generate: object({ id: count, request, life: optional(life) }),
   respond: object({ id: count, input: count, request }),
   hold: object({ id: count, held: boolean }),
@@ -69,6 +74,7 @@ const toChild: { readonly [T in ToChild['type']]: Check<unknown> } = {
   add: object({ input: count, message }),
   commit: object({ input: count }),
   closeInput: object({ input: count }),
+  threads: object({ most: count }),
   watch: object({ watch: count, options: record }),
   unwatch: object({ watch: count }),
   ping: record,
@@ -120,7 +126,7 @@ const done: Check<DoneEvent> = object({
   }),
 }) as Check<DoneEvent>
 
-const info: Check<ModelInfo> = object({
+const modelInfo: Check<ModelInfo> = object({
   name: string,
   path: string,
   architecture: string,
@@ -148,6 +154,22 @@ const info: Check<ModelInfo> = object({
   proposers: record,
 }) as Check<unknown> as Check<ModelInfo>
 
+const embedderInfo: Check<EmbedderInfo> = object({
+  name: string,
+  path: string,
+  architecture: string,
+  description: string,
+  vocabulary: count,
+  dimensions: count,
+  contextLength: count,
+  pooling: oneOf(['mean', 'cls', 'last']),
+  made: boolean,
+  memory: object({ bytes: count }),
+}) as Check<EmbedderInfo>
+
+const info: Check<LoadedInfo> = (value, at) =>
+  'dimensions' in record(value, at) ? embedderInfo(value, at) : modelInfo(value, at)
+
 const event = named('type', { provisional, done })
 
 const fromChild: { readonly [T in FromChild['type']]: Check<unknown> } = {
@@ -165,6 +187,7 @@ const fromChild: { readonly [T in FromChild['type']]: Check<unknown> } = {
   late: object({ ms: number, mostMs: number }),
   log: object({ level: oneOf(['debug', 'info', 'warn', 'error']), message: string }),
   trace: object({ line: string }),
+  computing: object({ computing: boolean }),
   pong: record,
   closed: record,
 }

@@ -12,7 +12,7 @@ import { normalise } from '../api/validation.ts'
 import type { Watcher, WatchOptions } from '../api/watch.ts'
 import type { ReplySink } from '../serving/reply-stream.ts'
 import { type Check, count, list, object, record, string } from './checks.ts'
-import type { Call, FromChild, PlainRequest, ToChild } from './messages.ts'
+import { type Call, type FromChild, type PlainRequest, protocolVersion, type ToChild } from './messages.ts'
 import { PendingCalls } from './pending-calls.ts'
 import { thrown } from './protocol.ts'
 import { SpawnedInput } from './spawned-input.ts'
@@ -32,6 +32,8 @@ export interface SpawnOptions extends Omit<EngineOptions, 'constraints'> {
    * not be loaded again. Default 5000.
    */
   readonly pauseMs?: number
+  /** Told when the engine begins to compute, and when it has not for a moment. */
+  readonly onComputing?: (computing: boolean) => void
 }
 
 /**
@@ -133,6 +135,11 @@ export class SpawnedEngine implements EngineApi {
     await this.#state.call({ method: 'idle' }, anything)
   }
 
+  /** Most compute threads from now on: others on this machine want the rest. */
+  limitThreads(most: number): void {
+    this.#state.limitThreads(most)
+  }
+
   close(): Promise<void> {
     return this.#state.close()
   }
@@ -158,24 +165,27 @@ const anything: Check<unknown> = (value) => value
 
 /** Everything that is in flight, and the process that it is in flight in. */
 class State {
-  readonly supervisor: Supervisor
+  readonly supervisor: Supervisor<ModelInfo>
   readonly pins = new Map<string, PlainRequest>()
   readonly #requests = new Map<number, SupervisedRequest>()
   readonly #inputs = new Map<number, SpawnedInput>()
   readonly #calls: PendingCalls
+  readonly #onComputing: (computing: boolean) => void
+  #mostThreads: number | undefined
   readonly #watches = new Map<number, { readonly watcher: Watcher; readonly options: WatchOptions }>()
   #lastId = 0
 
   constructor(path: string, options: SpawnOptions) {
-    const { log = () => {}, constraints, hangMs = 5000, pauseMs = 5000, ...others } = options
+    const { log = () => {}, constraints, hangMs = 5000, pauseMs = 5000, onComputing = () => {}, ...others } = options
     if (typeof constraints === 'function') {
       const message = 'constraints: a function cannot cross a process; name the module whose default export it is'
       throw new IncipitError('invalid_request', message, { param: 'constraints' })
     }
+    this.#onComputing = onComputing
     const paths = pathsOf(options)
     const child = { ...others, ...paths, hangMs, ...(constraints && { constraints: String(constraints) }) }
     this.supervisor = new Supervisor(
-      { path: resolve(path), child, pauseMs, log },
+      { load: { type: 'load', version: protocolVersion, path: resolve(path), options: child }, pauseMs, log },
       {
         message: (message) => this.#take(message),
         died: (error) => this.#engineDied(error),
@@ -230,6 +240,11 @@ class State {
     return this.#calls.ask(++this.#lastId, call, check, signal)
   }
 
+  limitThreads(most: number): void {
+    this.#mostThreads = most
+    this.supervisor.send({ type: 'threads', most })
+  }
+
   watch(watcher: Watcher, options: WatchOptions): () => void {
     this.#live()
     const watch = ++this.#lastId
@@ -271,17 +286,22 @@ class State {
       case 'inputFailed':
         this.#inputs.get(message.input)?.take(message)
         return
+      case 'computing':
+        this.#onComputing(message.computing)
+        return
     }
   }
 
   /** Whether anything ends, because its engines die too often. */
   #engineDied(error: IncipitError): boolean {
+    this.#onComputing(false)
     const inFlight = [...this.#requests.values(), ...this.#inputs.values(), this.#calls]
     return inFlight.map((each) => each.engineDied(error)).includes(true)
   }
 
   /** Another engine is to go on where the last one was. */
   #submitAll(): void {
+    if (this.#mostThreads !== undefined) this.supervisor.send({ type: 'threads', most: this.#mostThreads })
     for (const [watch, { options }] of this.#watches) this.supervisor.send({ type: 'watch', watch, options })
     for (const input of this.#inputs.values()) input.openAgain()
     for (const request of this.#requests.values()) request.submitAgain()

@@ -1,14 +1,13 @@
 import type { Log } from '../api/engine-options.ts'
 import { IncipitError } from '../api/errors.ts'
-import type { ModelInfo } from '../api/model-info.ts'
 import { EngineChild } from './engine-child.ts'
-import { type ChildOptions, type FromChild, protocolVersion, type ToChild } from './messages.ts'
+import { type FromChild, type Load, type LoadedInfo, protocolVersion, type ToChild } from './messages.ts'
 import { thrown } from './protocol.ts'
 import { RecentLines } from './recent-lines.ts'
 
 export interface SupervisorOptions {
-  readonly path: string
-  readonly child: ChildOptions
+  /** What every child is told first. */
+  readonly load: Load
   /** Milliseconds before another try where the next child would probably die, too. */
   readonly pauseMs: number
   readonly log: Log
@@ -37,11 +36,11 @@ const closeMs = 10_000
  * died. A native library cannot be trusted not to crash, and the process that crashes should not be the one that
  * remembers what was to be said.
  */
-export class Supervisor {
+export class Supervisor<Info extends LoadedInfo> {
   readonly #options: SupervisorOptions
   readonly #events: SupervisorEvents
   readonly #trace = new RecentLines(traceLines)
-  readonly #first = Promise.withResolvers<ModelInfo>()
+  readonly #first = Promise.withResolvers<Info>()
   #child: EngineChild | undefined
   #ready = false
   #started = 0
@@ -58,7 +57,7 @@ export class Supervisor {
    * Starts the first child.
    * @throws IncipitError as `Engine.load`; `engine_died` when it dies before the model is loaded
    */
-  start(): Promise<ModelInfo> {
+  start(): Promise<Info> {
     this.#begin()
     return this.#first.promise
   }
@@ -101,13 +100,12 @@ export class Supervisor {
 
   #begin(): void {
     this.#started = performance.now()
-    const { path, child: options } = this.#options
     const child = new EngineChild({
       message: (message) => this.#take(message),
       ended: (how) => this.#ended(how),
     })
     this.#child = child
-    child.send({ type: 'load', version: protocolVersion, path, options })
+    child.send(this.#options.load)
   }
 
   #take(message: FromChild): void {
@@ -142,15 +140,16 @@ export class Supervisor {
   /** Whether a child was ready before. */
   #restarted = false
 
-  #isReady(version: number, info: ModelInfo): void {
+  #isReady(version: number, info: LoadedInfo): void {
     if (version !== protocolVersion) {
       this.#child?.kill(`speaks version ${version} of the protocol, not ${protocolVersion}`)
       return
     }
     this.#ready = true
     if (!this.#closing) this.#failure = undefined
-    this.#child!.watch(this.#options.child.hangMs)
-    this.#first.resolve(info)
+    this.#child!.watch(this.#options.load.options.hangMs)
+    // It answers what it was told first.
+    this.#first.resolve(info as Info)
     if (this.#restarted) {
       this.#options.log('warn', `the engine is there again after ${seconds(performance.now() - this.#started)}`)
       this.#events.startedAgain()

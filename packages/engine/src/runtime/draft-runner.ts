@@ -70,6 +70,7 @@ export class DraftRunner implements DraftModel, Disposable {
   readonly #leaving: number[] = []
   #running = false
   #stopped = false
+  #mostThreads = Number.POSITIVE_INFINITY
 
   /** Only for use by `loadDraftModel` and `mtpDrafter`. It owns the context. */
   constructor(context: Context, vocabulary: number, name: DraftModel['name']) {
@@ -101,7 +102,7 @@ export class DraftRunner implements DraftModel, Disposable {
     this.#stopped = false
     const chains: Chain[] = []
     try {
-      if (threads !== undefined) this.#context.setThreads(threads)
+      this.#context.setThreads(threads ?? this.#mostThreads)
       for (const request of requests) chains.push(this.#begin(request))
       for (let rows = this.#next(chains); rows.length > 0; rows = this.#next(chains)) {
         if ((await this.#decode(rows, chains)) !== 'done' || this.#stopped) break
@@ -113,6 +114,11 @@ export class DraftRunner implements DraftModel, Disposable {
       this.#running = false
       for (const slot of this.#leaving.splice(0)) this.release(slot)
     }
+  }
+
+  /** From the next call on. */
+  limitThreads(most: number): void {
+    this.#mostThreads = most
   }
 
   /**

@@ -61,6 +61,13 @@ export class LlamaExecutor implements Executor {
     }
   }
 
+  /** Of several devices each gets its part of them. */
+  limitThreads(most: number): void {
+    const each = Math.max(1, Math.floor(most / this.devices.length))
+    for (const { governor } of this.devices) governor.most = each
+    this.#drafts?.limitThreads(most)
+  }
+
   /** Per stage the device it lives on. */
   get deviceOfStage(): readonly number[] {
     return this.stages.map(({ device }) => this.devices.indexOf(device))

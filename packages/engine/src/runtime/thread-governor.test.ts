@@ -73,6 +73,16 @@ test('without a measurement of one thread nothing is judged', () => {
   assert.equal(governor.threads(10), 4)
 })
 
+test('others may want a part of the threads', () => {
+  const governor = measured()
+  governor.most = 2
+  assert.equal(governor.threads(0), 2)
+  governor.most = 8
+  assert.equal(governor.threads(0), 4)
+  governor.useOneThread(0)
+  assert.equal(governor.threads(1), 1)
+})
+
 test('what disturbs now and then costs a moment each time, and not more from time to time', () => {
   const governor = measured()
   let alone = 0

@@ -19,6 +19,8 @@ const maxPenaltyMs = 16_000
  */
 export class ThreadGovernor {
   readonly all: number
+  /** Most threads for now: what others on this machine leave. */
+  most = Number.POSITIVE_INFINITY
   readonly #alone = new CostModel()
   #strikes = 0
   #penaltyMs = firstPenaltyMs
@@ -30,7 +32,7 @@ export class ThreadGovernor {
 
   /** Threads for a step that starts now (ms). */
   threads(now: number): number {
-    return now < this.#aloneUntil ? 1 : this.all
+    return now < this.#aloneUntil ? 1 : Math.min(this.all, this.most)
   }
 
   /** A step ended at `now`. */

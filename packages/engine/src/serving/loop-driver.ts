@@ -12,6 +12,8 @@ export class LoopDriver {
   /** Somebody woke it while it ran. Who only waits does not: for a place that nobody gives up he may wait for long. */
   #again = false
   #failed = false
+  /** Told when steps begin to run, and when nothing is left to be done. */
+  onComputing: (computing: boolean) => void = () => {}
 
   /** @param onFailure a step threw: nothing runs any more */
   constructor(loop: Loop, onFailure: (error: unknown) => void) {
@@ -42,6 +44,15 @@ export class LoopDriver {
   async #run(): Promise<void> {
     // Requests that arrive in the same turn of the event loop start together.
     await Promise.resolve()
+    this.onComputing(true)
+    try {
+      await this.#runSteps()
+    } finally {
+      this.onComputing(false)
+    }
+  }
+
+  async #runSteps(): Promise<void> {
     const { stats } = this.#loop
     let ended = performance.now()
     for (;;) {

@@ -1,16 +1,13 @@
 import { type Command, Option } from 'commander'
-import { UsageError } from '../failure.ts'
-import { addEngineFlags, addReplyFlags, checkReplyFlags, type EngineFlags, type ReplyFlags } from '../flags.ts'
-import { defined, integer, type NamedFile, namedFile } from '../options.ts'
-import type { ServeConfig } from '../serve/config.ts'
-import { readText } from '../text-file.ts'
+import { addEngineFlags, addReplyFlags, checkReplyFlags } from '../flags.ts'
+import { collect, decimal, defined, integer, memory, namedFile } from '../options.ts'
+import type { ModelFlags } from '../serve/models/model-configs.ts'
 
-interface ServeFlags extends EngineFlags, ReplyFlags {
-  model?: string
+interface ServeFlags extends ModelFlags {
   host: string
   port: number
   apiKey?: string
-  prefix?: NamedFile[]
+  strictModel?: boolean
   page: boolean
 }
 
@@ -18,8 +15,21 @@ interface ServeFlags extends EngineFlags, ReplyFlags {
 export function addServe(program: Command): void {
   const command = program
     .command('serve')
-    .description('Serve a model over an OpenAI-compatible HTTP API.')
-    .option('-m, --model <model>', 'path, name in the store, or hf:owner/repo/file.gguf')
+    .description('Serve models over an OpenAI-compatible HTTP API.')
+    .option(
+      '-m, --model <model>',
+      'path, name in the store, or hf:owner/repo/file.gguf; may be repeated: then each is loaded when it is asked for',
+      collect,
+    )
+    .option('--models <file>', 'several models with options of their own: a JSON file, see docs/server.md')
+    .option('--strict-model', 'one model alone refuses requests for one of another name')
+    .option('--memory <size>', 'what loaded models may take together, e.g. 12GiB (default: 80% of the memory)', memory)
+    .option(
+      '--unload-after <seconds>',
+      'unload one of several models when it was not used for so long; 0: never',
+      decimal(0),
+      600,
+    )
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--port <port>', 'port to listen on; 0 takes any free one', integer(0, 65_535), 8080)
     .addOption(new Option('--api-key <key>', 'ask clients for this key').env('INCIPIT_API_KEY'))
@@ -38,19 +48,10 @@ export function addServe(program: Command): void {
 
 async function serve(flags: ServeFlags, version: string): Promise<void> {
   checkReplyFlags(flags)
-  const { prefix = [], ...others } = flags
-  const prefixes = await Promise.all(prefix.map(({ name, file }) => prefixFrom(name, file)))
-  const { resolveModel } = await import('../models/resolve.ts')
-  const { path } = await resolveModel(flags.model)
-  const draft = flags.draft === undefined ? undefined : (await resolveModel(flags.draft, { option: '--draft' })).path
-  const config: ServeConfig = { ...others, ...defined({ draft }), model: path, prefixes, version }
-  const { serve: serveModel } = await import('../serve/serve.ts')
-  await serveModel(config)
-}
-
-async function prefixFrom(name: string, file: string): Promise<ServeConfig['prefixes'][number]> {
-  // One newline at the end is the editor's, and no client sends it.
-  const text = (await readText(file, 'prefix')).replace(/\r?\n$/, '')
-  if (text === '') throw new UsageError(`the prefix file ${file} is empty`)
-  return { name, text }
+  const { modelConfigs } = await import('../serve/models/model-configs.ts')
+  const { usualMemory } = await import('../serve/models/memory-size.ts')
+  const { models, memory = usualMemory() } = await modelConfigs(flags)
+  const { host, port, apiKey, page, strictModel = false } = flags
+  const { serve: serveModels } = await import('../serve/serve.ts')
+  await serveModels({ models, memory, strictModel, host, port, page, ...defined({ apiKey }), version })
 }

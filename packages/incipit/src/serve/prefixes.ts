@@ -1,5 +1,5 @@
 import type { EngineApi } from '@incipit/engine/api'
-import type { ServeConfig } from './config.ts'
+import type { ModelConfig } from './models/model-config.ts'
 
 /** A prefix that is kept. */
 export interface KeptPrefix {
@@ -18,7 +18,7 @@ export interface KeptPrefix {
  */
 export async function pinPrefixes(
   engine: Pick<EngineApi, 'info' | 'pinPrefix'>,
-  prefixes: ServeConfig['prefixes'],
+  prefixes: ModelConfig['prefixes'],
   cacheSalt: string,
 ): Promise<KeptPrefix[]> {
   const kept: KeptPrefix[] = []

@@ -2,21 +2,21 @@ import { once } from 'node:events'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
-import type { SpawnedEngine } from '@incipit/engine/spawn'
+import type { ModelPool } from '@incipit/server'
 import { engineOptions } from '../flags.ts'
 import { shareWithEditors } from '../lsp/share-with-editors.ts'
 import { defined } from '../options.ts'
-import { banner } from './banner.ts'
+import { banner, modelsBanner } from './banner.ts'
 import type { ServeConfig } from './config.ts'
 import { openLoadingServer } from './loading-server.ts'
-import { pinPrefixes } from './prefixes.ts'
+import type { StartedEngine } from './models/pool-model.ts'
 import { stopSignal } from './stop-signal.ts'
 
 /** How long running replies may take to end after a signal, in milliseconds. */
 const closeMs = 5000
 
 /**
- * Serves until a signal comes; then this process ends with code 0. The engine runs in a child process, which is started
+ * Serves until a signal comes; then this process ends with code 0. Each model runs in a child process, which is started
  * again when it dies: this process, which has the connections, runs no native code.
  * @throws IncipitError when it cannot serve
  */
@@ -29,29 +29,48 @@ export async function serve(config: ServeConfig): Promise<never> {
   const gate = await openLoadingServer(config.host, config.port, page)
   try {
     const { port } = gate.address() as AddressInfo
-    const options = engineOptions(config, ['error', 'warn'])
-    const [{ SpawnedEngine }, { cacheSaltOf, createServer }, { ConstraintChecks }] = await Promise.all([
-      import('@incipit/engine/spawn'),
+    const { log } = engineOptions({}, ['error', 'warn'])
+    const [{ createServer, ModelPool }, { ConstraintChecks }, { poolModel }] = await Promise.all([
       import('@incipit/server'),
       import('@incipit/constraint'),
+      import('./models/pool-model.ts'),
     ])
-    const compiler = import.meta.resolve('@incipit/constraint/compiler')
-    await using engine = await SpawnedEngine.start(config.model, { ...options, constraints: compiler })
+    const { apiKey, memory, models, strictModel } = config
+    const started = new Map<string, StartedEngine>()
+    const specs = await Promise.all(
+      models.map((model) => poolModel(model, { apiKey, onStarted: (engine) => started.set(model.name, engine) })),
+    )
+    await using pool = new ModelPool(specs, { memory, strict: strictModel, ...defined({ log }) })
     using constraints = new ConstraintChecks()
-    const { apiKey, tier, policy, alpha } = config
-    // Before the prefixes: what is impossible should not be learned after them.
-    const app = createServer(engine, defined({ apiKey, tier, policy, alpha, constraints, page, log: options.log }))
-    const prefixes = await pinPrefixes(engine, config.prefixes, cacheSaltOf(apiKey))
+    const app = createServer(pool, defined({ apiKey, constraints, page, log }))
+    for (const { name, pinned, start } of specs) {
+      if (!pinned) continue
+      using _loaded = await (start ? pool.use(name) : pool.useEmbedder(name))
+    }
     await app.ready()
     await takeOver(gate, app.server)
     loading = false
     const address = addressOf(config.host, port)
-    // Editors of this user use the same engine. With a key the server is for those who have it.
-    if (apiKey === undefined) await shareWithEditors(engine, config.model, options.log)
-    process.stdout.write(banner(engine.info, address, config, { prefixes, showKey: process.stdout.isTTY === true }))
+    const options = {
+      version: config.version,
+      address,
+      apiKey,
+      showKey: process.stdout.isTTY === true,
+      page: config.page,
+    }
+    // Editors of this user use the same engines, where they stay. With a key a server is for those who have it.
+    for (const { name, path, pinned } of models) {
+      const engine = pinned && apiKey === undefined ? started.get(name)?.engine : undefined
+      if (engine) await shareWithEditors(engine, path, log)
+    }
+    const only = models.length === 1 ? started.get(models[0]!.name) : undefined
+    const cards = pool.list().map((card, i) => ({ ...card, forEmbeddings: specs[i]!.start === undefined }))
+    process.stdout.write(
+      only ? banner(only.engine.info, models[0]!, only.prefixes, options) : modelsBanner(cards, memory, options),
+    )
 
     await stopped
-    await Promise.race([finish(app.server, engine), wait(closeMs)])
+    await Promise.race([finish(app.server, pool), wait(closeMs)])
     process.exit(0)
   } finally {
     gate.closeAllConnections()
@@ -59,15 +78,15 @@ export async function serve(config: ServeConfig): Promise<never> {
   }
 }
 
-/** No new connections; running replies end first, then the engine saves what it learnt. */
-async function finish(server: Server, engine: SpawnedEngine): Promise<void> {
+/** No new connections; running replies end first, then engines save what they learnt. */
+async function finish(server: Server, pool: ModelPool): Promise<void> {
   const closed = once(server, 'close')
   server.close()
   // A connection that clients keep for later becomes idle with the end of its reply, and closes only if it is told to.
   const timer = setInterval(() => server.closeIdleConnections(), 20)
   await closed
   clearInterval(timer)
-  await engine.close()
+  await pool.close()
 }
 
 /** The gate's listening socket goes to the real server: no moment without anybody at the port. */

@@ -15,7 +15,7 @@ export const requestFields = {
   // `json`, or a JSON schema.
   format: z.union([z.enum(['json', '']), schema], 'must be "json" or a JSON schema').nullish(),
   options: modelOptions.nullish(),
-  // How long the model is to stay loaded: it does anyway.
+  // How long the model is to stay loaded: the server's owner says so.
   keep_alive: z.union([z.string(), z.number()]).nullish(),
   think: z
     .union([z.boolean(), z.enum(['low', 'medium', 'high'])], 'must be true, false, low, medium or high')
@@ -68,7 +68,9 @@ export function requireModel(body: RequestFields, { reasoning, contextLength }: 
 /** A request without a prompt: Ollama loads the model then, or lets go of it. */
 export function loadAnswer({ keep_alive: stays }: RequestFields): { done: true; done_reason: 'load' } {
   if (Number.parseFloat(String(stays ?? 1)) === 0) {
-    throw new ServerError('unsupported', 'keep_alive: this server does not unload its model', { param: 'keep_alive' })
+    throw new ServerError('unsupported', 'keep_alive: this server does not unload a model at a request', {
+      param: 'keep_alive',
+    })
   }
   return { done: true, done_reason: 'load' }
 }

@@ -1,19 +1,15 @@
 import websocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { watchClient } from '../disconnect.ts'
 import { errorAnswer, ServerError } from '../errors.ts'
-import type { PlanDefaults } from '../request-plan.ts'
-import type { ServedEngine } from '../served-engine.ts'
+import type { ModelDirectory, ModelInUse } from '../models/model-directory.ts'
 import { Connection, closeCodes, defaultOptions, type RealtimeOptions } from './connection.ts'
 import { chooseProtocol, isSameOrigin, isWebSocketUpgrade, REALTIME_PATH } from './handshake.ts'
 
 export interface RealtimeRoute extends RealtimeOptions {
-  engine: ServedEngine
-  /** What the API calls the model. */
-  model: string
+  models: ModelDirectory
   /** Pages of any origin may connect. */
   cors: boolean
-  /** Of sessions that say nothing else. */
-  defaults: PlanDefaults
   /** Most text of a conversation, in UTF-16 units. */
   textLimit: number
   report: (request: FastifyRequest, error: unknown) => void
@@ -24,8 +20,9 @@ const MAX_FRAME = 1024 * 1024
 
 /** Adds `/v1/realtime`; see `docs/realtime.md`. Closing the app ends its connections. */
 export function mountRealtime(app: FastifyInstance, options: RealtimeRoute): void {
-  const { engine, model, cors, defaults, textLimit, report } = options
+  const { models, cors, textLimit, report } = options
   const connections = new Set<Connection>()
+  const used = new WeakMap<FastifyRequest, ModelInUse>()
 
   app.register(websocket, {
     options: { maxPayload: MAX_FRAME, handleProtocols: chooseProtocol },
@@ -53,14 +50,18 @@ export function mountRealtime(app: FastifyInstance, options: RealtimeRoute): voi
           reply.header('upgrade', 'websocket')
           throw new ServerError('bad_request', 'this is a WebSocket: connect to it with ws:// or wss://')
         }
-        if (engine.open === undefined) throw new ServerError('unsupported', 'this server cannot stream input')
-        if (cors || isSameOrigin(request.headers)) return
-        const message = `pages of ${request.headers.origin} may not connect; the server's option "cors" allows it`
-        throw new ServerError('origin_refused', message, { param: 'origin' })
+        if (!cors && !isSameOrigin(request.headers)) {
+          const message = `pages of ${request.headers.origin} may not connect; the server's option "cors" allows it`
+          throw new ServerError('origin_refused', message, { param: 'origin' })
+        }
+        const model = await useUntilClosed(models, request)
+        if (model.engine.open === undefined) throw new ServerError('unsupported', 'this server cannot stream input')
+        used.set(request, model)
       },
       handler: () => {},
       wsHandler: (socket, request) => {
         const tell = (error: unknown) => report(request, error)
+        const { name: model, engine, defaults } = used.get(request)!
         const { info } = engine
         const open = engine.open!.bind(engine)
         try {
@@ -78,6 +79,21 @@ export function mountRealtime(app: FastifyInstance, options: RealtimeRoute): voi
       },
     })
   })
+}
+
+/** Loads the model that a socket names in its address, where it is not loaded, and keeps it as long as the socket is there. */
+async function useUntilClosed(models: ModelDirectory, request: FastifyRequest): Promise<ModelInUse> {
+  const { model: name } = request.query as { model?: unknown }
+  const client = watchClient(request)
+  try {
+    const model = await models.use(typeof name === 'string' && name !== '' ? name : undefined, client.signal)
+    const { socket } = request.raw
+    if (socket.destroyed) model[Symbol.dispose]()
+    else socket.once('close', () => model[Symbol.dispose]())
+    return model
+  } finally {
+    client.end()
+  }
 }
 
 /** A close frame holds 125 bytes, two of them the code; this is safe for any text of ours. */

@@ -2,13 +2,18 @@
 import { writeFileSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { readLines } from '../lines.ts'
+import type { Load, ToChild } from '../messages.ts'
 import { decodeToChild, plain } from '../protocol.ts'
-import { EngineHost } from './engine-host.ts'
 import { Outgoing } from './outgoing.ts'
+
+/** Whoever does what the parent says. */
+interface Host {
+  take(message: Exclude<ToChild, Load>): void
+}
 
 const pipe = new Socket({ fd: 3, readable: true, writable: true })
 const out = new Outgoing((line) => pipe.write(line))
-let host: Promise<EngineHost> | undefined
+let host: Promise<Host> | undefined
 
 // Whoever stops the parent stops this process by the end of the pipe; a signal to both is the parent's to answer.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
@@ -21,14 +26,20 @@ readLines(pipe, take, (error) => out.say({ type: 'log', level: 'error', message:
 
 function take(line: string): void {
   const message = decodeToChild(line)
-  if (message.type === 'load') {
-    host ??= EngineHost.load(message, out)
+  if (message.type === 'load' || message.type === 'loadEmbedder') {
+    host ??= load(message)
     host.catch((error: unknown) => {
       out.say({ type: 'unloadable', error: plain(error) })
       out.flush()
       pipe.end(() => process.exit(1))
     })
   } else void host?.then((host) => host.take(message))
+}
+
+/** Neither knows of the other, and only one of them is needed. */
+async function load(message: Load): Promise<Host> {
+  if (message.type === 'loadEmbedder') return (await import('./embedder-host.ts')).EmbedderHost.load(message, out)
+  return (await import('./engine-host.ts')).EngineHost.load(message, out)
 }
 
 /** When memory runs out, this process is worth less than the one that can start it again (Linux). */

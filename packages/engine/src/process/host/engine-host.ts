@@ -6,9 +6,11 @@ import type { InputSession } from '../../input/input-session.ts'
 import type { ActiveRequest } from '../../serving/active-request.ts'
 import type { ReplySink } from '../../serving/reply-stream.ts'
 import { traceTo } from '../../serving/trace.ts'
-import { type Call, type ChildOptions, protocolVersion, type ToChild, type Wants } from '../messages.ts'
+import { type Call, type ChildOptions, type Load, protocolVersion, type ToChild, type Wants } from '../messages.ts'
 import { plain } from '../protocol.ts'
 import type { Outgoing } from './outgoing.ts'
+import { steady } from './steady.ts'
+import { requireVersion } from './version.ts'
 import { watchSteps } from './watchdog.ts'
 
 type Edit = Extract<ToChild, { readonly type: 'open' | 'replace' | 'configure' | 'add' | 'commit' | 'closeInput' }>
@@ -30,12 +32,9 @@ export class EngineHost {
   }
 
   /** @throws as `Engine.load`; `invalid_request` for a module without a compiler */
-  static async load(message: Extract<ToChild, { type: 'load' }>, out: Outgoing): Promise<EngineHost> {
+  static async load(message: Extract<Load, { type: 'load' }>, out: Outgoing): Promise<EngineHost> {
     const { version, path, options } = message
-    if (version !== protocolVersion) {
-      const ours = `the engine's process speaks version ${protocolVersion}`
-      throw new IncipitError('invalid_request', `version ${version} of the protocol is asked for; ${ours}`)
-    }
+    requireVersion(version)
     const { constraints, hangMs, ...others } = options
     traceTo((line) => out.say({ type: 'trace', line }))
     const engine = await Engine.load(path, {
@@ -43,6 +42,12 @@ export class EngineHost {
       ...(constraints && { constraints: await compilerOf(constraints) }),
       log: (level, message) => out.say({ type: 'log', level, message }),
     })
+    engine.watchComputing(
+      steady((computing) => {
+        out.say({ type: 'computing', computing })
+        out.flush()
+      }),
+    )
     watchSteps(engine, hangMs, (ms, mostMs) => out.say({ type: 'late', ms, mostMs }))
     out.say({ type: 'ready', version: protocolVersion, info: engine.info })
     if (constraints) setImmediate(prepareConstraints, engine)
@@ -50,7 +55,7 @@ export class EngineHost {
   }
 
   /** Does what a message asks for. What goes wrong is said, and never thrown. */
-  take(message: Exclude<ToChild, { readonly type: 'load' }>): void {
+  take(message: Exclude<ToChild, Load>): void {
     switch (message.type) {
       case 'generate': {
         const { id, request, life } = message
@@ -78,6 +83,9 @@ export class EngineHost {
         return
       case 'close':
         void this.#close()
+        return
+      case 'threads':
+        this.#engine.limitThreads(message.most)
         return
       case 'watch': {
         const { watch, options } = message
@@ -148,6 +156,11 @@ export class EngineHost {
         return engine.detokenize(call.tokens)
       case 'renderChat':
         return engine.renderChat(call.messages, call.options)
+      case 'embed':
+        throw new IncipitError(
+          'invalid_request',
+          'this process says one token after the other, and makes no embeddings',
+        )
       case 'stats':
         return engine.stats()
       case 'costProfile':

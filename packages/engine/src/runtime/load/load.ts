@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os'
 import { basename } from 'node:path'
 import type { EngineOptions, Log } from '../../api/engine-options.ts'
 import { IncipitError } from '../../api/errors.ts'
@@ -16,6 +15,7 @@ import { Openings } from '../../proposers/opening.ts'
 import { maxDraft } from '../../proposers/proposer.ts'
 import { availability } from '../../proposers/registry.ts'
 import type { ChatTemplate } from '../../text/template.ts'
+import { defaultThreads } from '../default-threads.ts'
 import { Device } from '../device.ts'
 import type { DraftRunner } from '../draft-runner.ts'
 import { Heads } from '../heads.ts'
@@ -226,12 +226,6 @@ function carefulLog(log: Log | undefined): Log {
 function threadsOfDevices(wanted: EngineOptions['threads'], stages: number): readonly number[] {
   if (typeof wanted === 'number' || wanted === undefined) return [wanted ?? defaultThreads()]
   return wanted.slice(0, stages)
-}
-
-/** INCIPIT_THREADS, else all cores. */
-function defaultThreads(): number {
-  const wanted = Number(process.env.INCIPIT_THREADS)
-  return Number.isInteger(wanted) && wanted > 0 ? wanted : availableParallelism()
 }
 
 /** The model that drafts: another one, or this one with fewer experts. */

@@ -1,0 +1,100 @@
+import type { IncipitError } from '@incipit/engine/api'
+
+/** What a pool starts and ends: an engine or an embedder. */
+export interface PoolWorker {
+  readonly info: { readonly memory: { readonly bytes: number } }
+  readonly failure?: IncipitError | undefined
+  close(): Promise<void>
+  /** Most compute threads from now on. */
+  limitThreads(most: number): void
+}
+
+/** How a worker is started, and when it may go. */
+export interface SlotSpec<W extends PoolWorker> {
+  /** For messages. */
+  readonly name: string
+  /** Bytes of its files. What it takes beside is known when it has been loaded once. */
+  readonly weights: number
+  readonly pinned: boolean
+  /** Milliseconds without a request after which it is unloaded; Infinity for never. */
+  readonly idleMs: number
+  /** @param onComputing to be told when it begins to compute, and when it has not for a moment */
+  start(onComputing: OnComputing): Promise<W>
+}
+
+export type OnComputing = (computing: boolean) => void
+
+/** A place for a worker, and what has become of it. The pool decides when it comes and goes. */
+export class PoolSlot<W extends PoolWorker = PoolWorker> {
+  readonly spec: SlotSpec<W>
+  /** Resolves when it has been tried to load it. */
+  loading: Promise<void> | undefined
+  /** Resolves when it is unloaded: nobody else may begin to use it before. */
+  leaving: Promise<void> | undefined
+  /** Milliseconds. */
+  lastUsed = 0
+  #worker: W | undefined
+  #cacheBytes = 0
+  #users = 0
+  #unused: PromiseWithResolvers<void> | undefined
+  #timer: NodeJS.Timeout | undefined
+  readonly #onIdle: (slot: PoolSlot) => void
+
+  /** @param onIdle nobody has used it for `idleMs` */
+  constructor(spec: SlotSpec<W>, onIdle: (slot: PoolSlot) => void) {
+    this.spec = spec
+    this.#onIdle = onIdle
+  }
+
+  get worker(): W | undefined {
+    return this.#worker
+  }
+
+  set worker(worker: W | undefined) {
+    this.#worker = worker
+    if (!worker) return
+    this.#cacheBytes = worker.info.memory.bytes
+    this.#restUntilIdle()
+  }
+
+  /** Memory that it takes when it is loaded, as far as that is known. */
+  get bytes(): number {
+    return this.spec.weights + this.#cacheBytes
+  }
+
+  get used(): boolean {
+    return this.#users > 0
+  }
+
+  /** One more uses it, or waits to. The returned function, called once, takes that back. */
+  claim(): () => void {
+    this.#users++
+    clearTimeout(this.#timer)
+    let claimed = true
+    return () => {
+      if (!claimed) return
+      claimed = false
+      this.#users--
+      this.lastUsed = performance.now()
+      if (this.#users > 0) return
+      this.#unused?.resolve()
+      this.#restUntilIdle()
+    }
+  }
+
+  /** From now on `idleMs` without a user count. */
+  #restUntilIdle(): void {
+    clearTimeout(this.#timer)
+    const { pinned, idleMs } = this.spec
+    if (pinned || this.used || !Number.isFinite(idleMs)) return
+    this.#timer = setTimeout(() => this.#onIdle(this), idleMs)
+    this.#timer.unref()
+  }
+
+  /** Resolves when nobody uses it. */
+  async unused(): Promise<void> {
+    if (!this.used) return
+    this.#unused = Promise.withResolvers()
+    await this.#unused.promise
+  }
+}
