@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import type { ModelInfo } from '@incipit/engine/api'
-import { type ModelDirectory, unknownModel } from '../models/model-directory.ts'
+import type { ModelDirectory } from '../models/model-directory.ts'
 
 /**
  * A model as Ollama lists them.
@@ -59,17 +59,10 @@ export async function running(models: ModelDirectory) {
  * @throws IncipitError `model_not_found`
  */
 export async function show(models: ModelDirectory, asked: string | undefined) {
-  const all = models.list()
-  const info = models.loaded(asked)?.info
-  // An only model answers to every name.
-  const found = all.find(({ name, aliases }) => name === asked || (asked !== undefined && aliases.includes(asked)))
-  const name = (found ?? (info && all[0]))?.name
-  if (name === undefined) {
-    throw unknownModel(
-      asked ?? '',
-      all.map((card) => card.name),
-    )
-  }
+  const listed = models.list().find(({ name, aliases }) => name === asked || aliases.includes(asked ?? ''))
+  const { name, info } = listed
+    ? { name: listed.name, info: models.loaded(listed.name)?.info }
+    : await anyModel(models, asked)
   const { details, modified_at } = await cardOf(name, info)
   return {
     modelfile: `FROM ${name}`,
@@ -88,6 +81,12 @@ export async function show(models: ModelDirectory, asked: string | undefined) {
     ],
     modified_at,
   }
+}
+
+/** An only model answers to every name. */
+async function anyModel(models: ModelDirectory, asked: string | undefined) {
+  using model = await models.use(asked)
+  return { name: model.name, info: model.engine.info }
 }
 
 function sizesOf({ architecture, contextLength, layers, embedding, vocabulary }: ModelInfo) {
