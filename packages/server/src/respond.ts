@@ -47,14 +47,14 @@ export async function respond(
 }
 
 /** What the engine says of a constraint concerns the field that declared it. */
-function inWordsOf({ constraint }: RequestPlan, error: unknown): unknown {
+export function inWordsOf({ constraint }: Pick<RequestPlan, 'constraint'>, error: unknown): unknown {
   if (!(error instanceof IncipitError) || error.param !== 'constraint' || constraint === undefined) return error
   const message = error.message.replace(/^constraint/, constraint.param)
   return new IncipitError(error.code, message, { cause: error, param: constraint.param })
 }
 
 /** Headers that hooks have set (CORS, request id); a hijacked reply no longer sends them by itself. */
-function definedHeaders(reply: FastifyReply): Record<string, string | number | string[]> {
+export function definedHeaders(reply: FastifyReply): Record<string, string | number | string[]> {
   const defined: Record<string, string | number | string[]> = {}
   for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) defined[name] = value
   return defined
