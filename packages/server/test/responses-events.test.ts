@@ -175,6 +175,27 @@ test('a tool that is not allowed is not told of', { timeout }, async (t) => {
   assert.ok(!JSON.stringify(messages).includes('\\"f\\"'))
 })
 
+test('a call that is cut off is in no output, and has no end in a stream', { timeout }, async (t) => {
+  const begun = ['On it.', '<tool_call>\n{"name": "f", "arguments": {"a"', ': 1'].map((text) => delta(text))
+  const client = await openai(t, fakeEngine(says(...begun, done('length'))))
+  const tools = [{ type: 'function' as const, name: 'f', parameters: { type: 'object' }, strict: null }]
+  const whole = await client.responses.create({ model: 'm', input: 'a', tools })
+  assert.equal(whole.status, 'incomplete')
+  assert.deepEqual(
+    whole.output.map(({ type }) => type),
+    ['message'],
+  )
+  const stream = await client.responses.create({ model: 'm', input: 'a', tools, stream: true })
+  const types = (await Array.fromAsync(stream)).map(({ type }) => type)
+  assert.deepEqual(types.slice(-3), [
+    'response.function_call_arguments.delta',
+    'response.function_call_arguments.delta',
+    'response.incomplete',
+  ])
+  const final = await client.responses.stream({ model: 'm', input: 'a', tools }).finalResponse()
+  assert.equal(final.output_text, 'On it.')
+})
+
 test('what fails later ends the stream with a failed response, or has its status', { timeout }, async (t) => {
   const engine = fakeEngine(async function* () {
     yield delta('Half')
