@@ -31,6 +31,7 @@ import { mountRealtime } from './realtime/route.ts'
 import { reasoningPlace } from './reasoning-place.ts'
 import { planChat, planCompletion, templateOptions } from './request-plan.ts'
 import { respond } from './respond.ts'
+import { mountResponses, RESPONSES_PATH, responsesPaths } from './responses/route.ts'
 import type { ServedEmbedder } from './served-embedder.ts'
 import type { ServedEngine } from './served-engine.ts'
 import { keepAliveMs } from './sse.ts'
@@ -119,7 +120,8 @@ export function createServer(served: ServedEngine | ModelDirectory, options: Ser
     const check = bearer(options.apiKey)
     app.addHook('onRequest', async (request) => {
       const { headers, routeOptions } = request
-      const authorization = routeOptions.url === REALTIME_PATH ? authorizationOf(headers) : headers.authorization
+      const hasSocket = routeOptions.url === REALTIME_PATH || routeOptions.url === RESPONSES_PATH
+      const authorization = hasSocket ? authorizationOf(headers) : headers.authorization
       if (authorization !== undefined) headers.authorization = authorization
       const { url } = routeOptions
       if (url !== '/health' && !(url !== undefined && page.has(url))) check(request)
@@ -225,7 +227,16 @@ export function createServer(served: ServedEngine | ModelDirectory, options: Ser
     report,
     ...options.realtime,
   })
-  refuseOthers(app, 'GET', REALTIME_PATH)
+  refuseOthers(app, ['GET'], REALTIME_PATH)
+
+  mountResponses(app, {
+    models,
+    cors: options.cors ?? false,
+    constraints: options.constraints,
+    report,
+    ...options.realtime,
+  })
+  for (const [url, allowed] of Object.entries(responsesPaths)) refuseOthers(app, allowed, url)
 
   return app
 }
@@ -252,14 +263,14 @@ function route(
   hooks: StreamedBodies['hooks'] = {},
 ): void {
   app.route({ method, url, handler, ...hooks })
-  refuseOthers(app, method, url)
+  refuseOthers(app, [method], url)
 }
 
-/** Answers the other methods of a route with the one it has. */
-function refuseOthers(app: FastifyInstance, method: 'GET' | 'POST', url: string): void {
-  const allowed = method === 'GET' ? 'GET, HEAD' : method
+/** Answers the other methods of a route with those it has. */
+function refuseOthers(app: FastifyInstance, own: readonly HTTPMethods[], url: string): void {
+  const allowed = own.map((method) => (method === 'GET' ? 'GET, HEAD' : method)).join(', ')
   app.route({
-    method: methods.filter((other) => other !== method),
+    method: methods.filter((other) => !own.includes(other)),
     url,
     // Before the body is read: with the wrong method it does not matter what it says.
     onRequest: async (request, reply) => {

@@ -56,18 +56,24 @@ export class EventStream {
   }
 
   /**
-   * One `data:` line. Resolves when the client can take more.
+   * One `data:` line, and before it the name of the event where it has one. Resolves when the client can take more.
    *
    * @throws AbortError when the client is gone
    */
-  async send(data: object): Promise<void> {
-    await this.#write(`data: ${JSON.stringify(data)}\n\n`)
+  async send(data: object, event?: string): Promise<void> {
+    await this.#write(`${event === undefined ? '' : `event: ${event}\n`}data: ${JSON.stringify(data)}\n\n`)
   }
 
   /** The marker after which OpenAI's clients stop reading, then the end of the response. */
   done(): void {
     clearInterval(this.#keepAlive)
     this.#response.end('data: [DONE]\n\n')
+  }
+
+  /** Ends the response, whose last event says so itself. */
+  end(): void {
+    clearInterval(this.#keepAlive)
+    this.#response.end()
   }
 
   /** Ends the response with an error event. No `[DONE]` follows: the reply is not done. */

@@ -4,14 +4,16 @@ import { unsupported } from '../validate.ts'
 import type { Tool, ToolChoice } from './tool.ts'
 
 /** Most tools of a request. */
-const MAX_TOOLS = 256
+export const MAX_TOOLS = 256
+
+export const toolName = z.string().regex(/^[a-zA-Z0-9_.:-]{1,128}$/, 'must have 1 to 128 letters, digits, _, ., : or -')
 
 const tool = z
   .object({
     type: z.string(),
     function: z
       .object({
-        name: z.string().regex(/^[a-zA-Z0-9_.:-]{1,128}$/, 'must have 1 to 128 letters, digits, _, ., : or -'),
+        name: toolName,
         description: z.string().nullish(),
         parameters: z.record(z.string(), z.unknown()).nullish(),
         strict: z.boolean().nullish(),
@@ -39,7 +41,7 @@ export const toolParameters = {
   function_call: neutral(['none', 'auto']),
 }
 
-type ToolFields = z.infer<z.ZodObject<typeof toolParameters>>
+export type ToolFields = z.infer<z.ZodObject<typeof toolParameters>>
 
 /** A choice needs something to choose from. */
 export function refineTools({ tools, tool_choice: choice }: ToolFields, context: z.RefinementCtx): void {
