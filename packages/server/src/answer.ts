@@ -57,7 +57,7 @@ export async function answer<Stream extends ResponseStream>(
 }
 
 /** What the engine says of a constraint concerns the field that declared it. */
-function inWordsOf({ constraint }: Pick<RequestPlan, 'constraint'>, error: unknown): unknown {
+export function inWordsOf({ constraint }: Pick<RequestPlan, 'constraint'>, error: unknown): unknown {
   if (!(error instanceof IncipitError) || error.param !== 'constraint' || constraint === undefined) return error
   const message = error.message.replace(/^constraint/, constraint.param)
   return new IncipitError(error.code, message, { cause: error, param: constraint.param })

@@ -12,7 +12,7 @@ export async function allowAnyOrigin(request: FastifyRequest, reply: FastifyRepl
   reply.header('access-control-expose-headers', 'x-request-id, retry-after')
   const { origin, 'access-control-request-method': preflight } = request.headers
   if (request.method !== 'OPTIONS' || origin === undefined || preflight === undefined) return undefined
-  reply.header('access-control-allow-methods', 'GET, POST')
+  reply.header('access-control-allow-methods', 'GET, POST, DELETE')
   // `*` would leave out `authorization`, and the openai client adds headers of its own: allow what was asked for.
   const asked = request.headers['access-control-request-headers']
   if (asked !== undefined) reply.header('access-control-allow-headers', asked)

@@ -11,12 +11,16 @@ export const serverErrorCodes = {
   invalid_json: 400,
   /** The request asks for something this server does not do; `param` names it. */
   unsupported: 400,
+  /** The response to go on with is not kept here. */
+  previous_response_not_found: 400,
   /** The server wants a bearer key, and the one that came is missing or wrong. */
   invalid_api_key: 401,
   /** A web page of another origin may not open a socket here. */
   origin_refused: 403,
   /** No such route. */
   not_found: 404,
+  /** No response, or item of one, with this id is kept here. */
+  response_not_found: 404,
   /** The route exists, but not for this method; the `allow` header lists the ones it has. */
   method_not_allowed: 405,
   /** The request head or body did not arrive in time. */

@@ -154,12 +154,17 @@ const decoder = new TextDecoder()
 const least = -9999
 
 function chatLogprobs(tokens: readonly TokenLogprobs[]): object {
+  return { content: tokenLogprobs(tokens), refusal: null }
+}
+
+/** Tokens as `/v1/chat/completions` and `/v1/responses` tell them. */
+export function tokenLogprobs(tokens: readonly TokenLogprobs[]): object[] {
   const told = ({ bytes, logprob }: TokenLogprob) => ({
     token: decoder.decode(Uint8Array.from(bytes)),
     logprob: Math.max(least, logprob),
     bytes,
   })
-  return { content: tokens.map((token) => ({ ...told(token), top_logprobs: token.top.map(told) })), refusal: null }
+  return tokens.map((token) => ({ ...told(token), top_logprobs: token.top.map(told) }))
 }
 
 function completionLogprobs(tokens: readonly TokenLogprobs[], offset: number): object {

@@ -65,7 +65,7 @@ export abstract class ResponseStream {
     await this.#drained
   }
 
-  protected end(text = ''): void {
+  protected finish(text = ''): void {
     clearInterval(this.#keepAlive)
     this.#response.end(text)
   }

@@ -13,14 +13,14 @@ export function route(
   hooks: StreamedBodies['hooks'] = {},
 ): void {
   app.route({ method, url, handler, ...hooks })
-  refuseOthers(app, method, url)
+  refuseOthers(app, [method], url)
 }
 
-/** Answers the other methods of a route with the one it has. */
-export function refuseOthers(app: FastifyInstance, method: 'GET' | 'POST', url: string): void {
-  const allowed = method === 'GET' ? 'GET, HEAD' : method
+/** Answers the other methods of a route with those it has. */
+export function refuseOthers(app: FastifyInstance, own: readonly HTTPMethods[], url: string): void {
+  const allowed = own.map((method) => (method === 'GET' ? 'GET, HEAD' : method)).join(', ')
   app.route({
-    method: methods.filter((other) => other !== method),
+    method: methods.filter((other) => !own.includes(other)),
     url,
     // Before the body is read: with the wrong method it does not matter what it says.
     onRequest: async (request, reply) => {

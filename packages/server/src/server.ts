@@ -30,6 +30,7 @@ import { reasoningPlace } from './reasoning-place.ts'
 import { planChat, planCompletion, templateOptions } from './request-plan.ts'
 import { respond } from './respond.ts'
 import { keepAliveMs } from './response-stream.ts'
+import { mountResponses, RESPONSES_PATH, responsesPaths } from './responses/route.ts'
 import { refuseOthers, route } from './route.ts'
 import type { ServedEmbedder } from './served-embedder.ts'
 import type { ServedEngine } from './served-engine.ts'
@@ -118,7 +119,8 @@ export function createServer(served: ServedEngine | ModelDirectory, options: Ser
     const check = bearer(options.apiKey)
     app.addHook('onRequest', async (request) => {
       const { headers, routeOptions } = request
-      const authorization = routeOptions.url === REALTIME_PATH ? authorizationOf(headers) : headers.authorization
+      const hasSocket = routeOptions.url === REALTIME_PATH || routeOptions.url === RESPONSES_PATH
+      const authorization = hasSocket ? authorizationOf(headers) : headers.authorization
       if (authorization !== undefined) headers.authorization = authorization
       const { url } = routeOptions
       if (url !== '/health' && !(url !== undefined && page.has(url))) check(request)
@@ -229,7 +231,16 @@ export function createServer(served: ServedEngine | ModelDirectory, options: Ser
     report,
     ...options.realtime,
   })
-  refuseOthers(app, 'GET', REALTIME_PATH)
+  refuseOthers(app, ['GET'], REALTIME_PATH)
+
+  mountResponses(app, {
+    models,
+    cors: options.cors ?? false,
+    constraints: options.constraints,
+    report,
+    ...options.realtime,
+  })
+  for (const [url, allowed] of Object.entries(responsesPaths)) refuseOthers(app, allowed, url)
 
   return app
 }

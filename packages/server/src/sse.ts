@@ -31,17 +31,17 @@ export class EventStream extends ResponseStream {
 
   /** The marker after which OpenAI's clients stop reading, then the end of the response. */
   done(): void {
-    this.end('data: [DONE]\n\n')
+    this.finish('data: [DONE]\n\n')
   }
 
-  /** Ends the response without a marker, where the last event says that it is the last. */
-  close(): void {
-    this.end()
+  /** Ends the response, whose last event says so itself. */
+  end(): void {
+    this.finish()
   }
 
   /** Ends the response with an error event. No `[DONE]` follows: the reply is not done. */
   fail(error: object, name?: string): void {
-    this.end(eventOf(error, name))
+    this.finish(eventOf(error, name))
   }
 }
 

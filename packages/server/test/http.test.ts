@@ -108,7 +108,7 @@ test('pages of other origins are let in only when asked for', async (t) => {
   const allowed = await open.get('/v1/completions', preflight)
   assert.equal(allowed.status, 204)
   assert.equal(allowed.headers.get('access-control-allow-origin'), '*')
-  assert.equal(allowed.headers.get('access-control-allow-methods'), 'GET, POST')
+  assert.equal(allowed.headers.get('access-control-allow-methods'), 'GET, POST, DELETE')
   assert.equal(allowed.headers.get('access-control-allow-headers'), 'authorization,x-stainless-os')
   const headers = { origin, authorization: 'Bearer k', 'content-type': 'application/json' }
   for (const stream of [false, true]) {

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { proposerNames } from '@incipit/engine/api'
 import { chatBody } from '../src/chat-body.ts'
 import { completionBody } from '../src/completion-body.ts'
+import { responsesBody } from '../src/responses/responses-body.ts'
 import { timingsOf } from '../src/wire.ts'
 import { done } from './fake-engine.ts'
 
@@ -15,6 +16,14 @@ test('docs/server.md names every parameter that a body may have', () => {
   assert.ok(options.includes('include_provisional'))
   assert.deepEqual(
     [...parameters, ...options].filter((name) => !page.includes(`\`${name}\``)),
+    [],
+  )
+})
+
+test('docs/responses.md names every parameter that a body may have', () => {
+  const page = readFileSync(new URL('../../../docs/responses.md', import.meta.url), 'utf8')
+  assert.deepEqual(
+    Object.keys(responsesBody.shape).filter((name) => !page.includes(`\`${name}`)),
     [],
   )
 })

@@ -56,7 +56,7 @@ export function messageTeller({ model, showsThinking, requestId, shape }: Messag
         await send({ type: 'message_delta', delta, usage } as { type: string })
         await send({ type: 'message_stop' })
       }
-      stream.close()
+      stream.end()
     },
     fail: (stream, error) => stream.fail(anthropicError(error, requestId).body, 'error'),
   }

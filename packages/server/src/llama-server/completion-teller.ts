@@ -34,7 +34,7 @@ export function completionTeller(options: CompletionOptions): Teller<EventStream
     open: (...of) => new EventStream(...of),
     async tell(replies, stream) {
       await Promise.all(replies.map((events, index) => tellReply(events, index, options, stream)))
-      stream.close()
+      stream.end()
     },
     fail: (stream, error) => stream.fail(llamaServerError(error).body),
   }

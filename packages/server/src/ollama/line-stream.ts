@@ -16,6 +16,6 @@ export class LineStream extends ResponseStream {
 
   /** Sends the last object. */
   close(data: object): void {
-    this.end(`${JSON.stringify(data)}\n`)
+    this.finish(`${JSON.stringify(data)}\n`)
   }
 }

@@ -13,7 +13,14 @@ export type ReplyEvent =
   | { readonly type: 'logprobs'; readonly logprobs: readonly TokenLogprobs[] }
   /** What the content may go on with: offsets count content alone. */
   | { readonly type: 'provisional'; readonly provisional: WireProvisional }
-  | { readonly type: 'done'; readonly end: ReplyEnd; readonly account: Account; readonly event: DoneEvent }
+  | {
+      readonly type: 'done'
+      readonly end: ReplyEnd
+      readonly account: Account
+      /** Of the reply's tokens, those in which the model thought. */
+      readonly reasoningTokens: number
+      readonly event: DoneEvent
+    }
 
 /** @throws what the events throw */
 export async function* readReply(events: AsyncIterable<GenerateEvent>, shape: ReplyShape): AsyncGenerator<ReplyEvent> {
@@ -24,6 +31,7 @@ export async function* readReply(events: AsyncIterable<GenerateEvent>, shape: Re
   let shown = false
   let openCall = false
   let calls = 0
+  let reasoningTokens = 0
   const told = (part: Part): ReplyEvent => {
     if (part.type === 'content') content += part.text.length
     if (part.type === 'call') openCall = true
@@ -36,7 +44,10 @@ export async function* readReply(events: AsyncIterable<GenerateEvent>, shape: Re
   for await (const event of events) {
     if (event.type === 'delta') {
       if (event.logprobs) yield { type: 'logprobs', logprobs: event.logprobs }
-      for (const part of parser.feed(event.text)) yield told(part)
+      const thought = parser.inReasoning
+      const parts = parser.feed(event.text)
+      if (thought || parser.inReasoning) reasoningTokens += event.tokens
+      for (const part of parts) yield told(part)
     } else if (event.type === 'provisional') {
       const text = parser.inContent ? contentOf(parser.clone().feed(event.text)) : ''
       if (text === '' && !shown) continue
@@ -48,7 +59,8 @@ export async function* readReply(events: AsyncIterable<GenerateEvent>, shape: Re
       const { finishReason, usage, timings } = event
       const account = { usage, timings }
       const end = finishReason === 'context' ? 'length' : finishReason
-      yield { type: 'done', end: end === 'stop' && calls > 0 && !openCall ? 'tool_calls' : end, account, event }
+      const called = end === 'stop' && calls > 0 && !openCall
+      yield { type: 'done', end: called ? 'tool_calls' : end, account, reasoningTokens, event }
       return
     }
   }

@@ -49,6 +49,10 @@ export class ReplyParser {
     return this.#state === 'content' || this.#state === 'begin'
   }
 
+  get inReasoning(): boolean {
+    return this.#state === 'reasoning'
+  }
+
   feed(text: string): Part[] {
     this.#held += text
     const parts: Part[] = []

@@ -41,7 +41,7 @@ export const toolParameters = {
   function_call: neutral(['none', 'auto']),
 }
 
-type ToolFields = z.infer<z.ZodObject<typeof toolParameters>>
+export type ToolFields = z.infer<z.ZodObject<typeof toolParameters>>
 
 /** A choice needs something to choose from. */
 export function refineTools({ tools, tool_choice: choice }: ToolFields, context: z.RefinementCtx): void {

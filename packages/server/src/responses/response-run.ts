@@ -1,0 +1,128 @@
+import { type GenerateEvent, IncipitError, type Prefilled, type TokenLogprobs } from '@incipit/engine/api'
+import { start } from '../choices.ts'
+import { errorAnswer } from '../errors.ts'
+import { newId } from '../realtime/outbox.ts'
+import { readReply } from '../reply/read-reply.ts'
+import type { RequestPlan } from '../request-plan.ts'
+import type { ServedEngine } from '../served-engine.ts'
+import { Output, type OutputEvent } from './output.ts'
+import {
+  accountOf,
+  begun,
+  type ResponseObject,
+  type ResponseState,
+  responseHead,
+  responseUsage,
+  summaryOf,
+  unixTime,
+} from './response-object.ts'
+import { isPrewarm } from './response-plan.ts'
+import type { ResponsesBody } from './responses-body.ts'
+
+export type ResponseEvent = OutputEvent & { readonly sequence_number: number }
+
+/** One response while it is made: its numbered events, and what they add up to. */
+export class ResponseRun {
+  readonly #plan: RequestPlan
+  readonly #head: ReturnType<typeof responseHead>
+  readonly #keeps: boolean
+  readonly #prewarms: boolean
+  readonly #output: Output
+  #state: ResponseState = begun
+  #sequence = 0
+  /** What the engine does for it: a reply, or only its prompt. */
+  #reply: AsyncIterable<GenerateEvent> | undefined
+  #prefill: (() => Promise<Prefilled>) | undefined
+
+  constructor(body: ResponsesBody, plan: RequestPlan, model: string) {
+    this.#plan = plan
+    this.#head = responseHead(body, { id: newId('resp'), model, tier: plan.choices[0]!.tier })
+    this.#keeps = body.cache_prompt !== false
+    this.#output = new Output({
+      summary: summaryOf(body) !== undefined,
+      carry: body.include?.includes('reasoning.encrypted_content') ?? false,
+    })
+    this.#prewarms = isPrewarm(body)
+  }
+
+  /** As it stands. */
+  get response(): ResponseObject {
+    return { ...this.#head, ...this.#state }
+  }
+
+  /**
+   * Starts the work. Returns when the engine has had the opportunity to refuse it.
+   *
+   * @throws what the engine says is wrong in the request
+   */
+  async start(engine: ServedEngine, signal: AbortSignal): Promise<void> {
+    if (!this.#prewarms) [this.#reply] = await start(engine, this.#plan, signal)
+    else {
+      const { messages, template, cacheSalt } = this.#plan.choices[0]!
+      const prompt = {
+        messages: messages!,
+        ...(template && { template }),
+        ...(cacheSalt !== undefined && { cacheSalt }),
+      }
+      this.#prefill = () => engine.prefill!({ ...prompt, signal })
+    }
+  }
+
+  /** @throws what the engine throws; `failed` says it in the words of an event */
+  async *events(): AsyncGenerator<ResponseEvent> {
+    yield this.#numbered({ type: 'response.created', response: this.response })
+    yield this.#numbered({ type: 'response.in_progress', response: this.response })
+    if (this.#reply) for await (const event of this.#told(this.#reply)) yield this.#numbered(event)
+    if (this.#prefill) this.#prewarmed(await this.#prefill())
+    yield this.#numbered({ type: `response.${this.#state.status}`, response: this.response })
+  }
+
+  /** The last event of a response that failed. */
+  failed(thrown: unknown): ResponseEvent {
+    const { code, message } = errorAnswer(thrown).body.error
+    this.#state = { ...this.#state, status: 'failed', output: this.#output.items, error: { code, message } }
+    return this.#numbered({ type: 'response.failed', response: this.response })
+  }
+
+  async *#told(events: AsyncIterable<GenerateEvent>): AsyncGenerator<OutputEvent> {
+    const output = this.#output
+    let logprobs: TokenLogprobs[] = []
+    for await (const event of readReply(events, this.#plan.shape)) {
+      if (event.type === 'logprobs') logprobs.push(...event.logprobs)
+      else if (event.type === 'part') {
+        yield* output.take(event.part, logprobs)
+        logprobs = []
+      } else if (event.type === 'provisional') {
+        // The one type that the official client's own stream takes and passes over.
+        yield { type: 'keepalive', provisional: event.provisional } as OutputEvent
+      } else {
+        const { end, account, reasoningTokens } = event
+        // A client that cancels is gone. If somebody is still there to be told, the engine's owner did it.
+        if (end === 'cancelled') throw new IncipitError('cancelled', 'the reply was cancelled before it was complete')
+        const whole = end !== 'length'
+        yield* output.close(whole ? 'completed' : 'incomplete')
+        this.#state = {
+          ...begun,
+          status: whole ? 'completed' : 'incomplete',
+          output: output.items,
+          completed_at: whole ? unixTime() : null,
+          incomplete_details: whole ? null : { reason: 'max_output_tokens' },
+          ...accountOf(account, reasoningTokens, this.#keeps, this.#plan.lossy),
+        }
+      }
+    }
+  }
+
+  #prewarmed({ promptTokens, cachedTokens }: Prefilled): void {
+    this.#state = {
+      ...begun,
+      status: 'completed',
+      completed_at: unixTime(),
+      usage: responseUsage({ promptTokens, cachedTokens, completionTokens: 0 }, 0, this.#keeps),
+    }
+  }
+
+  #numbered(event: OutputEvent & { readonly response?: object }): ResponseEvent {
+    return { ...event, sequence_number: this.#sequence++ }
+  }
+}

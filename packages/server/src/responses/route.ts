@@ -1,0 +1,95 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { watchClient } from '../disconnect.ts'
+import { ServerError } from '../errors.ts'
+import { definedHeaders } from '../response-stream.ts'
+import { EventStream } from '../sse.ts'
+import { validate } from '../validate.ts'
+import { listItems, listQuery } from './list-items.ts'
+import { Responses, type ResponsesOptions } from './responses.ts'
+import { mountResponsesSocket, type SocketOptions } from './socket.ts'
+
+/** Where responses are made, by a request or over a socket. */
+export const RESPONSES_PATH = '/v1/responses'
+
+const ONE_PATH = `${RESPONSES_PATH}/:id`
+const ITEMS_PATH = `${ONE_PATH}/input_items`
+
+/** The methods of each path. */
+export const responsesPaths = {
+  [RESPONSES_PATH]: ['GET', 'POST'],
+  [ONE_PATH]: ['GET', 'DELETE'],
+  [ITEMS_PATH]: ['GET'],
+} as const
+
+type ResponsesRoute = ResponsesOptions & SocketOptions
+
+/** Adds `/v1/responses`; see `docs/responses.md`. Needs the app's WebSocket plugin to be registered before. */
+export function mountResponses(app: FastifyInstance, options: ResponsesRoute): void {
+  const responses = new Responses(options)
+  app.post(RESPONSES_PATH, (request, reply) => create(responses, request, reply, options.report))
+  app.get(ONE_PATH, async (request) => {
+    const { stream } = request.query as { stream?: string }
+    if (stream !== undefined && stream !== 'false') {
+      throw new ServerError('unsupported', 'stream: a response that is over is not streamed again', { param: 'stream' })
+    }
+    return responses.store.require(idOf(request)).response
+  })
+  app.delete(ONE_PATH, async (request) => {
+    const { id } = responses.store.require(idOf(request)).response
+    responses.store.delete(id)
+    return { id, object: 'response', deleted: true }
+  })
+  app.get(ITEMS_PATH, async (request) => {
+    const { input } = responses.store.require(idOf(request))
+    return listItems(input, validate(listQuery, request.query))
+  })
+  mountResponsesSocket(app, RESPONSES_PATH, responses, options)
+}
+
+function idOf(request: FastifyRequest): string {
+  return (request.params as { id: string }).id
+}
+
+/** Until the first byte an error is thrown, after it a stream ends with `response.failed`. */
+async function create(
+  responses: Responses,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  report: ResponsesRoute['report'],
+): Promise<FastifyReply> {
+  const client = watchClient(request)
+  try {
+    using prepared = await responses.prepare(request.body, { signal: client.signal })
+    const { run, body } = prepared
+    await responses.start(prepared, client.signal)
+    if (!body.stream) {
+      for await (const _ of run.events()) {
+        // It adds up.
+      }
+      responses.done(prepared)
+      return await reply.send(run.response)
+    }
+    reply.hijack()
+    const stream = new EventStream(reply.raw, definedHeaders(reply), client.signal)
+    try {
+      for await (const event of run.events()) {
+        // Before the last event is sent, so that its reader can go on with it.
+        if (run.response.status !== 'in_progress') responses.done(prepared)
+        await stream.send(event, event.type)
+      }
+    } catch (error) {
+      if (client.signal.aborted) return reply
+      report(request, error)
+      const event = run.failed(error)
+      await stream.send(event, event.type)
+    }
+    stream.end()
+    return reply
+  } catch (error) {
+    // Nobody is there to read an answer, and the error is our own abort.
+    if (client.signal.aborted) return reply.hijack()
+    throw error
+  } finally {
+    client.end()
+  }
+}
