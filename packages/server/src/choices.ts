@@ -18,7 +18,11 @@ type Events = AsyncIterable<GenerateEvent>
  * @param signal aborting it cancels every choice
  * @throws IncipitError `invalid_request`, `context_overflow`, `chat_template`, `closed`
  */
-export async function start(engine: ServedEngine, plan: RequestPlan, signal: AbortSignal): Promise<Events[]> {
+export async function start(
+  engine: ServedEngine,
+  plan: Pick<RequestPlan, 'choices'>,
+  signal: AbortSignal,
+): Promise<Events[]> {
   const begun = plan.choices.map((choice) => {
     const reply = engine.generate({ ...choice, signal })
     const iterator = reply[Symbol.asyncIterator]()
@@ -106,7 +110,7 @@ export async function collect(choices: readonly Events[], plan: RequestPlan, for
 
 // A client that cancels is gone, and its signal has ended the loop before. If somebody is still there to be told, the
 // engine's owner did it.
-function endOf(end: ReplyEnd): WireEnd {
+export function endOf(end: ReplyEnd): WireEnd {
   if (end !== 'cancelled') return end
   throw new IncipitError('cancelled', 'the reply was cancelled before it was complete')
 }

@@ -77,14 +77,14 @@ export async function embeddings(
 const notMadeForIt =
   'this model was not made for embeddings: these are means of its last states, and a model for embeddings tells texts apart better'
 
-function dimensionsOf(wanted: number | null | undefined, { dimensions, name }: EmbedderInfo): number {
+export function dimensionsOf(wanted: number | null | undefined, { dimensions, name }: EmbedderInfo): number {
   if (typeof wanted !== 'number' || wanted <= dimensions) return wanted ?? dimensions
   const message = `dimensions: a vector of ${name} has ${dimensions}, not ${wanted}`
   throw new IncipitError('invalid_request', message, { param: 'dimensions' })
 }
 
 /** The first values of each vector, of length 1 together: what models that were trained so (Matryoshka) mean by it. */
-function shortened({ vectors }: Embedded, dimensions: number): readonly Float32Array<ArrayBuffer>[] {
+export function shortened({ vectors }: Embedded, dimensions: number): readonly Float32Array<ArrayBuffer>[] {
   return vectors.map((vector) => {
     if (vector.length === dimensions) return vector
     const part = vector.slice(0, dimensions)

@@ -11,7 +11,7 @@ export type FillsIn = Pick<ModelInfo, 'name' | 'architecture' | 'fim'>
  * @throws ServerError `unsupported` with a model that has none, or where the text before the gap is token ids
  */
 export function filledIn(
-  prompt: string | readonly number[],
+  prompt: string | readonly PromptPiece[],
   suffix: string | null | undefined,
   model: FillsIn,
 ): string | readonly PromptPiece[] {

@@ -17,7 +17,7 @@ export function cacheSaltOf(apiKey: string | undefined): string {
  * @param salt without a slash
  */
 function salted(engine: ServedEngine, salt: string): ServedEngine {
-  const { open, prefill, renderChat, stats, costProfile, watch } = engine
+  const { open, prefill, renderChat, tokenize, detokenize, stats, costProfile, watch } = engine
   const within = <R extends { cacheSalt?: string }>(request: R): R => {
     const { cacheSalt } = request
     return { ...request, cacheSalt: cacheSalt === undefined ? salt : `${salt}/${cacheSalt}` }
@@ -30,6 +30,8 @@ function salted(engine: ServedEngine, salt: string): ServedEngine {
     generate: (request) => engine.generate(within(request)),
     ...(open && { open: (options) => open.call(engine, within(options)) }),
     ...(renderChat && { renderChat: renderChat.bind(engine) }),
+    ...(tokenize && { tokenize: tokenize.bind(engine) }),
+    ...(detokenize && { detokenize: detokenize.bind(engine) }),
     ...(stats && { stats: () => stats.call(engine) }),
     ...(costProfile && { costProfile: () => costProfile.call(engine) }),
     ...(watch && {

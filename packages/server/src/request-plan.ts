@@ -141,7 +141,7 @@ function continuesFinal(body: Parameters<typeof templateOptions>[0]): boolean {
 }
 
 /** @throws ServerError `unsupported` for token ids, whose text this process does not know */
-function textOf(prompt: string | readonly number[]): string {
+function textOf(prompt: string | readonly PromptPiece[]): string {
   if (typeof prompt === 'string') return prompt
   throw new ServerError('unsupported', 'echo of a prompt of token ids is not supported', { param: 'echo' })
 }
@@ -151,6 +151,11 @@ function limit(tokens: number | null | undefined): number | undefined {
   return typeof tokens === 'number' && tokens > 0 ? tokens : undefined
 }
 
+/** A body whose prompts may be texts and token ids in turn, as other dialects have them. */
+export type PromptsBody = Omit<CompletionBody, 'prompt'> & {
+  readonly prompt: readonly (string | readonly PromptPiece[])[]
+}
+
 /**
  * What a `/v1/completions` body asks for.
  *
@@ -158,7 +163,7 @@ function limit(tokens: number | null | undefined): number | undefined {
  *   with a model that does not fill in the middle
  */
 export function planCompletion(
-  body: CompletionBody,
+  body: PromptsBody,
   model: Pick<ModelInfo, 'vocabulary'> & FillsIn,
   defaults: PlanDefaults = {},
 ): RequestPlan {
@@ -188,21 +193,18 @@ export function planCompletion(
 export function checkTokens(
   prompts: readonly (string | readonly PromptPiece[])[],
   model: Pick<ModelInfo, 'vocabulary'>,
+  param = 'prompt',
 ): void {
   for (const prompt of prompts) {
     const tokens = typeof prompt === 'string' ? [] : prompt
     const stranger = tokens.find((token) => typeof token === 'number' && token >= model.vocabulary)
     if (stranger === undefined) continue
-    const message = `prompt: token ${stranger} is outside the vocabulary of ${model.vocabulary}`
-    throw new IncipitError('invalid_request', message, { param: 'prompt' })
+    const message = `${param}: token ${stranger} is outside the vocabulary of ${model.vocabulary}`
+    throw new IncipitError('invalid_request', message, { param })
   }
 }
 
-function plan(
-  body: ChatBody | CompletionBody,
-  inputs: readonly GenerateRequest[],
-  defaults: PlanDefaults,
-): RequestPlan {
+function plan(body: ChatBody | PromptsBody, inputs: readonly GenerateRequest[], defaults: PlanDefaults): RequestPlan {
   const shared = sharedRequest(body, defaults)
   const constraint = constraintOf(body)
   if (constraint) shared.constraint = constraint.constraint

@@ -3,7 +3,12 @@ import type { EngineApi, GenerateEvent, GenerateRequest, Generation, InputApi, I
 /** What the server needs of an engine, wherever that runs. One without `open` or `prefill` has no streaming input. */
 export interface ServedEngine
   extends Pick<EngineApi, 'info'>,
-    Partial<Pick<EngineApi, 'failure' | 'prefill' | 'renderChat' | 'stats' | 'costProfile' | 'watch'>> {
+    Partial<
+      Pick<
+        EngineApi,
+        'failure' | 'prefill' | 'renderChat' | 'tokenize' | 'detokenize' | 'stats' | 'costProfile' | 'watch'
+      >
+    > {
   generate(request: GenerateRequest): ServedReply
   open?(options: InputOptions): ServedInput
 }

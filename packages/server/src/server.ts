@@ -2,26 +2,24 @@ import { randomUUID } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Log, Policy, TierName } from '@incipit/engine/api'
-import Fastify, {
-  type FastifyInstance,
-  type FastifyReply,
-  type FastifyRequest,
-  type HTTPMethods,
-  type RouteHandlerMethod,
-} from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type RouteHandlerMethod } from 'fastify'
+import { mountAnthropic } from './anthropic/mount.ts'
 import { bearer } from './auth.ts'
 import { chatBody } from './chat-body.ts'
 import { completionBody } from './completion-body.ts'
 import { type ConstraintChecker, checkConstraint } from './constraint.ts'
 import { allowAnyOrigin } from './cors.ts'
+import type { DialectOptions } from './dialect.ts'
 import { embeddings } from './embeddings.ts'
 import { engineCard } from './engine-card.ts'
 import { errorAnswer, ServerError } from './errors.ts'
 import { chatFormat, completionFormat } from './format.ts'
+import { mountLlamaServer } from './llama-server/mount.ts'
 import { type ModelCard, type ModelDirectory, unknownModel } from './models/model-directory.ts'
 import { singleModel } from './models/single-model.ts'
 import { modelNameIn, withModel } from './models/with-model.ts'
 import { cacheSaltOf, saltedModels } from './namespace.ts'
+import { mountOllama } from './ollama/mount.ts'
 import { pageAnswer, pageFiles } from './page.ts'
 import { requireExit } from './policy.ts'
 import { prefill } from './prefill.ts'
@@ -31,12 +29,13 @@ import { mountRealtime } from './realtime/route.ts'
 import { reasoningPlace } from './reasoning-place.ts'
 import { planChat, planCompletion, templateOptions } from './request-plan.ts'
 import { respond } from './respond.ts'
+import { keepAliveMs } from './response-stream.ts'
 import { mountResponses, RESPONSES_PATH, responsesPaths } from './responses/route.ts'
+import { refuseOthers, route } from './route.ts'
 import type { ServedEmbedder } from './served-embedder.ts'
 import type { ServedEngine } from './served-engine.ts'
-import { keepAliveMs } from './sse.ts'
 import { StepStreams } from './steps.ts'
-import { type StreamedBodies, streamedBodies } from './upload-route.ts'
+import { streamedBodies } from './upload-route.ts'
 import { validate } from './validate.ts'
 
 export interface ServerOptions {
@@ -220,6 +219,11 @@ export function createServer(served: ServedEngine | ModelDirectory, options: Ser
 
   route(app, 'POST', '/v1/embeddings', (request, reply) => embeddings(models, request, reply))
 
+  const dialect: DialectOptions = { ...waiting, constraints: options.constraints }
+  mountAnthropic(app, dialect)
+  mountOllama(app, dialect)
+  mountLlamaServer(app, dialect)
+
   mountRealtime(app, {
     models,
     cors: options.cors ?? false,
@@ -249,35 +253,6 @@ function directoryOf(engine: ServedEngine, options: ServerOptions): ModelDirecto
     defaults: { tier, policy, alpha },
     strict: strictModel,
     embedder: options.embedder,
-  })
-}
-
-const methods: HTTPMethods[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
-
-/** Registers a route, and for its other methods an answer that says which one it has. */
-function route(
-  app: FastifyInstance,
-  method: 'GET' | 'POST',
-  url: string,
-  handler: RouteHandlerMethod,
-  hooks: StreamedBodies['hooks'] = {},
-): void {
-  app.route({ method, url, handler, ...hooks })
-  refuseOthers(app, [method], url)
-}
-
-/** Answers the other methods of a route with those it has. */
-function refuseOthers(app: FastifyInstance, own: readonly HTTPMethods[], url: string): void {
-  const allowed = own.map((method) => (method === 'GET' ? 'GET, HEAD' : method)).join(', ')
-  app.route({
-    method: methods.filter((other) => !own.includes(other)),
-    url,
-    // Before the body is read: with the wrong method it does not matter what it says.
-    onRequest: async (request, reply) => {
-      reply.header('allow', allowed)
-      throw new ServerError('method_not_allowed', `${request.method} is not allowed on this route, only ${allowed}`)
-    },
-    handler: () => {},
   })
 }
 

@@ -29,6 +29,7 @@ export function fakeEngine(script: Script): FakeEngine {
       embedding: 8,
       vocabulary: 512,
       contextLength: 128,
+      parallel: 4,
       hasChatTemplate: true,
       memory: { kind: 'attention', window: 0, allRows: true, snapshots: 0, snapshotsLeftOut: 0, bytes: 0 },
       cache: 'unified',

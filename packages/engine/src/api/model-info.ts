@@ -34,11 +34,15 @@ export interface ModelInfo {
   vocabulary: number
   /** Most tokens of one sequence, prompt and reply together. */
   contextLength: number
+  /** Most requests that run at once; others wait. */
+  parallel: number
   hasChatTemplate: boolean
   /** Jinja. */
   chatTemplate?: string
   /** How the model marks what it thinks before it answers; absent for models that do not think in tags. */
   reasoning?: ReasoningMarkers
+  /** The token that every prompt of this model begins with, where there is one. */
+  begin?: number
   /** Absent where the model cannot fill in the middle. */
   fim?: FimTokens
   memory: ModelMemory

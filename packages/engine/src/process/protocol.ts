@@ -135,9 +135,11 @@ const modelInfo: Check<ModelInfo> = object({
   embedding: count,
   vocabulary: count,
   contextLength: count,
+  parallel: count,
   hasChatTemplate: boolean,
   chatTemplate: optional(string),
   reasoning: optional(object({ start: string, end: string })),
+  begin: optional(count),
   fim: optional(object({ order: string, prefix: count, suffix: count })),
   memory: object({
     kind: oneOf(['attention', 'window', 'recurrent']),

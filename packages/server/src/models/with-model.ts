@@ -1,7 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { watchClient } from '../disconnect.ts'
 import { errorAnswer } from '../errors.ts'
-import { beginEvents, definedHeaders } from '../sse.ts'
+import { definedHeaders } from '../response-stream.ts'
+import { beginEvents } from '../sse.ts'
 import type { ModelDirectory, ModelInUse } from './model-directory.ts'
 
 /** What a body says about the model that shall answer it. */
@@ -10,11 +11,13 @@ interface Wanted {
   stream?: boolean | null | undefined
 }
 
-interface WaitOptions {
+export interface WaitOptions {
   models: ModelDirectory
   /** A stream that waits for a model says something every so many milliseconds, lest a proxy cuts it. */
   keepAlive: number
   report: (request: FastifyRequest, error: unknown) => void
+  /** How a stream that waited is told of an error. Default: as OpenAI's are. */
+  errorEvent?: (error: unknown, requestId: string) => string
 }
 
 /**
@@ -23,7 +26,7 @@ interface WaitOptions {
  * @throws what `answer` and `ModelDirectory.use` throw
  */
 export async function withModel(
-  { models, keepAlive, report }: WaitOptions,
+  { models, keepAlive, report, errorEvent = openAiErrorEvent }: WaitOptions,
   { model: name, stream }: Wanted,
   request: FastifyRequest,
   reply: FastifyReply,
@@ -40,12 +43,16 @@ export async function withModel(
     if (client.signal.aborted) return reply.hijack()
     if (!reply.raw.headersSent) throw error
     report(request, error)
-    reply.raw.end(`data: ${JSON.stringify(errorAnswer(error).body)}\n\n`)
+    reply.raw.end(errorEvent(error, request.id))
     return reply
   } finally {
     clearInterval(comments)
     client.end()
   }
+}
+
+function openAiErrorEvent(error: unknown): string {
+  return `data: ${JSON.stringify(errorAnswer(error).body)}\n\n`
 }
 
 function comment(reply: FastifyReply): void {

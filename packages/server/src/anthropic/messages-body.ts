@@ -1,0 +1,108 @@
+import { tierNames } from '@incipit/engine/api'
+import { z } from 'zod'
+import type { ChatBody } from '../chat-body.ts'
+import { isEmpty, neutral, sharedParameters } from '../parameters.ts'
+import { strictArray } from '../strict-array.ts'
+import { unsupported } from '../validate.ts'
+import { systemContent, textOf } from './content-block.ts'
+import { chatMessagesOf, message } from './message.ts'
+import { refineToolFields, toolFields, toolsInChatTerms } from './tools.ts'
+
+const thinking = z.discriminatedUnion(
+  'type',
+  [
+    // How much it thinks is the model's own business: max_tokens is the one bound.
+    z.object({ type: z.literal('enabled'), budget_tokens: z.int().nullish(), display: z.string().nullish() }),
+    z.object({ type: z.literal('adaptive'), display: z.string().nullish() }),
+    z.object({ type: z.literal('disabled') }),
+  ],
+  'must have the type enabled, adaptive or disabled',
+)
+
+const format = z
+  .looseObject({ type: z.string() })
+  .refine(({ type }) => type === 'json_schema', {
+    path: ['type'],
+    error: 'only "json_schema" is supported',
+    ...unsupported,
+  })
+  .pipe(z.object({ type: z.literal('json_schema'), schema: z.record(z.string(), z.unknown()) }))
+
+/** What decides on the prompt: the body of `/v1/messages/count_tokens`, too. */
+const promptFields = {
+  // Any name is accepted and the answer names the loaded model.
+  model: z.string().nullish(),
+  messages: strictArray(message),
+  system: systemContent.nullish(),
+  thinking: thinking.nullish(),
+  output_config: z.object({ effort: z.string().nullish(), format: format.nullish() }).nullish(),
+  ...toolFields,
+}
+
+type PromptFields = z.infer<z.ZodObject<typeof promptFields>>
+
+/** The body of `POST /v1/messages/count_tokens`. */
+export const countBody = z.object(promptFields).superRefine(refineToolFields)
+
+/** The body of `POST /v1/messages`. */
+export const messagesBody = z
+  .object({
+    ...promptFields,
+    // 0 computes the prompt and says nothing.
+    max_tokens: z.int().min(0),
+    temperature: z.number().min(0).max(1).nullish(),
+    top_k: z.int().min(0).nullish(),
+    top_p: z.number().min(0).max(1).nullish(),
+    stop_sequences: strictArray(z.string().min(1, 'must not be empty'), { least: 0, most: 16 }).nullish(),
+    stream: z.boolean().nullish(),
+    // What Anthropic's servers do beside the model.
+    container: neutral([]),
+    mcp_servers: neutral([], isEmpty),
+    context_management: neutral([], isEmpty),
+    // Ours.
+    tier: z.enum(tierNames).nullish(),
+    cache_salt: sharedParameters.cache_salt,
+  })
+  .superRefine(refineToolFields)
+  .superRefine(({ tools, output_config: output }, context) => {
+    if (!output?.format || !tools || tools.length === 0) return
+    const message = 'does not go together with tools'
+    context.addIssue({ code: 'custom', path: ['output_config', 'format'], message, ...unsupported })
+  })
+
+export type MessagesBody = z.infer<typeof messagesBody>
+
+/** What Anthropic calls the field that says what the reply must look like. */
+export const formField = 'output_config.format.schema'
+
+/** A request in OpenAI's terms. */
+export function chatBodyOf(body: MessagesBody): ChatBody {
+  return {
+    ...promptInChatTerms(body),
+    max_tokens: body.max_tokens,
+    temperature: body.temperature,
+    top_k: body.top_k,
+    top_p: body.top_p,
+    stop: body.stop_sequences,
+    stream: body.stream,
+    tier: body.tier,
+    cache_salt: body.cache_salt,
+    json_schema: body.output_config?.format?.schema,
+  }
+}
+
+/** The prompt of a request in OpenAI's terms. */
+export function promptInChatTerms(body: PromptFields): ChatBody {
+  const { system, thinking, output_config: output } = body
+  // Templates know three levels.
+  const effort = output?.effort === 'xhigh' || output?.effort === 'max' ? 'high' : output?.effort
+  return {
+    messages: [
+      ...(system ? [{ role: 'system', content: textOf(system) }] : []),
+      ...body.messages.flatMap((message) => chatMessagesOf(message)),
+    ],
+    ...(thinking && { enable_thinking: thinking.type !== 'disabled' }),
+    ...(effort && { chat_template_kwargs: { reasoning_effort: effort } }),
+    ...toolsInChatTerms(body),
+  }
+}

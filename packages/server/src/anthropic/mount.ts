@@ -1,0 +1,48 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { answer } from '../answer.ts'
+import { type DialectOptions, mountDialect, planConversation } from '../dialect.ts'
+import { withModel } from '../models/with-model.ts'
+import { route } from '../route.ts'
+import { validate } from '../validate.ts'
+import { countTokens } from './count-tokens.ts'
+import { anthropicError } from './errors.ts'
+import { messageTeller } from './message-teller.ts'
+import { chatBodyOf, countBody, formField, messagesBody, promptInChatTerms } from './messages-body.ts'
+import { prefill } from './prefill.ts'
+
+/** Adds `/v1/messages` and `/v1/messages/count_tokens`; see `docs/anthropic.md`. */
+export function mountAnthropic(app: FastifyInstance, options: DialectOptions): void {
+  const waiting = {
+    ...options,
+    errorEvent: (error: unknown, requestId: string) =>
+      `event: error\ndata: ${JSON.stringify(anthropicError(error, requestId).body)}\n\n`,
+  }
+
+  const messages = (request: FastifyRequest, reply: FastifyReply) => {
+    reply.header('request-id', request.id)
+    const body = validate(messagesBody, request.body)
+    return withModel(waiting, body, request, reply, async (model) => {
+      const { engine, name } = model
+      const plan = await planConversation(model, options, chatBodyOf(body), formField)
+      if (body.max_tokens === 0) return prefill(model, plan, request, reply)
+      const { thinking } = body
+      const showsThinking = !(thinking && 'display' in thinking && thinking.display === 'omitted')
+      const teller = messageTeller({ model: name, showsThinking, requestId: request.id, shape: plan.shape })
+      return answer(engine, plan, teller, request, reply, (error) => options.report(request, error))
+    })
+  }
+
+  const count = (request: FastifyRequest, reply: FastifyReply) => {
+    reply.header('request-id', request.id)
+    const body = validate(countBody, request.body)
+    return withModel(waiting, { model: body.model }, request, reply, async (model) => {
+      const plan = await planConversation(model, options, promptInChatTerms(body), formField)
+      return reply.send({ input_tokens: await countTokens(model.engine, plan.choices[0]!) })
+    })
+  }
+
+  mountDialect(app, options, anthropicError, (scope) => {
+    route(scope, 'POST', '/v1/messages', messages)
+    route(scope, 'POST', '/v1/messages/count_tokens', count)
+  })
+}

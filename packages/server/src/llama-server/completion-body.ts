@@ -1,0 +1,140 @@
+import { tierNames } from '@incipit/engine/api'
+import { z } from 'zod'
+import { constraintParameters, refineConstraint } from '../constraint.ts'
+import { isEmpty, neutral, sharedParameters } from '../parameters.ts'
+import { penaltiesOf, penaltyFields, refineRepeatWindow } from '../repeat-window.ts'
+import type { PromptsBody } from '../request-plan.ts'
+import { strictArray } from '../strict-array.ts'
+import { type Prompt, promptField } from './prompt.ts'
+import { runningSamplers, switchedOff } from './samplers.ts'
+
+const bias = z.union([z.number().min(-100).max(100), z.literal(false)], 'must be a number from -100 to 100, or false')
+const logitBias = z.union(
+  [z.record(z.string(), bias), strictArray(z.tuple([z.union([z.string(), z.int().min(0)]), bias]), { least: 0 })],
+  'must give a number from -100 to 100, or false, for tokens or texts',
+)
+
+const bound = z.int().min(-1)
+
+/** What `/completion` and `/infill` share. */
+export const completionFields = {
+  ...penaltyFields,
+  // Any name is accepted and the answer names the loaded model.
+  model: z.string().nullish(),
+  // -1 is no bound; 0 computes the prompt and says nothing.
+  n_predict: bound.nullish(),
+  max_tokens: bound.nullish(),
+  temperature: sharedParameters.temperature,
+  top_k: sharedParameters.top_k,
+  top_p: sharedParameters.top_p,
+  min_p: sharedParameters.min_p,
+  seed: z.int().nullish(),
+  stop: sharedParameters.stop,
+  stream: z.boolean().nullish(),
+  cache_prompt: sharedParameters.cache_prompt,
+  ignore_eos: sharedParameters.ignore_eos,
+  logit_bias: logitBias.nullish(),
+  n_probs: z.int().min(0).max(20).nullish(),
+  return_tokens: z.boolean().nullish(),
+  response_fields: z.array(z.string()).nullish(),
+  samplers: z.array(z.string()).nullish(),
+  json_schema: constraintParameters.json_schema,
+  grammar: constraintParameters.grammar,
+  // A reply ends at a line that is indented less, and where it has taken so long and has a line.
+  n_indent: z.int().min(0).nullish(),
+  t_max_predict_ms: z.number().nullish(),
+  // Ours.
+  tier: z.enum(tierNames).nullish(),
+  cache_salt: sharedParameters.cache_salt,
+
+  // These would change the reply and cannot be honoured.
+  typical_p: neutral([1]),
+  top_n_sigma: neutral([-1]),
+  dynatemp_range: neutral([0]),
+  dry_multiplier: neutral([0]),
+  xtc_probability: neutral([0]),
+  mirostat: neutral([0]),
+  adaptive_target: neutral([], (value) => typeof value === 'number' && value < 0),
+  min_keep: neutral([0]),
+  post_sampling_probs: neutral([false]),
+  grammar_lazy: neutral([false]),
+  lora: neutral([], isEmpty),
+}
+
+const shared = z.object(completionFields).superRefine(refineRepeatWindow).superRefine(refineConstraint)
+export type CompletionFields = z.infer<typeof shared>
+
+/** The body of `POST /completion`. */
+export const completionBody = shared.safeExtend({
+  prompt: promptField,
+  n_cmpl: sharedParameters.n,
+})
+
+// llama-server's defaults, which its clients count on.
+const DEFAULT_TEMPERATURE = 0.8
+const DEFAULT_TOP_K = 40
+const DEFAULT_TOP_P = 0.95
+const DEFAULT_MIN_P = 0.05
+
+/** Most tokens of a reply; undefined: no bound. */
+export function boundOf({ n_predict: most, max_tokens: also }: CompletionFields): number | undefined {
+  const bound = most ?? also ?? -1
+  return bound < 0 ? undefined : bound
+}
+
+/** A request in OpenAI's terms. The bias of texts is known to the model alone. */
+export function termsOf(
+  body: CompletionFields,
+  prompts: readonly Prompt[],
+  biases: Readonly<Record<number, number>>,
+): PromptsBody {
+  return {
+    prompt: prompts,
+    ...penaltiesOf(body),
+    max_tokens: boundOf(body) || -1,
+    temperature: Math.max(0, body.temperature ?? DEFAULT_TEMPERATURE),
+    top_k: body.top_k ?? DEFAULT_TOP_K,
+    top_p: body.top_p ?? DEFAULT_TOP_P,
+    min_p: body.min_p ?? DEFAULT_MIN_P,
+    ...switchedOff(runningSamplers(body.samplers)),
+    // Negative: any.
+    ...(typeof body.seed === 'number' && body.seed >= 0 && { seed: body.seed }),
+    stop: body.stop,
+    stream: body.stream,
+    cache_prompt: body.cache_prompt,
+    ignore_eos: body.ignore_eos,
+    logit_bias: biases,
+    json_schema: body.json_schema,
+    grammar: body.grammar,
+    tier: body.tier,
+    cache_salt: body.cache_salt,
+    // Ids of tokens come with their probabilities.
+    ...((body.n_probs || body.return_tokens) && { logprobs: body.n_probs ?? 0 }),
+  }
+}
+
+/**
+ * What the answer says of how the reply was made.
+ *
+ * @param seed of the first reply; each further one has the next
+ */
+export function settingsOf(body: CompletionFields, terms: PromptsBody, seed = -1): object {
+  return {
+    n_predict: boundOf(body) ?? -1,
+    seed,
+    temperature: terms.temperature,
+    top_k: terms.top_k,
+    top_p: terms.top_p,
+    min_p: terms.min_p,
+    repeat_penalty: terms.repeat_penalty ?? 1,
+    presence_penalty: terms.presence_penalty ?? 0,
+    frequency_penalty: terms.frequency_penalty ?? 0,
+    repeat_last_n: -1,
+    stop: typeof terms.stop === 'string' ? [terms.stop] : (terms.stop ?? []),
+    ignore_eos: terms.ignore_eos ?? false,
+    stream: terms.stream ?? false,
+    n_probs: body.n_probs ?? 0,
+    grammar: terms.grammar ?? '',
+    samplers: runningSamplers(body.samplers),
+  }
+}

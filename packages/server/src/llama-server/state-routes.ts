@@ -1,0 +1,56 @@
+import type { ModelInfo } from '@incipit/engine/api'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { DialectOptions } from '../dialect.ts'
+import { ServerError } from '../errors.ts'
+import type { ModelInUse } from '../models/model-directory.ts'
+import { modelNameIn, withModel } from '../models/with-model.ts'
+import { route } from '../route.ts'
+import { completionBody, settingsOf, termsOf } from './completion-body.ts'
+
+/** Adds what a model and its engine are and do: `/props` and `/slots`, with several models as `?model=...`. */
+export function addStateRoutes(app: FastifyInstance, options: DialectOptions): void {
+  const about = (request: FastifyRequest, reply: FastifyReply, tell: (model: ModelInUse) => Promise<FastifyReply>) =>
+    withModel(options, { model: modelNameIn(request.query) }, request, reply, tell)
+
+  route(app, 'GET', '/props', (request, reply) =>
+    about(request, reply, async ({ name, engine: { info } }) => {
+      const defaults = completionBody.parse({ prompt: '' })
+      return reply.send({
+        default_generation_settings: {
+          ...slot(info, 0, false),
+          params: settingsOf(defaults, termsOf(defaults, [], {})),
+        },
+        total_slots: info.parallel,
+        model_alias: name,
+        model_path: info.path,
+        chat_template: info.chatTemplate ?? '',
+        modalities: { vision: false, audio: false },
+        build_info: 'incipit',
+        is_sleeping: false,
+      })
+    }),
+  )
+
+  // A slot is a place for a request. Which request has which place, the engine does not say.
+  route(app, 'GET', '/slots', (request, reply) =>
+    about(request, reply, async ({ engine }) => {
+      const { info } = engine
+      const { running } = (await engine.stats?.()) ?? { running: 0 }
+      const { fail_on_no_slot: fails } = request.query as { fail_on_no_slot?: string }
+      if (fails && running >= info.parallel) {
+        return reply.status(503).send({ error: { code: 503, message: 'no slot available', type: 'unavailable_error' } })
+      }
+      return reply.send(Array.from({ length: info.parallel }, (_, id) => slot(info, id, id < running)))
+    }),
+  )
+  route(app, 'POST', '/slots/:id', async () => {
+    throw new ServerError('unsupported', 'action: this server saves no slots; see the option --prefix', {
+      param: 'action',
+    })
+  })
+}
+
+function slot({ contextLength, proposers }: ModelInfo, id: number, busy: boolean) {
+  const speculative = Object.values(proposers).some(({ available }) => available)
+  return { id, id_task: -1, n_ctx: contextLength, speculative, is_processing: busy }
+}

@@ -1,0 +1,50 @@
+import { z } from 'zod'
+import { neutral, type SharedParameters, sharedParameters } from '../parameters.ts'
+import { penaltiesOf, penaltyFields, refineRepeatWindow } from '../repeat-window.ts'
+
+/** `options` of a request: sampling, and how to load the model, which is loaded already. */
+export const modelOptions = z
+  .object({
+    ...penaltyFields,
+    temperature: sharedParameters.temperature,
+    top_k: sharedParameters.top_k,
+    top_p: sharedParameters.top_p,
+    min_p: sharedParameters.min_p,
+    seed: z.int().nullish(),
+    // -2 fills the context, which is no bound either.
+    num_predict: z
+      .int()
+      .refine((value) => value >= 1 || value === -1 || value === -2, 'must be at least 1, or -1 for no bound')
+      .nullish(),
+    stop: sharedParameters.stop,
+    num_ctx: z.int().min(1).nullish(),
+    typical_p: neutral([1]),
+    tfs_z: neutral([1]),
+    mirostat: neutral([0]),
+    penalize_newline: neutral([true]),
+  })
+  .superRefine(refineRepeatWindow)
+
+export type ModelOptions = z.infer<typeof modelOptions>
+
+// Ollama's defaults, which its clients count on.
+const DEFAULT_TEMPERATURE = 0.8
+const DEFAULT_TOP_K = 40
+const DEFAULT_TOP_P = 0.9
+
+/** The same in OpenAI's terms. */
+export function samplingOf(options: ModelOptions): Partial<SharedParameters> {
+  const { num_predict: most, seed } = options
+  return {
+    ...penaltiesOf(options),
+    temperature: options.temperature ?? DEFAULT_TEMPERATURE,
+    top_k: options.top_k ?? DEFAULT_TOP_K,
+    top_p: options.top_p ?? DEFAULT_TOP_P,
+    min_p: options.min_p,
+    // Completions have a bound of their own where none is named.
+    max_tokens: typeof most === 'number' && most > 0 ? most : -1,
+    stop: options.stop,
+    // Negative: any.
+    ...(typeof seed === 'number' && seed >= 0 && { seed }),
+  }
+}
