@@ -53,6 +53,7 @@ const penalties = fc.constantFrom(
     { ...noPenalties, frequency: 1 },
     { ...noPenalties, presence: 1.5 },
     { ...noPenalties, repetition: 1.4 },
+    { frequency: 0.5, presence: 0.5, repetition: 1.2, window: 6 },
   ],
 )
 const early: fc.Arbitrary<EarlyPlan> = fc.record({

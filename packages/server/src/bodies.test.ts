@@ -133,6 +133,7 @@ test('parameters out of range are named', () => {
     ['frequency_penalty', [2.1, '0']],
     ['presence_penalty', [-2.1]],
     ['repetition_penalty', [0]],
+    ['repeat_last_n', [-2, 1.5]],
     ['min_tokens', [-1, 1.5]],
     ['logit_bias', [7, '5']],
     ['temperature', [-0.1, 2.1, '1', true]],

@@ -83,6 +83,8 @@ export const sharedParameters = {
   // vLLM's name, and llama-server's.
   repetition_penalty: z.number().min(0.01).max(100).nullish(),
   repeat_penalty: z.number().min(0.01).max(100).nullish(),
+  // llama-server's: penalties look at so many of the last tokens; -1 is all of prompt and reply, 0 none.
+  repeat_last_n: z.int().min(-1).nullish(),
   logit_bias: logitBias.nullish(),
   min_tokens: z.int().min(0).nullish(),
   ignore_eos: z.boolean().nullish(),

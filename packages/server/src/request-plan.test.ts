@@ -46,6 +46,9 @@ test('penalties, bias, bounds and log-probabilities', () => {
   }
   const request = { frequencyPenalty: 0.5, presencePenalty: -1, repetitionPenalty: 1.1, minTokens: 3, ignoreEnd: true }
   assert.deepEqual(only(planned(parameters).choices), { messages, temperature: 1, ...request })
+  const window = (last: number) => only(planned({ presence_penalty: 1, repeat_last_n: last }).choices)
+  assert.deepEqual([window(9).penaltyWindow, window(-1).penaltyWindow], [9, Number.MAX_SAFE_INTEGER])
+  assert.deepEqual([window(0).penaltyWindow, window(0).presencePenalty], [undefined, undefined])
   assert.deepEqual(only(planned({ logit_bias: { 5: -100 } }).choices).logitBias, { 5: -100 })
   assert.deepEqual(only(planned({ logit_bias: [[5, 1]] }).choices).logitBias, { 5: 1 })
   assert.equal('maxTokens' in only(planned({ max_tokens: -1 }).choices), false)

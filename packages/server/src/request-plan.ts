@@ -15,6 +15,7 @@ import { constraintOf, type DeclaredConstraint } from './constraint.ts'
 import { ServerError } from './errors.ts'
 import { type FillsIn, filledIn } from './fill-in.ts'
 import type { SharedParameters } from './parameters.ts'
+import { penaltiesOf } from './penalties.ts'
 import { enginePolicy } from './policy.ts'
 import type { ReplyShape } from './reply/reply-parser.ts'
 import { withDescribedTools } from './tools/describe-tools.ts'
@@ -226,7 +227,7 @@ function plan(body: ChatBody | PromptsBody, inputs: readonly GenerateRequest[], 
 }
 
 function sharedRequest(body: SharedParameters, defaults: PlanDefaults): GenerateRequest {
-  const request: GenerateRequest = { temperature: body.temperature ?? DEFAULT_TEMPERATURE }
+  const request: GenerateRequest = { temperature: body.temperature ?? DEFAULT_TEMPERATURE, ...penaltiesOf(body) }
   if (typeof body.top_p === 'number') request.topP = body.top_p
   if (typeof body.top_k === 'number') request.topK = Math.max(0, body.top_k)
   if (typeof body.min_p === 'number') request.minP = body.min_p
@@ -235,10 +236,6 @@ function sharedRequest(body: SharedParameters, defaults: PlanDefaults): Generate
   if (typeof body.cache_prompt === 'boolean') request.cachePrompt = body.cache_prompt
   if (body.cache_salt) request.cacheSalt = body.cache_salt
   if (typeof body.prediction === 'string') request.prediction = body.prediction
-  if (typeof body.frequency_penalty === 'number') request.frequencyPenalty = body.frequency_penalty
-  if (typeof body.presence_penalty === 'number') request.presencePenalty = body.presence_penalty
-  const repetition = body.repetition_penalty ?? body.repeat_penalty
-  if (typeof repetition === 'number') request.repetitionPenalty = repetition
   if (body.logit_bias) {
     request.logitBias = Array.isArray(body.logit_bias) ? Object.fromEntries(body.logit_bias) : body.logit_bias
   }

@@ -183,6 +183,9 @@ test('what a request leaves out is as llama-server has it; samplers that are not
   assert.deepEqual([named.temperature, named.topK, named.topP, named.minP], [1, 5, 0.95, 0])
   assert.equal(named.repetitionPenalty, undefined)
   assert.deepEqual(generation_settings.samplers, ['top_k', 'top_p'])
+  const penalised = await ask(server, '/completion', { prompt, repeat_penalty: 1.5 })
+  const { repetitionPenalty, penaltyWindow } = fake.requests[2]!
+  assert.deepEqual([repetitionPenalty, penaltyWindow, penalised.generation_settings.repeat_last_n], [1.5, 64, 64])
   assert.equal(generation_settings.seed, named.seed)
 })
 
@@ -357,7 +360,7 @@ test('errors have llama-server’s shape and name the field', { skip, timeout },
   }
   await refused('/completion', { ...request, mirostat: 2 }, /mirostat/)
   await refused('/completion', { ...request, dry_multiplier: 0.8 }, /dry_multiplier/)
-  await refused('/completion', { ...request, repeat_penalty: 1.1, repeat_last_n: 64 }, /repeat_last_n/)
+  await refused('/completion', { ...request, repeat_penalty: 1.1, repeat_last_n: -2 }, /repeat_last_n/)
   await refused('/completion', { ...request, lora: [{ id: 0, scale: 1 }] }, /lora/)
   await refused('/completion', { ...request, post_sampling_probs: true }, /post_sampling_probs/)
   await refused(

@@ -232,8 +232,9 @@ test('options become what the engine samples with, and without them Ollama’s d
   })
   const { seed, topK: five, minP, stop, maxTokens: three, repetitionPenalty } = fake.requests[1]!
   assert.deepEqual([seed, five, minP, stop, three, repetitionPenalty], [7, 5, 0.1, ['x'], 3, 1.1])
-  // A window does not matter where nothing is penalised, and an empty one switches penalties off.
-  await ollama.chat({ model: 'any', messages, options: { repeat_last_n: 64 } })
+  assert.equal(fake.requests[1]?.penaltyWindow, Number.MAX_SAFE_INTEGER)
+  await ollama.chat({ model: 'any', messages, options: { repeat_penalty: 1.1 } })
+  assert.equal(fake.requests[2]?.penaltyWindow, 64)
   await ollama.chat({ model: 'any', messages, options: { repeat_last_n: 0, repeat_penalty: 2 } })
   assert.equal(fake.requests[3]?.repetitionPenalty, undefined)
 })
@@ -287,7 +288,6 @@ test('errors have Ollama’s shape and name the field', { skip, timeout }, async
   await refused({ messages: [{ role: 'user', content: 'a', images: ['AA=='] }] }, /messages\[0\]\.images/)
   await refused({ options: { num_ctx: 4096 } }, /options\.num_ctx/)
   await refused({ options: { mirostat: 1 } }, /options\.mirostat/)
-  await refused({ options: { repeat_penalty: 1.1, repeat_last_n: 64 } }, /options\.repeat_last_n/)
   await refused({ format: 'yaml' }, /format/)
   await refused({ format: { type: 'nonsense' } }, /^format/)
   await refused({ format: 'json', tools: [weather] }, /format/)

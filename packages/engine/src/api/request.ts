@@ -116,6 +116,11 @@ export interface GenerateRequest extends Partial<Sampling> {
    * (Keskar et al. 2019, CTRL, section 4.1). 1 is off. Default 1.
    */
   repetitionPenalty?: number
+  /**
+   * The three penalties look at so many of the last tokens, of the prompt and the reply alike, as llama.cpp's do. At least
+   * 1. Default: at the whole reply, and the repetition penalty at the whole prompt, too.
+   */
+  penaltyWindow?: number
   /** The reply does not end by itself, or with a stop string, before it has this many tokens. Default 0. */
   minTokens?: number
   /**

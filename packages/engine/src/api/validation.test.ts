@@ -50,6 +50,7 @@ const wrong: [Partial<GenerateRequest>, string][] = [
   [{ frequencyPenalty: 2.1 }, 'frequencyPenalty'],
   [{ presencePenalty: -3 }, 'presencePenalty'],
   [{ repetitionPenalty: 0 }, 'repetitionPenalty'],
+  [{ penaltyWindow: 0 }, 'penaltyWindow'],
   [{ minTokens: -1 }, 'minTokens'],
   [{ logprobs: 21 }, 'logprobs'],
   [{ logprobs: 1, policy: 'confident' }, 'logprobs'],

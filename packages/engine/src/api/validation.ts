@@ -10,6 +10,8 @@ export interface Penalties {
   readonly frequency: number
   readonly presence: number
   readonly repetition: number
+  /** All three look at so many of the last tokens of prompt and reply. Default: see `GenerateRequest`. */
+  readonly window?: number
 }
 
 export interface CheckedRequest {
@@ -63,6 +65,9 @@ export function normalise(request: GenerateRequest): CheckedRequest {
       frequency: number(request, 'frequencyPenalty', 0, -2, 2),
       presence: number(request, 'presencePenalty', 0, -2, 2),
       repetition: number(request, 'repetitionPenalty', 1, 0.01, 100),
+      ...(request.penaltyWindow !== undefined && {
+        window: number(request, 'penaltyWindow', 1, 1, Number.MAX_SAFE_INTEGER, true),
+      }),
     },
     logitBias: biasOf(request.logitBias),
     constraint: constraintOf(request.constraint),

@@ -2,7 +2,7 @@ import { tierNames } from '@incipit/engine/api'
 import { z } from 'zod'
 import { constraintParameters, refineConstraint } from '../constraint.ts'
 import { isEmpty, neutral, sharedParameters } from '../parameters.ts'
-import { penaltiesOf, penaltyFields, refineRepeatWindow } from '../repeat-window.ts'
+import { llamaPenaltiesOf, llamaPenaltyFields } from '../penalties.ts'
 import type { PromptsBody } from '../request-plan.ts'
 import { strictArray } from '../strict-array.ts'
 import { type Prompt, promptField } from './prompt.ts'
@@ -18,7 +18,7 @@ const bound = z.int().min(-1)
 
 /** What `/completion` and `/infill` share. */
 export const completionFields = {
-  ...penaltyFields,
+  ...llamaPenaltyFields,
   // Any name is accepted and the answer names the loaded model.
   model: z.string().nullish(),
   // -1 is no bound; 0 computes the prompt and says nothing.
@@ -61,7 +61,7 @@ export const completionFields = {
   lora: neutral([], isEmpty),
 }
 
-const shared = z.object(completionFields).superRefine(refineRepeatWindow).superRefine(refineConstraint)
+const shared = z.object(completionFields).superRefine(refineConstraint)
 export type CompletionFields = z.infer<typeof shared>
 
 /** The body of `POST /completion`. */
@@ -90,7 +90,7 @@ export function termsOf(
 ): PromptsBody {
   return {
     prompt: prompts,
-    ...penaltiesOf(body),
+    ...llamaPenaltiesOf(body),
     max_tokens: boundOf(body) || -1,
     temperature: Math.max(0, body.temperature ?? DEFAULT_TEMPERATURE),
     top_k: body.top_k ?? DEFAULT_TOP_K,
@@ -129,7 +129,7 @@ export function settingsOf(body: CompletionFields, terms: PromptsBody, seed = -1
     repeat_penalty: terms.repeat_penalty ?? 1,
     presence_penalty: terms.presence_penalty ?? 0,
     frequency_penalty: terms.frequency_penalty ?? 0,
-    repeat_last_n: -1,
+    repeat_last_n: terms.repeat_last_n,
     stop: typeof terms.stop === 'string' ? [terms.stop] : (terms.stop ?? []),
     ignore_eos: terms.ignore_eos ?? false,
     stream: terms.stream ?? false,

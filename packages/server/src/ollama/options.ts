@@ -1,29 +1,27 @@
 import { z } from 'zod'
 import { neutral, type SharedParameters, sharedParameters } from '../parameters.ts'
-import { penaltiesOf, penaltyFields, refineRepeatWindow } from '../repeat-window.ts'
+import { llamaPenaltiesOf, llamaPenaltyFields } from '../penalties.ts'
 
 /** `options` of a request: sampling, and how to load the model, which is loaded already. */
-export const modelOptions = z
-  .object({
-    ...penaltyFields,
-    temperature: sharedParameters.temperature,
-    top_k: sharedParameters.top_k,
-    top_p: sharedParameters.top_p,
-    min_p: sharedParameters.min_p,
-    seed: z.int().nullish(),
-    // -2 fills the context, which is no bound either.
-    num_predict: z
-      .int()
-      .refine((value) => value >= 1 || value === -1 || value === -2, 'must be at least 1, or -1 for no bound')
-      .nullish(),
-    stop: sharedParameters.stop,
-    num_ctx: z.int().min(1).nullish(),
-    typical_p: neutral([1]),
-    tfs_z: neutral([1]),
-    mirostat: neutral([0]),
-    penalize_newline: neutral([true]),
-  })
-  .superRefine(refineRepeatWindow)
+export const modelOptions = z.object({
+  ...llamaPenaltyFields,
+  temperature: sharedParameters.temperature,
+  top_k: sharedParameters.top_k,
+  top_p: sharedParameters.top_p,
+  min_p: sharedParameters.min_p,
+  seed: z.int().nullish(),
+  // -2 fills the context, which is no bound either.
+  num_predict: z
+    .int()
+    .refine((value) => value >= 1 || value === -1 || value === -2, 'must be at least 1, or -1 for no bound')
+    .nullish(),
+  stop: sharedParameters.stop,
+  num_ctx: z.int().min(1).nullish(),
+  typical_p: neutral([1]),
+  tfs_z: neutral([1]),
+  mirostat: neutral([0]),
+  penalize_newline: neutral([true]),
+})
 
 export type ModelOptions = z.infer<typeof modelOptions>
 
@@ -36,7 +34,7 @@ const DEFAULT_TOP_P = 0.9
 export function samplingOf(options: ModelOptions): Partial<SharedParameters> {
   const { num_predict: most, seed } = options
   return {
-    ...penaltiesOf(options),
+    ...llamaPenaltiesOf(options),
     temperature: options.temperature ?? DEFAULT_TEMPERATURE,
     top_k: options.top_k ?? DEFAULT_TOP_K,
     top_p: options.top_p ?? DEFAULT_TOP_P,

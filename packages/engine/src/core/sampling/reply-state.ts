@@ -27,6 +27,18 @@ export class ReplyState {
     this.#committed = Math.max(this.#committed, Math.min(committed, end) - start)
   }
 
+  /**
+   * How often each token stands among the last `window` of the prompt and the reply.
+   * @param window at least 1
+   */
+  recentCounts(prompt: readonly number[], window: number): ReadonlyMap<number, number> {
+    const ofPrompt = Math.min(prompt.length, Math.max(0, window - this.#tokens.length))
+    const recent = [...prompt.slice(prompt.length - ofPrompt), ...this.#tokens.slice(-window)]
+    const counts = new Map<number, number>()
+    for (const token of recent) counts.set(token, (counts.get(token) ?? 0) + 1)
+    return counts
+  }
+
   advance(token: number): void {
     this.constraint?.advance(token)
     this.#tokens.push(token)

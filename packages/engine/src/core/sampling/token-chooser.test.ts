@@ -54,6 +54,21 @@ describe('what changes logits', () => {
     assert.equal(repeated.choose(row(3, 2), reply([1])).token, 0, 'both halved')
   })
 
+  it('penalties with a window: of the last tokens of prompt and reply alike', () => {
+    const recently = (window: number, frequency: number, repetition: number, prompt: number[], tokens: number[]) => {
+      const penalties = { frequency, presence: 0, repetition, window }
+      return chooser({ prompt, penalties }).choose(row(1, 2, 1.5), reply(tokens)).token
+    }
+    assert.equal(recently(1, 0.6, 1, [1], []), 2, 'the prompt counts')
+    assert.equal(recently(1, 0.6, 1, [1], [0]), 1, 'it is out of sight')
+    assert.equal(recently(2, 0.6, 1, [1], [0]), 2)
+    assert.equal(recently(2, 0.9, 1, [1, 1], [2]), 1, '1.1 and 0.6 against 1: once each')
+    assert.equal(recently(3, 0.9, 1, [1, 1], [2]), 0, '0.2 and 0.6 against 1')
+    assert.equal(recently(1, 0, 2, [1], []), 2)
+    assert.equal(recently(1, 0, 2, [1], [0]), 1)
+    assert.equal(recently(Number.MAX_SAFE_INTEGER, 0, 2, [1], [0]), 2)
+  })
+
   it('the end is not chosen before the reply has its least tokens, unless nothing else may follow', () => {
     const options = { minTokens: 2, endTokens: [1] }
     assert.equal(chooser(options).choose(row(1, 5, 0), reply([0])).token, 0)

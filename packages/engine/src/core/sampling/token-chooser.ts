@@ -186,21 +186,25 @@ export class TokenChooser implements Disposable {
   }
 
   #penalise(logits: Float32Array): void {
-    const { frequency, presence, repetition } = this.#penalties
-    const { counts } = this.#state
+    const { frequency, presence, repetition, window } = this.#penalties
+    const recent = window === undefined ? undefined : this.#state.recentCounts(this.#prompt, window)
+    const counts = recent ?? this.#state.counts
     const scale = (token: number) => {
       const logit = logits[token]!
       if (token < logits.length) this.#change(logits, token, logit > 0 ? logit / repetition : logit * repetition)
     }
-    if (repetition !== 1) {
-      this.#promptTokens ??= new Set(this.#prompt)
-      for (const token of this.#promptTokens) scale(token)
-      for (const token of counts.keys()) if (!this.#promptTokens.has(token)) scale(token)
-    }
+    if (repetition !== 1) for (const token of recent?.keys() ?? this.#said()) scale(token)
     if (frequency === 0 && presence === 0) return
     for (const [token, count] of counts) {
       if (token < logits.length) this.#change(logits, token, logits[token]! - frequency * count - presence)
     }
+  }
+
+  /** The tokens of the prompt and of the reply, each once. */
+  *#said(): Iterable<number> {
+    this.#promptTokens ??= new Set(this.#prompt)
+    yield* this.#promptTokens
+    for (const token of this.#state.counts.keys()) if (!this.#promptTokens.has(token)) yield token
   }
 
   /** Unless nothing else may follow: a constraint that is fulfilled goes first. */
