@@ -283,17 +283,23 @@ test('a trap ends the text that it happened to; the others go on in a new instan
     if (depth > 0) deep(depth - 1)
     else poisoned.mask()
   }
-  let depth = 1000
-  let trapped: unknown
-  for (; trapped === undefined && depth < 1e6; depth += 50) {
+  const attempt = (depth: number): unknown => {
     try {
       deep(depth)
       poisoned.advance(97)
       poisoned.rollback(1)
+      return
     } catch (error) {
-      if (error instanceof ConstraintError) trapped = error
-      else break
+      return error
     }
+  }
+  // JavaScript's calls may be the ones that overflow: a few fewer of them, and WebAssembly's do. How much stack a call takes
+  // changes while it is being optimised, so this is done more than once.
+  let trapped: unknown
+  for (let round = 0; round < 20 && !(trapped instanceof ConstraintError); round++) {
+    let depth = 1000
+    for (trapped = undefined; trapped === undefined; depth += 50) trapped = attempt(depth)
+    for (; !(trapped instanceof ConstraintError) && trapped !== undefined; depth--) trapped = attempt(depth)
   }
   assert.match(String(trapped), /llguidance ended/)
   assert.throws(() => poisoned.mask(), ConstraintError)
