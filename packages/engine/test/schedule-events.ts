@@ -56,7 +56,8 @@ export class ScheduleEvents {
   goOn(): void {
     const acts = this.#timeline.get(this.#tick)
     this.#timeline.delete(this.#tick++)
-    for (const act of acts ?? []) act()
+    // One of them may lead to the end of everything; then the others do not happen.
+    for (const act of acts ?? []) if (this.#failure === undefined) act()
   }
 
   /** Whoever is still there goes away. */
