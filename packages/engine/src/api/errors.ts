@@ -45,6 +45,8 @@ export const errorCodes = {
   engine_failed: 500,
   /** The engine's process died again and again; what was in flight ends, and another try follows later. */
   engine_died: 503,
+  /** The server that an editor's completions come from cannot be reached, or refuses them. */
+  backend_failed: 502,
   /** As many requests wait already as may wait. */
   overloaded: 503,
 } as const

@@ -1,4 +1,4 @@
-import type { FimOrder } from '@incipit/engine/api'
+import { type FimOrder, IncipitError } from '@incipit/engine/api'
 import type { FimPrompt } from '../context/fim-format.ts'
 import type { Said } from '../suggest/gate.ts'
 
@@ -47,4 +47,9 @@ export interface BackendSession {
 }
 
 /** The prompt has more tokens than fit; a smaller one may. */
-export class PromptTooLong extends Error {}
+export class PromptTooLong extends IncipitError {
+  constructor(message: string) {
+    super('context_overflow', message)
+    this.name = 'PromptTooLong'
+  }
+}

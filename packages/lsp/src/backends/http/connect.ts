@@ -1,3 +1,4 @@
+import { IncipitError } from '@incipit/engine/api'
 import type { Settings } from '../../settings.ts'
 import type { Backend } from '../backend.ts'
 import { LlamaServer } from './llama-server.ts'
@@ -6,12 +7,14 @@ import { get, record, type Server } from './post.ts'
 
 /**
  * The server that the settings name.
- * @throws ServerFailure, or what `fetch` throws when it cannot be reached
+ * @throws IncipitError `backend_failed`, or what `fetch` throws when a server of a named type cannot be reached
  */
 export async function connectServer(settings: Settings, log: (message: string) => void): Promise<Backend> {
   const { serverModel, contextTokens, apiKeyVariable } = settings
   const key = apiKeyVariable === '' ? undefined : process.env[apiKeyVariable]
-  if (apiKeyVariable !== '' && key === undefined) throw new Error(`the variable ${apiKeyVariable} is not set`)
+  if (apiKeyVariable !== '' && key === undefined) {
+    throw new IncipitError('backend_failed', `the variable ${apiKeyVariable} is not set`)
+  }
   const server: Server = { url: settings.server.replace(/\/+$/, '').replace(/\/v1$/, ''), key }
   const type = settings.serverType === 'auto' ? await typeOf(server).catch(unreachable) : settings.serverType
   if (type === 'llama-server') return LlamaServer.connect(server)
@@ -21,7 +24,8 @@ export async function connectServer(settings: Settings, log: (message: string) =
 
 function unreachable(error: unknown): never {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
-  throw new Error(`the server does not answer: ${cause instanceof Error ? cause.message : cause}`, { cause: error })
+  const why = cause instanceof Error ? cause.message : cause
+  throw new IncipitError('backend_failed', `the server does not answer: ${why}`, { cause: error })
 }
 
 async function typeOf(server: Server): Promise<'incipit' | 'llama-server' | 'openai'> {

@@ -36,7 +36,7 @@ export class LlamaServer implements Backend {
         return true
       },
       (error: unknown) => {
-        if (error instanceof ServerFailure && error.status < 502) return false
+        if (error instanceof ServerFailure && error.answered < 502) return false
         throw error
       },
     )

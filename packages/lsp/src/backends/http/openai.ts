@@ -140,7 +140,7 @@ class OpenAiSession implements BackendSession {
         return await post(this.#server, '/v1/completions', body, signal)
       } catch (error) {
         if (signal.aborted) return undefined
-        if (!(error instanceof ServerFailure) || error.status < 400 || error.status >= 500) throw error
+        if (!(error instanceof ServerFailure) || error.answered < 400 || error.answered >= 500) throw error
         if (/context|too long|maximum|at most/i.test(error.message)) throw new PromptTooLong(error.message)
         this.#withdraw(abilities, error)
       }

@@ -1,4 +1,5 @@
 import { parseServerSentEvents } from '@incipit/client'
+import { IncipitError } from '@incipit/engine/api'
 
 /** A server that is asked for completions. */
 export interface Server {
@@ -8,13 +9,14 @@ export interface Server {
 }
 
 /** A server refused a request, or gave no answer that can be read. */
-export class ServerFailure extends Error {
-  readonly status: number
+export class ServerFailure extends IncipitError {
+  /** HTTP status of the answer. */
+  readonly answered: number
 
-  constructor(status: number, message: string) {
-    super(message)
+  constructor(answered: number, message: string) {
+    super('backend_failed', message)
     this.name = 'ServerFailure'
-    this.status = status
+    this.answered = answered
   }
 }
 

@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net'
-import type { FimOrder } from '@incipit/engine/api'
+import { type FimOrder, IncipitError } from '@incipit/engine/api'
 import { CancellationTokenSource, type MessageConnection } from 'vscode-languageserver'
 import { createMessageConnection, SocketMessageReader, SocketMessageWriter } from 'vscode-languageserver/node'
 import type { FimPrompt } from '../../context/fim-format.ts'
@@ -34,7 +34,7 @@ export class AttachedBackend implements Backend {
     connection.onNotification(saidNotification, ({ id, ...said }) => this.#queues.get(id)?.push(said))
     this.gone = new Promise((resolve) => {
       socket.once('close', () => {
-        this.#failure = new Error('the engine that was shared is gone')
+        this.#failure = new IncipitError('closed', 'the engine that was shared is gone')
         for (const queue of this.#queues.values()) queue.end(this.#failure)
         resolve()
       })
