@@ -264,6 +264,26 @@ test('log-probabilities come with the text, as they do in a chat', options, asyn
   )
 })
 
+test(
+  'the tokens that a response would read are counted, the conversation before it and tools included',
+  options,
+  async (t) => {
+    const { openai } = await client(t)
+    const count = async (body: Parameters<typeof openai.responses.inputTokens.count>[0]) =>
+      (await openai.responses.inputTokens.count(body)).input_tokens
+    const { input } = capital
+    const first = await openai.responses.create({ ...capital, max_output_tokens: 4 })
+    assert.equal(await count({ input }), first.usage?.input_tokens)
+    const goesOn = { previous_response_id: first.id, input: 'And of Spain?' }
+    const second = await openai.responses.create({ ...capital, ...goesOn, max_output_tokens: 4 })
+    assert.equal(await count(goesOn), second.usage?.input_tokens)
+    assert.ok((await count({ input, tools: [weather] })) > (await count({ input })))
+    await assert.rejects(count({ input: [{ role: 'user', content: [{ type: 'input_image', detail: 'auto' }] }] }), {
+      status: 400,
+    })
+  },
+)
+
 test('prewarm computes a prompt, says nothing, and is gone on with', options, async (t) => {
   const { openai } = await client(t)
   const input = `Once more. ${longMessage}`

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { countTokens } from '../count-tokens.ts'
 import { watchClient } from '../disconnect.ts'
 import { ServerError } from '../errors.ts'
 import { definedHeaders } from '../response-stream.ts'
@@ -13,12 +14,14 @@ export const RESPONSES_PATH = '/v1/responses'
 
 const ONE_PATH = `${RESPONSES_PATH}/:id`
 const ITEMS_PATH = `${ONE_PATH}/input_items`
+const COUNT_PATH = `${RESPONSES_PATH}/input_tokens`
 
 /** The methods of each path. */
 export const responsesPaths = {
   [RESPONSES_PATH]: ['GET', 'POST'],
   [ONE_PATH]: ['GET', 'DELETE'],
   [ITEMS_PATH]: ['GET'],
+  [COUNT_PATH]: ['POST'],
 } as const
 
 type ResponsesRoute = ResponsesOptions & SocketOptions
@@ -43,11 +46,27 @@ export function mountResponses(app: FastifyInstance, options: ResponsesRoute): v
     const { input } = responses.store.require(idOf(request))
     return listItems(input, validate(listQuery, request.query))
   })
+  app.post(COUNT_PATH, (request, reply) => count(responses, request, reply))
   mountResponsesSocket(app, RESPONSES_PATH, responses, options)
 }
 
 function idOf(request: FastifyRequest): string {
   return (request.params as { id: string }).id
+}
+
+/** How many tokens a response would read, which is not begun. */
+async function count(responses: Responses, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const client = watchClient(request)
+  try {
+    using prepared = await responses.prepare(request.body, { signal: client.signal })
+    const tokens = await countTokens(prepared.engine, prepared.plan.choices[0]!)
+    return await reply.send({ object: 'response.input_tokens', input_tokens: tokens })
+  } catch (error) {
+    if (client.signal.aborted) return reply.hijack()
+    throw error
+  } finally {
+    client.end()
+  }
 }
 
 /** Until the first byte an error is thrown, after it a stream ends with `response.failed`. */

@@ -1,6 +1,6 @@
 import type { GenerateRequest } from '@incipit/engine/api'
-import { ServerError } from '../errors.ts'
-import type { ServedEngine } from '../served-engine.ts'
+import { ServerError } from './errors.ts'
+import type { ServedEngine } from './served-engine.ts'
 
 /**
  * How many tokens the prompt of a conversation has. Text that looks like a special token counts as one here, though it has
