@@ -24,6 +24,8 @@ export type Declared =
       readonly atLeastOne?: boolean | undefined
       /** The text ends with the first tag. */
       readonly stopAfterFirst?: boolean | undefined
+      /** Nothing but tags, or no tag and a value of this schema: no text is free. */
+      readonly otherwise?: { readonly schema: unknown; readonly lenient?: boolean | undefined } | undefined
     }
 
 /** A part of a text that must look so: what it begins with, a value of a schema, what it ends with. */

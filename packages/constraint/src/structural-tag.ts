@@ -28,11 +28,19 @@ export function structuralTagLark(declared: StructuralTags, controls: ReadonlyMa
     ]
   })
   const any = (name: string) => `(${byTrigger.map((_, i) => `${name}_${i}`).join(' | ')})`
-  return [`start: ${start(declared, any('tag'), any('call'))}`, ...rules, 'text: /(?s:.*)/'].join('\n')
+  const { otherwise } = declared
+  return [
+    `start: ${start(declared, any('tag'), any('call'))}`,
+    ...rules,
+    'text: /(?s:.*)/',
+    ...(otherwise ? [`otherwise: %json ${jsonSchemaSource(otherwise.schema, otherwise.lenient)}`] : []),
+  ].join('\n')
 }
 
-function start({ atLeastOne, stopAfterFirst }: StructuralTags, tag: string, call: string): string {
-  if (atLeastOne) return stopAfterFirst ? call : `${call} (/\\s?/ ${call})*`
+function start({ atLeastOne, stopAfterFirst, otherwise }: StructuralTags, tag: string, call: string): string {
+  const calls = stopAfterFirst ? call : `${call} (/\\s?/ ${call})*`
+  if (atLeastOne) return calls
+  if (otherwise) return `otherwise | ${calls}`
   return stopAfterFirst ? `text | ${tag}` : `${tag}* text`
 }
 

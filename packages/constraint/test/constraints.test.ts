@@ -243,6 +243,26 @@ test('a tag at once, one only, several in a row', () => {
       { stopAfterFirst: true },
       { '': 'complete', 'a b': 'complete', 'a <c>1</c>': 'complete', 'a <c>1</c> ': 'refused' },
     ],
+    [
+      { otherwise: { schema: { type: 'array', items: { type: 'boolean' } } } },
+      {
+        '<c>1</c>\n<c>2</c>': 'complete',
+        '[true]': 'complete',
+        '<c>1</c>[true]': 'refused',
+        '[true]<c>': 'refused',
+        '[1': 'refused',
+        a: 'refused',
+        '': 'begun',
+      },
+    ],
+    [
+      { otherwise: { schema: { type: 'boolean' } }, stopAfterFirst: true },
+      { '<c>1</c>': 'complete', true: 'complete', '<c>1</c><': 'refused' },
+    ],
+    [
+      { otherwise: { schema: { type: 'boolean' } }, atLeastOne: true },
+      { '<c>1</c>': 'complete', true: 'refused' },
+    ],
   ]
   for (const [over, texts] of cases) {
     for (const [text, expected] of Object.entries(texts)) {

@@ -7,6 +7,8 @@ export interface DeclaredConstraint {
   readonly constraint: Constraint
   /** Path of the field in the body, such as `response_format.json_schema.schema`. */
   readonly param: string
+  /** What it was made of together with others. */
+  readonly form?: DeclaredConstraint
 }
 
 /** Says whether a constraint compiles, without holding anybody up: `ConstraintChecks` of @incipit/constraint is one. */
@@ -177,6 +179,8 @@ export async function checkConstraint(
   declared: DeclaredConstraint | undefined,
 ): Promise<void> {
   if (checker === undefined || declared === undefined) return
+  // By itself first: then what is wrong with it is told under its own name.
+  await checkConstraint(checker, declared.form)
   try {
     await checker.check(declared.constraint)
   } catch (cause) {

@@ -53,7 +53,7 @@ export async function planConversation(
   const at = await reasoningPlace(engine, templateOptions(body))
   const plan = planChat(body, { tier: defaults.tier }, engine.info, at)
   // Tools have the name that OpenAI gave them everywhere.
-  return checked(constraints, plan, plan.constraint?.param === 'tools' ? 'tools' : formField)
+  return checked(constraints, plan, plan.constraint?.param === 'tools' ? 'tools' : formField, formField)
 }
 
 /** The same for raw prompts. */
@@ -70,8 +70,14 @@ async function checked(
   constraints: DialectOptions['constraints'],
   plan: RequestPlan,
   param: string,
+  formField = param,
 ): Promise<RequestPlan> {
-  const constraint = plan.constraint && { ...plan.constraint, param }
+  const { form } = plan.constraint ?? {}
+  const constraint = plan.constraint && {
+    ...plan.constraint,
+    param,
+    ...(form && { form: { ...form, param: formField } }),
+  }
   await checkConstraint(constraints, constraint)
   return { ...plan, constraint }
 }

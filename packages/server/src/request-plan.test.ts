@@ -97,6 +97,12 @@ test('tools: described by the template or by us, and every call enforced', () =>
   assert.equal(plan({ tool_choice: 'none' }, '').choices[0]!.constraint, undefined)
   assert.throws(() => plan({ guided_regex: 'a' }, ''), { code: 'unsupported', param: 'guided_regex' })
   assert.doesNotThrow(() => plan({ guided_regex: 'a', tool_choice: 'none' }, ''))
+  const schema = { type: 'object', required: ['a'] }
+  const form = { response_format: { type: 'json_schema', json_schema: { name: 'a', schema, strict: true } } }
+  assert.deepEqual(constraint(form).otherwise?.schema, schema)
+  assert.equal(plan(form, '').constraint?.form?.param, 'response_format.json_schema.schema')
+  // Calls of this model begin as the reply might.
+  assert.throws(() => plan(form, '{% if tools %}<|python_tag|>'), { code: 'unsupported' })
 })
 
 test('single parameters', () => {

@@ -63,7 +63,7 @@ const SEEDS = 2 ** 31
 /**
  * What a `/v1/chat/completions` body asks for.
  * @param at where the prompt leaves a model that thinks
- * @throws ServerError `unsupported` for tools together with another form of the reply
+ * @throws ServerError `unsupported` for tools together with a form of the reply that is no schema
  */
 export function planChat(
   body: ChatBody,
@@ -91,16 +91,19 @@ export function planChat(
     ...(callable && { tools: { format, names: tools.map(({ name }) => name) } }),
   }
   if (!callable) return { ...planned, shape }
-  if (planned.constraint) {
-    const message = 'a form of the reply and tools do not go together; with "tool_choice": "none" they do'
-    throw new ServerError('unsupported', message, { param: planned.constraint.param })
+  const form = planned.constraint
+  const otherwise = form?.constraint.type === 'json_schema' ? form.constraint : undefined
+  // A call that looks like JSON could not be told from the reply.
+  if (form && (!otherwise || format.trigger.startsWith('{'))) {
+    const message = 'this form of the reply and tools do not go together here; with "tool_choice": "none" they do'
+    throw new ServerError('unsupported', message, { param: form.param })
   }
-  const constraint = toolConstraint(tools, choice, body.parallel_tool_calls ?? true, format)
+  const constraint = toolConstraint(tools, choice, body.parallel_tool_calls ?? true, format, otherwise)
   return {
     ...planned,
     shape,
     choices: planned.choices.map((request) => ({ ...request, constraint })),
-    constraint: { constraint, param: 'tools' },
+    constraint: { constraint, param: 'tools', ...(form && { form }) },
   }
 }
 

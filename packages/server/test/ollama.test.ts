@@ -290,7 +290,6 @@ test('errors have Ollama’s shape and name the field', { skip, timeout }, async
   await refused({ options: { mirostat: 1 } }, /options\.mirostat/)
   await refused({ format: 'yaml' }, /format/)
   await refused({ format: { type: 'nonsense' } }, /^format/)
-  await refused({ format: 'json', tools: [weather] }, /format/)
   await refused({ prompt: 'a', template: '{{ .Prompt }}' }, /template/, '/api/generate')
   await refused({ prompt: 'a', context: [1, 2] }, /context/, '/api/generate')
   await refused({ prompt: 'a', suffix: 'b' }, /fill in the middle/, '/api/generate')

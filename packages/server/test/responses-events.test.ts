@@ -123,7 +123,6 @@ test('items become the messages that templates know', { timeout }, async (t) => 
 test('what cannot be done is refused, and named', { timeout }, async (t) => {
   const { post } = await serve(t, fakeEngine(says(delta('Yes.'), done())))
   const tool = { type: 'function', name: 'f', parameters: {} }
-  const schema = { type: 'json_schema', name: 'a', schema: { type: 'object' } }
   for (const [body, param, code = 'invalid_request'] of [
     [{}, 'input'],
     [{ input: [] }, 'input'],
@@ -151,7 +150,6 @@ test('what cannot be done is refused, and named', { timeout }, async (t) => {
     [{ input: 'a', tools: [tool], tool_choice: { type: 'function', name: 'g' } }, 'tool_choice.name'],
     [{ input: 'a', tools: [tool], tool_choice: { type: 'mcp' } }, 'tool_choice.type', 'unsupported'],
     [{ input: 'a', tool_choice: 'required' }, 'tool_choice'],
-    [{ input: 'a', tools: [tool], text: { format: schema } }, 'text.format', 'unsupported'],
     [{ input: 'a', text: { format: { type: 'grammar' } } }, 'text.format.type'],
     [{ input: 'a', stream_options: { include_provisional: true } }, 'stream_options'],
     [{ input: 'a', prompt_cache_options: { prewarm: true } }, 'prompt_cache_options.prewarm', 'unsupported'],

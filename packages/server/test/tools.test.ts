@@ -46,6 +46,36 @@ function assertWeather(call: { function: { name: string; arguments: string } }):
   assert.deepEqual(rest, {})
 }
 
+test('openai: with a schema for the reply, it is a call or a value of that schema', { skip, timeout }, async (t) => {
+  const openai = await client(t)
+  const schema = { type: 'object', properties: { sure: { type: 'boolean' } }, required: ['sure'] }
+  const form = { type: 'json_schema' as const, json_schema: { name: 'answer', schema, strict: true } }
+  const ask = async (over: object) => {
+    const { choices } = await openai.chat.completions.create({ ...request, response_format: form, ...over })
+    return choices[0]!.message
+  }
+  // Which of both a small model takes is its own business, so each is told to come.
+  const told = '\n<tool_call>\n'
+  const said: string[] = []
+  for (const logit_bias of [{}, await biasOf(told, 100), await biasOf(told, -100)]) {
+    const { content, tool_calls: calls } = await ask({ logit_bias, parallel_tool_calls: false })
+    if (calls) for (const call of calls) assertWeather(call as Parameters<typeof assertWeather>[0])
+    else assert.equal(typeof JSON.parse(content!).sure, 'boolean')
+    said.push(calls ? 'call' : 'value')
+  }
+  assert.deepEqual(new Set(said), new Set(['call', 'value']))
+  const required = await ask({ tool_choice: 'required', parallel_tool_calls: false })
+  assertWeather(required.tool_calls![0] as Parameters<typeof assertWeather>[0])
+  const wrong = { ...form, json_schema: { ...form.json_schema, schema: { $ref: '#/nowhere' } } }
+  await assert.rejects(ask({ response_format: wrong }), { status: 400, param: /^response_format\.json_schema\.schema/ })
+})
+
+/** A bias for the token that a text begins with behind its first line. */
+async function biasOf(text: string, bias: number): Promise<Record<number, number>> {
+  const tokens = await engine().tokenize(text.trim())
+  return { [tokens[0]!]: bias }
+}
+
 test('openai: a required call, whole and streamed, in the pieces that the client puts together', {
   skip,
   timeout,

@@ -29,6 +29,8 @@ export type Constraint =
       readonly atLeastOne?: boolean | undefined
       /** The reply ends with the first tag. */
       readonly stopAfterFirst?: boolean | undefined
+      /** Nothing but tags, or no tag and a value of this schema: no text is free. */
+      readonly otherwise?: { readonly schema: unknown; readonly lenient?: boolean | undefined } | undefined
     }
 
 /** A part of a reply: what it begins with (one of the triggers first), a value of a JSON schema, what it ends with. */

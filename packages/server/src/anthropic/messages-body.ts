@@ -64,11 +64,6 @@ export const messagesBody = z
     cache_salt: sharedParameters.cache_salt,
   })
   .superRefine(refineToolFields)
-  .superRefine(({ tools, output_config: output }, context) => {
-    if (!output?.format || !tools || tools.length === 0) return
-    const message = 'does not go together with tools'
-    context.addIssue({ code: 'custom', path: ['output_config', 'format'], message, ...unsupported })
-  })
 
 export type MessagesBody = z.infer<typeof messagesBody>
 

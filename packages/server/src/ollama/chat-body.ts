@@ -4,7 +4,6 @@ import type { ChatBody } from '../chat-body.ts'
 import { isEmpty, neutral } from '../parameters.ts'
 import { strictArray } from '../strict-array.ts'
 import { refineTools, toolParameters } from '../tools/tool-parameters.ts'
-import { unsupported } from '../validate.ts'
 import { inChatTerms, requestFields } from './request-fields.ts'
 
 const toolCall = z.object({
@@ -46,10 +45,6 @@ export const chatBody = z
     tools: toolParameters.tools,
   })
   .superRefine(refineTools)
-  .superRefine(({ tools, format }, context) => {
-    if (!format || !tools?.length) return
-    context.addIssue({ code: 'custom', path: ['format'], message: 'does not go together with tools', ...unsupported })
-  })
 
 /** A request in OpenAI's terms. */
 export function chatTermsOf(body: z.infer<typeof chatBody>): ChatBody {

@@ -1,4 +1,5 @@
 import type { ChatBody } from '../chat-body.ts'
+import type { DeclaredConstraint } from '../constraint.ts'
 import { reasoningPlace } from '../reasoning-place.ts'
 import { type PlanDefaults, planChat, type RequestPlan, templateOptions } from '../request-plan.ts'
 import type { ServedEngine } from '../served-engine.ts'
@@ -21,9 +22,12 @@ export async function planResponse(
 ): Promise<RequestPlan> {
   const chat = chatOf(body, conversation)
   const plan = planChat(chat, defaults, engine.info, await reasoningPlace(engine, templateOptions(chat)))
-  const { constraint } = plan
-  const isFormat = constraint?.param.startsWith('response_format')
-  return isFormat ? { ...plan, constraint: { ...constraint!, param: 'text.format.schema' } } : plan
+  return { ...plan, constraint: plan.constraint && renamed(plan.constraint) }
+}
+
+function renamed({ form, ...declared }: DeclaredConstraint): DeclaredConstraint {
+  const param = declared.param.startsWith('response_format') ? 'text.format.schema' : declared.param
+  return { ...declared, param, ...(form && { form: renamed(form) }) }
 }
 
 function chatOf(body: ResponsesBody, conversation: readonly Item[]): ChatBody {

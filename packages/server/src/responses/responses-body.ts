@@ -1,7 +1,6 @@
 import { z } from 'zod'
 import { isEmpty, neutral, refineShared, sharedParameters, tokenLimit } from '../parameters.ts'
 import { strictArray } from '../strict-array.ts'
-import { unsupported } from '../validate.ts'
 import { inputItem } from './input-item.ts'
 import { refineResponseTools, responseToolParameters } from './tools.ts'
 
@@ -97,11 +96,6 @@ export const responsesBody = z
     const empty = body.input === undefined || body.input === null || body.input.length === 0
     if (empty && typeof body.input !== 'string' && !body.previous_response_id && !body.instructions) {
       refuse(['input'], 'is missing')
-    }
-    const shaped = body.text?.format && body.text.format.type !== 'text'
-    if (shaped && body.tools?.length && body.tool_choice !== 'none') {
-      const message = 'does not go together with tools; with "tool_choice": "none" it does'
-      refuse(['text', 'format'], message, unsupported)
     }
   })
 

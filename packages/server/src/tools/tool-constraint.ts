@@ -2,12 +2,18 @@ import type { Constraint } from '@incipit/engine/api'
 import type { Tool, ToolChoice } from './tool.ts'
 import type { ToolFormat } from './tool-format.ts'
 
-/** What a reply must look like that may or must call tools: every call is one of theirs, with arguments of its schema. */
+type JsonForm = Extract<Constraint, { type: 'json_schema' }>
+
+/**
+ * What a reply must look like that may or must call tools: every call is one of theirs, with arguments of its schema.
+ * @param otherwise what a reply is that calls none; undefined: any text
+ */
 export function toolConstraint(
   tools: readonly Tool[],
   choice: Exclude<ToolChoice, 'none'>,
   parallel: boolean,
   { trigger, begin, end }: ToolFormat,
+  otherwise?: JsonForm,
 ): Constraint {
   const callable = typeof choice === 'string' ? tools : tools.filter(({ name }) => name === choice.name)
   return {
@@ -20,6 +26,7 @@ export function toolConstraint(
       end,
     })),
     ...(choice !== 'auto' && { atLeastOne: true }),
+    ...(otherwise && { otherwise: { schema: otherwise.schema, lenient: otherwise.lenient } }),
     // A tool that was named is called once.
     ...((!parallel || typeof choice !== 'string') && { stopAfterFirst: true }),
   }
