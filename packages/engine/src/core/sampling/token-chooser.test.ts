@@ -172,16 +172,18 @@ describe('a constraint', () => {
       Float32Array.from({ length: vocabulary }, (_, t) => Math.sin(7 * place + 3 * t) * 2)
     const options = {
       constraint: undefined,
-      penalties: { frequency: 0.3, presence: 0.2, repetition: 1.2 },
+      prompt: [0, 4],
       logitBias: new Map([[3, 0.5]]),
     }
+    const windows = fc.constantFrom({}, { window: 1 }, { window: 3 }, { window: 5 })
     const walk = fc.array(fc.record({ back: fc.nat(4), guesses: fc.array(fc.nat(5), { maxLength: 4 }) }), {
       maxLength: 20,
     })
     fc.assert(
-      fc.property(walk, fc.constantFrom(0, 0.9), (steps, temperature) => {
-        const fresh = () =>
-          chooser({ ...options, sampling: { ...greedy, temperature, seed: 5 }, constraint: new RuledState(rising) })
+      fc.property(walk, fc.constantFrom(0, 0.9), windows, (steps, temperature, window) => {
+        const penalties = { frequency: 0.3, presence: 0.2, repetition: 1.2, ...window }
+        const sampling = { ...greedy, temperature, seed: 5 }
+        const fresh = () => chooser({ ...options, sampling, penalties, constraint: new RuledState(rising) })
         const used = fresh()
         const committed: number[] = []
         for (const { back, guesses } of steps) {

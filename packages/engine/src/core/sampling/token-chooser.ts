@@ -89,9 +89,13 @@ export class TokenChooser implements Disposable {
   constructor(options: TokenChooserOptions) {
     this.sampling = options.sampling
     this.#prompt = options.prompt
-    this.#state = new ReplyState(options.constraint)
     this.#bias = options.logitBias ?? new Map()
     this.#penalties = options.penalties ?? noPenalties
+    const { window } = this.#penalties
+    this.#state = new ReplyState(
+      options.constraint,
+      window === undefined ? undefined : { prompt: options.prompt, length: window },
+    )
     this.#minTokens = options.minTokens ?? 0
     this.#endTokens = options.endTokens ?? []
     this.#logprobs = options.logprobs
@@ -187,13 +191,12 @@ export class TokenChooser implements Disposable {
 
   #penalise(logits: Float32Array): void {
     const { frequency, presence, repetition, window } = this.#penalties
-    const recent = window === undefined ? undefined : this.#state.recentCounts(this.#prompt, window)
-    const counts = recent ?? this.#state.counts
+    const { counts } = this.#state
     const scale = (token: number) => {
       const logit = logits[token]!
       if (token < logits.length) this.#change(logits, token, logit > 0 ? logit / repetition : logit * repetition)
     }
-    if (repetition !== 1) for (const token of recent?.keys() ?? this.#said()) scale(token)
+    if (repetition !== 1) for (const token of window === undefined ? this.#said() : counts.keys()) scale(token)
     if (frequency === 0 && presence === 0) return
     for (const [token, count] of counts) {
       if (token < logits.length) this.#change(logits, token, logits[token]! - frequency * count - presence)
