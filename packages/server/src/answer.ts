@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http'
 import { type GenerateEvent, IncipitError } from '@incipit/engine/api'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { start } from './choices.ts'
-import { watchClient } from './disconnect.ts'
+import { whileConnected } from './disconnect.ts'
 import type { RequestPlan } from './request-plan.ts'
 import { definedHeaders, type ResponseHeaders, type ResponseStream } from './response-stream.ts'
 import type { ServedEngine } from './served-engine.ts'
@@ -25,7 +25,7 @@ export interface Teller<Stream extends ResponseStream> {
  * Until the first byte an error is thrown, for the error handler to answer with its status; after it, the stream ends with
  * an error, which is also handed to `report`.
  */
-export async function answer<Stream extends ResponseStream>(
+export function answer<Stream extends ResponseStream>(
   engine: ServedEngine,
   plan: Pick<RequestPlan, 'choices' | 'stream' | 'constraint'>,
   teller: Teller<Stream>,
@@ -33,27 +33,24 @@ export async function answer<Stream extends ResponseStream>(
   reply: FastifyReply,
   report: (error: unknown) => void,
 ): Promise<FastifyReply> {
-  const client = watchClient(request)
-  try {
-    const choices = await start(engine, plan, client.signal)
-    if (!plan.stream) return await reply.send(await teller.whole(choices))
-    reply.hijack()
-    const stream = teller.open(reply.raw, definedHeaders(reply), client.signal)
+  return whileConnected(request, reply, async (signal) => {
     try {
-      await teller.tell(choices, stream)
+      const choices = await start(engine, plan, signal)
+      if (!plan.stream) return await reply.send(await teller.whole(choices))
+      reply.hijack()
+      const stream = teller.open(reply.raw, definedHeaders(reply), signal)
+      try {
+        await teller.tell(choices, stream)
+      } catch (error) {
+        if (signal.aborted) return reply
+        report(error)
+        teller.fail(stream, error)
+      }
+      return reply
     } catch (error) {
-      if (client.signal.aborted) return reply
-      report(error)
-      teller.fail(stream, error)
+      throw inWordsOf(plan, error)
     }
-    return reply
-  } catch (error) {
-    // Nobody is there to read an answer, and the error is our own abort.
-    if (client.signal.aborted) return reply.hijack()
-    throw inWordsOf(plan, error)
-  } finally {
-    client.end()
-  }
+  })
 }
 
 /** What the engine says of a constraint concerns the field that declared it. */

@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 
 /** Watches one request's client. */
 export interface ClientWatch {
@@ -9,6 +9,27 @@ export interface ClientWatch {
    * signal (other choices of a failed request) has nobody left to work for.
    */
   end(): void
+}
+
+/**
+ * Answers a request while its client is there. When it has gone away nobody is answered: an error then is our own abort.
+ * @param answer gets a signal that is aborted when the client goes away, and when the answer is over
+ * @throws what `answer` does
+ */
+export async function whileConnected(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  answer: (signal: AbortSignal) => Promise<FastifyReply>,
+): Promise<FastifyReply> {
+  const client = watchClient(request)
+  try {
+    return await answer(client.signal)
+  } catch (error) {
+    if (client.signal.aborted) return reply.hijack()
+    throw error
+  } finally {
+    client.end()
+  }
 }
 
 /**

@@ -2,7 +2,7 @@ import type { Embedded, EmbedderInfo, EmbedInput } from '@incipit/engine/api'
 import { IncipitError } from '@incipit/engine/api'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { watchClient } from './disconnect.ts'
+import { whileConnected } from './disconnect.ts'
 import type { ModelDirectory } from './models/model-directory.ts'
 import { strictArray } from './strict-array.ts'
 import { validate } from './validate.ts'
@@ -47,12 +47,11 @@ export async function embeddings(
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const body = validate(embeddingsBody, request.body)
-  const client = watchClient(request)
-  try {
-    using model = await models.useEmbedder(body.model || undefined, client.signal)
+  return whileConnected(request, reply, async (signal) => {
+    using model = await models.useEmbedder(body.model || undefined, signal)
     const { info } = model.embedder
     const dimensions = dimensionsOf(body.dimensions, info)
-    const made = await model.embedder.embed(body.input, { signal: client.signal })
+    const made = await model.embedder.embed(body.input, { signal })
     const encode = body.encoding_format === 'base64' ? base64 : floats
     return await reply.send({
       object: 'list',
@@ -65,13 +64,7 @@ export async function embeddings(
       usage: { prompt_tokens: made.tokens, total_tokens: made.tokens },
       ...(!info.made && { warning: notMadeForIt }),
     })
-  } catch (error) {
-    // Nobody is there to read an answer.
-    if (client.signal.aborted) return reply.hijack()
-    throw error
-  } finally {
-    client.end()
-  }
+  })
 }
 
 const notMadeForIt =

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { watchClient } from './disconnect.ts'
+import { whileConnected } from './disconnect.ts'
 import { ServerError } from './errors.ts'
 import { filledIn } from './fill-in.ts'
 import { type Prompt, promptOf } from './prefill-body.ts'
@@ -23,20 +23,20 @@ export async function prefill(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  if (engine.prefill === undefined) throw new ServerError('unsupported', 'this server cannot prefill')
+  const compute = engine.prefill?.bind(engine)
+  if (compute === undefined) throw new ServerError('unsupported', 'this server cannot prefill')
   const prompts = promptsOf(promptOf(request.body), engine.info)
   checkTokens(
     prompts.map(({ prompt }) => prompt ?? ''),
     engine.info,
   )
-  const client = watchClient(request)
-  try {
+  return whileConnected(request, reply, async (signal) => {
     let promptTokens = 0
     let cachedTokens = 0
     // One after the other: prompts of one request often begin the same way.
     for (const prompt of prompts) {
-      const done = await engine.prefill({ ...prompt, signal: client.signal })
-      client.signal.throwIfAborted()
+      const done = await compute({ ...prompt, signal })
+      signal.throwIfAborted()
       promptTokens += done.promptTokens
       cachedTokens += done.cachedTokens
     }
@@ -45,13 +45,7 @@ export async function prefill(
       model,
       usage: { prompt_tokens: promptTokens, prompt_tokens_details: { cached_tokens: cachedTokens } },
     })
-  } catch (error) {
-    // Nobody is there to read an answer, and the error is our own abort.
-    if (client.signal.aborted) return reply.hijack()
-    throw error
-  } finally {
-    client.end()
-  }
+  })
 }
 
 type PromptRequest = Omit<Parameters<NonNullable<ServedEngine['prefill']>>[0], 'signal'>

@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { watchClient } from './disconnect.ts'
 import { ServerError } from './errors.ts'
+import { definedHeaders } from './response-stream.ts'
 import type { ServedEngine } from './served-engine.ts'
 import { EventStream } from './sse.ts'
 import { validate } from './validate.ts'
@@ -49,7 +50,7 @@ export class StepStreams {
     client.signal.addEventListener('abort', () => wake.resolve())
     try {
       reply.hijack()
-      const stream = new EventStream(reply.raw, reply.getHeaders() as Record<string, string>, client.signal)
+      const stream = new EventStream(reply.raw, definedHeaders(reply), client.signal)
       await stream.send({ records: [] })
       while (!client.signal.aborted) {
         await wake.promise

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { watchClient } from '../disconnect.ts'
+import { whileConnected } from '../disconnect.ts'
 import { ServerError } from '../errors.ts'
 import type { ModelInUse } from '../models/model-directory.ts'
 import type { RequestPlan } from '../request-plan.ts'
@@ -16,26 +16,20 @@ export async function prefill(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  if (engine.prefill === undefined) {
+  const compute = engine.prefill?.bind(engine)
+  if (compute === undefined) {
     throw new ServerError('unsupported', 'max_tokens: this server cannot prefill', { param: 'max_tokens' })
   }
   if (stream) throw new ServerError('unsupported', 'stream: "max_tokens": 0 has nothing to stream', { param: 'stream' })
   const { messages, template, cacheSalt } = choices[0]!
-  const client = watchClient(request)
-  try {
-    const done = await engine.prefill({
+  return whileConnected(request, reply, async (signal) => {
+    const done = await compute({
       messages: messages!,
       ...(template && { template }),
       ...(cacheSalt !== undefined && { cacheSalt }),
-      signal: client.signal,
+      signal,
     })
     const stop = { stop_reason: 'max_tokens', stop_sequence: null, stop_details: null }
     return await reply.send(messageOf(name, [], { ...done, completionTokens: 0 }, stop))
-  } catch (error) {
-    // Nobody is there to read an answer.
-    if (client.signal.aborted) return reply.hijack()
-    throw error
-  } finally {
-    client.end()
-  }
+  })
 }

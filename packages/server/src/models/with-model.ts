@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { watchClient } from '../disconnect.ts'
+import { whileConnected } from '../disconnect.ts'
 import { errorAnswer } from '../errors.ts'
 import { definedHeaders } from '../response-stream.ts'
 import { beginEvents } from '../sse.ts'
@@ -25,30 +25,28 @@ export interface WaitOptions {
  * once it has begun so, an error is its last event and no status any more.
  * @throws what `answer` and `ModelDirectory.use` throw
  */
-export async function withModel(
+export function withModel(
   { models, keepAlive, report, errorEvent = openAiErrorEvent }: WaitOptions,
   { model: name, stream }: Wanted,
   request: FastifyRequest,
   reply: FastifyReply,
   answer: (model: ModelInUse) => Promise<FastifyReply>,
 ): Promise<FastifyReply> {
-  const client = watchClient(request)
-  const comments = stream ? setInterval(() => comment(reply), keepAlive) : undefined
-  try {
-    using model = await models.use(name || undefined, client.signal)
-    clearInterval(comments)
-    return await answer(model)
-  } catch (error) {
-    // Nobody is there to read an answer.
-    if (client.signal.aborted) return reply.hijack()
-    if (!reply.raw.headersSent) throw error
-    report(request, error)
-    reply.raw.end(errorEvent(error, request.id))
-    return reply
-  } finally {
-    clearInterval(comments)
-    client.end()
-  }
+  return whileConnected(request, reply, async (signal) => {
+    const comments = stream ? setInterval(() => comment(reply), keepAlive) : undefined
+    try {
+      using model = await models.use(name || undefined, signal)
+      clearInterval(comments)
+      return await answer(model)
+    } catch (error) {
+      if (signal.aborted || !reply.raw.headersSent) throw error
+      report(request, error)
+      reply.raw.end(errorEvent(error, request.id))
+      return reply
+    } finally {
+      clearInterval(comments)
+    }
+  })
 }
 
 function openAiErrorEvent(error: unknown): string {

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { watchClient } from '../disconnect.ts'
+import { whileConnected } from '../disconnect.ts'
 import { dimensionsOf, shortened } from '../embeddings.ts'
 import type { ModelDirectory } from '../models/model-directory.ts'
 import { strictArray } from '../strict-array.ts'
@@ -33,13 +33,12 @@ export async function embed(
   spell: (told: object, embeddings: readonly (readonly number[])[]) => object,
 ): Promise<FastifyReply> {
   const begun = performance.now()
-  const client = watchClient(request)
-  try {
-    using used = await models.useEmbedder(name || undefined, client.signal)
+  return whileConnected(request, reply, async (signal) => {
+    using used = await models.useEmbedder(name || undefined, signal)
     const { embedder } = used
     const length = dimensionsOf(dimensions, embedder.info)
     const loadedAt = performance.now()
-    const made = await embedder.embed(input, { signal: client.signal })
+    const made = await embedder.embed(input, { signal })
     const told = {
       model: used.name,
       total_duration: Math.round((performance.now() - begun) * 1e6),
@@ -52,11 +51,5 @@ export async function embed(
         shortened(made, length).map((vector) => [...vector]),
       ),
     )
-  } catch (error) {
-    // Nobody is there to read an answer.
-    if (client.signal.aborted) return reply.hijack()
-    throw error
-  } finally {
-    client.end()
-  }
+  })
 }

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { countTokens } from '../count-tokens.ts'
-import { watchClient } from '../disconnect.ts'
+import { whileConnected } from '../disconnect.ts'
 import { ServerError } from '../errors.ts'
 import { definedHeaders } from '../response-stream.ts'
 import { EventStream } from '../sse.ts'
@@ -56,17 +56,11 @@ function idOf(request: FastifyRequest): string {
 
 /** How many tokens a response would read, which is not begun. */
 async function count(responses: Responses, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-  const client = watchClient(request)
-  try {
-    using prepared = await responses.prepare(request.body, { signal: client.signal })
+  return whileConnected(request, reply, async (signal) => {
+    using prepared = await responses.prepare(request.body, { signal })
     const tokens = await countTokens(prepared.engine, prepared.plan.choices[0]!)
     return await reply.send({ object: 'response.input_tokens', input_tokens: tokens })
-  } catch (error) {
-    if (client.signal.aborted) return reply.hijack()
-    throw error
-  } finally {
-    client.end()
-  }
+  })
 }
 
 /** Until the first byte an error is thrown, after it a stream ends with `response.failed`. */
@@ -76,11 +70,10 @@ async function create(
   reply: FastifyReply,
   report: ResponsesRoute['report'],
 ): Promise<FastifyReply> {
-  const client = watchClient(request)
-  try {
-    using prepared = await responses.prepare(request.body, { signal: client.signal })
+  return whileConnected(request, reply, async (signal) => {
+    using prepared = await responses.prepare(request.body, { signal })
     const { run, body } = prepared
-    await responses.start(prepared, client.signal)
+    await responses.start(prepared, signal)
     if (!body.stream) {
       for await (const _ of run.events()) {
         // It adds up.
@@ -89,7 +82,7 @@ async function create(
       return await reply.send(run.response)
     }
     reply.hijack()
-    const stream = new EventStream(reply.raw, definedHeaders(reply), client.signal)
+    const stream = new EventStream(reply.raw, definedHeaders(reply), signal)
     try {
       for await (const event of run.events()) {
         // Before the last event is sent, so that its reader can go on with it.
@@ -97,18 +90,12 @@ async function create(
         await stream.send(event, event.type)
       }
     } catch (error) {
-      if (client.signal.aborted) return reply
+      if (signal.aborted) return reply
       report(request, error)
       const event = run.failed(error)
       await stream.send(event, event.type)
     }
     stream.end()
     return reply
-  } catch (error) {
-    // Nobody is there to read an answer, and the error is our own abort.
-    if (client.signal.aborted) return reply.hijack()
-    throw error
-  } finally {
-    client.end()
-  }
+  })
 }
