@@ -23,6 +23,15 @@ export interface ReplyFlags {
   alpha?: number
 }
 
+/** How the words of the one reply, or of a conversation, are chosen. */
+export interface SamplingFlags {
+  temperature?: number
+  topP?: number
+  topK?: number
+  minP?: number
+  seed?: number
+}
+
 /** Adds the options of {@link EngineFlags} that `run` and `serve` share. */
 export function addEngineFlags(command: Command): Command {
   return command
@@ -41,6 +50,16 @@ export function addEngineFlags(command: Command): Command {
     .option('--draft <model>', 'a smaller model with the same vocabulary, which drafts for this one')
     .option('--experts <n>', 'a mixture of experts drafts for itself with this many active ones', integer(1))
     .option('--heads <file>', "trained heads on the exit's state, which guess the tokens after the exit's")
+}
+
+/** Adds the options of {@link SamplingFlags}. */
+export function addSamplingFlags(command: Command): Command {
+  return command
+    .option('-t, --temperature <t>', 'randomness; 0 always takes the most probable token (default: 0)', decimal(0))
+    .option('--top-p <p>', 'sample from the smallest set with this probability (default: 1, off)', decimal(0, 1))
+    .option('--top-k <k>', 'sample from the k most probable tokens (default: 0, off)', integer(0))
+    .option('--min-p <p>', 'drop tokens below this share of the best one (default: 0, off)', decimal(0, 1))
+    .option('--seed <s>', 'the same seed gives the same text (default: 0)', integer(Number.MIN_SAFE_INTEGER))
 }
 
 /** Adds the options of {@link ReplyFlags}. */

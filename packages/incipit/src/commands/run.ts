@@ -4,10 +4,12 @@ import type { Command } from 'commander'
 import {
   addEngineFlags,
   addReplyFlags,
+  addSamplingFlags,
   checkReplyFlags,
   type EngineFlags,
   engineOptions,
   type ReplyFlags,
+  type SamplingFlags,
 } from '../flags.ts'
 import { interruptible } from '../interrupt.ts'
 import { collect, decimal, defined, integer } from '../options.ts'
@@ -17,14 +19,9 @@ import { promptOf, readPrompt } from '../reply/prompt.ts'
 import { summary } from '../reply/summary.ts'
 import { readText } from '../text-file.ts'
 
-interface RunFlags extends EngineFlags, ReplyFlags, FormFlags {
+interface RunFlags extends EngineFlags, ReplyFlags, SamplingFlags, FormFlags {
   model?: string
   maxTokens: number
-  temperature?: number
-  topP?: number
-  topK?: number
-  minP?: number
-  seed?: number
   minStability?: number
   system?: string
   prediction?: string
@@ -36,17 +33,14 @@ interface RunFlags extends EngineFlags, ReplyFlags, FormFlags {
 
 /** `incipit run`: one prompt, one reply on standard output. */
 export function addRun(program: Command): void {
-  const command = program
-    .command('run')
-    .description('Answer a prompt on standard output.')
-    .argument('[prompt]', 'the prompt; from standard input when it is - or absent')
-    .option('-m, --model <model>', 'path, name in the store, or hf:owner/repo/file.gguf')
-    .option('-n, --max-tokens <n>', 'most tokens of the reply', integer(1), 512)
-    .option('-t, --temperature <t>', 'randomness; 0 always takes the most probable token (default: 0)', decimal(0))
-    .option('--top-p <p>', 'sample from the smallest set with this probability (default: 1, off)', decimal(0, 1))
-    .option('--top-k <k>', 'sample from the k most probable tokens (default: 0, off)', integer(0))
-    .option('--min-p <p>', 'drop tokens below this share of the best one (default: 0, off)', decimal(0, 1))
-    .option('--seed <s>', 'the same seed gives the same text (default: 0)', integer(Number.MIN_SAFE_INTEGER))
+  const command = addSamplingFlags(
+    program
+      .command('run')
+      .description('Answer a prompt on standard output.')
+      .argument('[prompt]', 'the prompt; from standard input when it is - or absent')
+      .option('-m, --model <model>', 'path, name in the store, or hf:owner/repo/file.gguf')
+      .option('-n, --max-tokens <n>', 'most tokens of the reply', integer(1), 512),
+  )
     .option(
       '--min-stability <x>',
       'show guesses of at least this stability, or with confident: take them as final; 0 takes all (default: 0.9)',
