@@ -1,30 +1,15 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { after, before, test } from 'node:test'
-import { Embedder } from '@incipit/engine'
+import { test } from 'node:test'
 import { IncipitError } from '@incipit/engine/api'
 import { Ollama } from 'ollama'
-import { writeBert } from '../../engine/test/fixtures/bert-model.ts'
 import type { ModelDirectory } from '../src/index.ts'
+import { loadedBert } from './bert.ts'
 import { delta, done, fakeEngine, says } from './fake-engine.ts'
 import { serve } from './serve.ts'
 
 // Which model answers, and vectors, in the dialects of others.
 
-let directory: string
-let embedder: Embedder
-before(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'incipit-server-dialects-'))
-  const path = join(directory, 'bert.gguf')
-  await writeBert(path)
-  embedder = await Embedder.load(path, { threads: 1 })
-})
-after(async () => {
-  await embedder.close()
-  await rm(directory, { recursive: true, force: true })
-})
+const encoder = loadedBert()
 
 const messages = [{ role: 'user', content: 'Hi' }]
 const engine = () => fakeEngine(says(delta('Hello'), done()))
@@ -86,10 +71,10 @@ function assertClose(vector: readonly number[], expected: Float32Array): void {
 }
 
 test('Ollama’s client gets vectors', async (t) => {
-  const { url } = await serve(t, engine(), { embedder, modelName: 'bert' })
+  const { url } = await serve(t, engine(), { embedder: encoder(), modelName: 'bert' })
   const ollama = new Ollama({ host: url })
   const input = ['Hello world', 'And a river.']
-  const { vectors, tokens } = await embedder.embed(input)
+  const { vectors, tokens } = await encoder().embed(input)
   const many = await ollama.embed({ model: 'any', input })
   assert.equal(many.embeddings.length, 2)
   assertClose(many.embeddings[0]!, vectors[0]!)

@@ -1,33 +1,19 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { after, before, type TestContext, test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { Embedder } from '@incipit/engine'
 import OpenAI from 'openai'
-import { writeBert } from '../../engine/test/fixtures/bert-model.ts'
 import { ModelPool, type PoolModel } from '../src/index.ts'
+import { loadedBert } from './bert.ts'
 import { delta, done, fakeEngine, says } from './fake-engine.ts'
 import { missing, pathOf, stories } from './models.ts'
 import { type Chunk, serve } from './serve.ts'
 
 /* /v1/embeddings: an encoder with random weights, and a model that says one token after the other. */
 
-let directory: string
-let embedder: Embedder
-before(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'incipit-server-embeddings-'))
-  const path = join(directory, 'bert.gguf')
-  await writeBert(path)
-  embedder = await Embedder.load(path, { threads: 1 })
-})
-after(async () => {
-  await embedder.close()
-  await rm(directory, { recursive: true, force: true })
-})
+const encoder = loadedBert()
 
 const engine = () => fakeEngine(says(delta('Hello'), done()))
-const served = (t: TestContext) => serve(t, engine(), { embedder, modelName: 'bert' })
+const served = (t: TestContext) => serve(t, engine(), { embedder: encoder(), modelName: 'bert' })
 
 async function refused(answer: Response, status: number, code: string, param: string): Promise<void> {
   const { error } = (await answer.json()) as Chunk
@@ -41,7 +27,7 @@ test('the official client gets a vector for each input, in both encodings', asyn
   // Without a format the client asks for base64 and decodes it.
   const packed = await openai.embeddings.create({ model: 'bert', input })
   const plain = await openai.embeddings.create({ model: 'bert', input, encoding_format: 'float' })
-  const { vectors, tokens } = await embedder.embed(input)
+  const { vectors, tokens } = await encoder().embed(input)
   assert.equal(packed.object, 'list')
   assert.equal(packed.model, 'bert')
   assert.deepEqual(packed.usage, { prompt_tokens: tokens, total_tokens: tokens })
@@ -80,7 +66,7 @@ test('fewer dimensions are the first ones, of length 1 together', async (t) => {
   const { embedding } = data[0]!
   assert.equal(embedding.length, 8)
   assert(Math.abs(Math.hypot(...embedding) - 1) < 1e-5)
-  const whole = (await embedder.embed(['Hello'])).vectors[0]!
+  const whole = (await encoder().embed(['Hello'])).vectors[0]!
   assert(Math.abs(embedding[1]! / embedding[0]! - whole[1]! / whole[0]!) < 1e-4)
   await refused(await server.post('/v1/embeddings', { ...body, dimensions: 33 }), 400, 'invalid_request', 'dimensions')
   await refused(await server.post('/v1/embeddings', { ...body, dimensions: 0 }), 400, 'invalid_request', 'dimensions')
@@ -122,8 +108,8 @@ test('a pool asks each model for what it makes, and says what is no model for em
     ...spec,
     name: 'bert',
     startEmbedder: async () => ({
-      info: embedder.info,
-      embed: (inputs) => embedder.embed(inputs),
+      info: encoder().info,
+      embed: (inputs) => encoder().embed(inputs),
       close: async () => {},
       limitThreads: () => {},
     }),
