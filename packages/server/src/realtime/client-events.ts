@@ -1,7 +1,6 @@
 import { IncipitError } from '@incipit/engine/api'
 import { z } from 'zod'
 import { chatMessage } from '../chat-message.ts'
-import { ServerError } from '../errors.ts'
 import { strictArray } from '../strict-array.ts'
 import { validate } from '../validate.ts'
 import { responseParameters, sessionParameters } from './settings.ts'
@@ -27,19 +26,6 @@ type ClientEvents = { [T in keyof typeof clientEvents]: { type: T } & z.infer<(t
 
 /** A client event that passed its schema. */
 export type ClientEvent = ClientEvents[keyof ClientEvents]
-
-/**
- * A frame's JSON value.
- *
- * @throws ServerError `invalid_json`
- */
-export function parseFrame(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (cause) {
-    throw new ServerError('invalid_json', `the event is not valid JSON: ${(cause as Error).message}`, { cause })
-  }
-}
 
 /**
  * Checks a client event.

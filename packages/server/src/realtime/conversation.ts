@@ -1,11 +1,12 @@
 import { randomInt } from 'node:crypto'
 import { type ChatMessage, type Generation, IncipitError, isLossy, type ProvisionalEvent } from '@incipit/engine/api'
 import { errorAnswer } from '../errors.ts'
+import { newId } from '../new-id.ts'
 import { policyProblem, requireExit } from '../policy.ts'
 import type { PlanDefaults } from '../request-plan.ts'
 import type { ServedEngine, ServedInput } from '../served-engine.ts'
+import type { Outbox } from '../socket/outbox.ts'
 import type { ClientEvent } from './client-events.ts'
-import { newId, type Outbox } from './outbox.ts'
 import { Reply } from './reply.ts'
 import { defaultsOf, forResponse, inputOptions, requestOptions, type Settings, updated } from './settings.ts'
 

@@ -1,6 +1,7 @@
 import type { GenerateEvent, ProvisionalEvent } from '@incipit/engine/api'
+import { newId } from '../new-id.ts'
+import type { Outbox } from '../socket/outbox.ts'
 import { type Account, provisionalOf, timingsOf, usageOf } from '../wire.ts'
-import { newId, type Outbox } from './outbox.ts'
 
 /** How a response ended, as its `status` says. `incomplete`: a bound on its length. */
 export type Status = 'in_progress' | 'completed' | 'incomplete' | 'cancelled' | 'failed'

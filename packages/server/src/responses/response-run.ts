@@ -1,7 +1,7 @@
 import { type GenerateEvent, IncipitError, type Prefilled, type TokenLogprobs } from '@incipit/engine/api'
 import { start } from '../choices.ts'
 import { errorAnswer } from '../errors.ts'
-import { newId } from '../realtime/outbox.ts'
+import { newId } from '../new-id.ts'
 import { readReply } from '../reply/read-reply.ts'
 import type { RequestPlan } from '../request-plan.ts'
 import type { ServedEngine } from '../served-engine.ts'
