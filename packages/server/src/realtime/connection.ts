@@ -15,8 +15,9 @@ export class Connection {
   readonly #client: ClientSocket
   readonly #bucket = new Bucket(EVENT_RATE, EVENT_BURST)
   readonly #report: (error: unknown) => void
-  /** Frames that wait until the client has read what it was sent. */
+  /** Frames that wait until those before are handled, and the client has read what it was sent. */
   readonly #frames: { data: string | undefined }[] = []
+  #working = false
   readonly #conversation: Conversation
 
   /** @throws IncipitError `closed` */
@@ -39,24 +40,25 @@ export class Connection {
   /** @param data undefined for a binary frame */
   #receive(data: string | undefined): void {
     if (!this.#allowed()) return
-    if (this.#frames.length > 0 || this.#client.outbox.full) {
-      // Answers would pile up: no further frame is looked at, and soon none is read.
-      this.#frames.push({ data })
-      if (this.#frames.length === 1) void this.#catchUp()
-      return
-    }
-    this.#handle(data)
+    this.#frames.push({ data })
+    if (this.#working) this.#client.pause()
+    else void this.#work()
   }
 
-  async #catchUp(): Promise<void> {
-    this.#client.pause()
-    while (this.#frames.length > 0) {
-      await this.#client.outbox.drained()
-      const frame = this.#frames[0]
+  /** Handles frames, one after the other. Further ones wait, and soon none is read. */
+  async #work(): Promise<void> {
+    this.#working = true
+    for (;;) {
+      // Answers would pile up.
+      if (this.#client.outbox.full) {
+        this.#client.pause()
+        await this.#client.outbox.drained()
+      }
+      const frame = this.#frames.shift()
       if (frame === undefined) break
-      this.#handle(frame.data)
-      this.#frames.shift()
+      await this.#handle(frame.data)
     }
+    this.#working = false
     this.#client.resume()
   }
 
@@ -69,11 +71,12 @@ export class Connection {
     return false
   }
 
-  #handle(data: string | undefined): void {
+  /** Never throws. */
+  async #handle(data: string | undefined): Promise<void> {
     let value: unknown
     try {
       value = parseFrame(data)
-      this.#conversation.handle(checkEvent(value))
+      await this.#conversation.handle(checkEvent(value))
     } catch (error) {
       this.#report(error)
       this.#fail(error, eventIdOf(value))

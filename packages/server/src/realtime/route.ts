@@ -1,9 +1,12 @@
 import type { FastifyRequest } from 'fastify'
+import type { ConstraintChecker } from '../constraint.ts'
 import { watchClient } from '../disconnect.ts'
 import { ServerError } from '../errors.ts'
 import type { ModelDirectory, ModelInUse } from '../models/model-directory.ts'
 import type { SocketRoutes } from '../socket/socket-routes.ts'
 import { Connection } from './connection.ts'
+import { formOf } from './session-form.ts'
+import { defaultsOf } from './settings.ts'
 
 /** Where the socket is. */
 export const REALTIME_PATH = '/v1/realtime'
@@ -11,25 +14,26 @@ export const REALTIME_PATH = '/v1/realtime'
 export interface RealtimeRoute {
   sockets: SocketRoutes
   models: ModelDirectory
+  constraints: ConstraintChecker | undefined
   /** Most text of a conversation, in UTF-16 units. */
   textLimit: number
   report: (request: FastifyRequest, error: unknown) => void
 }
 
 /** Adds `/v1/realtime`; see `docs/realtime.md`. */
-export function mountRealtime({ sockets, models, textLimit, report }: RealtimeRoute): void {
+export function mountRealtime({ sockets, models, constraints, textLimit, report }: RealtimeRoute): void {
   sockets.add(REALTIME_PATH, {
     hint: 'this is a WebSocket: connect to it with ws:// or wss://',
     prepare: async (request) => {
-      const model = await useUntilClosed(models, request)
-      if (model.engine.open === undefined) throw new ServerError('unsupported', 'this server cannot stream input')
-      return model
+      const { name: model, engine, defaults } = await useUntilClosed(models, request)
+      const open = engine.open?.bind(engine)
+      if (open === undefined) throw new ServerError('unsupported', 'this server cannot stream input')
+      const settings = defaultsOf(defaults, engine.info)
+      const form = await formOf(settings, { engine, constraints }, 'session')
+      return { model, engine, open, defaults: { settings, form } }
     },
-    connect: (client, { name: model, engine, defaults }, request) => {
-      const { info } = engine
-      const open = engine.open!.bind(engine)
-      const tell = (error: unknown) => report(request, error)
-      new Connection(client, { engine: { info, open }, model, defaults, textLimit, report: tell })
+    connect: (client, session, request) => {
+      new Connection(client, { ...session, constraints, textLimit, report: (error) => report(request, error) })
     },
   })
 }

@@ -73,6 +73,11 @@ export async function* readReply(events: AsyncIterable<GenerateEvent>, shape: Re
   throw new Error('the generation ended without a done event')
 }
 
+/** The content that a reply of this shape begins with, as far as what it begins with is known. */
+export function beginningContent(text: string, shape: ReplyShape): string {
+  return contentOf(readerOf(shape).feed(text))
+}
+
 function readerOf(shape: ReplyShape): PartReader {
   return shape.channels ? new ChannelParser(shape.channels) : new ReplyParser(shape)
 }

@@ -51,7 +51,7 @@ export const flatToolParameters = {
   parallel_tool_calls: z.boolean().nullish(),
 }
 
-type FlatToolFields = z.infer<z.ZodObject<typeof flatToolParameters>>
+export type FlatToolFields = z.infer<z.ZodObject<typeof flatToolParameters>>
 
 /** What is wrong with tools and the choice among them, which each may be well-formed. */
 interface ToolProblem {
@@ -60,7 +60,7 @@ interface ToolProblem {
 }
 
 /** A choice needs something to choose from, and names are told apart. */
-function* flatToolProblems(body: FlatToolFields): Generator<ToolProblem> {
+export function* flatToolProblems(body: FlatToolFields): Generator<ToolProblem> {
   const { tool_choice: choice } = body
   const names = body.tools?.map(({ name }) => name) ?? []
   for (const [i, name] of names.entries()) {
