@@ -219,6 +219,14 @@ test('items stand where they were put, and the reply behind those that were ther
   const three = await add({ type: 'message', role: 'user', content: [{ type: 'input_text', text: 'Three' }] })
   const two = { type: 'message', role: 'assistant', content: [{ type: 'output_text', text: 'Two' }] }
   assert.equal((await add(two, one.item!.id)).previous_item_id, one.item!.id)
+  const turns = [
+    { role: 'system', content: 'Brief.' },
+    { role: 'user', content: 'One' },
+    { role: 'assistant', content: 'Two' },
+    { role: 'user', content: 'Three' },
+  ]
+  // Known before anybody asks: it is computed ahead.
+  assert.deepEqual(engine.inputs[0]!.options.messages, turns)
   client.send('conversation.item.create', { item: system, event_id: 'twice' })
   assert.equal((await until(client, 0, 'error')).at(-1)!.error!.param, 'item.id')
   client.skip()
@@ -236,12 +244,6 @@ test('items stand where they were put, and the reply behind those that were ther
   const reply = (await client.next('conversation.item.added')).item!
   assert.deepEqual(reply.content, [{ type: 'output_text', text: 'Hello' }])
   await client.next('response.done')
-  const turns = [
-    { role: 'system', content: 'Brief.' },
-    { role: 'user', content: 'One' },
-    { role: 'assistant', content: 'Two' },
-    { role: 'user', content: 'Three' },
-  ]
   assert.deepEqual(engine.requests[0]!.messages, turns)
   client.send('conversation.item.retrieve', { item_id: reply.id })
   assert.deepEqual((await client.next('conversation.item.retrieved')).item, reply)

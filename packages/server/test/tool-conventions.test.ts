@@ -170,6 +170,17 @@ test('gpt-oss: what is thought is told apart from the answer', { skip, timeout }
   assert.ok(reasoning_content!.length > 0 && !reasoning_content!.includes('<|'))
 })
 
+test('gpt-oss: channels hold from the first word, reasoning is no way around them', { skip, timeout }, async () => {
+  const last = [{ begin: 'yes', parts: [], end: '' }]
+  let text = ''
+  const request = { messages, constraint: { type: 'channels', before: [], last }, maxTokens: 8 } as const
+  const { logit_bias: logitBias } = led(channels(), '<', '<|')
+  for await (const event of channels().generate({ ...request, logitBias })) {
+    if (event.type === 'delta') text += event.text
+  }
+  assert.equal(text, 'yes')
+})
+
 test('gpt-oss: earlier thoughts stand before the call that they led to', { skip, timeout }, async () => {
   const render = (content: string) =>
     channels().renderChat([
