@@ -13,5 +13,6 @@ export {
   streamChat,
   streamCompletion,
   type Timings,
+  type ToolCall,
   type Usage,
 } from './stream.ts'

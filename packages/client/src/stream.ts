@@ -29,6 +29,14 @@ export interface Usage {
 /** The server's `timings`: milliseconds and counts by wire names such as `prompt_ms`. */
 export type Timings = Record<string, number | null>
 
+/** A call of a tool, as `tool_calls` of a message has it. */
+export interface ToolCall {
+  id: string
+  type: 'function'
+  /** The arguments are JSON. */
+  function: { name: string; arguments: string }
+}
+
 /** The end of the reply; nothing follows. */
 export interface ReplyDone {
   type: 'done'
@@ -40,6 +48,8 @@ export interface ReplyDone {
   timings?: Timings
   /** Present where the text may differ from the model's own, because a lossy policy was asked for. */
   lossy?: true
+  /** Tools that the reply of a session calls, where it calls any. Their results are messages of the role `tool`. */
+  toolCalls?: ToolCall[]
 }
 
 export type ReplyEvent = ReplyDelta | ReplyProvisional | ReplyDone

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { neutral } from '../parameters.ts'
-import { MAX_TOOLS, type ToolFields, toolName } from '../tools/tool-parameters.ts'
 import { unsupported } from '../validate.ts'
+import { MAX_TOOLS, type ToolFields, toolName } from './tool-parameters.ts'
 
 const tool = z
   .object({
@@ -44,34 +44,44 @@ const choice = z
     return z.NEVER
   })
 
-/** Fields that concern tools: functions, without the object that `/v1/chat/completions` puts around them. */
-export const responseToolParameters = {
+/** Fields that concern tools as OpenAI's newer dialects have them: without the object that `/v1/chat/completions` puts around functions. */
+export const flatToolParameters = {
   tools: z.array(tool).max(MAX_TOOLS).nullish(),
   tool_choice: choice.nullish(),
   parallel_tool_calls: z.boolean().nullish(),
 }
 
-type ResponseToolFields = z.infer<z.ZodObject<typeof responseToolParameters>>
+export type FlatToolFields = z.infer<z.ZodObject<typeof flatToolParameters>>
 
-/** A choice needs something to choose from. */
-export function refineResponseTools(body: ResponseToolFields, context: z.RefinementCtx): void {
-  const refuse = (path: (string | number)[], message: string) => context.addIssue({ code: 'custom', path, message })
+/** What is wrong with tools and the choice among them, which each may be well-formed. */
+interface ToolProblem {
+  readonly path: readonly (string | number)[]
+  readonly message: string
+}
+
+/** A choice needs something to choose from, and names are told apart. */
+export function* flatToolProblems(body: FlatToolFields): Generator<ToolProblem> {
   const { tool_choice: choice } = body
   const names = body.tools?.map(({ name }) => name) ?? []
   for (const [i, name] of names.entries()) {
-    if (names.indexOf(name) !== i) refuse(['tools', i, 'name'], 'is the name of another tool, too')
+    if (names.indexOf(name) !== i) yield { path: ['tools', i, 'name'], message: 'is the name of another tool, too' }
   }
-  if (choice === 'required' && names.length === 0) refuse(['tool_choice'], 'needs tools')
+  if (choice === 'required' && names.length === 0) yield { path: ['tool_choice'], message: 'needs tools' }
   if (typeof choice !== 'object' || choice === null) return
   const chosen = choice.type === 'function' ? [choice] : choice.tools
   for (const [i, { name }] of chosen.entries()) {
     const path = choice.type === 'function' ? ['name'] : ['tools', i, 'name']
-    if (!names.includes(name)) refuse(['tool_choice', ...path], 'is no tool of this request')
+    if (!names.includes(name)) yield { path: ['tool_choice', ...path], message: 'is no tool of this request' }
   }
 }
 
+/** {@link flatToolProblems} of a body. */
+export function refineFlatTools(body: FlatToolFields, context: z.RefinementCtx): void {
+  for (const { path, message } of flatToolProblems(body)) context.addIssue({ code: 'custom', path: [...path], message })
+}
+
 /** The same as `/v1/chat/completions` has it. Of tools that are not allowed the model is not told. */
-export function chatTools(body: ResponseToolFields): Pick<ToolFields, 'tools' | 'tool_choice' | 'parallel_tool_calls'> {
+export function chatTools(body: FlatToolFields): Pick<ToolFields, 'tools' | 'tool_choice' | 'parallel_tool_calls'> {
   const { tool_choice: choice, parallel_tool_calls: parallel } = body
   const limits = typeof choice === 'object' && choice?.type === 'allowed_tools' ? choice : undefined
   const tools = (body.tools ?? []).filter(({ name }) => !limits || limits.tools.some((tool) => tool.name === name))

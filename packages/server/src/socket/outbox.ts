@@ -1,5 +1,5 @@
-import { randomUUID } from 'node:crypto'
 import type { WebSocket } from '@fastify/websocket'
+import { newId } from '../new-id.ts'
 
 export interface OutboxOptions {
   /** Bytes that may wait for the client before its events and its reply are held up. */
@@ -62,9 +62,4 @@ export class Outbox {
   get #isOpen(): boolean {
     return this.#socket.readyState === this.#socket.OPEN
   }
-}
-
-/** A name for an event, a session or a response. */
-export function newId(prefix: string): string {
-  return `${prefix}_${randomUUID().replaceAll('-', '')}`
 }

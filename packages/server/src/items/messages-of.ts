@@ -8,10 +8,14 @@ import type { Item, MessageItem, ReasoningItem } from './item.ts'
  * one only.
  */
 export function messagesOf(items: readonly Item[], instructions: string | null | undefined): ChatMessage[] {
+  return joinedMessages(items.map(messageOf), instructions)
+}
+
+/** The same of messages that belong to one item each. */
+export function joinedMessages(single: readonly ChatMessage[], instructions: string | null | undefined): ChatMessage[] {
   const messages: ChatMessage[] = instructions ? [{ role: 'system', content: instructions }] : []
-  for (const item of items) {
+  for (const next of single) {
     const last = messages.at(-1)
-    const next = messageOf(item)
     const joined = last && join(last, next, messages.length === 1)
     if (joined) messages[messages.length - 1] = joined
     else messages.push(next)
@@ -19,7 +23,8 @@ export function messagesOf(items: readonly Item[], instructions: string | null |
   return messages
 }
 
-function messageOf(item: Item): ChatMessage {
+/** An item as a message. */
+export function messageOf(item: Item): ChatMessage {
   switch (item.type) {
     case 'message':
       return { role: item.role === 'developer' ? 'system' : item.role, content: textOf(item) }
@@ -48,7 +53,7 @@ function join(last: ChatMessage, next: ChatMessage, first: boolean): ChatMessage
   if (next.content !== '' && (last.content !== '' || last.toolCalls)) return undefined
   const reasoning = [last.reasoning, next.reasoning].filter((text) => text !== undefined).join('\n\n')
   return {
-    role: 'assistant',
+    ...last,
     content: last.content + next.content,
     ...(reasoning && { reasoning }),
     ...(calls.length > 0 && { toolCalls: calls }),

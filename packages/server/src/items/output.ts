@@ -7,6 +7,10 @@ import { type FunctionCallItem, type Item, itemId, type MessageItem, type Reason
 /** An event of a stream before it is numbered. */
 export interface OutputEvent {
   readonly type: string
+  readonly item?: Item
+  readonly item_id?: string
+  readonly part?: { readonly type: string; readonly text: string }
+  readonly [member: string]: unknown
 }
 
 export interface OutputOptions {
@@ -45,6 +49,7 @@ export class Output {
     return this.#items
   }
 
+  /** @param part content without text is a message that says nothing */
   *take(part: Part, logprobs: readonly TokenLogprobs[] = []): Generator<OutputEvent> {
     switch (part.type) {
       case 'content':
@@ -65,7 +70,7 @@ export class Output {
         return
       case 'arguments':
         this.#open!.text += part.text
-        yield { type: 'response.function_call_arguments.delta', ...this.#place(), delta: part.text } as OutputEvent
+        yield { type: 'response.function_call_arguments.delta', ...this.#place(), delta: part.text }
         return
       case 'call_end':
         yield* this.#close('completed')
@@ -86,13 +91,14 @@ export class Output {
       yield* this.close('completed')
       yield* this.#begin({ type: 'message', id: itemId('message'), text: '', logprobs: [] })
       const part = { type: 'output_text', text: '', annotations: [], logprobs: [] }
-      yield { type: 'response.content_part.added', ...this.#place(), content_index: 0, part } as OutputEvent
+      yield { type: 'response.content_part.added', ...this.#place(), content_index: 0, part }
     }
+    if (text === '') return
     const open = this.#open as Extract<OpenItem, { type: 'message' }>
     open.text += text
     open.logprobs.push(...logprobs)
     const at = { ...this.#place(), content_index: 0 }
-    yield { type: 'response.output_text.delta', ...at, delta: text, logprobs } as OutputEvent
+    yield { type: 'response.output_text.delta', ...at, delta: text, logprobs }
   }
 
   *#reasoning(text: string): Generator<OutputEvent> {
@@ -111,7 +117,7 @@ export class Output {
   *#begin(open: OpenItem): Generator<OutputEvent> {
     this.#open = open
     const item = this.#item(open, 'in_progress')
-    yield { type: 'response.output_item.added', output_index: this.#items.length, item } as OutputEvent
+    yield { type: 'response.output_item.added', output_index: this.#items.length, item }
   }
 
   *#close(status: 'completed' | 'incomplete'): Generator<OutputEvent> {
@@ -124,13 +130,13 @@ export class Output {
         ...this.#place(),
         name: open.name,
         arguments: text,
-      } as OutputEvent
+      }
     } else if (open.type === 'message') {
       const { logprobs } = open
       const at = { ...this.#place(), content_index: 0 }
-      yield { type: 'response.output_text.done', ...at, text, logprobs } as OutputEvent
+      yield { type: 'response.output_text.done', ...at, text, logprobs }
       const part = { type: 'output_text', text, annotations: [], logprobs }
-      yield { type: 'response.content_part.done', ...at, part } as OutputEvent
+      yield { type: 'response.content_part.done', ...at, part }
     } else if (this.#options.summary) {
       yield this.#ofReasoning('response.reasoning_summary_text.done', { text })
       yield this.#ofReasoning('response.reasoning_summary_part.done', { part: { type: 'summary_text', text } })
@@ -139,14 +145,14 @@ export class Output {
       yield this.#ofReasoning('response.content_part.done', { part: { type: 'reasoning_text', text } })
     }
     const item = this.#item(open, status)
-    yield { type: 'response.output_item.done', output_index: this.#items.length, item } as OutputEvent
+    yield { type: 'response.output_item.done', output_index: this.#items.length, item }
     this.#items.push(item)
     this.#open = undefined
   }
 
   #ofReasoning(type: string, fields: object): OutputEvent {
     const index = this.#options.summary ? { summary_index: 0 } : { content_index: 0 }
-    return { type, ...this.#place(), ...index, ...fields } as OutputEvent
+    return { type, ...this.#place(), ...index, ...fields }
   }
 
   #place() {

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { newId } from '../new-id.ts'
 
 type ItemStatus = 'in_progress' | 'completed' | 'incomplete'
 
@@ -57,5 +57,5 @@ const prefixes = { message: 'msg', reasoning: 'rs', function_call: 'fc', functio
 
 /** An id for an item of this type. */
 export function itemId(type: Item['type']): string {
-  return `${prefixes[type]}_${randomUUID().replaceAll('-', '')}`
+  return newId(prefixes[type])
 }

@@ -1,8 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 
-/** Where the socket is. */
-export const REALTIME_PATH = '/v1/realtime'
-
 /** The subprotocol a client may name; the server answers with it. */
 const PROTOCOL = 'realtime'
 
