@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { extname } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { readLines } from './lines.ts'
@@ -25,7 +26,8 @@ export class EngineChild {
   #killed: string | undefined
 
   constructor(events: ChildEvents) {
-    const program = fileURLToPath(new URL('./host/child.ts', import.meta.url))
+    // Compiled, it is JavaScript as this file is.
+    const program = fileURLToPath(new URL(`./host/child${extname(import.meta.url)}`, import.meta.url))
     this.#process = spawn(process.execPath, [program], { stdio: ['ignore', 'ignore', 'inherit', 'pipe'] })
     this.#pipe = this.#process.stdio[pipeDescriptor] as Duplex
     // Writing to a child that is gone: its end will be told.

@@ -1,7 +1,7 @@
 import { basename } from 'node:path'
 import type { EngineOptions, Log } from '../../api/engine-options.ts'
 import { IncipitError } from '../../api/errors.ts'
-import type { ModelInfo, ModelMemory } from '../../api/model-info.ts'
+import type { ModelInfo, ModelMemory, ModelOffload } from '../../api/model-info.ts'
 import { hasWindowAlone } from '../../core/kv/sequence-memory.ts'
 import { type MachineConstants, machineConstants } from '../../core/schedule/machine-constants.ts'
 import { defaultCacheDir, type Gguf, modelHash, readGguf } from '../../gguf/index.ts'
@@ -15,6 +15,7 @@ import { Openings } from '../../proposers/opening.ts'
 import { maxDraft } from '../../proposers/proposer.ts'
 import { availability } from '../../proposers/registry.ts'
 import type { ChatTemplate } from '../../text/template.ts'
+import { Cleanup } from '../cleanup.ts'
 import { defaultThreads } from '../default-threads.ts'
 import { Device } from '../device.ts'
 import type { DraftRunner } from '../draft-runner.ts'
@@ -67,7 +68,7 @@ export interface EngineParts {
 export async function load(path: string, options: EngineOptions): Promise<EngineParts> {
   checkOptions(options)
   const log = carefulLog(options.log)
-  using cleanup = new DisposableStack()
+  using cleanup = new Cleanup()
   if (options.log) cleanup.defer(addNativeLog(log))
   const gguf = await readGguf(path)
   const cacheDir = options.cacheDir ?? defaultCacheDir()
@@ -151,6 +152,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
     memory: modelMemory({ ...layout, memory }, sizes),
     cache: profileOf.cache,
     stages: ranges,
+    ...modelOffload(stages),
     ...(cut.refused === undefined ? {} : { cutRefused: cut.refused }),
     proposers: availability({
       memory,
@@ -190,6 +192,14 @@ function modelMemory({ memory, bytes }: CacheLayout, sizes: MemorySizes): ModelM
   const kind = recurrent ? 'recurrent' : window > 0 ? 'window' : 'attention'
   const snapshotsLeftOut = sizes.snapshots ? mostSnapshots - snapshots : 0
   return { kind, window, allRows: dropsRows, snapshots, snapshotsLeftOut, bytes }
+}
+
+function modelOffload(stages: readonly Stage[]): { offload?: ModelOffload } {
+  const parts = stages.flatMap(({ model }) => (model.offload ? [{ ...model.offload, of: model.layers + 1 }] : []))
+  if (parts.length === 0) return {}
+  const sum = (read: (part: (typeof parts)[number]) => number) => parts.reduce((total, part) => total + read(part), 0)
+  const devices = new Set(parts.flatMap(({ devices }) => devices.map(({ description }) => description)))
+  return { offload: { layers: sum(({ layers }) => layers), of: sum(({ of }) => of), devices: [...devices] } }
 }
 
 function checkOptions(options: EngineOptions): void {
