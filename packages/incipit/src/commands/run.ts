@@ -38,7 +38,7 @@ export function addRun(program: Command): void {
       .command('run')
       .description('Answer a prompt on standard output.')
       .argument('[prompt]', 'the prompt; from standard input when it is - or absent')
-      .option('-m, --model <model>', 'path, name in the store, or hf:owner/repo/file.gguf')
+      .option('-m, --model <model>', 'path, name in the store, short name, or hf:owner/repo/file.gguf')
       .option('-n, --max-tokens <n>', 'most tokens of the reply', integer(1), 512),
   )
     .option(

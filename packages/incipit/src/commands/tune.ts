@@ -20,7 +20,7 @@ export function addTune(program: Command): void {
     .description('Fit an early exit, or calibrate the look ahead, from the replies of a model. Takes minutes.')
     .option('--exit', 'fit an exit head, so that the first layers can propose tokens')
     .option('--skim', 'calibrate the look ahead on long prompts')
-    .option('-m, --model <model>', 'path, name in the store, or hf:owner/repo/file.gguf')
+    .option('-m, --model <model>', 'path, name in the store, short name, or hf:owner/repo/file.gguf')
     .option('--at <layer>', 'layers before the exit (default: a quarter of them)', integer(1))
     .option('--prompts <file>', 'one JSON object per line with prompt, turns or messages (default: our own)')
     .option('-n, --tokens <n>', 'tokens of each reply to learn from (default: 24)', integer(1))
