@@ -30,9 +30,10 @@ export async function serve(config: ServeConfig): Promise<never> {
   try {
     const { port } = gate.address() as AddressInfo
     const { log } = engineOptions({}, ['error', 'warn'])
-    const [{ ModelPool }, { poolModel }] = await Promise.all([
+    const [{ ModelPool }, { poolModel }, { ConstraintChecks }] = await Promise.all([
       import('@incipit/server/pool'),
       import('./models/pool-model.ts'),
+      import('@incipit/constraint'),
     ])
     const { apiKey, memory, models, strictModel } = config
     const started = new Map<string, StartedEngine>()
@@ -40,16 +41,16 @@ export async function serve(config: ServeConfig): Promise<never> {
       models.map((model) => poolModel(model, { apiKey, onStarted: (engine) => started.set(model.name, engine) })),
     )
     await using pool = new ModelPool(specs, { memory, strict: strictModel, ...defined({ log }) })
-    // While models load in their processes, this one imports what it answers with.
+    using constraints = new ConstraintChecks()
+    // While models load in their processes, this one makes what it answers with.
     const shared = apiKey === undefined && models.some(({ pinned }) => pinned)
-    const [{ createServer }, { ConstraintChecks }] = await Promise.all([
-      import('@incipit/server'),
-      import('@incipit/constraint'),
+    const [app] = await Promise.all([
+      import('@incipit/server').then(({ createServer }) =>
+        createServer(pool, defined({ apiKey, constraints, page, log })),
+      ),
       shared && import('@incipit/lsp'),
       loadPinned(pool, specs),
     ])
-    using constraints = new ConstraintChecks()
-    const app = createServer(pool, defined({ apiKey, constraints, page, log }))
     await app.ready()
     await takeOver(gate, app.server)
     loading = false
