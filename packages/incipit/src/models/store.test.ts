@@ -85,10 +85,12 @@ describe('short names', () => {
 
   it('of the store come first', async (test) => {
     const store = await temporary(test)
-    await writeFile(join(store, 'short-names.json'), '{"qwen3": "hf:me/mine:Q8_0", "own": "hf:me/own/x.gguf"}')
+    const own = { qwen3: 'hf:me/mine:Q8_0', own: 'hf:me/own/x.gguf', 'gemma3:1b': 'hf:me/other:Q8_0' }
+    await writeFile(join(store, 'short-names.json'), JSON.stringify(own))
     const names = await shortNames(store)
     assert.equal(named(names, 'qwen3'), 'hf:me/mine:Q8_0')
     assert.equal(named(names, 'own'), 'hf:me/own/x.gguf')
+    assert.equal(named(names, 'gemma3:1b'), 'hf:me/other:Q8_0')
     assert.match(named(names, 'qwen3:4b') ?? '', /Qwen3-4B/)
   })
 
