@@ -66,8 +66,7 @@ export async function tuneFormat(options: FormatOptions): Promise<FormatReport[]
   const { cacheDir = defaultCacheDir() } = options
   await mkdir(cacheDir, { recursive: true })
   const folder = await mkdtemp(join(cacheDir, 'formats-'))
-  await using cleanup = new AsyncDisposableStack()
-  cleanup.defer(() => rm(folder, { recursive: true, force: true }))
+  await using _folder = { [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) }
   const reports: FormatReport[] = []
   for (const format of formats) {
     const file = join(folder, `${format}.gguf`)
