@@ -8,6 +8,10 @@ import { noteAccount, provisionalOf, type ReplyDone } from './stream.ts'
 export interface Message {
   role: string
   content: string
+  /** Of an assistant: the tools that it wanted called. */
+  tool_calls?: readonly { id: string; type: 'function'; function: { name: string; arguments: string } }[]
+  /** Of a tool: the call that this is the result of. */
+  tool_call_id?: string
 }
 
 export interface RealtimeOptions {
