@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
-import { replyOf, type } from '../test/helpers/served-page.ts'
+import { type } from '../test/helpers/served-page.ts'
 
 const wide = { width: 1180, height: 720 }
 const views: Record<string, BrowserContextOptions> = {
@@ -45,9 +45,7 @@ export async function states(browser: Browser, url: string, folder: string): Pro
     await ask(page)
     await page.getByLabel('Result of get_weather').fill('It is sunny.')
     await shoot('calls')
-    await page.getByRole('button', { name: 'Give the result' }).click()
-    await replyOf(page)
-    await wait(500)
+    await answered(page, () => page.getByRole('button', { name: 'Give the result' }).click())
     await shoot('results')
     await page.getByRole('button', { name: 'Settings' }).click()
     await shoot('settings')
@@ -74,9 +72,12 @@ async function set(page: Page, chosen: object): Promise<void> {
   await page.locator('.composer textarea').waitFor()
 }
 
-async function ask(page: Page): Promise<void> {
+const ask = (page: Page) => answered(page, () => page.keyboard.press('Enter'))
+
+/** Waits for the reply to what is done. */
+async function answered(page: Page, act: () => Promise<void>): Promise<void> {
   const before = await page.locator('.message.reply footer').count()
-  await page.keyboard.press('Enter')
+  await act()
   await page.locator('.message.reply footer').nth(before).waitFor({ timeout: 60_000 })
   await wait(500)
 }

@@ -98,8 +98,9 @@ function Load({ records }: { records: number }) {
             wantsOthers.value = event.currentTarget.checked
           }}
         />
-        Likely tokens
-        <small class="faint">(costs the engine a look at every token)</small>
+        <span>
+          Likely tokens <small class="faint">(costs the engine a look at every token)</small>
+        </span>
       </label>
       {state === 'lost' && (
         <p class="problem" role="status">

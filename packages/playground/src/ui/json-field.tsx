@@ -33,7 +33,7 @@ export function JsonField(props: {
       <label>
         {label}
         <textarea
-          rows={text === '' ? 2 : 8}
+          rows={text === '' ? 2 : 6}
           dir="ltr"
           spellcheck={false}
           placeholder="None"
