@@ -2,13 +2,14 @@ import { firstDifference } from './bind-input.ts'
 import { ClientError, errorFrom, memberOf } from './client-error.ts'
 import { type RealtimeReply, RunningReply } from './realtime-reply.ts'
 import { RevisableText } from './revisable-text.ts'
-import { noteAccount, provisionalOf, type ReplyDone, type ToolCall } from './stream.ts'
+import { noteAccount, provisionalOf, type ReplyDone } from './stream.ts'
+import type { ToolCall } from './tool-calls.ts'
 
 /** A turn of the conversation. */
 export interface Message {
   role: string
   content: string
-  /** Of the assistant. */
+  /** Of an assistant: the tools that it wanted called. */
   tool_calls?: readonly ToolCall[]
   /** Of a tool: the call that this is the result of. */
   tool_call_id?: string
