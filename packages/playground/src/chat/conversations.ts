@@ -99,7 +99,7 @@ export function titleOf({ title, turns }: Conversation): string {
 export function exported(conversation: Conversation): File {
   const turns = conversation.turns.map(({ role, content, calls = [], call }) => {
     const who = call ? `Result of ${call.function.name}` : role === 'user' ? 'You' : 'Model'
-    const called = calls.map(({ name, arguments: json }) => `\`${name}(${json})\``)
+    const called = calls.map(({ function: { name, arguments: json } }) => `\`${name}(${json})\``)
     return `## ${who}\n\n${[content, ...called].filter((text) => text !== '').join('\n\n')}\n`
   })
   const name =
