@@ -38,8 +38,10 @@ export interface RequestPlan {
   constraint: DeclaredConstraint | undefined
   /** What is told apart in a reply. */
   shape: ReplyShape
-  /** Per choice, a text that the answer puts in front of the reply (`echo`). */
-  echo?: readonly string[]
+  /** Per choice, the prompt that the answer puts in front of the reply (`echo`). */
+  echo?: readonly (string | readonly PromptPiece[])[]
+  /** How many likely tokens are told with those of the prompt: in front of those of the reply, and apart from them. */
+  promptLogprobs: { readonly echoed?: number; readonly apart?: number }
 }
 
 /** What the server adds to a request. */
@@ -144,15 +146,9 @@ function continuesFinal(body: Parameters<typeof templateOptions>[0]): boolean {
   return last.role === 'assistant' && !last.toolCalls && last.content !== '' && !body.add_generation_prompt
 }
 
-/** @throws ServerError `unsupported` for token ids, whose text this process does not know */
-function textOf(prompt: string | readonly PromptPiece[]): string {
-  if (typeof prompt === 'string') return prompt
-  throw new ServerError('unsupported', 'echo of a prompt of token ids is not supported', { param: 'echo' })
-}
-
 /** -1 is no bound. */
 function limit(tokens: number | null | undefined): number | undefined {
-  return typeof tokens === 'number' && tokens > 0 ? tokens : undefined
+  return typeof tokens === 'number' && tokens >= 0 ? tokens : undefined
 }
 
 /** A body whose prompts may be texts and token ids in turn, as other dialects have them. */
@@ -188,9 +184,21 @@ export function planCompletion(
     })),
     fillsIn ? { ...defaults, tier: defaults.tier ?? 'code' } : defaults,
   )
-  return body.echo
-    ? { ...planned, echo: body.prompt.flatMap((prompt) => Array(planned.n).fill(textOf(prompt))) }
-    : planned
+  if (!body.echo) return planned
+  const echo = body.prompt.flatMap((prompt) => Array<typeof prompt>(planned.n).fill(prompt))
+  const echoed = body.logprobs ?? undefined
+  return echoed === undefined ? { ...planned, echo } : withEchoedLogprobs({ ...planned, echo }, echoed)
+}
+
+/** What the model held of the echoed prompt is told with it. */
+function withEchoedLogprobs(planned: RequestPlan, echoed: number): RequestPlan {
+  const { apart } = planned.promptLogprobs
+  const promptLogprobs = Math.max(echoed, apart ?? 0)
+  return {
+    ...planned,
+    choices: planned.choices.map((request) => ({ ...request, promptLogprobs })),
+    promptLogprobs: { ...planned.promptLogprobs, echoed },
+  }
 }
 
 /** @throws IncipitError `invalid_request` for a token id that is not of this model */
@@ -212,6 +220,8 @@ function plan(body: ChatBody | PromptsBody, inputs: readonly GenerateRequest[], 
   const shared = sharedRequest(body, defaults)
   const constraint = constraintOf(body)
   if (constraint) shared.constraint = constraint.constraint
+  const apart = body.prompt_logprobs ?? undefined
+  if (apart !== undefined) shared.promptLogprobs = apart
   const n = body.n ?? 1
   // Without a seed two equal requests at temperature > 0 should differ; greedy replies do not read it.
   const seed = body.seed ?? randomInt(SEEDS)
@@ -226,6 +236,7 @@ function plan(body: ChatBody | PromptsBody, inputs: readonly GenerateRequest[], 
     lossy: isLossy(shared.policy),
     constraint,
     shape: {},
+    promptLogprobs: apart === undefined ? {} : { apart },
   }
 }
 

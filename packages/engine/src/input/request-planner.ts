@@ -24,7 +24,11 @@ import type { PromptTokenizer } from './prompt-tokenizer.ts'
 export interface PlannerParts {
   readonly info: ModelInfo
   readonly vocab: Vocabulary &
-    Pick<Tokenizer, 'tokenize' | 'specialText' | 'specialTexts'> & { readonly endTokens: readonly number[] }
+    Pick<Tokenizer, 'tokenize' | 'specialText' | 'specialTexts'> & {
+      readonly endTokens: readonly number[]
+      /** Bytes of a token, control tokens by their names. */
+      shownBytesOf(token: number): Uint8Array
+    }
   readonly tokenizer: PromptTokenizer
   readonly acceptances: Acceptances
   readonly openings: Openings
@@ -90,7 +94,9 @@ export class RequestPlanner {
       throw new IncipitError('invalid_request', `policy confident needs an exit: ${why}`, { param: 'policy' })
     }
     const { tier, policy } = checked
-    const allowed = allowedProposers(checked.proposers, policy, tier, info.proposers)
+    // Who wants no reply wants no guesses at it.
+    const wanted = checked.maxTokens === 0 ? [] : checked.proposers
+    const allowed = allowedProposers(wanted, policy, tier, info.proposers)
     const chooser = this.#chooser(checked, prompt, request)
     const proposerParts = this.#proposerParts(request, checked, chooser, self)
     // A lookahead is for somebody who waits for the first word.
@@ -106,12 +112,14 @@ export class RequestPlanner {
       policy,
       alpha: checked.alpha,
       minStability: checked.minStability,
+      promptLogprobs: checked.promptLogprobs,
+      promptBytesOf: this.#bytesShown,
       tier,
       cacheNamespace: request.cacheSalt ?? '',
       shares: request.cachePrompt ?? true,
       allowed,
       proposers: createProposers(allowed, proposerParts),
-      opening: createOpening(tier, info.proposers, proposerParts),
+      opening: checked.maxTokens === 0 ? undefined : createOpening(tier, info.proposers, proposerParts),
       lookaheads: looks ? planLookaheads(prompt.length, request.messages ? tokenizer.suffixLength : 0, tileRows) : [],
     }
   }
@@ -171,11 +179,7 @@ export class RequestPlanner {
   }
 
   /** Bytes of a token in a text that has control tokens, too. */
-  readonly #bytesShown = (token: number): Uint8Array => {
-    const { vocab } = this.#parts
-    const bytes = vocab.bytesOf(token)
-    return bytes.length > 0 ? bytes : new TextEncoder().encode(vocab.specialText(token))
-  }
+  readonly #bytesShown = (token: number): Uint8Array => this.#parts.vocab.shownBytesOf(token)
 
   #proposerParts(
     request: GenerateRequest,

@@ -53,6 +53,8 @@ export interface EngineParts {
   readonly profileOf: ProfileOf
   readonly profile: Profile | undefined
   readonly machine: MachineConstants
+  /** Most rows of a step that have output. */
+  readonly outputs: number
   readonly parallel: number
   readonly maxWaiting: number
   readonly log: Log
@@ -108,6 +110,8 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
   const shape = { cells: layout.cells, sequences: slots, batch: machine.batchRows, threadpool }
   const drafts = noMtp === undefined ? mtpDrafter(whole, shape) : await draftRunner(gguf, options, shape, log)
   if (drafts) cleanup.use(drafts)
+  // Every sequence verifies a draft; or a prompt is scored, a tile or more at a time, beside the next tokens of replies.
+  const outputs = Math.min(machine.batchRows, Math.max(2 * machine.tileRows, slots * (maxDraft + 1)))
   const stages: Stage[] = []
   for (const [index, file] of cut.files.entries()) {
     const model = cut.files.length === 1 ? whole : await Model.load(file.path)
@@ -121,7 +125,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
       windowAlone: hasWindowAlone(layout.memory),
       cacheBytes: (layout.bytes * (file.to - file.from)) / whole.layers,
       batch: machine.batchRows,
-      outputs: slots * (maxDraft + 1),
+      outputs,
       drafter: file.last ? drafts : undefined,
     })
     stages.push(cleanup.use(stage))
@@ -178,6 +182,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
     profileOf,
     profile,
     machine,
+    outputs,
     parallel,
     maxWaiting: options.maxWaiting ?? 1024,
     log,
