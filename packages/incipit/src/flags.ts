@@ -1,4 +1,12 @@
-import { type EngineOptions, type Log, type Policy, policies, type TierName, tierNames } from '@incipit/engine/api'
+import {
+  type EngineOptions,
+  type Log,
+  type LoraOptions,
+  type Policy,
+  policies,
+  type TierName,
+  tierNames,
+} from '@incipit/engine/api'
 import { type Command, Option } from 'commander'
 import { UsageError } from './failure.ts'
 import { cut, decimal, defined, integer, threads } from './options.ts'
@@ -87,16 +95,16 @@ export function checkReplyFlags({ policy, alpha }: ReplyFlags): void {
 
 /** @param shown log levels that are printed without INCIPIT_DEBUG */
 export function engineOptions(
-  flags: EngineFlags,
+  flags: EngineFlags & { loras?: readonly LoraOptions[] },
   shown: readonly Parameters<Log>[0][] = ['error'],
 ): Omit<EngineOptions, 'constraints'> {
-  const { cut, context, parallel, maxWaiting, cache, threads, draft, experts, heads } = flags
+  const { loras, cut, context, parallel, maxWaiting, cache, threads, draft, experts, heads } = flags
   const log: Log = (level, message) => {
     // What fails inside llama.cpp comes back as an error of ours; its own lines (also on a wanted abort) are details.
     if (debugging() || (shown.includes(level) && !message.startsWith('llama.cpp')))
       process.stderr.write(`incipit: ${level}: ${message.trimEnd()}\n`)
   }
-  const options = { cut, contextLength: context, parallel, maxWaiting, cache, threads, draft, experts, heads }
+  const options = { loras, cut, contextLength: context, parallel, maxWaiting, cache, threads, draft, experts, heads }
   return { ...defined(options), log }
 }
 

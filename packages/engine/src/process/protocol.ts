@@ -155,6 +155,7 @@ const modelInfo: Check<ModelInfo> = object({
   chatTemplate: optional(string),
   reasoning: optional(object({ start: string, end: string })),
   begin: optional(count),
+  loras: optional(list(object({ path: string, scale: number }))),
   fim: optional(object({ order: string, prefix: count, suffix: count })),
   memory: object({
     kind: oneOf(['attention', 'window', 'recurrent']),

@@ -155,8 +155,14 @@ export class SpawnedEngine implements EngineApi {
 }
 
 /** Paths that mean the same for every child, wherever this process has gone meanwhile. */
-function pathsOf({ draft, heads, cacheDir }: SpawnOptions): Pick<SpawnOptions, 'draft' | 'heads' | 'cacheDir'> {
+function pathsOf({
+  draft,
+  heads,
+  cacheDir,
+  loras,
+}: SpawnOptions): Pick<SpawnOptions, 'draft' | 'heads' | 'cacheDir' | 'loras'> {
   return {
+    ...(loras && { loras: loras.map((lora) => ({ ...lora, path: resolve(lora.path) })) }),
     ...(draft !== undefined && { draft: resolve(draft) }),
     ...(heads !== undefined && { heads: resolve(heads) }),
     ...(cacheDir !== undefined && { cacheDir: resolve(cacheDir) }),

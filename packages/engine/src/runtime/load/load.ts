@@ -28,6 +28,7 @@ import { loadDraftModel } from './draft-model.ts'
 import type { Exit } from './exit.ts'
 import { fimTokens } from './fim-tokens.ts'
 import { type HeadsOf, readHeads } from './heads-file.ts'
+import { bytesOfLoras, checkedLoras, hashWithLoras, loadLoras } from './loras.ts'
 import { memoryNeed, requireMemory } from './memory-need.ts'
 import { type MemorySizes, memorySizes } from './memory-sizes.ts'
 import { mtpDrafter, whyNoMtp } from './mtp.ts'
@@ -74,13 +75,16 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
   const gguf = await readGguf(path)
   const cacheDir = options.cacheDir ?? defaultCacheDir()
   const draftBytes = options.draft === undefined ? 0 : (await readGguf(options.draft)).size
-  requireMemory(memoryNeed(gguf, options, draftBytes), machineMemory())
-  const hash = await modelHash(path, cacheDir)
+  const loras = checkedLoras(options)
+  const need = memoryNeed(gguf, options, draftBytes)
+  requireMemory({ ...need, weights: need.weights + (await bytesOfLoras(loras)) }, machineMemory())
+  const hash = await hashWithLoras(await modelHash(path, cacheDir), loras, cacheDir)
   const noMtp = (options.draft ?? options.experts) ? 'another model drafts' : whyNoMtp(gguf)
   const whole = cleanup.use(await Model.load(path, { mtp: noMtp === undefined }))
+  const adapters = await loadLoras(whole, loras, cleanup)
   const contextLength = Math.max(1, Math.min(options.contextLength ?? 8192, whole.trainingContext || 8192))
   const parallel = options.parallel ?? 8
-  const cutOptions = { cut: options.cut, cacheDir, hash, log }
+  const cutOptions = { cut: loras.length > 0 ? 'none' : options.cut, cacheDir, hash, log } as const
   const wanted = await wantedCut(gguf, cutOptions)
   const states = wanted.at.length > 0 || noMtp === undefined
   const { cells, cache, snapshots, slidingWindow } = options
@@ -126,6 +130,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
       cacheBytes: (layout.bytes * (file.to - file.from)) / whole.layers,
       batch: machine.batchRows,
       outputs,
+      adapters,
       drafter: file.last ? drafts : undefined,
     })
     stages.push(cleanup.use(stage))
@@ -152,6 +157,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
     ...(template?.reasoning && { reasoning: template.reasoning }),
     ...(vocab.addsBos && { begin: vocab.bos }),
     ...(fim && { fim }),
+    ...(loras.length > 0 && { loras }),
     memory: modelMemory({ ...layout, memory }, sizes),
     cache: profileOf.cache,
     stages: ranges,
