@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { policies, tierNames } from '@incipit/engine/api'
+import { policies, tierNames, weightFormats } from '@incipit/engine/api'
 import { z } from 'zod'
 import { UsageError } from '../../failure.ts'
 import { readText } from '../../text-file.ts'
@@ -37,6 +37,7 @@ const model = z.strictObject({
   draft: z.string().min(1).optional(),
   experts: positive.optional(),
   heads: z.string().min(1).optional(),
+  format: z.enum(weightFormats).optional(),
   /** Adapters that are added to its weights: paths, with a scale or without. */
   lora: z.union([lora, z.array(lora).min(1)], 'must be an adapter, or a list of adapters').optional(),
   /** Name and file of system prompts. */
