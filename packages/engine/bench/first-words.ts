@@ -74,7 +74,7 @@ async function read(events: AsyncIterable<GenerateEvent>): Promise<Omit<Seen, 'k
     if (event.type === 'delta') text += event.text
     if (event.type !== 'done') continue
     const { stableMs, committedMs } = event.timings
-    const stayed = shown !== undefined && event.timings.retractedN === 0
+    const stayed = shown !== undefined && stableMs! < committedMs!
     return { stability: shown?.stability, stayed, reduction: 1 - stableMs! / committedMs! }
   }
   throw new Error('the reply ended without `done`')

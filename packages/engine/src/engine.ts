@@ -59,7 +59,7 @@ export class Engine implements EngineApi {
   #failure: IncipitError | undefined
 
   private constructor(parts: EngineParts, options: EngineOptions) {
-    const { info, executor, layout, exit, vocab, acceptances, machine } = parts
+    const { info, executor, layout, exit, vocab, acceptances, machine, outputs } = parts
     const { memory } = layout
     this.info = info
     this.#parts = parts
@@ -83,7 +83,7 @@ export class Engine implements EngineApi {
         worthCopying: (bytes) => this.#worthCopying(bytes),
       },
       contextLength,
-      limits: limitsOf(machine, { microbatches: runsInMicrobatches(memory), exit: exit !== undefined }),
+      limits: limitsOf(machine, { microbatches: runsInMicrobatches(memory), exit: exit !== undefined, outputs }),
       costs: this.#costs,
       vocabulary: vocab,
       exit: exit?.calibration,
@@ -172,9 +172,9 @@ export class Engine implements EngineApi {
    * @throws as `generate`; `cancelled` when the signal is aborted before it is done
    */
   async prefill(request: PrefillRequest): Promise<Prefilled> {
-    // A reply of one token that nobody reads: the prompt's rows stay when it is done.
+    // A request without a reply: the prompt's rows stay when it is done.
     const { signal, ...rest } = request
-    const generation = this.generate({ ...rest, ...(signal && { signal }), maxTokens: 1, proposers: [] })
+    const generation = this.generate({ ...rest, ...(signal && { signal }), maxTokens: 0 })
     for await (const event of generation) {
       if (event.type !== 'done') continue
       if (event.finishReason === 'cancelled') throw new IncipitError('cancelled', 'the prefill was cancelled')
@@ -226,9 +226,20 @@ export class Engine implements EngineApi {
     return this.#parts.vocab.tokenize(text, options)
   }
 
-  /** Token ids to text; incomplete characters become U+FFFD. */
-  detokenize(tokens: readonly number[]): string {
-    return new TextDecoder().decode(Buffer.concat(tokens.map((token) => this.vocabulary.bytesOf(token))))
+  /** Token ids to text; incomplete characters become U+FFFD. `special`: control tokens are text such as `<|im_end|>`. */
+  detokenize(tokens: readonly number[], options: { special?: boolean } = {}): string {
+    return new TextDecoder().decode(Buffer.concat(this.tokenBytes(tokens, options)))
+  }
+
+  /**
+   * UTF-8 bytes of each token: it may hold a part of a character. `special`: as in `detokenize`; otherwise control tokens
+   * have none.
+   * @throws IncipitError `invalid_request` for an id outside the vocabulary
+   */
+  tokenBytes(tokens: readonly number[], { special = false }: { special?: boolean } = {}): Uint8Array[] {
+    this.#live()
+    const { vocab } = this.#parts
+    return tokens.map((token) => (special ? vocab.shownBytesOf(token) : vocab.bytesOf(token)))
   }
 
   /** The prompt text of a conversation, as the model's chat template renders it. */

@@ -1,15 +1,24 @@
-import type { FinishReason } from '../src/api/events.ts'
+import type { FinishReason, PromptToken } from '../src/api/events.ts'
+import type { Vocabulary } from '../src/api/vocabulary.ts'
+import { logprobsOf } from '../src/core/sampling/logprobs.ts'
 import { argmax } from '../src/core/sampling/softmax.ts'
 import { TokenChooser, type TokenChooserOptions } from '../src/core/sampling/token-chooser.ts'
+import { tokenLogprobs } from '../src/serving/token-logprobs.ts'
 import { StopScanner } from '../src/text/stop.ts'
 import { RuledState } from './fixtures/constraints.ts'
 import { regularLanguage } from './regular-language.ts'
 import type { Arrival } from './schedule.ts'
-import { endToken, type SequentialModel } from './simulated-model.ts'
+import { endToken, type SequentialModel, vocabulary } from './simulated-model.ts'
 
 /** Text of tokens: a letter each. */
 export function lettersOf(tokens: readonly number[]): string {
   return tokens.map((token) => (token === endToken ? '' : 'abcdef'[token]!)).join('')
+}
+
+export const simulatedVocabulary: Vocabulary = {
+  size: vocabulary + 1,
+  bytesOf: (token) => new TextEncoder().encode(lettersOf([token])),
+  isEndOfGeneration: (token) => token === endToken,
 }
 
 /** How the tokens of a request are chosen, but for its constraint. */
@@ -61,6 +70,16 @@ export class ExpectedReply {
     const right = this.tokens(text.length - length + 1)
     const agrees = right.length > text.length - length && text.every((token, i) => token === this.#tokens[i])
     return agrees ? right.at(-1)! : argmax(this.#model.logitsAfter(text))
+  }
+
+  /** What the model holds of the prompt's tokens, one after the other, and of the `count` likeliest ones in their place. */
+  scores(count: number): PromptToken[] {
+    const { prompt } = this.#arrival
+    return prompt.map((token, i): PromptToken => {
+      const { bytesOf } = simulatedVocabulary
+      if (i === 0) return { token, logprob: null, bytes: [...bytesOf(token)], top: [] }
+      return tokenLogprobs(logprobsOf(this.#model.logitsAfter(prompt.slice(0, i)), token, count), bytesOf)
+    })
   }
 
   /** Why a reply ends with the last of these tokens, if it does. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import type { DraftModel, EndedStep, Executor, Place } from '../src/core/executor.ts'
+import type { DraftModel, EndedStep, Executor, OutputRow, Place } from '../src/core/executor.ts'
+import { type ChosenLogprobs, logprobsOf } from '../src/core/sampling/logprobs.ts'
 import type { Choice, TokenChooser, Wanted } from '../src/core/sampling/token-chooser.ts'
 import { rowsOf, type Step } from '../src/core/sequences/sequence.ts'
 import type { Fate, Schedule } from './schedule.ts'
@@ -130,6 +131,15 @@ export class FaultyExecutor implements Executor {
     request.chosen[at] ??= new Set()
     request.chosen[at].add(choice.token)
     return choice
+  }
+
+  score({ step, rows, index }: OutputRow, token: number, count: number): ChosenLogprobs {
+    const row = this.caches.output(step.stage, rows.slot, index)
+    assert.notEqual(row, undefined, `row ${index} scores a token, but has no output`)
+    const { tokens } = rows.sequence
+    assert.equal(row, this.#model.rowsAfter(tokens, index + 1).at(-1), 'a row saw another prefix')
+    assert.equal(tokens[index + 1], token, 'another token is scored than the one after the row')
+    return logprobsOf(logitsOf(row!), token, count)
   }
 
   /** A head sees the reply's next token among the likeliest ones, wherever the schedule says. */

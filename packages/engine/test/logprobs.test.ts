@@ -3,13 +3,13 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { softmaxOf } from '../src/core/sampling/softmax.ts'
 import { Engine, type GenerateRequest, type TokenLogprobs } from '../src/index.ts'
 import { Model } from '../src/llama/model.ts'
 import { Plain } from '../src/tune/plain.ts'
 import { freeRows } from './costs.ts'
 import { noiseAllowed } from './fixtures/batch-noise.ts'
 import { model } from './fixtures/gguf.ts'
+import { plainLogprobs } from './fixtures/plain-logprobs.ts'
 
 // Log-probabilities are the full model's, with speculation or without.
 
@@ -24,11 +24,6 @@ before(async () => {
   freeRows(() => 64)
 })
 after(() => rm(cacheDir, { recursive: true, force: true }))
-
-function logprobsOf(logits: Float32Array): (token: number) => number {
-  const { max, sum } = softmaxOf(logits)
-  return (token) => logits[token]! - max - Math.log(sum)
-}
 
 interface Spoken {
   readonly entries: readonly TokenLogprobs[]
@@ -45,29 +40,6 @@ async function speak(engine: Engine, request: GenerateRequest): Promise<Spoken> 
     if (event.type === 'done') return { entries, accepted: event.timings.acceptedN }
   }
   return assert.fail('no done event')
-}
-
-/**
- * What plain llama.cpp says of every token of a reply, one row at a time and all rows in one batch. Both are right: how
- * far they are apart is what numerics allow on this processor.
- */
-async function plainLogprobs(plain: Plain, tokens: readonly number[], prompt: number) {
-  const single: ((token: number) => number)[] = []
-  plain.reset()
-  await plain.run(tokens.slice(0, prompt))
-  for (const token of tokens.slice(prompt)) {
-    single.push(logprobsOf(plain.logits().slice()))
-    await plain.run([token])
-  }
-  const batched: ((token: number) => number)[] = []
-  plain.reset()
-  await plain.run(tokens, prompt - 1, (from, rows) => {
-    const logits = new Float32Array(plain.model.vocab.size)
-    for (let row = Math.max(prompt - 1, from); row < Math.min(from + rows, tokens.length - 1); row++) {
-      batched.push(logprobsOf(plain.context.logits(row - from, logits).slice()))
-    }
-  })
-  return { single, batched }
 }
 
 for (const temperature of [0, 0.9]) {
@@ -88,7 +60,8 @@ for (const temperature of [0, 0.9]) {
         accepted += spoken.accepted
         if (proposers.length === 0) assert.equal(spoken.accepted, 0)
         const tokens = [...promptTokens, ...spoken.entries.map(({ token }) => token)]
-        const { single, batched } = await plainLogprobs(plain, tokens, start)
+        const single = await plainLogprobs(plain, tokens, start, 1)
+        const batched = await plainLogprobs(plain, tokens, start, 512)
         for (const [i, { token, logprob, top }] of spoken.entries.entries()) {
           assert.equal(top.length, count)
           for (const one of [{ token, logprob }, ...top]) {

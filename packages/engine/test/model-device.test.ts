@@ -23,6 +23,7 @@ const verdict = await serveMany(schedules({ devices, spareCells }), 8000, {
   constrained: 2000,
   failedConstraints: 160,
   failedSinks: 160,
+  scored: 800,
 })
 
 test(

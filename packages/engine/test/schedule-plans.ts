@@ -94,7 +94,7 @@ const usual: Omit<Kind, 'devices' | 'spareCells'> = {
   at: fc.nat(20),
   prompt,
   salt: fc.constantFrom('', 'a', 'a', 'b'),
-  reply: fc.integer({ min: 1, max: 10 }),
+  reply: fc.nat(10),
   minTokens: fc.constantFrom(0, 0, 0, 2, 5),
   policy: fc.constantFrom('committed', 'provisional', 'provisional'),
   unified: fc.boolean(),
@@ -129,6 +129,7 @@ function arrivals({ at, prompt, salt, reply, policy, minTokens, proposers }: Kin
       bias: fc.array(fc.tuple(token, fc.constantFrom(-100, -2, 2)), { maxLength: 1 }),
       penalties,
       logprobs: fc.constantFrom(undefined, undefined, 0, 2),
+      promptLogprobs: rarely(fc.constantFrom(0, 2), 6),
       constraint: rarely(constraint),
       proposers,
       guesses: fc.array(guesses, { maxLength: 4 }),
@@ -173,6 +174,7 @@ export function schedules(options: Pick<Kind, 'devices' | 'spareCells'> & Partia
     mixed: fc.constantFrom(undefined, undefined, 5, 20),
     tile: fc.constantFrom(undefined, undefined, 4, 16),
     background: fc.constantFrom(undefined, 3, 30),
+    outputs: fc.constantFrom(undefined, undefined, 4, 20),
     exit: fc.constantFrom(true, true, true, false),
   }
   return fc
@@ -288,6 +290,7 @@ function ledTo({ executor, caches, loop, events, requests, seen }: ScheduleRun):
     const finished = outcome === 'stop' || outcome === 'length' || outcome === 'context'
     if (finished) count('finished')
     if (finished && plan.chooser.constrained) count('constrained')
+    if (finished && client.prompt.length === plan.prompt.length) count('scored')
     if (outcome === 'failed' && client.threw) count('failedSinks')
     if (constraintThrew) count('failedConstraints')
   }

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import type { Vocabulary } from '../src/api/vocabulary.ts'
 import type { DraftModel, EndedStep } from '../src/core/executor.ts'
 import type { TokenChooser } from '../src/core/sampling/token-chooser.ts'
 import { rowsOf, type Sequence, type Step } from '../src/core/sequences/sequence.ts'
@@ -10,7 +9,7 @@ import type { ActiveRequest } from '../src/serving/active-request.ts'
 import type { LoopObserver } from '../src/serving/loop.ts'
 import { LoopDriver } from '../src/serving/loop-driver.ts'
 import { CheckedLoop } from './checked-loop.ts'
-import { lettersOf } from './expected-reply.ts'
+import { simulatedVocabulary } from './expected-reply.ts'
 import { FaultyExecutor } from './faulty-executor.ts'
 import { FixedCosts } from './fixed-costs.ts'
 import type { RunState } from './run-state.ts'
@@ -18,7 +17,7 @@ import type { Schedule } from './schedule.ts'
 import { ScheduleEvents } from './schedule-events.ts'
 import { type Outcome, ScheduledRequest, type Surroundings } from './scheduled-request.ts'
 import { honestExit, ScriptedDraftModel, ScriptedGain, scriptedOdds } from './scripted-guesses.ts'
-import { endToken, SequentialModel, vocabulary } from './simulated-model.ts'
+import { SequentialModel } from './simulated-model.ts'
 import { memoryOf, SimulatedStages } from './simulation.ts'
 import { checkEnd, checkState } from './state-checks.ts'
 import { checkStep } from './step-checks.ts'
@@ -40,12 +39,6 @@ const checkpoints = {
 
 // Ticks that go by while a caller's code runs.
 const reentryTicks = 4
-
-const simulatedVocabulary: Vocabulary = {
-  size: vocabulary + 1,
-  bytesOf: (token) => new TextEncoder().encode(lettersOf([token])),
-  isEndOfGeneration: (token) => token === endToken,
-}
 
 /**
  * Serves all requests of a schedule with the engine's loop on simulated stages, and checks after every step what must hold
@@ -71,7 +64,16 @@ export class ScheduleRun implements LoopObserver, RunState {
   /** Milliseconds. */
   now = 0
   /** What the schedule has led to. */
-  readonly seen = { cached: 0, wentOn: 0, resumed: 0, crowdedOut: 0, typedAhead: 0, lookaheads: 0, reentered: 0 }
+  readonly seen = {
+    cached: 0,
+    wentOn: 0,
+    resumed: 0,
+    crowdedOut: 0,
+    typedAhead: 0,
+    lookaheads: 0,
+    reentered: 0,
+    scoredOn: 0,
+  }
   /** The step that the last one of the loop took in, if it was done. */
   lastDone: Step | undefined
   /** Texts that were typed, and were in a step that failed. */
@@ -233,7 +235,8 @@ export class ScheduleRun implements LoopObserver, RunState {
     if (cached > 0 && plan.input) this.seen.typedAhead++
   }
 
-  preempted({ plan, replyTokens, tier }: ActiveRequest): void {
+  preempted({ plan, replyTokens, tier, scoresFrom }: ActiveRequest): void {
+    if (scoresFrom > 0 && Number.isFinite(scoresFrom)) this.seen.scoredOn++
     this.#byChooser.get(plan.chooser)!.displaced = true
     if (replyTokens > 0) this.seen.resumed++
     if (!tier.preemptible) this.seen.crowdedOut++

@@ -55,6 +55,8 @@ export interface Arrival {
   readonly bias: readonly (readonly [token: number, bias: number])[]
   readonly penalties: Penalties
   readonly logprobs: number | undefined
+  /** Its prompt is scored. */
+  readonly promptLogprobs: number | undefined
   readonly constraint?: ConstraintPlan
   /** Who may guess. */
   readonly proposers: readonly ProposerName[]

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { RevisableText } from '../../client/src/revisable-text.ts'
-import type { DoneEvent, GenerateEvent } from '../src/api/events.ts'
+import type { DoneEvent, GenerateEvent, PromptToken } from '../src/api/events.ts'
 import type { ReplySink } from '../src/serving/reply-stream.ts'
 
 /** What a client lives in: it may be in the way of those who call it, and never knows. */
@@ -24,6 +24,8 @@ export class ScheduledClient implements ReplySink {
   /** Tokens that deltas told of, and which of them had their probabilities told. */
   tokens = 0
   readonly logprobs: number[] = []
+  /** What was told of the prompt. */
+  readonly prompt: PromptToken[] = []
   done: DoneEvent | undefined
   closed: { readonly error: unknown } | undefined
   /** What it threw, when it did. */
@@ -69,6 +71,11 @@ export class ScheduledClient implements ReplySink {
     if (event.type === 'done') {
       assert.equal(text.provisional, '', 'a reply ends with a tail')
       this.done = event
+      return
+    }
+    if (event.type === 'prompt') {
+      assert.equal(event.from, this.prompt.length, 'tokens of the prompt are told twice, or not at all')
+      this.prompt.push(...event.tokens)
       return
     }
     if (event.type === 'delta') {

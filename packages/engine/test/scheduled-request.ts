@@ -79,9 +79,11 @@ export class ScheduledRequest {
     this.#guesses = inTurn(arrival.guesses)
     this.input = typed && inputPrefill(salt, { wanted: () => this.typed, onProgress: surroundings.called })
     const chooser = new TokenChooser({ ...choosing(arrival), constraint: this.#constraint(surroundings) })
-    const allowed = new Set(tier.speculates ? arrival.proposers.filter((name) => exit || name !== 'exit') : [])
+    // Who wants no reply wants no guesses at it.
+    const speculates = tier.speculates && reply > 0
+    const allowed = new Set(speculates ? arrival.proposers.filter((name) => exit || name !== 'exit') : [])
     const scripted = (name: ProposerName) => new ScriptedProposer(name, (text) => this.guess(text))
-    const opening = tier.speculates ? scripted('opening') : undefined
+    const opening = speculates ? scripted('opening') : undefined
     const later = (['lookup', 'prediction'] as const).filter((name) => allowed.has(name)).map(scripted)
     this.learners = opening ? [opening, ...later] : later
     const grammar: Proposer[] = allowed.has('grammar') && chooser.constrained ? [grammarOf(chooser)] : []
@@ -92,6 +94,7 @@ export class ScheduledRequest {
       chooser,
       alpha,
       minStability,
+      promptLogprobs: this.scored,
       tier,
       shares,
       allowed,
@@ -106,6 +109,11 @@ export class ScheduledRequest {
       early: early && { budget: early.budget, onDropped: () => this.#dropped(surroundings) },
       sink: this.client,
     }
+  }
+
+  /** How many likely tokens are told with those of its prompt; undefined: nothing is told of it. */
+  get scored(): number | undefined {
+    return this.policy === 'confident' ? undefined : this.arrival.promptLogprobs
   }
 
   /** Its committed text may differ from the full model's. */

@@ -108,7 +108,8 @@ function checkRequest(run: RunState, request: ScheduledRequest): void {
     request.checked = true
     return
   }
-  assert.equal(expected.endOf(request.said, maxTokens), undefined, 'a reply goes on after its end')
+  // Who wants no reply waits for its prompt.
+  if (maxTokens > 0) assert.equal(expected.endOf(request.said, maxTokens), undefined, 'a reply goes on after its end')
   assert.equal(client.closed, undefined, 'a reply is closed before it is over')
   assert.ok(!request.mustEnd && !request.constraintThrew && !client.threw, 'a request goes on that must have failed')
   const held = letters.slice(client.text.committed.length)
@@ -178,10 +179,8 @@ function checkOver(request: ScheduledRequest): void {
 }
 
 /** The last event tells what was said. */
-function checkDone(
-  { client, outcome, maxTokens, arrival, expected, said, policy }: ScheduledRequest,
-  complete: boolean,
-): void {
+function checkDone(request: ScheduledRequest, complete: boolean): void {
+  const { client, outcome, maxTokens, arrival, expected, said, policy, scored } = request
   const { usage, timings } = client.done!
   assert.equal(usage.completionTokens, said.length)
   assert.equal(usage.promptTokens, arrival.prompt.length)
@@ -190,7 +189,13 @@ function checkDone(
   if (arrival.logprobs !== undefined && policy !== 'confident') {
     assert.deepEqual(client.logprobs, said.slice(0, client.tokens), 'probabilities of other tokens are told')
   }
+  if (scored === undefined) assert.equal(client.prompt.length, 0, 'a prompt is scored that nobody asked about')
+  else
+    assert.deepEqual(client.prompt, expected.scores(scored).slice(0, client.prompt.length), 'a prompt has other scores')
   if (!complete) return
+  if (scored !== undefined && outcome !== 'context') {
+    assert.equal(client.prompt.length, arrival.prompt.length, 'a reply ends before its prompt is scored')
+  }
   assert.equal(expected.endOf(said, maxTokens), outcome)
   assert.equal(String(client.text), expected.textOf(said))
   const { constraint } = arrival

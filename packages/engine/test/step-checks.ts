@@ -12,7 +12,7 @@ export function checkStep(run: RunState, step: Step): void {
   const { loop, costs, schedule } = run
   const { table } = loop
   const { stage, rows } = step
-  const { batch, stepMs, mixed = batch, tile = 1 } = schedule.limits
+  const { batch, stepMs, mixed = batch, tile = 1, outputs = batch } = schedule.limits
   const leastRows = Math.max(leastPromptRows, tile)
   const counts = { all: 0, lookaheads: 0, prompts: 0, batchPrompts: 0, replies: 0, ahead: 0, other: 0 }
   for (const { sequence, from, to, output, shared } of rows) {
@@ -31,6 +31,8 @@ export function checkStep(run: RunState, step: Step): void {
   assert.equal(new Set(rows.map(({ sequence }) => sequence)).size, rows.length)
   const { all, lookaheads, prompts, batchPrompts, replies, ahead, other } = counts
   assert.ok(all > 0 && all <= batch, `${all} rows in a step of at most ${batch}`)
+  const read = rows.reduce((sum, { to, output }) => sum + to - output, 0)
+  if (stage === run.stages - 1) assert.ok(read <= outputs, `${read} rows with output in a step of at most ${outputs}`)
   if (ahead === all) return
   const cost = costs.rows(stage, all)
   // Rides cost a tenth at most.

@@ -1,6 +1,7 @@
 import {
   type EngineOptions,
   type Log,
+  type LoraOptions,
   type Policy,
   policies,
   type TierName,
@@ -103,16 +104,17 @@ export function checkReplyFlags({ policy, alpha }: ReplyFlags): void {
 
 /** @param shown log levels that are printed without INCIPIT_DEBUG */
 export function engineOptions(
-  flags: EngineFlags,
+  flags: EngineFlags & { loras?: readonly LoraOptions[] },
   shown: readonly Parameters<Log>[0][] = ['error'],
 ): Omit<EngineOptions, 'constraints'> {
-  const { cut, context, parallel, maxWaiting, cache, threads, draft, experts, heads, format } = flags
+  const { loras, cut, context, parallel, maxWaiting, cache, threads, draft, experts, heads, format } = flags
   const log: Log = (level, message) => {
     // What fails inside llama.cpp comes back as an error of ours; its own lines (also on a wanted abort) are details.
     if (debugging() || (shown.includes(level) && !message.startsWith('llama.cpp')))
       process.stderr.write(`incipit: ${level}: ${message.trimEnd()}\n`)
   }
-  const options = { cut, contextLength: context, parallel, maxWaiting, cache, threads, draft, experts, heads, format }
+  const models = { loras, draft, experts, heads, format }
+  const options = { ...models, cut, contextLength: context, parallel, maxWaiting, cache, threads }
   return { ...defined(options), log }
 }
 

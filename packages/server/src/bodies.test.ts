@@ -129,7 +129,8 @@ test('content and roles that OpenAI knows and this server does not are unsupport
 test('parameters out of range are named', () => {
   const cases: [string, unknown[]][] = [
     ['model', [7, {}]],
-    ['max_tokens', [0, -2, 1.5, '10', 1e300]],
+    ['max_tokens', [-2, 1.5, '10', 1e300]],
+    ['prompt_logprobs', [-1, 21, true]],
     ['frequency_penalty', [2.1, '0']],
     ['presence_penalty', [-2.1]],
     ['repetition_penalty', [0]],

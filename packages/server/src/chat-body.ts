@@ -1,7 +1,14 @@
 import { z } from 'zod'
 import { chatMessage } from './chat-message.ts'
 import { constraintParameters, refineConstraint } from './constraint.ts'
-import { neutral, refineShared, sharedParameters, tokenLimit } from './parameters.ts'
+import {
+  neutral,
+  promptLogprobsParameter,
+  refinePromptLogprobs,
+  refineShared,
+  sharedParameters,
+  tokenLimit,
+} from './parameters.ts'
 import { strictArray } from './strict-array.ts'
 import { refineTools, toolParameters } from './tools/tool-parameters.ts'
 
@@ -11,6 +18,7 @@ export const chatBody = z
     ...sharedParameters,
     ...constraintParameters,
     ...toolParameters,
+    ...promptLogprobsParameter,
     messages: strictArray(chatMessage),
     max_completion_tokens: tokenLimit.nullish(),
     logprobs: z.boolean().nullish(),
@@ -30,6 +38,7 @@ export const chatBody = z
   .superRefine(refineShared)
   .superRefine(refineConstraint)
   .superRefine(refineTools)
+  .superRefine(refinePromptLogprobs)
   .superRefine((body, context) => {
     const refuse = (param: string, message: string) => context.addIssue({ code: 'custom', path: [param], message })
     if (typeof body.top_logprobs === 'number' && !body.logprobs) refuse('top_logprobs', 'needs "logprobs": true')

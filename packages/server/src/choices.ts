@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { type GenerateEvent, IncipitError, type TokenLogprobs } from '@incipit/engine/api'
+import { type GenerateEvent, IncipitError, type PromptToken, type TokenLogprobs } from '@incipit/engine/api'
 import type { Format, WireEnd } from './format.ts'
-import type { Part } from './reply/part.ts'
+import { promptLogprobs } from './prompt-logprobs.ts'
 import { type ReplyEnd, type ReplyEvent, readReply } from './reply/read-reply.ts'
 import { wholeReply } from './reply/whole-reply.ts'
 import type { RequestPlan } from './request-plan.ts'
@@ -53,15 +53,22 @@ async function* resume(
   }
 }
 
-/** Tells started choices to a client as they come, interleaved; ends with usage where asked for, not with `[DONE]`. */
+/**
+ * Tells started choices to a client as they come, interleaved; ends with usage where asked for, not with `[DONE]`.
+ *
+ * @param echo per choice, the text of the prompt in front of it
+ */
 export async function tell(
   choices: readonly Events[],
   plan: RequestPlan,
+  echo: readonly string[] | undefined,
   format: Format,
   stream: EventStream,
 ): Promise<void> {
   const accounts = await Promise.all(
-    choices.map((events, index) => tellChoice(readReply(events, plan.shape), index, plan, format, stream)),
+    choices.map((events, index) =>
+      tellChoice(readReply(events, plan.shape), index, plan, echo?.[index], format, stream),
+    ),
   )
   if (plan.includeUsage) await stream.send(format.usage(usageOf(accounts, plan.n), timingsOf(accounts)))
 }
@@ -69,23 +76,35 @@ export async function tell(
 async function tellChoice(
   events: AsyncIterable<ReplyEvent>,
   index: number,
-  { echo }: RequestPlan,
+  plan: RequestPlan,
+  text: string | undefined,
   format: Format,
   stream: EventStream,
 ): Promise<Account> {
   const opening = format.opening(index)
   if (opening) await stream.send(opening)
   const choice = format.choice(index)
-  const say = async (part: Part, logprobs?: readonly TokenLogprobs[]) => {
-    const chunk = choice.part(part, logprobs)
+  const send = async (chunk: object | undefined) => {
     if (chunk) await stream.send(chunk)
   }
-  if (echo) await say({ type: 'content', text: echo[index]! })
-  let logprobs: readonly TokenLogprobs[] | undefined
+  const prompt: PromptToken[] = []
+  let echoed = text === undefined
+  const echo = async () => {
+    if (echoed) return
+    echoed = true
+    await send(choice.echo(echoOf(text!, prompt, plan)))
+  }
+  if (plan.promptLogprobs.echoed === undefined) await echo()
+  let logprobs: TokenLogprobs[] | undefined
   for await (const event of events) {
+    if (event.type === 'prompt') {
+      prompt.push(...event.tokens)
+      continue
+    }
+    await echo()
     if (event.type === 'logprobs') logprobs = [...(logprobs ?? []), ...event.logprobs]
     else if (event.type === 'part') {
-      await say(event.part, logprobs)
+      await send(choice.part(event.part, logprobs))
       logprobs = undefined
     } else if (event.type === 'provisional') await stream.send(format.provisional(index, event.provisional))
     else {
@@ -96,16 +115,30 @@ async function tellChoice(
   return unfinished()
 }
 
-/** Waits for all choices and returns the whole answer. */
-export async function collect(choices: readonly Events[], plan: RequestPlan, format: Format): Promise<object> {
+/** Waits for all choices and returns the whole answer; `echo` as in `tell`. */
+export async function collect(
+  choices: readonly Events[],
+  plan: RequestPlan,
+  echo: readonly string[] | undefined,
+  format: Format,
+): Promise<object> {
   const whole = await Promise.all(choices.map((events) => wholeReply(readReply(events, plan.shape))))
-  const told = whole.map((reply, index) => ({
+  const { apart } = plan.promptLogprobs
+  const told = whole.map(({ prompt, ...reply }, index) => ({
     ...reply,
-    content: (plan.echo?.[index] ?? '') + reply.content,
+    echo: echo && echoOf(echo[index]!, prompt, plan),
+    promptLogprobs: apart === undefined ? undefined : promptLogprobs(prompt, apart),
     end: endOf(reply.end),
   }))
   const accounts = whole.map(({ account }) => account)
   return format.body(told, usageOf(accounts, plan.n), timingsOf(accounts))
+}
+
+/** The prompt in front of a reply; of its tokens more may have been told than stand there. */
+function echoOf(text: string, prompt: readonly PromptToken[], { promptLogprobs: { echoed } }: RequestPlan) {
+  const tokens =
+    echoed === undefined ? undefined : prompt.map(({ top, ...own }) => ({ ...own, top: top.slice(0, echoed) }))
+  return { text, tokens }
 }
 
 // A client that cancels is gone, and its signal has ended the loop before. If somebody is still there to be told, the

@@ -1,7 +1,16 @@
 import { z } from 'zod'
 import { constraintParameters, refineConstraint } from './constraint.ts'
-import { MAX_CHOICES, neutral, refineShared, sharedParameters } from './parameters.ts'
+import {
+  MAX_CHOICES,
+  neutral,
+  promptLogprobsParameter,
+  refinePromptLogprobs,
+  refineShared,
+  sharedParameters,
+  tokenLimit,
+} from './parameters.ts'
 import { strictArray } from './strict-array.ts'
+import { unsupported } from './validate.ts'
 
 const tokens = strictArray(z.int().min(0))
 
@@ -30,7 +39,10 @@ export const completionBody = z
   .object({
     ...sharedParameters,
     ...constraintParameters,
+    ...promptLogprobsParameter,
     prompt,
+    // 0 computes the prompt and says nothing: harnesses read what `echo` tells of it.
+    max_tokens: z.union([tokenLimit, z.literal(0)], 'must be at least 0, or -1 for no bound').nullish(),
     // Number of likeliest tokens to tell of.
     logprobs: z.int().min(0).max(20).nullish(),
     echo: z.boolean().nullish(),
@@ -43,6 +55,12 @@ export const completionBody = z
   })
   .superRefine(refineShared)
   .superRefine(refineConstraint)
+  .superRefine(refinePromptLogprobs)
+  .refine((body) => !(body.echo && body.suffix && typeof body.logprobs === 'number'), {
+    path: ['logprobs'],
+    error: 'with echo and suffix is not supported: the prompt that is computed is another one than the echoed text',
+    ...unsupported,
+  })
   .refine((body) => body.prompt.length * (body.n ?? 1) <= MAX_CHOICES, {
     path: ['prompt'],
     error: `prompts times n must be at most ${MAX_CHOICES}`,

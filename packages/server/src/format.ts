@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import type { TokenLogprob, TokenLogprobs } from '@incipit/engine/api'
+import type { PromptToken, TokenLogprob, TokenLogprobs } from '@incipit/engine/api'
+import { echoLogprobs, joined, leastLogprob, replyLogprobs } from './completion-logprobs.ts'
 import type { Part } from './reply/part.ts'
 import type { ReplyEnd } from './reply/read-reply.ts'
 import type { WholeReply } from './reply/whole-reply.ts'
@@ -8,8 +9,20 @@ import type { WireProvisional, WireTimings, WireUsage } from './wire.ts'
 /** Why a reply is over, as OpenAI says it. */
 export type WireEnd = Exclude<ReplyEnd, 'cancelled'>
 
+/** The prompt in front of a reply. */
+interface Echo {
+  readonly text: string
+  /** Where their log-probabilities are wanted. */
+  readonly tokens: readonly PromptToken[] | undefined
+}
+
 /** A finished choice. */
-type Choice = Omit<WholeReply, 'end'> & { readonly end: WireEnd }
+type Choice = Omit<WholeReply, 'end' | 'prompt'> & {
+  readonly end: WireEnd
+  readonly echo: Echo | undefined
+  /** As vLLM tells them, where they are wanted. */
+  readonly promptLogprobs: readonly (object | null)[] | undefined
+}
 
 /**
  * How one endpoint spells its answer: the two endpoints differ in nothing else. Every method returns an object ready
@@ -30,6 +43,8 @@ export interface Format {
 }
 
 interface ChoiceFormat {
+  /** Before all parts. Undefined where the endpoint has no echo. */
+  echo(echo: Echo): object | undefined
   /** Undefined where the endpoint says nothing of such a part. */
   part(part: Part, logprobs?: readonly TokenLogprobs[]): object | undefined
 }
@@ -57,6 +72,7 @@ export function chatFormat({ model, includeUsage, lossy }: FormatOptions): Forma
     choice: (index) => {
       let call = -1
       return {
+        echo: () => undefined,
         part(part, logprobs) {
           const delta = (delta: object) => ordinary(index, delta, null, logprobs)
           switch (part.type) {
@@ -102,6 +118,8 @@ export function chatFormat({ model, includeUsage, lossy }: FormatOptions): Forma
         logprobs: logprobs.length > 0 ? chatLogprobs(logprobs) : null,
         finish_reason: end,
       })),
+      // The choices have one prompt.
+      ...(choices[0]?.promptLogprobs && { prompt_logprobs: choices[0].promptLogprobs }),
       usage,
       timings,
       ...mark(lossy),
@@ -122,9 +140,13 @@ export function completionFormat({ model, includeUsage, lossy }: FormatOptions):
     choice: (index) => {
       let offset = 0
       return {
+        echo({ text, tokens }) {
+          offset = text.length
+          return ordinary(index, text, null, tokens && echoLogprobs(tokens, text))
+        },
         part(part, logprobs) {
           if (part.type !== 'content') return undefined
-          const said = logprobs && completionLogprobs(logprobs, offset)
+          const said = logprobs && replyLogprobs(logprobs, offset)
           offset += part.text.length
           return ordinary(index, part.text, null, said)
         },
@@ -135,11 +157,12 @@ export function completionFormat({ model, includeUsage, lossy }: FormatOptions):
     usage: (usage, timings) => ({ ...head, choices: [], usage, timings, ...mark(lossy) }),
     body: (choices, usage, timings) => ({
       ...head,
-      choices: choices.map(({ content, logprobs, end }, index) => ({
-        text: content,
+      choices: choices.map((choice, index) => ({
+        text: (choice.echo?.text ?? '') + choice.content,
         index,
-        logprobs: logprobs.length > 0 ? completionLogprobs(logprobs, 0) : null,
-        finish_reason: end,
+        logprobs: wholeLogprobs(choice),
+        finish_reason: choice.end,
+        ...(choice.promptLogprobs && { prompt_logprobs: choice.promptLogprobs }),
       })),
       usage,
       timings,
@@ -150,9 +173,6 @@ export function completionFormat({ model, includeUsage, lossy }: FormatOptions):
 
 const decoder = new TextDecoder()
 
-/** JSON has no infinity: what is impossible is as improbable as OpenAI says it. */
-const least = -9999
-
 function chatLogprobs(tokens: readonly TokenLogprobs[]): object {
   return { content: tokenLogprobs(tokens), refusal: null }
 }
@@ -161,27 +181,17 @@ function chatLogprobs(tokens: readonly TokenLogprobs[]): object {
 export function tokenLogprobs(tokens: readonly TokenLogprobs[]): object[] {
   const told = ({ bytes, logprob }: TokenLogprob) => ({
     token: decoder.decode(Uint8Array.from(bytes)),
-    logprob: Math.max(least, logprob),
+    logprob: Math.max(leastLogprob, logprob),
     bytes,
   })
   return tokens.map((token) => ({ ...told(token), top_logprobs: token.top.map(told) }))
 }
 
-function completionLogprobs(tokens: readonly TokenLogprobs[], offset: number): object {
-  const text = ({ bytes }: TokenLogprob) => decoder.decode(Uint8Array.from(bytes))
-  let at = offset
-  return {
-    tokens: tokens.map(text),
-    token_logprobs: tokens.map(({ logprob }) => Math.max(least, logprob)),
-    top_logprobs: tokens.map(({ top }) =>
-      Object.fromEntries(top.map((other) => [text(other), Math.max(least, other.logprob)])),
-    ),
-    text_offset: tokens.map((token) => {
-      const begin = at
-      at += text(token).length
-      return begin
-    }),
-  }
+/** Of a whole choice, and of the prompt in front of it. */
+function wholeLogprobs({ echo, logprobs }: Choice): object | null {
+  const reply = logprobs.length > 0 ? replyLogprobs(logprobs, echo?.text.length ?? 0) : undefined
+  const prompt = echo?.tokens && echoLogprobs(echo.tokens, echo.text)
+  return prompt && reply ? joined(prompt, reply) : (prompt ?? reply ?? null)
 }
 
 /** Absent from every answer that is exactly the full model's. */

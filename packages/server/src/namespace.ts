@@ -17,7 +17,7 @@ export function cacheSaltOf(apiKey: string | undefined): string {
  * @param salt without a slash
  */
 function salted(engine: ServedEngine, salt: string): ServedEngine {
-  const { open, prefill, renderChat, tokenize, detokenize, stats, costProfile, watch } = engine
+  const { open, prefill, renderChat, tokenize, detokenize, tokenBytes, stats, costProfile, watch } = engine
   const within = <R extends { cacheSalt?: string }>(request: R): R => {
     const { cacheSalt } = request
     return { ...request, cacheSalt: cacheSalt === undefined ? salt : `${salt}/${cacheSalt}` }
@@ -32,6 +32,7 @@ function salted(engine: ServedEngine, salt: string): ServedEngine {
     ...(renderChat && { renderChat: renderChat.bind(engine) }),
     ...(tokenize && { tokenize: tokenize.bind(engine) }),
     ...(detokenize && { detokenize: detokenize.bind(engine) }),
+    ...(tokenBytes && { tokenBytes: tokenBytes.bind(engine) }),
     ...(stats && { stats: () => stats.call(engine) }),
     ...(costProfile && { costProfile: () => costProfile.call(engine) }),
     ...(watch && {

@@ -96,6 +96,17 @@ export const sharedParameters = {
 /** Fields of {@link sharedParameters} as the rest of the server reads them. */
 export type SharedParameters = z.infer<z.ZodObject<typeof sharedParameters>>
 
+/** vLLM's number of likeliest tokens that are told with every token of the prompt. */
+export const promptLogprobsParameter = { prompt_logprobs: z.int().min(0).max(20).nullish() }
+
+type PromptLogprobsBody = Pick<SharedParameters, 'stream'> & z.infer<z.ZodObject<typeof promptLogprobsParameter>>
+
+/** As in vLLM: they stand in the body, and a chunk has no place for them. */
+export function refinePromptLogprobs(body: PromptLogprobsBody, context: z.RefinementCtx): void {
+  if (!isSet(body.prompt_logprobs) || !body.stream) return
+  context.addIssue({ code: 'custom', path: ['prompt_logprobs'], message: 'does not go with "stream": true' })
+}
+
 /**
  * A parameter this server does not honour: absent, null and the values that leave the reply as it is pass, everything
  * else is refused as `unsupported`.

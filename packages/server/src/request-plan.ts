@@ -12,7 +12,6 @@ import type { ChatBody } from './chat-body.ts'
 import { type ChatModel, chatForm } from './chat-form.ts'
 import type { CompletionBody } from './completion-body.ts'
 import { constraintOf, type DeclaredConstraint } from './constraint.ts'
-import { ServerError } from './errors.ts'
 import { type FillsIn, filledIn } from './fill-in.ts'
 import type { SharedParameters } from './parameters.ts'
 import { penaltiesOf } from './penalties.ts'
@@ -34,8 +33,10 @@ export interface RequestPlan {
   constraint: DeclaredConstraint | undefined
   /** What is told apart in a reply. */
   shape: ReplyShape
-  /** Per choice, a text that the answer puts in front of the reply (`echo`). */
-  echo?: readonly string[]
+  /** Per choice, the prompt that the answer puts in front of the reply (`echo`). */
+  echo?: readonly (string | readonly PromptPiece[])[]
+  /** How many likely tokens are told with those of the prompt: in front of those of the reply, and apart from them. */
+  promptLogprobs: { readonly echoed?: number; readonly apart?: number }
 }
 
 /** What the server adds to a request. */
@@ -78,15 +79,9 @@ export function planChat(
   return { ...plan(body, [input], defaults), constraint, shape }
 }
 
-/** @throws ServerError `unsupported` for token ids, whose text this process does not know */
-function textOf(prompt: string | readonly PromptPiece[]): string {
-  if (typeof prompt === 'string') return prompt
-  throw new ServerError('unsupported', 'echo of a prompt of token ids is not supported', { param: 'echo' })
-}
-
 /** -1 is no bound. */
 function limit(tokens: number | null | undefined): number | undefined {
-  return typeof tokens === 'number' && tokens > 0 ? tokens : undefined
+  return typeof tokens === 'number' && tokens >= 0 ? tokens : undefined
 }
 
 /** A body whose prompts may be texts and token ids in turn, as other dialects have them. */
@@ -124,11 +119,21 @@ export function planCompletion(
     })),
     fillsIn ? { ...defaults, tier: defaults.tier ?? 'code' } : defaults,
   )
+  const whole = { ...planned, constraint, shape: {} }
+  if (!body.echo) return whole
+  const echo = body.prompt.flatMap((prompt) => Array<typeof prompt>(planned.n).fill(prompt))
+  const echoed = body.logprobs ?? undefined
+  return echoed === undefined ? { ...whole, echo } : withEchoedLogprobs({ ...whole, echo }, echoed)
+}
+
+/** What the model held of the echoed prompt is told with it. */
+function withEchoedLogprobs(planned: RequestPlan, echoed: number): RequestPlan {
+  const { apart } = planned.promptLogprobs
+  const promptLogprobs = Math.max(echoed, apart ?? 0)
   return {
     ...planned,
-    constraint,
-    shape: {},
-    ...(body.echo && { echo: body.prompt.flatMap((prompt) => Array(planned.n).fill(textOf(prompt))) }),
+    choices: planned.choices.map((request) => ({ ...request, promptLogprobs })),
+    promptLogprobs: { ...planned.promptLogprobs, echoed },
   }
 }
 
@@ -153,6 +158,8 @@ function plan(
   defaults: PlanDefaults,
 ): Omit<RequestPlan, 'constraint' | 'shape'> {
   const shared = sharedRequest(body, defaults)
+  const apart = body.prompt_logprobs ?? undefined
+  if (apart !== undefined) shared.promptLogprobs = apart
   const n = body.n ?? 1
   // Without a seed two equal requests at temperature > 0 should differ; greedy replies do not read it.
   const seed = body.seed ?? randomInt(SEEDS)
@@ -165,6 +172,7 @@ function plan(
     stream: body.stream ?? false,
     includeUsage: body.stream_options?.include_usage ?? false,
     lossy: isLossy(shared.policy),
+    promptLogprobs: apart === undefined ? {} : { apart },
   }
 }
 

@@ -1,4 +1,5 @@
 import type { EngineApi, GenerateEvent, GenerateRequest, Generation, InputApi, InputOptions } from '@incipit/engine/api'
+import { ServerError } from './errors.ts'
 
 /** What the server needs of an engine, wherever that runs. One without `open` or `prefill` has no streaming input. */
 export interface ServedEngine
@@ -6,7 +7,15 @@ export interface ServedEngine
     Partial<
       Pick<
         EngineApi,
-        'failure' | 'prefill' | 'renderChat' | 'tokenize' | 'detokenize' | 'stats' | 'costProfile' | 'watch'
+        | 'failure'
+        | 'prefill'
+        | 'renderChat'
+        | 'tokenize'
+        | 'detokenize'
+        | 'tokenBytes'
+        | 'stats'
+        | 'costProfile'
+        | 'watch'
       >
     > {
   generate(request: GenerateRequest): ServedReply
@@ -18,3 +27,13 @@ export type ServedReply = AsyncIterable<GenerateEvent> & Partial<Pick<Generation
 
 /** What the server needs of an input that is still open. */
 export type ServedInput = Omit<InputApi, 'add' | typeof Symbol.dispose>
+
+/**
+ * What an engine need not have, and a request wants.
+ *
+ * @throws ServerError `unsupported`
+ */
+export function needed<F>(method: F | undefined, what: string): F {
+  if (method === undefined) throw new ServerError('unsupported', `this server cannot ${what}`)
+  return method
+}

@@ -265,7 +265,7 @@ test('infill: the gap in the order of the model, other files around it', async (
 test('infill answers in the tier of editors, and puts files between tokens for files', async (t) => {
   const fake = fakeEngine(says(delta('a'), done()))
   fake.info.fim = { order: 'psm', prefix: 1, suffix: 2, middle: 3, file: 4, repository: 5 }
-  const server = await serve(t, fake)
+  const server = await serve(t, { ...fake, detokenize: () => '' })
   await ask(server, '/infill', { ...gap, input_extra: [{ filename: 'b.js', text: 'b' }, { text: 'c' }] })
   const { tier, parseSpecial, prompt: pieces } = fake.requests[0]!
   assert.deepEqual([tier, parseSpecial], ['code', undefined])
@@ -311,6 +311,16 @@ test('tokens of a text, and the text of tokens', { skip, timeout }, async (t) =>
     pieces.map(({ id }) => id),
     engine().tokenize('Hello world'),
   )
+  type Piece = { id: number; piece: string | number[] }
+  const parts = await ask<{ tokens: Piece[] }>(server, '/tokenize', { content: '🧑‍🚀ไ<|im_end|>', with_pieces: true })
+  const bytes = parts.tokens.map(({ piece }) => Buffer.from(piece as string))
+  assert.equal(Buffer.concat(bytes).toString(), '🧑‍🚀ไ<|im_end|>')
+  assert.ok(
+    parts.tokens.some(({ piece }) => Array.isArray(piece)),
+    'a token is a part of a character',
+  )
+  const named = parts.tokens.map(({ id }) => id)
+  assert.equal((await ask<Answer>(server, '/detokenize', { tokens: named })).content, '🧑‍🚀ไ<|im_end|>')
   const begun = await serve(t, code())
   const { tokens: all } = await ask<Tokens>(begun, '/tokenize', { content: 'a', add_special: true })
   assert.equal(all[0], code().info.begin ?? all[0])
@@ -375,7 +385,6 @@ test('errors have llama-server’s shape and name the field', { skip, timeout },
   await refused('/infill', { ...gap }, /fill in the middle/)
   await refused('/infill', { input_prefix: 'a' }, /input_suffix/)
   await refused('/detokenize', { tokens: [1e9] }, /tokens/)
-  await refused('/tokenize', { content: '🧑‍🚀ไ', with_pieces: true }, /with_pieces/)
   await refused('/slots/0?action=save', { filename: 'a' }, /action/)
   const stranger = await server.post('/completion', request)
   assert.equal(stranger.status, 401)

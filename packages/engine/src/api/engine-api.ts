@@ -36,7 +36,8 @@ export interface EngineApi extends AsyncDisposable {
   prefill(request: PrefillRequest): Promise<Prefilled>
   pinPrefix(name: string, request: PrefillRequest): Promise<Prefilled>
   tokenize(text: string, options?: { special?: boolean }): Awaitable<number[]>
-  detokenize(tokens: readonly number[]): Awaitable<string>
+  detokenize(tokens: readonly number[], options?: { special?: boolean }): Awaitable<string>
+  tokenBytes(tokens: readonly number[], options?: { special?: boolean }): Awaitable<Uint8Array[]>
   renderChat(messages: readonly ChatMessage[], options?: ChatTemplateOptions): Awaitable<string>
   stats(): Awaitable<EngineStats>
   /**

@@ -4,6 +4,12 @@ import type { WeightFormat } from './weight-formats.ts'
 /** A log line of the engine or of llama.cpp. */
 export type Log = (level: 'debug' | 'info' | 'warn' | 'error', message: string) => void
 
+export interface LoraOptions {
+  readonly path: string
+  /** How many times it is added; 0 changes nothing. Default 1. */
+  readonly scale?: number
+}
+
 export interface EngineOptions {
   /** Makes what a request declares (`constraint`) into masks over tokens. Without it such requests are refused. */
   constraints?: ConstraintCompiler
@@ -51,6 +57,11 @@ export interface EngineOptions {
   draft?: string
   /** A mixture of experts drafts for itself with this many active experts (proposer `experts`). */
   experts?: number
+  /**
+   * LoRA adapters (GGUF) that are added to the weights. The model runs as one stage with them. Other requests than those
+   * of this engine are not concerned: an engine without them, over the same file, is another model.
+   */
+  loras?: readonly LoraOptions[]
   /** A file of trained heads on the exit's state, which guess the tokens after the exit's (proposer `heads`). */
   heads?: string
   /** Where stage files and calibrations live. Default: the per-user cache directory. */

@@ -33,6 +33,8 @@ export const errorCodes = {
   cut_refused: 422,
   /** The draft model has another vocabulary than the model, or a memory that cannot be rolled back. */
   draft_mismatch: 422,
+  /** A file is no LoRA adapter, or one of another model. */
+  adapter_mismatch: 422,
   /** A saved prefix is damaged, belongs to another model, or cannot be written. */
   prefix_invalid: 422,
   /** Fitting an exit or a calibration failed: too little data, or files of another model. */

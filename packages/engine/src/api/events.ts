@@ -43,6 +43,21 @@ export interface TokenLogprobs extends TokenLogprob {
   readonly top: readonly TokenLogprob[]
 }
 
+/** A token of the prompt, and those that the model held likeliest in its place, after the tokens before it. */
+export interface PromptToken extends Omit<TokenLogprobs, 'logprob'> {
+  /** Null of the first one, which follows nothing. */
+  readonly logprob: number | null
+}
+
+/** What the full model held of some tokens of the prompt, where the request asks for it (`promptLogprobs`). */
+export interface PromptEvent {
+  type: 'prompt'
+  /** Index of the first of them in the prompt: where the last event of this kind ended. */
+  from: number
+  /** Bytes of control tokens are those of their names, such as `<s>`. */
+  tokens: readonly PromptToken[]
+}
+
 export type FinishReason = 'stop' | 'length' | 'context' | 'cancelled'
 
 export interface Usage {
@@ -92,4 +107,4 @@ export interface DoneEvent {
   timings: Timings
 }
 
-export type GenerateEvent = ProvisionalEvent | DeltaEvent | DoneEvent
+export type GenerateEvent = PromptEvent | ProvisionalEvent | DeltaEvent | DoneEvent

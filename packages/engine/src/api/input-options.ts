@@ -10,7 +10,7 @@ export interface PromptFrame {
   readonly after: readonly PromptPiece[]
 }
 
-export interface InputOptions extends Omit<GenerateRequest, 'prompt' | 'messages' | 'signal'> {
+export interface InputOptions extends Omit<GenerateRequest, 'prompt' | 'messages' | 'promptLogprobs' | 'signal'> {
   /** The conversation before the open message. */
   messages?: readonly ChatMessage[]
   /** Raw completion: the open text itself is the prompt. */

@@ -54,6 +54,8 @@ export interface ModelInfo {
   begin?: number
   /** Absent where the model cannot fill in the middle. */
   fim?: FimTokens
+  /** Adapters that are added to the weights; absent without any. */
+  loras?: readonly { readonly path: string; readonly scale: number }[]
   memory: ModelMemory
   /** One KV cache for all sequences, or one for each of them. */
   cache: 'unified' | 'separate'

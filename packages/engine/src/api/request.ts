@@ -82,7 +82,7 @@ export interface GenerateRequest extends Partial<Sampling> {
   showSpecial?: boolean
   /** The reply does not end by itself. Default false. */
   ignoreEnd?: boolean
-  /** Most tokens of the reply. Default: until the context is full. */
+  /** Most tokens of the reply; with 0 the prompt is computed, and nothing is said. Default: until the context is full. */
   maxTokens?: number
   /** The reply ends before the first of these; they are not part of the text. */
   stop?: readonly string[]
@@ -131,6 +131,11 @@ export interface GenerateRequest extends Partial<Sampling> {
    * `DeltaEvent.logprobs`. Default: says nothing.
    */
   logprobs?: number
+  /**
+   * Says the same of every token of the prompt, before the reply: `PromptEvent`. Rows that were computed before tell
+   * nothing, so all of the prompt is computed. Default: says nothing.
+   */
+  promptLogprobs?: number
   /** Proposers that may run. Default: all that this model has. An empty list switches speculation off. */
   proposers?: readonly ProposerName[]
   /** Only requests with the same salt share computed rows: one tenant cannot time another's prompts. Default ''. */

@@ -26,6 +26,7 @@ export interface CheckedRequest {
   maxTokens: number
   /** Undefined: nothing is said about probabilities. */
   logprobs: number | undefined
+  promptLogprobs: number | undefined
   stop: readonly string[]
   policy: Policy
   tier: Tier
@@ -49,11 +50,8 @@ export function normalise(request: GenerateRequest): CheckedRequest {
     throw new IncipitError('invalid_request', 'messages is empty', { param: 'messages' })
   }
   const policy = oneOf(request.policy ?? 'committed', policies, 'policy')
-  const logprobs = request.logprobs === undefined ? undefined : number(request, 'logprobs', 0, 0, maxLogprobs, true)
-  if (logprobs !== undefined && policy === 'confident') {
-    const message = 'logprobs are those of the full model, which does not see every token under policy confident'
-    throw new IncipitError('invalid_request', message, { param: 'logprobs' })
-  }
+  const logprobs = logprobsOf(request, 'logprobs', policy)
+  const promptLogprobs = logprobsOf(request, 'promptLogprobs', policy)
   return {
     sampling: {
       temperature: number(request, 'temperature', 0, 0, 100),
@@ -74,8 +72,9 @@ export function normalise(request: GenerateRequest): CheckedRequest {
     constraint: constraintOf(request.constraint),
     beginsWith: beginningOf(request),
     minTokens: number(request, 'minTokens', 0, 0, Number.MAX_SAFE_INTEGER, true),
-    maxTokens: number(request, 'maxTokens', Number.MAX_SAFE_INTEGER, 1, Number.MAX_SAFE_INTEGER, true),
+    maxTokens: number(request, 'maxTokens', Number.MAX_SAFE_INTEGER, 0, Number.MAX_SAFE_INTEGER, true),
     logprobs,
+    promptLogprobs,
     stop: request.stop ?? [],
     policy,
     tier: tiers[oneOf(request.tier ?? defaultTier.name, tierNames, 'tier')],
@@ -83,6 +82,19 @@ export function normalise(request: GenerateRequest): CheckedRequest {
     minStability: request.minStability === undefined ? undefined : number(request, 'minStability', 0, 0, 1),
     proposers: request.proposers?.map((name) => oneOf(name, proposerNames, 'proposers')),
   }
+}
+
+function logprobsOf(
+  request: GenerateRequest,
+  param: 'logprobs' | 'promptLogprobs',
+  policy: Policy,
+): number | undefined {
+  if (request[param] === undefined) return undefined
+  if (policy === 'confident') {
+    const message = `${param} are those of the full model, which does not see every token in time under policy confident`
+    throw new IncipitError('invalid_request', message, { param })
+  }
+  return number(request, param, 0, 0, maxLogprobs, true)
 }
 
 type NumberParameter = keyof {

@@ -1,4 +1,5 @@
 import type { Caches } from './kv/caches.ts'
+import type { ChosenLogprobs } from './sampling/logprobs.ts'
 import type { ReplyText } from './sampling/reply-text.ts'
 import type { CallerFault, Choice, TokenChooser, Wanted } from './sampling/token-chooser.ts'
 import type { Rows, Step } from './sequences/sequence.ts'
@@ -15,12 +16,16 @@ export interface EndedStep {
   readonly failure?: unknown
 }
 
-/** A place at which a token is to be chosen: a row of a step that is done, and the reply before it. */
-export interface Place {
+/** A row with output of a step that is done. */
+export interface OutputRow {
   readonly step: Step
   readonly rows: Rows
   /** Index of the row's token in its sequence; at least `rows.output`. */
   readonly index: number
+}
+
+/** A place at which a token is to be chosen: after a row, and the reply before it. */
+export interface Place extends OutputRow {
   readonly reply: ReplyText
 }
 
@@ -42,6 +47,8 @@ export interface Executor {
   storeHiddenStates(step: Step): void
   /** Chooses a token from the logits of a row. Possible until the next step of the stage begins. */
   choose(place: Place, chooser: TokenChooser, wanted?: Wanted): Choice
+  /** What a row says of the token after it, and its `count` likeliest ones. Possible as long as `choose`. */
+  score(row: OutputRow, token: number, count: number): ChosenLogprobs
   /** What trained heads guess after the token after this one, from the state that left stage 0; undefined without. */
   headGuesses?(slot: number, index: number): readonly HeadGuess[] | undefined
   /** A model that drafts for all replies at once. Asked between steps only. */

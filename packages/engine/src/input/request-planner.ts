@@ -26,7 +26,11 @@ import type { PromptTokenizer } from './prompt-tokenizer.ts'
 export interface PlannerParts {
   readonly info: ModelInfo
   readonly vocab: Vocabulary &
-    Pick<Tokenizer, 'tokenize' | 'specialText' | 'specialTexts'> & { readonly endTokens: readonly number[] }
+    Pick<Tokenizer, 'tokenize' | 'specialText' | 'specialTexts'> & {
+      readonly endTokens: readonly number[]
+      /** Bytes of a token, control tokens by their names. */
+      shownBytesOf(token: number): Uint8Array
+    }
   readonly tokenizer: PromptTokenizer
   readonly acceptances: Acceptances
   readonly openings: Openings
@@ -94,7 +98,9 @@ export class RequestPlanner {
     }
     const { tier, policy } = checked
     const namespace = request.cacheSalt ?? ''
-    const allowed = allowedProposers(checked.proposers, policy, tier, info.proposers)
+    // Who wants no reply wants no guesses at it.
+    const wanted = checked.maxTokens === 0 ? [] : checked.proposers
+    const allowed = allowedProposers(wanted, policy, tier, info.proposers)
     const chooser = this.#chooser(checked, prompt, request)
     const proposerParts = this.#proposerParts(request, checked, chooser, self)
     // A lookahead is for somebody who waits for the first word.
@@ -111,12 +117,14 @@ export class RequestPlanner {
       alpha: checked.alpha,
       minStability: checked.minStability ?? promisedSurvival,
       ...(checked.minStability === undefined && { firstStability: firstWords.of(namespace).bound.value }),
+      promptLogprobs: checked.promptLogprobs,
+      promptBytesOf: this.#bytesShown,
       tier,
       cacheNamespace: namespace,
       shares: request.cachePrompt ?? true,
       allowed,
       proposers: createProposers(allowed, proposerParts),
-      opening: createOpening(tier, info.proposers, proposerParts),
+      opening: checked.maxTokens === 0 ? undefined : createOpening(tier, info.proposers, proposerParts),
       lookaheads: looks ? planLookaheads(prompt.length, request.messages ? tokenizer.suffixLength : 0, tileRows) : [],
     }
   }
@@ -177,11 +185,7 @@ export class RequestPlanner {
   }
 
   /** Bytes of a token in a text that has control tokens, too. */
-  readonly #bytesShown = (token: number): Uint8Array => {
-    const { vocab } = this.#parts
-    const bytes = vocab.bytesOf(token)
-    return bytes.length > 0 ? bytes : new TextEncoder().encode(vocab.specialText(token))
-  }
+  readonly #bytesShown = (token: number): Uint8Array => this.#parts.vocab.shownBytesOf(token)
 
   #proposerParts(
     request: GenerateRequest,

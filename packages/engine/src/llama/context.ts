@@ -4,6 +4,7 @@ import type { Batch } from './batch.ts'
 import { Flag } from './flag.ts'
 import { Handle } from './handle.ts'
 import { library, type Pointer, withLog } from './library.ts'
+import type { LoraAdapter } from './lora-adapter.ts'
 import type { Model } from './model.ts'
 import { checkedTokens, seal } from './sequence-file.ts'
 import type { Threadpool } from './threadpool.ts'
@@ -30,6 +31,8 @@ export interface ContextOptions {
   /** Most rows of one decode that may ask for output. Default: `batch`. */
   outputs?: number
   threadpool: Threadpool
+  /** Added to the weights, each as many times as its scale says. Default: none. */
+  adapters?: readonly ScaledAdapter[]
   /** Keep the state of every row that enters this layer (`layerInput()`). */
   layerInput?: number
   /** Keep the state of every row after the last layer (`mtpStates()`), which an `mtp` context starts from. */
@@ -39,6 +42,11 @@ export interface ContextOptions {
    * token after it. Rows come in `mtp` batches.
    */
   mtp?: boolean
+}
+
+export interface ScaledAdapter {
+  readonly adapter: LoraAdapter
+  readonly scale: number
 }
 
 /** `aborted`: stopped by `abort()`. `full`: no free cells; nothing was computed. */
@@ -155,7 +163,17 @@ export class Context implements Disposable {
     const abort = new Flag(false)
     this.#abort = abort
     lib.setAbortCallback(pointer, abort.callback, abort.data)
-    const releases = [model.handle.hold(), pool.hold()]
+    const { adapters = [] } = options
+    if (adapters.length > 0) {
+      const pointers = BigUint64Array.from(adapters, ({ adapter }) => adapter.handle.pointer)
+      lib.setAdapters(
+        pointer,
+        pointers,
+        adapters.length,
+        Float32Array.from(adapters, ({ scale }) => scale),
+      )
+    }
+    const releases = [model.handle, pool, ...adapters.map(({ adapter }) => adapter.handle)].map((used) => used.hold())
     this.#handle = new Handle('the context', pointer, (context) => {
       lib.contextFree(context)
       abort.free()

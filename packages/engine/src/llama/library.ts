@@ -44,6 +44,10 @@ export interface Library extends Omit<SystemLibrary, 'nothing'> {
   modelIsDiffusion: NativeFunction<[model: Pointer], boolean>
   modelVocab: NativeFunction<[model: Pointer], Pointer>
   modelChatTemplate: NativeFunction<[model: Pointer, name: null], string | null>
+  /** 0n where the adapter is none, or does not fit. */
+  adapterLoad: NativeFunction<[model: Pointer, path: string], Pointer>
+  adapterFree: NativeFunction<[adapter: Pointer], void>
+  setAdapters: NativeFunction<[context: Pointer, adapters: BigUint64Array, count: number, scales: Float32Array], number>
   contextInit: NativeFunction<[model: Pointer, params: ContextParams], Pointer>
   contextFree: NativeFunction<[context: Pointer], void>
   contextCells: NativeFunction<[context: Pointer], number>
@@ -252,6 +256,9 @@ export function library(): Library {
     modelIsDiffusion: f('bool llama_model_is_diffusion(void *model)'),
     modelVocab: f('void *llama_model_get_vocab(void *model)'),
     modelChatTemplate: f('const char *llama_model_chat_template(void *model, const char *name)'),
+    adapterLoad: f('void *llama_adapter_lora_init(void *model, const char *path)'),
+    adapterFree: f('void llama_adapter_lora_free(void *adapter)'),
+    setAdapters: f('int32_t llama_set_adapters_lora(void *context, void *adapters, size_t count, void *scales)'),
     contextInit: f('void *llama_init_from_model(void *model, llama_context_params params)'),
     contextFree: f('void llama_free(void *context)'),
     contextCells: f('uint32_t llama_n_ctx(void *context)'),

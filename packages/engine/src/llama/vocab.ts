@@ -89,6 +89,12 @@ export class Vocab implements Vocabulary, Disposable {
     return this.#piece(token, false)
   }
 
+  /** The same, but bytes of control tokens are those of their names, such as `<|im_end|>`. */
+  shownBytesOf(token: number): Uint8Array {
+    const bytes = this.bytesOf(token)
+    return bytes.length > 0 ? bytes : this.#piece(token, true)
+  }
+
   /** The text of a special token such as `<s>`, for templates. */
   specialText(token: number): string {
     return token < 0 ? '' : decoder.decode(this.#piece(token, true))

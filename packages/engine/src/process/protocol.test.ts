@@ -20,6 +20,7 @@ const request = fc.record(
 const wants = fc.record({ progress: fc.boolean(), preview: fc.boolean() })
 const life = fc.record({
   tokens,
+  scored: count,
   elapsedMs: fc.double({ min: 0, max: 1e9, noNaN: true }).map((ms) => ms + 0),
   committedMs: fc.option(fc.nat()),
   rev: count,
@@ -51,7 +52,11 @@ const toChild: fc.Arbitrary<ToChild> = fc.oneof(
       fc.record({ method: fc.constant('prefill' as const), request }),
       fc.record({ method: fc.constant('pinPrefix' as const), name: text, request }),
       fc.record({ method: fc.constant('tokenize' as const), text, special: fc.boolean() }),
-      fc.record({ method: fc.constant('detokenize' as const), tokens }),
+      fc.record({
+        method: fc.constantFrom('detokenize' as const, 'tokenBytes' as const),
+        tokens,
+        special: fc.boolean(),
+      }),
       fc.record({ method: fc.constant('embed' as const), inputs: fc.array(fc.oneof(text, tokens)) }),
       fc.record({
         method: fc.constantFrom('stats' as const, 'costProfile' as const, 'audit' as const, 'idle' as const),
@@ -100,8 +105,17 @@ const delta: fc.Arbitrary<FromChild> = fc
     event: { type: 'delta', text, tokens: tokens.length, ...(logprobs && { logprobs }) },
     tokens,
   }))
+const scored = fc.record({ token: count, bytes, logprob: fc.constantFrom(-1, -Infinity), top: fc.array(logprob) })
+const prompt: fc.Arbitrary<FromChild> = fc
+  .record({ id: count, from: fc.nat(2), tokens: fc.array(scored, { minLength: 1 }) })
+  .map(({ id, from, tokens }) => {
+    const first = { ...tokens[0]!, logprob: null, top: [] }
+    const told = from === 0 ? [first, ...tokens.slice(1)] : tokens
+    return { type: 'event', id, event: { type: 'prompt', from, tokens: told } }
+  })
 const fromChild: fc.Arbitrary<FromChild> = fc.oneof(
   { arbitrary: delta, weight: 4 },
+  prompt,
   fc.record({ type: fc.constantFrom('pong' as const, 'closed' as const) }),
   fc.record({ type: fc.constant('accepted' as const), id: count }),
   fc.record({ type: fc.constant('result' as const), id: count, value: fc.oneof(text, count, tokens) }),

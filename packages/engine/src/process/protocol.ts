@@ -1,6 +1,14 @@
 import type { EmbedderInfo } from '../api/embedder-api.ts'
 import { errorCodes, IncipitError } from '../api/errors.ts'
-import type { DeltaEvent, DoneEvent, ProvisionalEvent, TokenLogprobs } from '../api/events.ts'
+import type {
+  DeltaEvent,
+  DoneEvent,
+  PromptEvent,
+  PromptToken,
+  ProvisionalEvent,
+  TokenLogprob,
+  TokenLogprobs,
+} from '../api/events.ts'
 import type { ModelInfo } from '../api/model-info.ts'
 import type { PromptPiece } from '../api/request.ts'
 import {
@@ -42,7 +50,13 @@ const inputOptions: Check<PlainInputOptions> = object({
   cacheSalt: optional(string),
 }) as Check<PlainInputOptions>
 
-const life = object({ tokens: list(count), elapsedMs: number, committedMs: nullable(number), rev: count })
+const life = object({
+  tokens: list(count),
+  scored: count,
+  elapsedMs: number,
+  committedMs: nullable(number),
+  rev: count,
+})
 const wants = object({ progress: boolean, preview: boolean })
 
 const textOrTokens: Check<unknown> = (value, at) => (typeof value === 'string' ? value : list(count)(value, at))
@@ -51,7 +65,8 @@ const calls: Record<string, Check<unknown>> = {
   prefill: object({ request }),
   pinPrefix: object({ name: string, request }),
   tokenize: object({ text: string, special: boolean }),
-  detokenize: object({ tokens: list(count) }),
+  detokenize: object({ tokens: list(count), special: boolean }),
+  tokenBytes: object({ tokens: list(count), special: boolean }),
   renderChat: object({ messages: list(message) }),
   embed: object({ inputs: list(textOrTokens) }),
   stats: record,
@@ -140,6 +155,7 @@ const modelInfo: Check<ModelInfo> = object({
   chatTemplate: optional(string),
   reasoning: optional(object({ start: string, end: string })),
   begin: optional(count),
+  loras: optional(list(object({ path: string, scale: number }))),
   fim: optional(object({ order: string, prefix: count, suffix: count })),
   memory: object({
     kind: oneOf(['attention', 'window', 'recurrent']),
@@ -170,7 +186,11 @@ const embedderInfo: Check<EmbedderInfo> = object({
 const info: Check<LoadedInfo> = (value, at) =>
   'dimensions' in record(value, at) ? embedderInfo(value, at) : modelInfo(value, at)
 
-const event = named('type', { provisional, done })
+const tokenLogprob = object({ token: count, logprob: nullable(number), bytes: list(count) })
+const tokenLogprobs = object({ token: count, logprob: nullable(number), bytes: list(count), top: list(tokenLogprob) })
+const prompt = object({ from: count, tokens: list(tokenLogprobs) })
+
+const event = named('type', { prompt, provisional, done })
 
 const fromChild: { readonly [T in FromChild['type']]: Check<unknown> } = {
   ready: object({ version: count, info }),
@@ -223,7 +243,12 @@ export function decodeFromChild(line: string): FromChild[] {
   const messages = parsed(line)
   if (!Array.isArray(messages)) throw wrong('line', 'a list', messages)
   const check = named('type', fromChild)
-  return messages.map((message) => (Array.isArray(message) ? delta(message) : (check(message, 'message') as FromChild)))
+  return messages.map((message) => {
+    if (Array.isArray(message)) return delta(message)
+    const checked = check(message, 'message') as FromChild
+    if (checked.type !== 'event' || checked.event.type !== 'prompt') return checked
+    return { ...checked, event: promptEvent(checked.event) }
+  })
 }
 
 function delta([id, text, tokens, logprobs]: unknown[]): FromChild {
@@ -234,13 +259,20 @@ function delta([id, text, tokens, logprobs]: unknown[]): FromChild {
   return { type: 'event', id: count(id, 'delta.id'), event, tokens: ids }
 }
 
-const tokenLogprob = object({ token: count, logprob: nullable(number), bytes: list(count) })
-const tokenLogprobs = object({ token: count, logprob: nullable(number), bytes: list(count), top: list(tokenLogprob) })
-
 /** JSON has no infinity: what is impossible comes as null. */
-function withInfinity({ top, ...chosen }: ReturnType<typeof tokenLogprobs>): TokenLogprobs {
-  const finite = (of: ReturnType<typeof tokenLogprob>) => ({ ...of, logprob: of.logprob ?? Number.NEGATIVE_INFINITY })
+type Nullable<L extends { readonly logprob: number | null }> = Omit<L, 'logprob'> & { readonly logprob: number | null }
+
+function withInfinity({
+  top,
+  ...chosen
+}: Nullable<Omit<TokenLogprobs, 'top'>> & { readonly top: readonly Nullable<TokenLogprob>[] }): TokenLogprobs {
+  const finite = (of: Nullable<TokenLogprob>) => ({ ...of, logprob: of.logprob ?? Number.NEGATIVE_INFINITY })
   return { ...finite(chosen), top: top.map(finite) }
+}
+
+/** Of a prompt's first token nothing is said, which is null, too. */
+function promptEvent({ type, from, tokens }: PromptEvent): PromptEvent {
+  return { type, from, tokens: tokens.map((token, i): PromptToken => (from + i === 0 ? token : withInfinity(token))) }
 }
 
 /** An object whose member `tag` says which check is for it. */

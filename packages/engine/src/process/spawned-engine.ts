@@ -105,8 +105,13 @@ export class SpawnedEngine implements EngineApi {
     return this.#state.call({ method: 'tokenize', text, special }, list(count))
   }
 
-  async detokenize(tokens: readonly number[]): Promise<string> {
-    return this.#state.call({ method: 'detokenize', tokens }, string)
+  async detokenize(tokens: readonly number[], { special = false }: { special?: boolean } = {}): Promise<string> {
+    return this.#state.call({ method: 'detokenize', tokens, special }, string)
+  }
+
+  async tokenBytes(tokens: readonly number[], { special = false }: { special?: boolean } = {}): Promise<Uint8Array[]> {
+    const bytes = await this.#state.call({ method: 'tokenBytes', tokens, special }, list(list(count)))
+    return bytes.map((one) => Uint8Array.from(one))
   }
 
   async renderChat(messages: readonly ChatMessage[], options?: ChatTemplateOptions): Promise<string> {
@@ -150,8 +155,14 @@ export class SpawnedEngine implements EngineApi {
 }
 
 /** Paths that mean the same for every child, wherever this process has gone meanwhile. */
-function pathsOf({ draft, heads, cacheDir }: SpawnOptions): Pick<SpawnOptions, 'draft' | 'heads' | 'cacheDir'> {
+function pathsOf({
+  draft,
+  heads,
+  cacheDir,
+  loras,
+}: SpawnOptions): Pick<SpawnOptions, 'draft' | 'heads' | 'cacheDir' | 'loras'> {
   return {
+    ...(loras && { loras: loras.map((lora) => ({ ...lora, path: resolve(lora.path) })) }),
     ...(draft !== undefined && { draft: resolve(draft) }),
     ...(heads !== undefined && { heads: resolve(heads) }),
     ...(cacheDir !== undefined && { cacheDir: resolve(cacheDir) }),

@@ -43,6 +43,8 @@ export class SupervisedRequest implements Generation {
   readonly #began = performance.now()
   readonly #accepting = Promise.withResolvers<void>()
   readonly #tokens: number[] = []
+  /** Tokens of the prompt whose log-probabilities came. */
+  #scored = 0
   /** Committed text so far, in UTF-16 units, and when the first of it came. */
   #length = 0
   #committedMs: number | null = null
@@ -94,6 +96,7 @@ export class SupervisedRequest implements Generation {
   take(event: GenerateEvent, tokens: readonly number[] = []): void {
     if (this.#over) return
     if (event.type === 'delta') this.#committed(event.text, tokens)
+    else if (event.type === 'prompt') this.#scored = event.from + event.tokens.length
     else if (event.type === 'provisional') {
       this.#last = event
       this.#shown = event.text
@@ -146,7 +149,13 @@ export class SupervisedRequest implements Generation {
 
   get #life(): FormerLife {
     const elapsedMs = performance.now() - this.#began
-    return { tokens: this.#tokens, elapsedMs, committedMs: this.#committedMs, rev: this.#last?.rev ?? 0 }
+    return {
+      tokens: this.#tokens,
+      scored: this.#scored,
+      elapsedMs,
+      committedMs: this.#committedMs,
+      rev: this.#last?.rev ?? 0,
+    }
   }
 
   #committed(text: string, tokens: readonly number[]): void {

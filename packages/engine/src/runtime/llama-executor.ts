@@ -1,5 +1,6 @@
-import type { DraftModel, EndedStep, Executor, HeadGuess, Place } from '../core/executor.ts'
+import type { DraftModel, EndedStep, Executor, HeadGuess, OutputRow, Place } from '../core/executor.ts'
 import type { Caches, SavedState } from '../core/kv/caches.ts'
+import { type ChosenLogprobs, logprobsOf } from '../core/sampling/logprobs.ts'
 import type { Choice, TokenChooser, Wanted } from '../core/sampling/token-chooser.ts'
 import type { Rows, Step } from '../core/sequences/sequence.ts'
 import type { Device } from './device.ts'
@@ -129,11 +130,15 @@ export class LlamaExecutor implements Executor {
   }
 
   choose({ step, rows, index, reply }: Place, chooser: TokenChooser, wanted?: Wanted): Choice {
-    return chooser.choose(this.#logitsOf(step, rows, index), reply, wanted)
+    return chooser.choose(this.#logitsOf({ step, rows, index }), reply, wanted)
+  }
+
+  score(row: OutputRow, token: number, count: number): ChosenLogprobs {
+    return logprobsOf(this.#logitsOf(row), token, count)
   }
 
   /** Logits of the row of a token, until others are read. */
-  #logitsOf(step: Step, rows: Rows, index: number): Float32Array {
+  #logitsOf({ step, rows, index }: OutputRow): Float32Array {
     let row = index - rows.from
     for (const before of step.rows) {
       if (before === rows) break

@@ -1,6 +1,6 @@
 import type { Step } from '../core/sequences/sequence.ts'
 import { Batch } from '../llama/batch.ts'
-import { Context, type DecodeResult } from '../llama/context.ts'
+import { Context, type DecodeResult, type ScaledAdapter } from '../llama/context.ts'
 import type { Model } from '../llama/model.ts'
 import type { Device } from './device.ts'
 import type { DraftRunner } from './draft-runner.ts'
@@ -23,6 +23,8 @@ export interface StageOptions {
   batch: number
   /** Most rows with output in one step. */
   outputs: number
+  /** See `ContextOptions`. Default: none. */
+  adapters?: readonly ScaledAdapter[]
   /** Follows this stage, the last one. */
   drafter?: DraftRunner | undefined
 }
@@ -60,6 +62,7 @@ export class Stage implements Disposable {
       batch: options.batch,
       outputs: Math.min(options.batch, options.outputs),
       threadpool: device.threadpool,
+      adapters: options.adapters ?? [],
       ...(options.last ? {} : { layerInput: options.to - options.from }),
       mtpStates: options.drafter?.mtp ?? false,
     })

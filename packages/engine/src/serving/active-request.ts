@@ -1,11 +1,12 @@
-import type { FinishReason, GenerateEvent } from '../api/events.ts'
+import type { FinishReason, GenerateEvent, PromptToken } from '../api/events.ts'
 import { type Policy, showsGuesses } from '../api/policies.ts'
 import type { ProposerName } from '../api/proposer-names.ts'
 import type { EngineStats } from '../api/stats.ts'
 import type { Tier } from '../api/tiers.ts'
 import type { Vocabulary } from '../api/vocabulary.ts'
+import type { ChosenLogprobs } from '../core/sampling/logprobs.ts'
 import type { ReplyText } from '../core/sampling/reply-text.ts'
-import type { ChosenLogprobs, TokenChooser } from '../core/sampling/token-chooser.ts'
+import type { TokenChooser } from '../core/sampling/token-chooser.ts'
 import type { Job, Phase } from '../core/schedule/scheduler.ts'
 import type { Sequence } from '../core/sequences/sequence.ts'
 import type { SequenceTable } from '../core/sequences/sequence-table.ts'
@@ -17,6 +18,7 @@ import type { Outbox } from './outbox.ts'
 import { Reply } from './reply.ts'
 import type { ReplySink } from './reply-stream.ts'
 import { type OnGuess, Tail } from './tail.ts'
+import { tokenLogprobs } from './token-logprobs.ts'
 
 /** What a request asks for, checked and tokenised. */
 export interface RequestPlan {
@@ -36,6 +38,10 @@ export interface RequestPlan {
   readonly minStability: number
   /** ... and the reply's first word, where the client has named no bound, from this one on. */
   readonly firstStability?: number
+  /** The log-probabilities of the prompt's tokens are told, and how many of the likeliest ones with each. */
+  readonly promptLogprobs?: number | undefined
+  /** Bytes of a token as it stands in the prompt. Default: the vocabulary's. */
+  readonly promptBytesOf?: (token: number) => Uint8Array
   readonly tier: Tier
   /** Requests of one namespace share rows. */
   readonly cacheNamespace: string
@@ -89,6 +95,8 @@ export class ActiveRequest implements Job {
   maxTokens: number
   /** Nobody reads fast enough: it computes nothing until that changes, and gives its place to whoever wants it. */
   held = false
+  /** Tokens of the prompt whose log-probabilities were told. */
+  #scored = 0
   readonly #host: RequestHost
   #early: EarlyTerms | undefined
 
@@ -125,10 +133,12 @@ export class ActiveRequest implements Job {
   endedBefore: FinishReason | undefined
 
   #goOn(life: FormerLife): void {
+    this.#scored = life.scored
     this.resume = [...this.prompt, ...life.tokens]
     this.endedBefore =
       this.reply.goOn(life) ??
-      (this.replyTokens >= this.maxTokens
+      // Who wants no reply waits for its prompt.
+      (this.replyTokens > 0 && this.replyTokens >= this.maxTokens
         ? 'length'
         : this.resume.length >= this.#host.contextLength
           ? 'context'
@@ -168,6 +178,22 @@ export class ActiveRequest implements Job {
   becomeFinal(): void {
     this.#early = undefined
     this.reply.restart()
+  }
+
+  get scoresFrom(): number {
+    if (this.plan.promptLogprobs === undefined || this.#scored >= this.prompt.length) return Number.POSITIVE_INFINITY
+    return Math.max(0, this.#scored - 1)
+  }
+
+  /** What rows from `scoresFrom` on held of the tokens after them is told. The first token is told with the first of them. */
+  tellScores(scores: readonly ChosenLogprobs[]): void {
+    const bytesOf = this.plan.promptBytesOf ?? ((token) => this.#host.vocabulary.bytesOf(token))
+    const from = this.#scored
+    const tokens: PromptToken[] = scores.map((score) => tokenLogprobs(score, bytesOf))
+    const first = this.prompt[0]!
+    if (from === 0) tokens.unshift({ token: first, logprob: null, bytes: [...bytesOf(first)], top: [] })
+    this.#scored += tokens.length
+    if (tokens.length > 0) this.#emit({ type: 'prompt', from, tokens })
   }
 
   /** Tokens that are committed. */

@@ -69,7 +69,13 @@ test('a reply that goes on after any of its steps says the rest, and accounts fo
         const count = before.reduce((sum, event) => sum + (event.type === 'delta' ? event.tokens : 0), 0)
         const text = before.map((event) => (event.type === 'delta' ? event.text : '')).join('')
         const next = new Life(stop)
-        const life = { tokens: whole.told.slice(0, count), elapsedMs: 50, committedMs: count ? 10 : null, rev: 7 }
+        const life = {
+          tokens: whole.told.slice(0, count),
+          scored: 0,
+          elapsedMs: 50,
+          committedMs: count ? 10 : null,
+          rev: 7,
+        }
         const ended = next.reply.goOn(life)
         assert.equal(next.events.length, 0)
         if (ended) next.reply.finish(ended, usage)
@@ -89,7 +95,7 @@ test('a reply that goes on after any of its steps says the rest, and accounts fo
 
 test('moments are counted from when the request was accepted first, and revisions go on', () => {
   const life = new Life([])
-  life.reply.goOn({ tokens: [], elapsedMs: 1000, committedMs: null, rev: 4 })
+  life.reply.goOn({ tokens: [], scored: 0, elapsedMs: 1000, committedMs: null, rev: 4 })
   life.clock += 5
   life.reply.show([{ token: 0, stability: 1 }], 'exit')
   life.say([0], 1)

@@ -1,10 +1,11 @@
 import type { DeltaEvent, DoneEvent, FinishReason, GenerateEvent, Timings, Usage } from '../api/events.ts'
 import type { ProposerName } from '../api/proposer-names.ts'
-import type { ChosenLogprobs } from '../core/sampling/token-chooser.ts'
+import type { ChosenLogprobs } from '../core/sampling/logprobs.ts'
 import type { ShownWord } from '../proposers/first-words.ts'
 import { Detokenizer } from '../text/detokenize.ts'
 import { StopScanner } from '../text/stop.ts'
 import type { FormerLife } from './former-life.ts'
+import { tokenLogprobs } from './token-logprobs.ts'
 
 /** A guess in the tail, as the reply sees it. */
 export interface Guess {
@@ -177,12 +178,7 @@ export class Reply {
     this.timings.provisionalMs ??= ms
     this.timings.stableMs ??= ms
     this.timings.committedMs ??= ms
-    const bytes = (token: number) => [...this.#options.bytesOf(token)]
-    const logprobs = this.#pendingLogprobs.splice(0).map(({ top, ...chosen }) => ({
-      ...chosen,
-      bytes: bytes(chosen.token),
-      top: top.map((other) => ({ ...other, bytes: bytes(other.token) })),
-    }))
+    const logprobs = this.#pendingLogprobs.splice(0).map((chosen) => tokenLogprobs(chosen, this.#options.bytesOf))
     const tokens = this.#pending.splice(0)
     const delta: DeltaEvent = {
       type: 'delta',

@@ -1,7 +1,8 @@
 import type { ProposerName } from '../api/proposer-names.ts'
 import type { EngineStats } from '../api/stats.ts'
 import type { Executor } from '../core/executor.ts'
-import type { Choice, ChosenLogprobs } from '../core/sampling/token-chooser.ts'
+import type { ChosenLogprobs } from '../core/sampling/logprobs.ts'
+import type { Choice } from '../core/sampling/token-chooser.ts'
 import type { Scheduler } from '../core/schedule/scheduler.ts'
 import { inPrompt, type Rows, type Step, tailLength } from '../core/sequences/sequence.ts'
 import type { SequenceTable } from '../core/sequences/sequence-table.ts'
@@ -74,12 +75,25 @@ export class StepResults {
       if (last && output < valid && this.#table.has(sequence)) speculation.lookedAhead(request, step, rows)
       return
     }
-    if (last) this.#decide(step, rows, request)
-    else if (output < valid && valid === to) {
+    if (last) {
+      this.#score(step, rows, request)
+      this.#decide(step, rows, request)
+    } else if (output < valid && valid === to) {
       const token = speculation.exited(request, step, rows)
       if (token !== undefined) this.#commit(request, token, 'earlyN')
     }
     if (request.phase === 'running') request.flush()
+  }
+
+  /** Of a prompt that is scored: what its rows held of the tokens after them becomes a few numbers, and is told. */
+  #score(step: Step, rows: Rows, request: ActiveRequest): void {
+    const { prompt, scoresFrom, plan } = request
+    if (!(scoresFrom < rows.valid) || rows.sequence !== request.sequence) return
+    const scores: ChosenLogprobs[] = []
+    for (let index = Math.max(scoresFrom, rows.output); index < Math.min(rows.valid, prompt.length - 1); index++) {
+      scores.push(this.#executor.score({ step, rows, index }, prompt[index + 1]!, plan.promptLogprobs!))
+    }
+    request.tellScores(scores)
   }
 
   /** The last stage decides: its logits confirm the tail token by token, or replace it. */
@@ -92,6 +106,10 @@ export class StepResults {
       // Row committed - 1 decides the first token that is not committed; a rollback takes the rows after it away.
       const index = sequence.committed - 1
       if (index < rows.output || index >= Math.min(rows.valid, sequence.computed.at(-1)!)) return
+      if (request.maxTokens === 0) {
+        this.#to.finish(request, 'length')
+        return
+      }
       const place = { step, rows, index, reply: request.replyUpTo() }
       const tolerate = this.#tolerated(request)
       const others = observer?.others ?? 0

@@ -1,4 +1,5 @@
-import type { EndedStep, Executor, Place } from '../core/executor.ts'
+import type { EndedStep, Executor, OutputRow, Place } from '../core/executor.ts'
+import type { ChosenLogprobs } from '../core/sampling/logprobs.ts'
 import type { Choice, TokenChooser } from '../core/sampling/token-chooser.ts'
 import type { Step } from '../core/sequences/sequence.ts'
 import { CountedCaches } from './counted-caches.ts'
@@ -76,5 +77,10 @@ export class VirtualExecutor implements Executor {
     if (sequence.kind === 'lookahead') return script.lookahead(reply, sequence.forkPoint)
     if (step.stage < sequence.computed.length - 1) return script.exit(reply)
     return { token: script.said(reply.end - reply.start) }
+  }
+
+  /** Scripts hold every prompt for certain. */
+  score(_row: OutputRow, token: number): ChosenLogprobs {
+    return { token, logprob: 0, top: [] }
   }
 }

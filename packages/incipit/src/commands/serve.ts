@@ -21,6 +21,11 @@ export function addServe(program: Command): void {
       'path, name in the store, short name, or hf:owner/repo/file.gguf; may be repeated: then each is loaded when it is asked for',
       collect,
     )
+    .option(
+      '--lora <name=file>',
+      'the model with this LoRA adapter added, as another model of that name; may be repeated',
+      namedFile,
+    )
     .option('--models <file>', 'several models with options of their own: a JSON file, see docs/server.md')
     .option('--strict-model', 'one model alone refuses requests for one of another name')
     .option('--memory <size>', 'what loaded models may take together, e.g. 12GiB (default: 80% of the memory)', memory)

@@ -8,6 +8,8 @@ import { provisionalOf, timingsOf, usageOf } from '@incipit/server/wire'
  */
 export function jsonEvent(event: GenerateEvent, lossy: boolean): object {
   switch (event.type) {
+    case 'prompt':
+      return { type: 'prompt', from: event.from, tokens: event.tokens }
     case 'provisional':
       return { type: 'provisional', ...provisionalOf(event) }
     case 'delta':

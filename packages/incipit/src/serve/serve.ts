@@ -63,8 +63,8 @@ export async function serve(config: ServeConfig): Promise<never> {
       page: config.page,
     }
     // Editors of this user use the same engines, where they stay. With a key a server is for those who have it.
-    for (const { name, path, pinned } of models) {
-      const engine = pinned && shared ? started.get(name)?.engine : undefined
+    for (const { name, path, pinned, loras } of models) {
+      const engine = pinned && shared && !loras ? started.get(name)?.engine : undefined
       if (engine) await shareWithEditors(engine, path, log)
     }
     const only = models.length === 1 ? started.get(models[0]!.name) : undefined

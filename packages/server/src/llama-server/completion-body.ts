@@ -77,7 +77,7 @@ const DEFAULT_TOP_P = 0.95
 const DEFAULT_MIN_P = 0.05
 
 /** Most tokens of a reply; undefined: no bound. */
-export function boundOf({ n_predict: most, max_tokens: also }: CompletionFields): number | undefined {
+function boundOf({ n_predict: most, max_tokens: also }: CompletionFields): number | undefined {
   const bound = most ?? also ?? -1
   return bound < 0 ? undefined : bound
 }
@@ -91,7 +91,7 @@ export function termsOf(
   return {
     prompt: prompts,
     ...llamaPenaltiesOf(body),
-    max_tokens: boundOf(body) || -1,
+    max_tokens: boundOf(body) ?? -1,
     temperature: Math.max(0, body.temperature ?? DEFAULT_TEMPERATURE),
     top_k: body.top_k ?? DEFAULT_TOP_K,
     top_p: body.top_p ?? DEFAULT_TOP_P,

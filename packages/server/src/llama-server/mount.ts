@@ -3,17 +3,17 @@ import { answer } from '../answer.ts'
 import { type DialectOptions, mountDialect, planPrompts } from '../dialect.ts'
 import type { ModelInUse } from '../models/model-directory.ts'
 import { withModel } from '../models/with-model.ts'
+import { promptTexts } from '../prompt-texts.ts'
 import type { PromptsBody } from '../request-plan.ts'
 import { route } from '../route.ts'
 import { validate } from '../validate.ts'
-import { boundOf, type CompletionFields, completionBody, settingsOf, termsOf } from './completion-body.ts'
+import { type CompletionFields, completionBody, settingsOf, termsOf } from './completion-body.ts'
 import { completionTeller } from './completion-teller.ts'
 import { llamaServerError } from './errors.ts'
 import { infillBody, infillPrompt } from './infill.ts'
 import { withLineLimits } from './line-limits.ts'
 import { biasesOf } from './logit-bias.ts'
-import { prefillOnly } from './prefill-only.ts'
-import { type Prompt, textsOf, withBeginning } from './prompt.ts'
+import { type Prompt, withBeginning } from './prompt.ts'
 import { addStateRoutes } from './state-routes.ts'
 import { addTokenRoutes } from './token-routes.ts'
 
@@ -36,7 +36,7 @@ export function mountLlamaServer(app: FastifyInstance, dialect: DialectOptions):
     const { engine, name } = model
     const terms = { ...termsOf(body, prompts, await biasesOf(engine, body.logit_bias)), ...more }
     const plan = await planPrompts(model, options, terms, body.grammar ? 'grammar' : 'json_schema')
-    const texts = await textsOf(prompts, engine)
+    const texts = await promptTexts(prompts, engine)
     const teller = completionTeller({
       model: name,
       settings: settingsOf(body, terms, plan.choices[0]?.seed),
@@ -46,10 +46,10 @@ export function mountLlamaServer(app: FastifyInstance, dialect: DialectOptions):
       showsProbabilities: Boolean(body.n_probs),
       fields: body.response_fields ?? undefined,
     })
-    const nothing = boundOf(body) === 0
     const limits = { indent: body.n_indent ?? 0, time: body.t_max_predict_ms ?? 0 }
-    const from = nothing ? prefillOnly(engine) : withLineLimits(engine, limits)
-    return answer(from, plan, teller, request, reply, (error) => options.report(request, error))
+    return answer(withLineLimits(engine, limits), plan, teller, request, reply, (error) =>
+      options.report(request, error),
+    )
   }
 
   mountDialect(app, options, llamaServerError, (scope) => {

@@ -1,7 +1,6 @@
 import type { ModelInfo, PromptPiece } from '@incipit/engine/api'
 import { z } from 'zod'
 import { isEmpty, MAX_CHOICES, neutral } from '../parameters.ts'
-import type { ServedEngine } from '../served-engine.ts'
 import { strictArray } from '../strict-array.ts'
 
 const token = z.int().min(0)
@@ -26,28 +25,4 @@ export const promptField = z
 /** A list whose first piece is text begins as every prompt of the model, as a text does. */
 export function withBeginning(prompt: Prompt, { begin }: Pick<ModelInfo, 'begin'>): Prompt {
   return begin !== undefined && Array.isArray(prompt) && typeof prompt[0] === 'string' ? [begin, ...prompt] : prompt
-}
-
-/** Prompts as texts; without those tokens whose text the engine does not tell. */
-export function textsOf(
-  prompts: readonly Prompt[],
-  { detokenize }: Pick<ServedEngine, 'detokenize'>,
-): Promise<string[]> {
-  return Promise.all(
-    prompts.map(async (prompt) => {
-      if (typeof prompt === 'string') return prompt
-      let text = ''
-      let tokens: number[] = []
-      // A character may be several tokens.
-      for (const piece of [...prompt, '']) {
-        if (typeof piece === 'number') tokens.push(piece)
-        else {
-          if (tokens.length > 0) text += (await detokenize?.(tokens)) ?? ''
-          text += piece
-          tokens = []
-        }
-      }
-      return text
-    }),
-  )
 }

@@ -1,12 +1,12 @@
+import { isUtf8 } from 'node:buffer'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { chatBody } from '../chat-body.ts'
 import { type DialectOptions, planConversation } from '../dialect.ts'
-import { ServerError } from '../errors.ts'
 import { withModel } from '../models/with-model.ts'
 import { checkTokens } from '../request-plan.ts'
 import { route } from '../route.ts'
-import type { ServedEngine } from '../served-engine.ts'
+import { needed, type ServedEngine } from '../served-engine.ts'
 import { strictArray } from '../strict-array.ts'
 import { validate } from '../validate.ts'
 
@@ -39,7 +39,7 @@ export function addTokenRoutes(app: FastifyInstance, options: DialectOptions): v
     const { model, tokens } = validate(detokenizeBody, request.body)
     return withModel(options, { model }, request, reply, async ({ engine }) => {
       checkTokens([tokens], engine.info, 'tokens')
-      return reply.send({ content: await needed(engine.detokenize, 'detokenize')(tokens) })
+      return reply.send({ content: await needed(engine.detokenize, 'detokenize')(tokens, { special: true }) })
     })
   })
 
@@ -53,25 +53,8 @@ export function addTokenRoutes(app: FastifyInstance, options: DialectOptions): v
   })
 }
 
-async function piecesOf(tokens: readonly number[], { detokenize }: ServedEngine): Promise<object[]> {
-  const textOf = needed(detokenize, 'detokenize')
-  const known = new Map<number, string>()
-  const pieces: object[] = []
-  for (const id of tokens) {
-    const piece = known.get(id) ?? (await textOf([id]))
-    // The engine tells text: which bytes of a character a token has, it does not say.
-    if (piece.includes('\uFFFD')) {
-      const message = `with_pieces: token ${id} is a part of a character, which has no text of its own`
-      throw new ServerError('unsupported', message, { param: 'with_pieces' })
-    }
-    known.set(id, piece)
-    pieces.push({ id, piece })
-  }
-  return pieces
-}
-
-/** @throws ServerError `unsupported` */
-function needed<F>(method: F | undefined, what: string): F {
-  if (method === undefined) throw new ServerError('unsupported', `this server cannot ${what}`)
-  return method
+/** Tokens with their texts; one that is a part of a character with its bytes. */
+async function piecesOf(tokens: readonly number[], { tokenBytes }: ServedEngine): Promise<object[]> {
+  const all = await needed(tokenBytes, 'tell the bytes of tokens')(tokens, { special: true })
+  return tokens.map((id, i) => ({ id, piece: isUtf8(all[i]!) ? Buffer.from(all[i]!).toString() : [...all[i]!] }))
 }

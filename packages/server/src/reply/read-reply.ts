@@ -1,4 +1,4 @@
-import type { DoneEvent, GenerateEvent, TokenLogprobs } from '@incipit/engine/api'
+import type { DoneEvent, GenerateEvent, PromptToken, TokenLogprobs } from '@incipit/engine/api'
 import { ChannelParser } from '../channels/channel-parser.ts'
 import { type Account, provisionalOf, type WireProvisional } from '../wire.ts'
 import type { Part, PartReader } from './part.ts'
@@ -10,6 +10,8 @@ export type ReplyEnd = 'stop' | 'length' | 'tool_calls' | 'cancelled'
 
 /** A reply as the dialects tell it, from its engine's events. */
 export type ReplyEvent =
+  /** Further tokens of the prompt, before the reply, where the request asks for their log-probabilities. */
+  | { readonly type: 'prompt'; readonly tokens: readonly PromptToken[] }
   | { readonly type: 'part'; readonly part: Part }
   /** Of the tokens of the parts that follow, where the request asks for them. */
   | { readonly type: 'logprobs'; readonly logprobs: readonly TokenLogprobs[] }
@@ -44,7 +46,8 @@ export async function* readReply(events: AsyncIterable<GenerateEvent>, shape: Re
     return { type: 'part', part }
   }
   for await (const event of events) {
-    if (event.type === 'delta') {
+    if (event.type === 'prompt') yield { type: 'prompt', tokens: event.tokens }
+    else if (event.type === 'delta') {
       if (event.logprobs) yield { type: 'logprobs', logprobs: event.logprobs }
       const thought = parser.inReasoning
       const parts = parser.feed(event.text)

@@ -1,4 +1,4 @@
-import type { TokenLogprobs } from '@incipit/engine/api'
+import type { PromptToken, TokenLogprobs } from '@incipit/engine/api'
 import type { Account } from '../wire.ts'
 import type { ReplyEnd, ReplyEvent } from './read-reply.ts'
 
@@ -11,6 +11,8 @@ interface WholeCall {
 
 /** A reply that is over. */
 export interface WholeReply {
+  /** Where the request asks for log-probabilities of the prompt. */
+  readonly prompt: readonly PromptToken[]
   readonly content: string
   readonly reasoning: string
   /** Those that are whole: one that was cut off is not told. */
@@ -23,16 +25,18 @@ export interface WholeReply {
 
 /** @throws what the events throw */
 export async function wholeReply(events: AsyncIterable<ReplyEvent>): Promise<WholeReply> {
+  const prompt: PromptToken[] = []
   let content = ''
   let reasoning = ''
   const calls: WholeCall[] = []
   const logprobs: TokenLogprobs[] = []
   let call: { id: string; name: string; arguments: string } | undefined
   for await (const event of events) {
+    if (event.type === 'prompt') prompt.push(...event.tokens)
     if (event.type === 'logprobs') logprobs.push(...event.logprobs)
     if (event.type === 'done') {
       const { end, account } = event
-      return { content, reasoning, calls, logprobs, end, stopString: event.event.stopString, account }
+      return { prompt, content, reasoning, calls, logprobs, end, stopString: event.event.stopString, account }
     }
     if (event.type !== 'part') continue
     const { part } = event

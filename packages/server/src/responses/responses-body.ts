@@ -87,6 +87,7 @@ export const responsesBody = z
     max_tokens: foreign([]),
     max_completion_tokens: foreign([]),
     response_format: foreign([]),
+    prompt_logprobs: foreign([]),
   })
   .superRefine(refineShared)
   .superRefine(refineFlatTools)

@@ -67,8 +67,9 @@ export function topProbability(logits: Float32Array): TokenProbability {
  * vocabulary. Shorter than k when fewer tokens are eligible.
  */
 export function topK(logits: Float32Array, k: number): TokenProbability[] {
+  if (k < 1) return []
   const { token, max, sum } = softmaxOf(logits)
-  if (token < 0 || k < 1) return []
+  if (token < 0) return []
   const count = selectBest(logits, Math.floor(k))
   const result: TokenProbability[] = []
   for (let i = 0; i < count; i++) result.push({ token: selected[i]!, probability: 0 })

@@ -1,12 +1,12 @@
 import type { ConstraintState } from '../../api/constraint.ts'
 import { IncipitError } from '../../api/errors.ts'
-import type { TokenLogprob } from '../../api/events.ts'
 import type { Sampling } from '../../api/request.ts'
 import type { Penalties } from '../../api/validation.ts'
+import { type ChosenLogprobs, topLogprobs } from './logprobs.ts'
 import { ReplyState } from './reply-state.ts'
 import type { ReplyText } from './reply-text.ts'
 import { choose, isTypical, probabilityOf, type TokenProbability, topK, topProbability } from './sample.ts'
-import { argmax, softmaxOf } from './softmax.ts'
+import { argmax } from './softmax.ts'
 import { allows, maskLogits } from './token-mask.ts'
 
 export interface TokenChooserOptions {
@@ -35,13 +35,6 @@ export interface Wanted {
   readonly logprobs?: boolean
   /** A token that is shown already is taken when it has at least `alpha` times the probability of the best one. */
   readonly tolerate?: { readonly token: number; readonly alpha: number } | undefined
-}
-
-type Logprob = Omit<TokenLogprob, 'bytes'>
-
-/** What the model says of a token, and of the likeliest ones in its place. */
-export interface ChosenLogprobs extends Logprob {
-  readonly top: readonly Logprob[]
 }
 
 /** A chosen token, and what was asked for. */
@@ -240,14 +233,6 @@ export class TokenChooser implements Disposable {
     if (!this.#before.has(token)) this.#before.set(token, logits[token]!)
     logits[token] = logit
   }
-}
-
-/** Log-probabilities at temperature 1 of a row that nobody has changed. */
-function topLogprobs(logits: Float32Array, count: number) {
-  const { max, sum } = softmaxOf(logits)
-  const of = (logit: number) => logit - max - Math.log(sum)
-  const top = topK(logits, count).map(({ token }) => ({ token, logprob: of(logits[token]!) }))
-  return { of, top }
 }
 
 /** Asks the constraint. */

@@ -22,7 +22,7 @@ export const machineConstants: MachineConstants = { batchRows: 512, tileRows: 64
 /** The limits of steps. In a cache that all share, rows of several sequences share tiles, and none can be skipped. */
 export function limitsOf(
   { batchRows, tileRows, stepMs, backgroundRows }: MachineConstants,
-  options: { microbatches: boolean; exit: boolean },
+  options: { microbatches: boolean; exit: boolean; outputs?: number },
 ): Limits {
   return {
     batch: batchRows,
@@ -30,6 +30,7 @@ export function limitsOf(
     tile: tileRows,
     ...(options.microbatches ? { separateCaches: true } : tileRows > 1 && { mixed: tileRows - 1 }),
     background: backgroundRows,
+    ...(options.outputs !== undefined && { outputs: options.outputs }),
     exit: options.exit,
   }
 }

@@ -52,6 +52,7 @@ function sequence({ prompt, tokens = prompt, ...rest }: State): Sequence {
     rewound: false,
     wantsExit: false,
     isInput: false,
+    scoresFrom: Number.POSITIVE_INFINITY,
     background: false,
     tier: tiers.chat,
     arrival: 0,
@@ -163,6 +164,23 @@ test('a sequence stops at its limit, and what is over it waits', () => {
   assert.equal(next([sequence({ ...limited, computed: [0, 0] })]), '0: 0[0..12)')
   assert.equal(next([sequence({ ...limited, computed: [12, 0] })]), '1: 0[0..12)')
   assert.equal(next([sequence({ ...limited, computed: [12, 12] })]), undefined)
+})
+
+test('rows of a prompt that is scored have output, in the last stage, and no more of them than may have some', () => {
+  const scored = { prompt: 50, scoresFrom: 0 }
+  assert.equal(next([sequence({ ...scored, computed: [0] })]), '0: 0[0..50)+50')
+  assert.equal(next([sequence({ ...scored, computed: [0, 0] })]), '0: 0[0..50)')
+  const limits = { outputs: 20 }
+  assert.equal(next([sequence({ ...scored, computed: [0, 0] })], { limits }), '0: 0[0..50)')
+  assert.equal(next([sequence({ ...scored, computed: [0] })], { limits }), '0: 0[0..20)+20')
+  assert.equal(next([sequence({ ...scored, computed: [50, 20] })], { limits }), '1: 0[20..40)+20')
+  assert.equal(next([sequence({ ...scored, computed: [0] })], { limits: { outputs: 20, tile: 8 } }), '0: 0[0..16)+16')
+  assert.equal(next([sequence({ ...scored, scoresFrom: 10, computed: [0] })], { limits }), '0: 0[0..30)+20')
+  // Others have output at their ends: they get what is left.
+  const free = { costs: costsOf(10, 0.001), limits }
+  const two = [sequence({ ...scored, computed: [0] }), sequence({ prompt: 60, computed: [0], arrival: 9 })]
+  assert.equal(next(two, free), '0: 0[0..20)+20 1[0..59)')
+  assert.equal(next([reply(), ...two], free), '0: 1[0..20)+20 2[0..59)')
 })
 
 test('an exit is asked after the last token only, where the sequence wants it and the stage has a head', () => {
@@ -539,14 +557,15 @@ const anyState = fc.integer({ min: 1, max: 3 }).chain((stages) =>
     stepMs: fc.constantFrom(1, 20, 1000),
     mixed: fc.constantFrom(3, 20, 100),
     tile: fc.constantFrom(1, 8),
+    outputs: fc.constantFrom(undefined, 1, 5, 20),
     costs: fc.constantFrom(linear, flat, costsOf(5, 0.5)),
   }),
 )
 
 test('any state: a step if and only if something can run, always the same, of rows that can run', () => {
   fc.assert(
-    fc.property(anyState, ({ sequences, stages, now, batch, stepMs, mixed, tile, costs }) => {
-      const options = { stages, now, costs, limits: { batch, stepMs, mixed, tile } }
+    fc.property(anyState, ({ sequences, stages, now, batch, stepMs, mixed, tile, outputs, costs }) => {
+      const options = { stages, now, costs, limits: { batch, stepMs, mixed, tile, ...(outputs && { outputs }) } }
       const step = stepOf(sequences, options)
       assert.deepEqual(comparable(stepOf([...sequences].reverse(), options)), comparable(step))
       const source = (sequence: Sequence, stage: number) =>
@@ -562,6 +581,8 @@ test('any state: a step if and only if something can run, always the same, of ro
       assert.ok(stages.includes(stage))
       const count = rows.reduce((sum, { from, to }) => sum + to - from, 0)
       assert.ok(count > 0 && count <= batch)
+      const read = rows.filter(({ sequence }) => stage === sequence.computed.length - 1)
+      assert.ok(read.reduce((sum, { output, to }) => sum + to - output, 0) <= (outputs ?? batch))
       const ends = new Map(sequences.map((one) => [one, one.computed[stage]!]))
       for (const { sequence, slot, shared, from, to, valid, output } of rows) {
         assert.equal(slot, sequence.slot)

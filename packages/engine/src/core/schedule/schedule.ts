@@ -23,6 +23,8 @@ export interface Limits {
   separateCaches?: boolean
   /** Most rows of a step of background work. Default: `batch`. */
   background?: number
+  /** Most rows of one step that have output. Default: `batch`. */
+  outputs?: number
   /** Stage 0 has an exit head: the last row of a sequence may ask it for a guess. */
   exit?: boolean
 }
@@ -164,13 +166,27 @@ class StepBuilder {
     const mixes = (replies && this.#prompts > 0) || (prompts && this.#replies > 0)
     const most = Math.min(this.#limits.batch, mixes ? mixed : this.#limits.batch) - this.#rows
     const added = this.#added.get(item) ?? 0
-    const count = this.#whole(item, Math.min(item.rows, added + rows, added + most)) - added
+    const wanted = Math.min(item.rows, added + rows, added + most, added + this.#roomForOutputs(sequence))
+    const count = this.#whole(item, wanted) - added
     if (count <= 0 || !rootsRun(sequence, this.#stage, this.#counts)) return
     this.#added.set(item, added + count)
     this.#counts.set(sequence, (this.#counts.get(sequence) ?? 0) + count)
     this.#rows += count
     if (replies) this.#replies += count
     if (prompts) this.#prompts += count
+  }
+
+  /** How many further rows of a sequence may run: of a prompt that is scored all have output, of others the last ones. */
+  #roomForOutputs(sequence: Sequence): number {
+    const { outputs } = this.#limits
+    if (outputs === undefined) return Number.POSITIVE_INFINITY
+    const next = firstRow(sequence, this.#stage) + (this.#counts.get(sequence) ?? 0)
+    let left = outputs
+    for (const [other, count] of this.#counts) {
+      const from = firstRow(other, this.#stage)
+      left -= Math.min(count, Math.max(0, from + count - firstDecided(other, this.#stage)))
+    }
+    return Math.max(0, firstDecided(sequence, this.#stage) - next) + left
   }
 
   /**
@@ -259,13 +275,19 @@ function rowsOfCounts(
   )
 }
 
+/** The first row of a sequence that the last stage decides or scores a token after. */
+function firstDecided({ isInput, committed, scoresFrom, computed }: Sequence, stage: number): number {
+  if (isInput || stage < computed.length - 1) return Number.POSITIVE_INFINITY
+  return Math.min(committed - 1, scoresFrom)
+}
+
 /**
- * The last stage decides every token that is not committed: rows from committed - 1 on have output. An exit head guesses
- * only after the last token.
+ * The last stage decides every token that is not committed: rows from committed - 1 on have output, and those of a prompt
+ * that is scored. An exit head guesses only after the last token.
  */
 function firstOutput(sequence: Sequence, stage: number, from: number, to: number, limits: Limits): number {
+  if (stage === sequence.computed.length - 1) return Math.min(to, Math.max(from, firstDecided(sequence, stage)))
   if (sequence.isInput) return to
-  if (stage === sequence.computed.length - 1) return Math.min(to, Math.max(from, sequence.committed - 1))
   const atEnd = to === sequence.tokens.length && to >= sequence.committed
   return limits.exit && stage === 0 && sequence.wantsExit && atEnd ? to - 1 : to
 }

@@ -75,6 +75,7 @@ class Bench {
       arrival: this.now,
       wantsExit: false,
       shares: true,
+      scoresFrom: Number.POSITIVE_INFINITY,
       maxTokens: 5,
       revocable: false,
       phase: 'waiting',
@@ -487,6 +488,20 @@ test('a beginning that somebody computes just now is waited for, and taken over'
   assert.deepEqual(bench.admit().sort(), ['different began', 'other began', 'private began', 'urgent began'])
   const rest = bench.run()
   assert.ok(rest.some((line) => /^b began with (100|101)$/.test(line)))
+})
+
+test('a prompt that is scored takes no row over whose output is wanted, and leaves its own', () => {
+  const bench = new Bench({ keptBytes: 10_000 })
+  const prompt = list(1, 60)
+  bench.submit('a', prompt)
+  bench.submit('b', prompt, { scoresFrom: 0 })
+  assert.deepEqual(bench.admit(), ['a began', 'b began'], 'there is nothing to wait for')
+  bench.run()
+  bench.submit('c', prompt, { scoresFrom: 40 })
+  bench.submit('d', prompt)
+  bench.submit('e', prompt, { scoresFrom: 0 })
+  assert.deepEqual(bench.admit(), ['c began with 40', 'd began with 59', 'e began'])
+  bench.run()
 })
 
 test('short beginnings, and those of work that may be dropped, are not waited for', () => {

@@ -23,6 +23,8 @@ export interface Job {
   readonly wantsExit: boolean
   /** Uses rows of others and leaves its own to others. */
   readonly shares: boolean
+  /** Prompt rows from this one on have to run, because their output is wanted; Infinity: none. */
+  readonly scoresFrom: number
   /** Most tokens of the reply. */
   maxTokens: number
   /** Work for a text that is not final: waits behind all others and goes first when a place is needed. */
@@ -144,16 +146,17 @@ export class Scheduler<J extends Job> {
       if (job.held) continue
       const tokens = job.resume ?? job.prompt
       if (job.shares && this.#beginningIsComputed(job, tokens)) continue
-      const source = job.shares ? this.prefixes.find(job.cacheNamespace, tokens, tokens.length - 1) : undefined
-      if (!this.#makePlace(job, tokens, source?.holder, now)) break
+      if (!this.#makePlace(job, tokens, this.#sourceOf(job, tokens), now)) break
       this.#waiting.splice(this.#waiting.indexOf(job), 1)
       // Making room may have changed who has it.
-      this.#begin(
-        job,
-        tokens,
-        job.shares ? this.prefixes.find(job.cacheNamespace, tokens, tokens.length - 1)?.holder : undefined,
-      )
+      this.#begin(job, tokens, this.#sourceOf(job, tokens))
     }
+  }
+
+  /** Who has a job's beginning. */
+  #sourceOf({ shares, cacheNamespace, scoresFrom }: J, tokens: readonly number[]): Sequence | SavedRows | undefined {
+    if (!shares) return undefined
+    return this.prefixes.find(cacheNamespace, tokens, Math.min(tokens.length - 1, scoresFrom))?.holder
   }
 
   #due(job: J): number {
@@ -178,7 +181,7 @@ export class Scheduler<J extends Job> {
         continue
       // Its first tokens tell nearly always.
       if (sequence.tokens[0] !== tokens[0]) continue
-      const same = Math.min(commonPrefix(sequence.tokens, tokens), sequence.prefillLength)
+      const same = Math.min(commonPrefix(sequence.tokens, tokens), sequence.prefillLength, job.scoresFrom)
       if (same - sequence.computed.at(-1)! >= worthWaiting) return true
     }
     return false
@@ -190,7 +193,7 @@ export class Scheduler<J extends Job> {
    */
   #makePlace(job: J, tokens: readonly number[], source: Sequence | SavedRows | undefined, now: number): boolean {
     for (;;) {
-      const wanted = this.#wanted(job, tokens.length) - this.#shared(source, tokens)
+      const wanted = this.#wanted(job, tokens.length) - this.#shared(job, source, tokens)
       const slots = this.table.freeSlots - 1
       const cells = this.table.cells.capacity - this.claimed - wanted
       const full = this.running.size >= this.#parallel
@@ -203,9 +206,10 @@ export class Scheduler<J extends Job> {
   }
 
   /** Cells of a job's beginning that it need not have for itself. */
-  #shared(source: Sequence | SavedRows | undefined, tokens: readonly number[]): number {
+  #shared({ scoresFrom }: J, source: Sequence | SavedRows | undefined, tokens: readonly number[]): number {
     if (source === undefined || isSaved(source) || !this.table.sharesCells) return 0
-    return this.table.usableRows(source, Math.min(commonPrefix(source.tokens, tokens), tokens.length - 1))
+    const agreed = Math.min(commonPrefix(source.tokens, tokens), tokens.length - 1, scoresFrom)
+    return this.table.usableRows(source, agreed)
   }
 
   /** A running job of less value loses its place. */
@@ -233,6 +237,7 @@ export class Scheduler<J extends Job> {
       background: job.revocable,
       tier: job.tier,
       arrival: job.arrival,
+      scoresFrom: job.scoresFrom,
       prompt: job.prompt.length,
     }
     const sequence =

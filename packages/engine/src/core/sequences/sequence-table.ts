@@ -32,6 +32,8 @@ export interface StartOptions {
   background?: boolean
   tier?: Tier
   arrival?: number
+  /** See `Sequence`: these rows are not taken over from others, either, which have no output any more. Default: none. */
+  scoresFrom?: number
   /** Of the tokens, this many are the prompt; the others are a reply that was begun before. Default: all. */
   prompt?: number
 }
@@ -153,7 +155,7 @@ export class SequenceTable {
   addRestored(kept: SavedRows, prompt: readonly number[], options: StartOptions = {}): Sequence | undefined {
     const sequence = this.#start('reply', [...prompt], options)
     if (sequence === undefined) return undefined
-    this.#fill(sequence, kept, Math.min(commonPrefix(kept.tokens, prompt), prompt.length - 1))
+    this.#fill(sequence, kept, agreedRows(kept.tokens, sequence))
     this.#wantCheckpoints(sequence)
     return sequence
   }
@@ -329,8 +331,7 @@ export class SequenceTable {
   addSharing(source: Sequence, prompt: readonly number[], options: StartOptions = {}): Sequence | undefined {
     const sequence = this.#start('reply', [...prompt], options)
     if (sequence === undefined) return undefined
-    const agreed = Math.min(commonPrefix(source.tokens, prompt), prompt.length - 1)
-    this.#share(source, sequence, this.usableRows(source, agreed))
+    this.#share(source, sequence, this.usableRows(source, agreedRows(source.tokens, sequence)))
     this.#wantCheckpoints(sequence)
     return sequence
   }
@@ -453,6 +454,7 @@ export class SequenceTable {
       rewound: false,
       wantsExit: options.wantsExit ?? false,
       isInput: options.isInput ?? false,
+      scoresFrom: options.scoresFrom ?? Number.POSITIVE_INFINITY,
       background: options.background ?? false,
       tier: options.tier ?? defaultTier,
       arrival: options.arrival ?? 0,
@@ -757,6 +759,11 @@ export class SequenceTable {
   removeChildren(sequence: Sequence): void {
     for (const child of this.children(sequence)) this.remove(child)
   }
+}
+
+/** Rows of these tokens that a sequence over a prompt can begin with. */
+function agreedRows(tokens: readonly number[], { tokens: prompt, scoresFrom }: Sequence): number {
+  return Math.min(commonPrefix(tokens, prompt), prompt.length - 1, scoresFrom)
 }
 
 /** Length of the longest common prefix. */

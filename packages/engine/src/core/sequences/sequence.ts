@@ -48,6 +48,8 @@ export interface Sequence {
   wantsExit: boolean
   /** A text that is still being written: it is computed ahead, any of it may change, and no row of it has output. */
   isInput: boolean
+  /** Rows of the prompt from this one on have output, because its tokens' probabilities are wanted; else Infinity. */
+  readonly scoresFrom: number
   /** Revocable work: runs only when nothing else can, or for nearly nothing beside other work. */
   background: boolean
   readonly tier: Tier

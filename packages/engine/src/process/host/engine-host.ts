@@ -153,7 +153,9 @@ export class EngineHost {
       case 'tokenize':
         return engine.tokenize(call.text, { special: call.special })
       case 'detokenize':
-        return engine.detokenize(call.tokens)
+        return engine.detokenize(call.tokens, { special: call.special })
+      case 'tokenBytes':
+        return engine.tokenBytes(call.tokens, { special: call.special }).map((bytes) => [...bytes])
       case 'renderChat':
         return engine.renderChat(call.messages, call.options)
       case 'embed':

@@ -30,6 +30,7 @@ import { loadDraftModel } from './draft-model.ts'
 import type { Exit } from './exit.ts'
 import { fimTokens } from './fim-tokens.ts'
 import { type HeadsOf, readHeads } from './heads-file.ts'
+import { bytesOfLoras, checkedLoras, hashWithLoras, loadLoras } from './loras.ts'
 import { memoryNeed, requireMemory } from './memory-need.ts'
 import { type MemorySizes, memorySizes } from './memory-sizes.ts'
 import { mtpDrafter, whyNoMtp } from './mtp.ts'
@@ -56,6 +57,8 @@ export interface EngineParts {
   readonly profileOf: ProfileOf
   readonly profile: Profile | undefined
   readonly machine: MachineConstants
+  /** Most rows of a step that have output. */
+  readonly outputs: number
   readonly parallel: number
   readonly maxWaiting: number
   readonly log: Log
@@ -76,13 +79,16 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
   const file = options.format === undefined ? path : await weightsIn(options.format, path, cacheDir, log)
   const gguf = await readGguf(file)
   const draftBytes = options.draft === undefined ? 0 : (await readGguf(options.draft)).size
-  requireMemory(memoryNeed(gguf, options, draftBytes), machineMemory())
-  const hash = await modelHash(file, cacheDir)
+  const loras = checkedLoras(options)
+  const need = memoryNeed(gguf, options, draftBytes)
+  requireMemory({ ...need, weights: need.weights + (await bytesOfLoras(loras)) }, machineMemory())
+  const hash = await hashWithLoras(await modelHash(file, cacheDir), loras, cacheDir)
   const noMtp = (options.draft ?? options.experts) ? 'another model drafts' : whyNoMtp(gguf)
   const whole = cleanup.use(await Model.load(file, { mtp: noMtp === undefined }))
+  const adapters = await loadLoras(whole, loras, cleanup)
   const contextLength = Math.max(1, Math.min(options.contextLength ?? 8192, whole.trainingContext || 8192))
   const parallel = options.parallel ?? 8
-  const cutOptions = { cut: options.cut, cacheDir, hash, log }
+  const cutOptions = { cut: loras.length > 0 ? 'none' : options.cut, cacheDir, hash, log } as const
   const wanted = await wantedCut(gguf, cutOptions)
   const states = wanted.at.length > 0 || noMtp === undefined
   const { cells, cache, snapshots, slidingWindow } = options
@@ -112,6 +118,8 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
   const shape = { cells: layout.cells, sequences: slots, batch: machine.batchRows, threadpool }
   const drafts = noMtp === undefined ? mtpDrafter(whole, shape) : await draftRunner(gguf, options, shape, log)
   if (drafts) cleanup.use(drafts)
+  // Every sequence verifies a draft; or a prompt is scored, a tile or more at a time, beside the next tokens of replies.
+  const outputs = Math.min(machine.batchRows, Math.max(2 * machine.tileRows, slots * (maxDraft + 1)))
   const stages: Stage[] = []
   for (const [index, file] of cut.files.entries()) {
     const model = cut.files.length === 1 ? whole : await Model.load(file.path)
@@ -125,7 +133,8 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
       windowAlone: hasWindowAlone(layout.memory),
       cacheBytes: (layout.bytes * (file.to - file.from)) / whole.layers,
       batch: machine.batchRows,
-      outputs: slots * (maxDraft + 1),
+      outputs,
+      adapters,
       drafter: file.last ? drafts : undefined,
     })
     stages.push(cleanup.use(stage))
@@ -152,6 +161,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
     ...(template?.reasoning && { reasoning: template.reasoning }),
     ...(vocab.addsBos && { begin: vocab.bos }),
     ...(fim && { fim }),
+    ...(loras.length > 0 && { loras }),
     memory: modelMemory({ ...layout, memory }, sizes),
     cache: profileOf.cache,
     stages: ranges,
@@ -183,6 +193,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
     profileOf,
     profile,
     machine,
+    outputs,
     parallel,
     maxWaiting: options.maxWaiting ?? 1024,
     log,

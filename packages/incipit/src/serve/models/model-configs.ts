@@ -12,6 +12,7 @@ export interface ModelFlags extends EngineFlags, ReplyFlags {
   model?: string[]
   models?: string
   prefix?: NamedFile[]
+  lora?: NamedFile[]
   unloadAfter: number
   memory?: number
 }
@@ -23,7 +24,7 @@ export interface ModelConfigs {
 }
 
 /** Options that belong to one model. */
-const ofOneModel = ['draft', 'experts', 'heads', 'format', 'prefix'] as const
+const ofOneModel = ['draft', 'experts', 'heads', 'format', 'prefix', 'lora'] as const
 
 /**
  * The models to serve: of a file of models, of the command line, or the one that the environment or the store chooses. One
@@ -41,7 +42,11 @@ export async function modelConfigs(flags: ModelFlags): Promise<ModelConfigs> {
   }
   const unloadAfter = file?.unloadAfter ?? flags.unloadAfter
   const ofAll = { ...flags, unloadAfter, prefixes: Object.fromEntries(prefix.map(({ name, file }) => [name, file])) }
-  const entries: readonly Partial<ModelEntry>[] = file?.models ?? model.map((model) => defined({ model }))
+  const entries: readonly Partial<ModelEntry>[] = file?.models ?? [
+    ...model.map((model) => defined({ model })),
+    // With each adapter the one model is another one.
+    ...(flags.lora ?? []).map(({ name, file }) => ({ ...defined({ model: model[0] }), name, lora: { path: file } })),
+  ]
   const models: ModelConfig[] = []
   for (const entry of entries) models.push(await modelConfig(entry, ofAll, entries.length === 1))
   return { models, memory: flags.memory ?? file?.memory }
@@ -75,6 +80,7 @@ async function modelConfig(
   const drafter = draft === undefined ? undefined : (await resolveModel(draft, { option: '--draft' })).path
   const engine = { cut, context, parallel, maxWaiting, cache, threads, experts, heads, format, draft: drafter }
   return {
+    ...(own.lora && { loras: [own.lora].flat() }),
     ...defined({ ...engine, tier, alpha: policy === 'tolerant' ? alpha : undefined }),
     name,
     path,

@@ -9,6 +9,14 @@ import { memorySize } from './memory-size.ts'
 const name = z.string().min(1)
 const positive = z.int().min(1)
 
+const lora = z.union([
+  z
+    .string()
+    .min(1)
+    .transform((path) => ({ path })),
+  z.strictObject({ path: z.string().min(1), scale: z.number().default(1) }),
+])
+
 /** One model of the file. What it leaves out is as the command line says. */
 const model = z.strictObject({
   /** A path (from the folder of the file, or from here), a name in the store, a short name, or hf:owner/repo/file.gguf. */
@@ -30,6 +38,8 @@ const model = z.strictObject({
   experts: positive.optional(),
   heads: z.string().min(1).optional(),
   format: z.enum(weightFormats).optional(),
+  /** Adapters that are added to its weights: paths, with a scale or without. */
+  lora: z.union([lora, z.array(lora).min(1)], 'must be an adapter, or a list of adapters').optional(),
   /** Name and file of system prompts. */
   prefixes: z.record(name, z.string().min(1)).optional(),
 })
@@ -77,12 +87,13 @@ function besideFile(entry: ModelEntry, folder: string): ModelEntry {
     const beside = resolve(folder, reference)
     return existsSync(beside) ? beside : reference
   }
-  const { draft, heads, prefixes } = entry
+  const { draft, heads, lora, prefixes } = entry
   return {
     ...entry,
     model: path(entry.model),
     ...(draft !== undefined && { draft: path(draft) }),
     ...(heads !== undefined && { heads: path(heads) }),
+    ...(lora && { lora: [lora].flat().map((one) => ({ ...one, path: path(one.path) })) }),
     ...(prefixes && {
       prefixes: Object.fromEntries(Object.entries(prefixes).map(([name, file]) => [name, path(file)])),
     }),

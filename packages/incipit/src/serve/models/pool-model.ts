@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises'
+import { IncipitError } from '@incipit/engine/api'
 import { isForEmbeddings, readGguf } from '@incipit/engine/gguf'
 import { SpawnedEmbedder, SpawnedEngine } from '@incipit/engine/spawn'
 import { cacheSaltOf, type PoolModel } from '@incipit/server/pool'
@@ -21,15 +22,36 @@ interface PoolModelOptions {
 /**
  * A model as the pool has it: in a process of its own for what it says, and in another one for vectors, both over the same
  * pages of its file.
- * @throws IncipitError `model_invalid` for a file that is no model
+ * @throws IncipitError `model_invalid` for a file that is no model, `model_not_found` for an adapter that is not there,
+ *   `model_unsupported` for adapters on a model for embeddings
  */
 export async function poolModel(config: ModelConfig, { apiKey, onStarted }: PoolModelOptions): Promise<PoolModel> {
-  const { name, aliases, path, draft, heads, pinned, unloadAfter, prefixes, tier, policy, alpha, threads } = config
+  const {
+    name,
+    aliases,
+    path,
+    loras = [],
+    draft,
+    heads,
+    pinned,
+    unloadAfter,
+    prefixes,
+    tier,
+    policy,
+    alpha,
+    threads,
+  } = config
   const { log, ...options } = engineOptions(config, ['error', 'warn'])
   const constraints = import.meta.resolve('@incipit/constraint/compiler')
   const forEmbeddings = isForEmbeddings(await readGguf(path))
+  if (forEmbeddings && loras.length > 0) {
+    throw new IncipitError('model_unsupported', `${path} makes embeddings, which no adapter is added to here`)
+  }
   const files = [path, draft, heads].filter((file) => file !== undefined)
-  const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size))
+  const sizes = await Promise.all([
+    ...files.map(async (file) => (await stat(file)).size),
+    ...loras.map(async (lora) => (await readGguf(lora.path)).size),
+  ])
   return {
     name,
     aliases,
@@ -49,15 +71,18 @@ export async function poolModel(config: ModelConfig, { apiKey, onStarted }: Pool
         }
       },
     }),
-    startEmbedder: (onComputing) =>
-      SpawnedEmbedder.start(path, {
-        ...defined({
-          // What another model wants for a conversation would be buffers of gigabytes for one text.
-          contextLength: forEmbeddings ? config.context : undefined,
-          threads: typeof threads === 'object' ? Math.max(...threads) : threads,
-          log,
+    // Adapters are for what it says.
+    ...(loras.length === 0 && {
+      startEmbedder: (onComputing) =>
+        SpawnedEmbedder.start(path, {
+          ...defined({
+            // What another model wants for a conversation would be buffers of gigabytes for one text.
+            contextLength: forEmbeddings ? config.context : undefined,
+            threads: typeof threads === 'object' ? Math.max(...threads) : threads,
+            log,
+          }),
+          onComputing,
         }),
-        onComputing,
-      }),
+    }),
   }
 }
