@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { chatMessage } from './chat-message.ts'
 import { constraintParameters, refineConstraint } from './constraint.ts'
-import { neutral, refineShared, sharedParameters, tokenLimit } from './parameters.ts'
+import { neutral, refineShared, returnProgress, sharedParameters, textOnly, tokenLimit } from './parameters.ts'
 import { strictArray } from './strict-array.ts'
 import { refineTools, toolParameters } from './tools/tool-parameters.ts'
 
@@ -23,7 +23,8 @@ export const chatBody = z
     continue_final_message: z.boolean().nullish(),
     // llama-server's: `none` leaves the reasoning in the content.
     reasoning_format: z.enum(['none', 'auto', 'deepseek', 'deepseek-legacy']).nullish(),
-    modalities: neutral([], (value) => Array.isArray(value) && value.every((item) => item === 'text')),
+    return_progress: returnProgress,
+    modalities: neutral([], textOnly),
     audio: neutral([]),
     web_search_options: neutral([]),
   })

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { constraintParameters, refineConstraint } from './constraint.ts'
-import { MAX_CHOICES, neutral, refineShared, sharedParameters } from './parameters.ts'
+import { MAX_CHOICES, neutral, refineShared, returnProgress, sharedParameters } from './parameters.ts'
 import { strictArray } from './strict-array.ts'
 
 const tokens = strictArray(z.int().min(0))
@@ -38,6 +38,7 @@ export const completionBody = z
     parse_special: z.boolean().nullish(),
     // What stands behind the gap that the reply fills.
     suffix: z.string().nullish(),
+    return_progress: returnProgress,
     // Anything above 1 would be a search over log probabilities.
     best_of: neutral([1]),
   })

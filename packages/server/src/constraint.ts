@@ -86,7 +86,7 @@ export const constraintParameters = {
 
 /** The same fields where no reply can be constrained: they are refused. */
 export const noConstraintParameters = {
-  response_format: neutral([], (value) => (value as { type?: unknown } | null)?.type === 'text'),
+  response_format: neutral([], z.looseObject({ type: z.literal('text') })),
   json_schema: neutral([]),
   grammar: neutral(['']),
   structured_outputs: neutral([]),

@@ -3,7 +3,7 @@ import type { TokenLogprob, TokenLogprobs } from '@incipit/engine/api'
 import type { Part } from './reply/part.ts'
 import type { ReplyEnd } from './reply/read-reply.ts'
 import type { WholeReply } from './reply/whole-reply.ts'
-import type { WireProvisional, WireTimings, WireUsage } from './wire.ts'
+import type { WireProgress, WireProvisional, WireTimings, WireUsage } from './wire.ts'
 
 /** Why a reply is over, as OpenAI says it. */
 export type WireEnd = Exclude<ReplyEnd, 'cancelled'>
@@ -22,6 +22,8 @@ export interface Format {
   choice(index: number): ChoiceFormat
   /** A chunk-shaped object without choices, which stock clients pass over. */
   provisional(index: number, event: WireProvisional): object
+  /** A chunk without text that says how much of the prompt is computed. */
+  progress(index: number, progress: WireProgress): object
   finish(index: number, reason: WireEnd): object
   /** The last chunk, without choices. */
   usage(usage: WireUsage, timings: WireTimings): object
@@ -78,6 +80,10 @@ export function chatFormat({ model, includeUsage, lossy }: FormatOptions): Forma
       }
     },
     provisional: (index, event) => provisionalChunk(chunk, { index, ...event }, includeUsage),
+    progress: (index, progress) => ({
+      ...ordinary(index, { role: 'assistant', content: null }, null),
+      prompt_progress: progress,
+    }),
     finish: (index, reason) => ({ ...ordinary(index, {}, reason), ...mark(lossy) }),
     usage: (usage, timings) => ({ ...chunk, choices: [], usage, timings, ...mark(lossy) }),
     body: (choices, usage, timings) => ({
@@ -131,6 +137,7 @@ export function completionFormat({ model, includeUsage, lossy }: FormatOptions):
       }
     },
     provisional: (index, event) => provisionalChunk(head, { index, ...event }, includeUsage),
+    progress: (index, progress) => ({ ...ordinary(index, '', null), prompt_progress: progress }),
     finish: (index, reason) => ({ ...ordinary(index, '', reason), ...mark(lossy) }),
     usage: (usage, timings) => ({ ...head, choices: [], usage, timings, ...mark(lossy) }),
     body: (choices, usage, timings) => ({

@@ -212,6 +212,7 @@ function plan(body: ChatBody | PromptsBody, inputs: readonly GenerateRequest[], 
   const shared = sharedRequest(body, defaults)
   const constraint = constraintOf(body)
   if (constraint) shared.constraint = constraint.constraint
+  if (body.stream && body.return_progress) shared.progress = true
   const n = body.n ?? 1
   // Without a seed two equal requests at temperature > 0 should differ; greedy replies do not read it.
   const seed = body.seed ?? randomInt(SEEDS)

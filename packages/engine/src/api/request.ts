@@ -128,6 +128,8 @@ export interface GenerateRequest extends Partial<Sampling> {
    * `DeltaEvent.logprobs`. Default: says nothing.
    */
   logprobs?: number
+  /** Tells how much of the prompt is computed: `ProgressEvent`. Default false. */
+  progress?: boolean
   /** Proposers that may run. Default: all that this model has. An empty list switches speculation off. */
   proposers?: readonly ProposerName[]
   /** Only requests with the same salt share computed rows: one tenant cannot time another's prompts. Default ''. */

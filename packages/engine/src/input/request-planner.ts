@@ -109,6 +109,7 @@ export class RequestPlanner {
       tier,
       cacheNamespace: request.cacheSalt ?? '',
       shares: request.cachePrompt ?? true,
+      tellsProgress: request.progress ?? false,
       allowed,
       proposers: createProposers(allowed, proposerParts),
       opening: createOpening(tier, info.proposers, proposerParts),

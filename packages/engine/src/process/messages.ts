@@ -9,7 +9,7 @@ import type { WatchOptions, WatchRecord } from '../api/watch.ts'
 import type { FormerLife } from '../serving/former-life.ts'
 
 /** Rises with every change of the messages: both sides are of one release, and say so. */
-export const protocolVersion = 2
+export const protocolVersion = 3
 
 /** What of `EngineOptions` crosses a process. */
 export interface ChildOptions extends Omit<EngineOptions, 'log' | 'constraints'> {

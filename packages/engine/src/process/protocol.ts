@@ -1,6 +1,6 @@
 import type { EmbedderInfo } from '../api/embedder-api.ts'
 import { errorCodes, IncipitError } from '../api/errors.ts'
-import type { DeltaEvent, DoneEvent, ProvisionalEvent, TokenLogprobs } from '../api/events.ts'
+import type { DeltaEvent, DoneEvent, ProgressEvent, ProvisionalEvent, TokenLogprobs } from '../api/events.ts'
 import type { ModelInfo } from '../api/model-info.ts'
 import type { PromptPiece } from '../api/request.ts'
 import {
@@ -97,6 +97,13 @@ const provisional: Check<ProvisionalEvent> = object({
   reason: optional(string),
 }) as Check<ProvisionalEvent>
 
+const progress: Check<ProgressEvent> = object({
+  promptTokens: count,
+  cachedTokens: count,
+  computedTokens: count,
+  ms: number,
+}) as Check<ProgressEvent>
+
 const moment = nullable(number)
 const done: Check<DoneEvent> = object({
   finishReason: oneOf(['stop', 'length', 'context', 'cancelled']),
@@ -170,7 +177,7 @@ const embedderInfo: Check<EmbedderInfo> = object({
 const info: Check<LoadedInfo> = (value, at) =>
   'dimensions' in record(value, at) ? embedderInfo(value, at) : modelInfo(value, at)
 
-const event = named('type', { provisional, done })
+const event = named('type', { progress, provisional, done })
 
 const fromChild: { readonly [T in FromChild['type']]: Check<unknown> } = {
   ready: object({ version: count, info }),

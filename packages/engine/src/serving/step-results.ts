@@ -74,8 +74,10 @@ export class StepResults {
       if (last && output < valid && this.#table.has(sequence)) speculation.lookedAhead(request, step, rows)
       return
     }
-    if (last) this.#decide(step, rows, request)
-    else if (output < valid && valid === to) {
+    if (last) {
+      if (sequence === request.sequence) request.promptAdvanced()
+      this.#decide(step, rows, request)
+    } else if (output < valid && valid === to) {
       const token = speculation.exited(request, step, rows)
       if (token !== undefined) this.#commit(request, token, 'earlyN')
     }

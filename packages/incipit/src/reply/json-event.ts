@@ -1,5 +1,5 @@
 import type { GenerateEvent } from '@incipit/engine/api'
-import { provisionalOf, timingsOf, usageOf } from '@incipit/server/wire'
+import { progressOf, provisionalOf, timingsOf, usageOf } from '@incipit/server/wire'
 
 /**
  * An event as the wire protocol spells it. `finish_reason` keeps the engine's finer words (`context`, `cancelled`).
@@ -10,6 +10,8 @@ export function jsonEvent(event: GenerateEvent, lossy: boolean): object {
   switch (event.type) {
     case 'provisional':
       return { type: 'provisional', ...provisionalOf(event) }
+    case 'progress':
+      return { type: 'progress', ...progressOf(event) }
     case 'delta':
       return { type: 'delta', text: event.text, tokens: event.tokens }
     case 'done':

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { ChatBody } from '../chat-body.ts'
 import type { CompletionBody } from '../completion-body.ts'
 import { ServerError } from '../errors.ts'
-import { isEmpty, neutral } from '../parameters.ts'
+import { empty, neutral } from '../parameters.ts'
 import { inChatTerms, requestFields } from './request-fields.ts'
 
 /** The body of `POST /api/generate`. */
@@ -17,7 +17,7 @@ export const generateBody = z.object({
   raw: z.boolean().nullish(),
   template: neutral(['']),
   // A former conversation as tokens.
-  context: neutral([], isEmpty),
+  context: neutral([], empty),
 })
 
 type GenerateBody = z.infer<typeof generateBody>

@@ -64,7 +64,7 @@ export class Reply {
       } else if (event.type === 'provisional') {
         // The guesses of a reply begun ahead are older than what it has shown since.
         if (this.text.length >= this.#preview.length) this.#show(event)
-      } else {
+      } else if (event.type === 'done') {
         const status = statusOf(event.finishReason)
         ended(status)
         this.done(status, status === 'completed' ? 'stop' : status === 'incomplete' ? 'length' : null, event)

@@ -3,6 +3,8 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { watchClient } from '../disconnect.ts'
 import { errorAnswer, ServerError } from '../errors.ts'
 import type { ModelDirectory, ModelInUse } from '../models/model-directory.ts'
+import { noteServedModel } from '../models/served-model.ts'
+import { modelQuery } from '../models/with-model.ts'
 import { Connection, closeCodes, defaultOptions, type RealtimeOptions } from './connection.ts'
 import { chooseProtocol, isSameOrigin, isWebSocketUpgrade, REALTIME_PATH } from './handshake.ts'
 
@@ -17,6 +19,15 @@ export interface RealtimeRoute extends RealtimeOptions {
 
 /** Largest client event, in bytes. Longer texts come in several. */
 const MAX_FRAME = 1024 * 1024
+
+const operation = {
+  id: 'connectRealtime',
+  summary: 'A socket for input that is still being written.',
+  dialect: 'incipit',
+  input: modelQuery,
+  uses: 'model',
+  socket: true,
+} as const
 
 /** Adds `/v1/realtime`; see `docs/realtime.md`. Closing the app ends its connections. */
 export function mountRealtime(app: FastifyInstance, options: RealtimeRoute): void {
@@ -44,6 +55,7 @@ export function mountRealtime(app: FastifyInstance, options: RealtimeRoute): voi
     scope.route({
       method: 'GET',
       url: REALTIME_PATH,
+      config: { operation },
       // Before the upgrade, while there still is a status to answer with.
       onRequest: async (request, reply) => {
         if (!request.ws) {
@@ -56,6 +68,7 @@ export function mountRealtime(app: FastifyInstance, options: RealtimeRoute): voi
         }
         const model = await useUntilClosed(models, request)
         if (model.engine.open === undefined) throw new ServerError('unsupported', 'this server cannot stream input')
+        noteServedModel(request, model)
         used.set(request, model)
       },
       handler: () => {},

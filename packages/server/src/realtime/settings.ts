@@ -1,7 +1,7 @@
 import { type GenerateRequest, type InputOptions, showsGuesses, type TierName } from '@incipit/engine/api'
 import { z } from 'zod'
 import { noConstraintParameters } from '../constraint.ts'
-import { isEmpty, neutral, sharedParameters } from '../parameters.ts'
+import { empty, neutral, sharedParameters, textOnly } from '../parameters.ts'
 import { enginePolicy, minStability, type NamedPolicy } from '../policy.ts'
 import type { PlanDefaults } from '../request-plan.ts'
 
@@ -28,15 +28,15 @@ const shared = {
   presence_penalty: neutral([0]),
   repetition_penalty: neutral([1]),
   repeat_penalty: neutral([1]),
-  logit_bias: neutral([], isEmpty),
+  logit_bias: neutral([], empty),
   min_tokens: neutral([0]),
   ignore_eos: neutral([false]),
   max_output_tokens: z.union([z.int().min(1), z.literal('inf')], 'must be a whole number or "inf"').nullish(),
   n: neutral([1]),
-  tools: neutral([], isEmpty),
+  tools: neutral([], empty),
   tool_choice: neutral(['none', 'auto']),
-  output_modalities: neutral([], isTextOnly),
-  modalities: neutral([], isTextOnly),
+  output_modalities: neutral([], textOnly),
+  modalities: neutral([], textOnly),
   audio: neutral([]),
 }
 
@@ -55,10 +55,6 @@ export const sessionParameters = z.object({
 
 /** The `response` of `response.create`: settings for this one response. */
 export const responseParameters = z.object({ ...shared, prediction, instructions: neutral([]) })
-
-function isTextOnly(value: unknown): boolean {
-  return Array.isArray(value) && value.every((item) => item === 'text')
-}
 
 /** The settings of a session as the wire spells them. `null`: no bound, or chosen by the server. */
 export interface Settings {

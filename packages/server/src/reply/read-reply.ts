@@ -1,5 +1,5 @@
 import type { DoneEvent, GenerateEvent, TokenLogprobs } from '@incipit/engine/api'
-import { type Account, provisionalOf, type WireProvisional } from '../wire.ts'
+import { type Account, progressOf, provisionalOf, type WireProgress, type WireProvisional } from '../wire.ts'
 import type { Part } from './part.ts'
 import { ReplyParser, type ReplyShape } from './reply-parser.ts'
 
@@ -11,6 +11,7 @@ export type ReplyEvent =
   | { readonly type: 'part'; readonly part: Part }
   /** Of the tokens of the parts that follow, where the request asks for them. */
   | { readonly type: 'logprobs'; readonly logprobs: readonly TokenLogprobs[] }
+  | { readonly type: 'progress'; readonly progress: WireProgress }
   /** What the content may go on with: offsets count content alone. */
   | { readonly type: 'provisional'; readonly provisional: WireProvisional }
   | {
@@ -54,7 +55,8 @@ export async function* readReply(events: AsyncIterable<GenerateEvent>, shape: Re
       shown = text !== ''
       revision++
       yield { type: 'provisional', provisional: { ...provisionalOf(event), rev: revision, base: content, text } }
-    } else {
+    } else if (event.type === 'progress') yield { type: 'progress', progress: progressOf(event) }
+    else {
       for (const part of parser.end()) yield told(part)
       const { finishReason, usage, timings } = event
       const account = { usage, timings }

@@ -95,7 +95,7 @@ export class ResponseRun {
       } else if (event.type === 'provisional') {
         // The one type that the official client's own stream takes and passes over.
         yield { type: 'keepalive', provisional: event.provisional } as OutputEvent
-      } else {
+      } else if (event.type === 'done') {
         const { end, account, reasoningTokens } = event
         // A client that cancels is gone. If somebody is still there to be told, the engine's owner did it.
         if (end === 'cancelled') throw new IncipitError('cancelled', 'the reply was cancelled before it was complete')

@@ -4,8 +4,10 @@ import { errorAnswer, ServerError } from '../errors.ts'
 import { parseFrame } from '../realtime/client-events.ts'
 import { closeCodes, type RealtimeOptions } from '../realtime/connection.ts'
 import { Outbox } from '../realtime/outbox.ts'
+import { validate } from '../validate.ts'
 import type { StoredResponse } from './response-store.ts'
 import type { Responses } from './responses.ts'
+import { responsesBody } from './responses-body.ts'
 
 /** Bytes that may wait for a slow reader: minutes of text. */
 const UNREAD_BOUND = 1024 * 1024
@@ -117,7 +119,10 @@ export class ResponsesConnection {
     try {
       signal.throwIfAborted()
       // A socket always streams.
-      using prepared = await responses.prepare({ ...body, stream: true }, { last: this.#last, signal })
+      using prepared = await responses.prepare(validate(responsesBody, { ...body, stream: true }), {
+        last: this.#last,
+        signal,
+      })
       await responses.start(prepared, signal)
       const { run } = prepared
       try {

@@ -4,13 +4,12 @@ import { ServerError } from '../errors.ts'
 import type { ModelDirectory } from '../models/model-directory.ts'
 import type { RequestPlan } from '../request-plan.ts'
 import type { ServedEngine } from '../served-engine.ts'
-import { validate } from '../validate.ts'
 import type { ItemReference } from './input-item.ts'
 import { type Item, itemId } from './item.ts'
 import { isPrewarm, planResponse } from './response-plan.ts'
 import { ResponseRun } from './response-run.ts'
 import { conversationOf, ResponseStore, type StoredResponse } from './response-store.ts'
-import { type ResponsesBody, responsesBody } from './responses-body.ts'
+import type { ResponsesBody } from './responses-body.ts'
 
 export interface ResponsesOptions {
   readonly models: ModelDirectory
@@ -22,6 +21,8 @@ export interface Prepared extends Disposable {
   readonly body: ResponsesBody
   readonly plan: RequestPlan
   readonly run: ResponseRun
+  /** Of the model that makes it. */
+  readonly name: string
   readonly engine: ServedEngine
   /** What it is made of, the conversation before it included. */
   readonly input: readonly Item[]
@@ -42,11 +43,10 @@ export class Responses {
    * @throws IncipitError and ServerError for what is wrong in the body
    */
   async prepare(
-    value: unknown,
+    body: ResponsesBody,
     { last, signal }: { last?: StoredResponse | undefined; signal?: AbortSignal | undefined } = {},
   ): Promise<Prepared> {
     const { models, constraints } = this.#options
-    const body = validate(responsesBody, value)
     using stack = new DisposableStack()
     const { engine, name, defaults } = stack.use(await models.use(body.model || undefined, signal))
     if (isPrewarm(body) && engine.prefill === undefined) {
@@ -56,7 +56,15 @@ export class Responses {
     const plan = await planResponse(body, input, engine, defaults)
     await checkConstraint(constraints, plan.constraint)
     const held = stack.move()
-    return { body, plan, run: new ResponseRun(body, plan, name), engine, input, [Symbol.dispose]: () => held.dispose() }
+    return {
+      body,
+      plan,
+      run: new ResponseRun(body, plan, name),
+      name,
+      engine,
+      input,
+      [Symbol.dispose]: () => held.dispose(),
+    }
   }
 
   /** Starts it; what the engine says of the request is said in its own words. */

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { ServerError } from '../errors.ts'
 import { closeCodes, defaultOptions, type RealtimeOptions } from '../realtime/connection.ts'
 import { isSameOrigin } from '../realtime/handshake.ts'
+import { operations } from './operations.ts'
 import type { Responses } from './responses.ts'
 import { ResponsesConnection } from './responses-connection.ts'
 
@@ -26,6 +27,7 @@ export function mountResponsesSocket(
     scope.route({
       method: 'GET',
       url: path,
+      config: { operation: operations.connect },
       // Before the upgrade, while there still is a status to answer with.
       onRequest: async (request, reply) => {
         if (!request.ws) {
