@@ -57,7 +57,7 @@ export function valuesOf(
 type Of = (schema: JsonSchema | boolean) => fc.Arbitrary<unknown>
 
 /** Without these a request says nothing, though it may be in another one of them that it does. */
-const usual = ['messages', 'prompt', 'input']
+const usual = ['messages', 'prompt', 'input', 'content']
 
 function objects({ properties = {}, required = [], additionalProperties }: JsonSchema, of: Of): fc.Arbitrary<object> {
   const optional = Object.keys(properties).filter((name) => !required.includes(name))
@@ -66,7 +66,8 @@ function objects({ properties = {}, required = [], additionalProperties }: JsonS
     typeof additionalProperties === 'object'
       ? fc.dictionary(texts, of(additionalProperties), { maxKeys: 2 })
       : fc.constant({})
-  const chosen = fc.tuple(fc.subarray(optional, { maxLength: Math.min(3, optional.length) }), fc.subarray(likely))
+  const few = fc.subarray(optional, { maxLength: Math.min(3, optional.length) })
+  const chosen = fc.tuple(few, fc.subarray(likely), fc.subarray(likely))
   return fc.tuple(chosen, more).chain(([chosen, more]) => {
     const names = new Set([...required, ...chosen.flat()])
     const members = [...names].map((name) => [name, of(properties[name] ?? {})] as const)
@@ -113,9 +114,10 @@ export function damaged(value: unknown): fc.Arbitrary<unknown> {
     for (const [at, how, other] of damages) {
       const places = placesIn(root)
       const [holder, key] = places[at % places.length]!
-      if (how === 'replace') holder[key] = other
+      const part = structuredClone(other)
+      if (how === 'replace') holder[key] = part
       else if (how === 'wrap') holder[key] = [holder[key]]
-      else if (how === 'repeat') holder[key] = [holder[key], holder[key], other]
+      else if (how === 'repeat') holder[key] = [holder[key], structuredClone(holder[key]), part]
       else if (holder !== root) delete holder[key]
     }
     return root.value

@@ -29,18 +29,20 @@ type GenerateBody = z.infer<typeof generateBody>
  * @throws ServerError `unsupported` for a system message where there is no conversation
  */
 export function generateTermsOf(body: GenerateBody, { hasChatTemplate }: ModelInfo): ChatBody | CompletionBody {
-  const { prompt, system } = body
+  const { system } = body
+  // A gap may be at the beginning.
+  const prompt = body.prompt ?? ''
   const shared = inChatTerms(body)
   const top = body.top_logprobs ?? 0
   if (hasChatTemplate && !body.raw && !body.suffix) {
     return {
       ...shared,
-      messages: [...(system ? [{ role: 'system', content: system }] : []), { role: 'user', content: prompt! }],
+      messages: [...(system ? [{ role: 'system', content: system }] : []), { role: 'user', content: prompt }],
       ...(body.logprobs && { logprobs: true, top_logprobs: top }),
     }
   }
   if (system) {
     throw new ServerError('unsupported', 'system: a raw prompt has no system message', { param: 'system' })
   }
-  return { ...shared, prompt: [prompt!], suffix: body.suffix, ...(body.logprobs && { logprobs: top }) }
+  return { ...shared, prompt: [prompt], suffix: body.suffix, ...(body.logprobs && { logprobs: top }) }
 }
