@@ -90,8 +90,8 @@ export interface GenerateRequest extends Partial<Sampling> {
   /** How soon the first word is wanted, and how much others may be kept waiting for it. Default `chat`. */
   tier?: TierName
   /**
-   * Calibrated probability of survival below which a guess is not shown, or under `confident` is not final. Default 0.9;
-   * 0 shows every guess.
+   * Calibrated probability of survival below which a guess is not shown, or under `confident` is not final; 0 shows every
+   * guess. Without it first words are shown so that nine in ten of them survive, on average; all others from 0.9 on.
    */
   minStability?: number
   /** Policy `tolerant`: share of the best token's probability that keeps a shown token. Default 0.5. */

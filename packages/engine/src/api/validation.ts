@@ -30,7 +30,8 @@ export interface CheckedRequest {
   policy: Policy
   tier: Tier
   alpha: number
-  minStability: number
+  /** Undefined: not named. */
+  minStability: number | undefined
   proposers: readonly ProposerName[] | undefined
 }
 
@@ -79,7 +80,7 @@ export function normalise(request: GenerateRequest): CheckedRequest {
     policy,
     tier: tiers[oneOf(request.tier ?? defaultTier.name, tierNames, 'tier')],
     alpha: number(request, 'alpha', 0.5, 0, 1),
-    minStability: number(request, 'minStability', 0.9, 0, 1),
+    minStability: request.minStability === undefined ? undefined : number(request, 'minStability', 0, 0, 1),
     proposers: request.proposers?.map((name) => oneOf(name, proposerNames, 'proposers')),
   }
 }

@@ -104,6 +104,32 @@ export interface ContextParams {
   kv_unified: boolean
 }
 
+// Used by its name only.
+koffi.struct('llama_model_quantize_params', {
+  nthread: 'int32_t',
+  ftype: 'int32_t',
+  output_tensor_type: 'int32_t',
+  token_embedding_type: 'int32_t',
+  allow_requantize: 'bool',
+  quantize_output_tensor: 'bool',
+  only_copy: 'bool',
+  pure: 'bool',
+  keep_split: 'bool',
+  dry_run: 'bool',
+  imatrix: 'void *',
+  kv_overrides: 'void *',
+  tt_overrides: 'void *',
+  prune_layers: 'void *',
+  max_buf_size: 'size_t',
+})
+
+export interface QuantizeParams {
+  nthread: number
+  /** Of the `LLAMA_FTYPE_*` of llama.h. */
+  ftype: number
+  allow_requantize: boolean
+}
+
 export const BatchStruct = koffi.struct('llama_batch', {
   n_tokens: 'int32_t',
   token: 'void *',

@@ -4,7 +4,14 @@ import { dirname, join } from 'node:path'
 import koffi, { type LibraryHandle } from 'koffi'
 import type { Log } from '../api/engine-options.ts'
 import { IncipitError } from '../api/errors.ts'
-import { type BatchStruct, type ContextParams, libraryRelease, libraryVersion, type ModelParams } from './layouts.ts'
+import {
+  type BatchStruct,
+  type ContextParams,
+  libraryRelease,
+  libraryVersion,
+  type ModelParams,
+  type QuantizeParams,
+} from './layouts.ts'
 
 /** A native address. koffi gives and takes them as BigInt; 0n is NULL. */
 export type Pointer = bigint
@@ -23,6 +30,9 @@ export interface Library {
   contextDefaultParams: NativeFunction<[], ContextParams>
   modelLoad: NativeFunction<[path: string, params: ModelParams], Pointer>
   modelFree: NativeFunction<[model: Pointer], void>
+  quantizeDefaultParams: NativeFunction<[], QuantizeParams>
+  /** 0 when it was done. */
+  quantizeModel: NativeFunction<[from: string, to: string, params: QuantizeParams], number>
   modelParameters: NativeFunction<[model: Pointer], number | bigint>
   modelFileType: NativeFunction<[model: Pointer], number>
   fileTypeName: NativeFunction<[type: number], string>
@@ -260,6 +270,10 @@ export function library(): Library {
     contextDefaultParams: f('llama_context_params llama_context_default_params()'),
     modelLoad: f('void *llama_model_load_from_file(const char *path, llama_model_params params)'),
     modelFree: f('void llama_model_free(void *model)'),
+    quantizeDefaultParams: f('llama_model_quantize_params llama_model_quantize_default_params()'),
+    quantizeModel: f(
+      'uint32_t llama_model_quantize(const char *from, const char *to, _In_ llama_model_quantize_params *params)',
+    ),
     modelParameters: f('uint64_t llama_model_n_params(void *model)'),
     modelFileType: f('int32_t llama_model_ftype(void *model)'),
     fileTypeName: f('const char *llama_ftype_name(int32_t type)'),

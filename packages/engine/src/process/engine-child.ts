@@ -24,9 +24,11 @@ export class EngineChild {
   #unanswered = 0
   #killed: string | undefined
 
-  constructor(events: ChildEvents) {
+  /** @param environment beside that of this process */
+  constructor(events: ChildEvents, environment: NodeJS.ProcessEnv) {
     const program = fileURLToPath(new URL('./host/child.ts', import.meta.url))
-    this.#process = spawn(process.execPath, [program], { stdio: ['ignore', 'ignore', 'inherit', 'pipe'] })
+    const env = { ...process.env, ...environment }
+    this.#process = spawn(process.execPath, [program], { stdio: ['ignore', 'ignore', 'inherit', 'pipe'], env })
     this.#pipe = this.#process.stdio[pipeDescriptor] as Duplex
     // Writing to a child that is gone: its end will be told.
     this.#pipe.on('error', () => {})

@@ -1,3 +1,4 @@
+import { nativeThreads } from '@incipit/engine/api'
 import type { Command } from 'commander'
 import {
   addEngineFlags,
@@ -35,6 +36,7 @@ export function addChat(program: Command): void {
 
 async function talk(flags: ChatFlags): Promise<void> {
   checkReplyFlags(flags)
+  Object.assign(process.env, nativeThreads(flags.threads))
   const { resolveModel } = await import('../models/resolve.ts')
   const draft = flags.draft === undefined ? undefined : (await resolveModel(flags.draft, { option: '--draft' })).path
   const { Engine } = await import('@incipit/engine')

@@ -1,5 +1,5 @@
 import type { Engine } from '@incipit/engine'
-import { type DoneEvent, type GenerateRequest, isLossy, showsGuesses } from '@incipit/engine/api'
+import { type DoneEvent, type GenerateRequest, isLossy, nativeThreads, showsGuesses } from '@incipit/engine/api'
 import type { Command } from 'commander'
 import {
   addEngineFlags,
@@ -43,7 +43,7 @@ export function addRun(program: Command): void {
   )
     .option(
       '--min-stability <x>',
-      'show guesses of at least this stability, or with confident: take them as final; 0 takes all (default: 0.9)',
+      'show guesses of at least this stability, or with confident: take them as final; 0 takes all (default: 0.9; of first words so many that nine in ten stay)',
       decimal(0, 1),
     )
     .option('-s, --system <text>', 'system message before the prompt')
@@ -62,6 +62,7 @@ export function addRun(program: Command): void {
 
 async function run(argument: string | undefined, flags: RunFlags): Promise<void> {
   checkReplyFlags(flags)
+  Object.assign(process.env, nativeThreads(flags.threads))
   const prompt = await readPrompt(argument, process.stdin)
   const prediction = flags.prediction === undefined ? undefined : await readText(flags.prediction, 'prediction')
   const { resolveModel } = await import('../models/resolve.ts')

@@ -2,6 +2,7 @@ import { basename } from 'node:path'
 import type { EngineOptions, Log } from '../../api/engine-options.ts'
 import { IncipitError } from '../../api/errors.ts'
 import type { ModelInfo, ModelMemory } from '../../api/model-info.ts'
+import { weightFormats } from '../../api/weight-formats.ts'
 import { hasWindowAlone } from '../../core/kv/sequence-memory.ts'
 import { type MachineConstants, machineConstants } from '../../core/schedule/machine-constants.ts'
 import { defaultCacheDir, type Gguf, modelHash, readGguf } from '../../gguf/index.ts'
@@ -10,7 +11,7 @@ import { Model } from '../../llama/model.ts'
 import { Threadpool } from '../../llama/threadpool.ts'
 import type { Vocab } from '../../llama/vocab.ts'
 import { Acceptances } from '../../proposers/acceptances.ts'
-import type { SkimCalibration } from '../../proposers/lookahead-odds.ts'
+import { FirstWords } from '../../proposers/first-words.ts'
 import { Openings } from '../../proposers/opening.ts'
 import { maxDraft } from '../../proposers/proposer.ts'
 import { availability } from '../../proposers/registry.ts'
@@ -35,6 +36,7 @@ import { planCut, wantedCut } from './plan-cut.ts'
 import { loadSkimCalibration } from './skim-calibration.ts'
 import { templateOf } from './template-of.ts'
 import { tryMemory } from './try-memory.ts'
+import { weightsIn } from './weights.ts'
 
 /** Everything `Engine` runs on. */
 export interface EngineParts {
@@ -44,7 +46,7 @@ export interface EngineParts {
   readonly vocab: Vocab
   readonly template: ChatTemplate | undefined
   readonly exit: Exit | undefined
-  readonly skim: SkimCalibration
+  readonly firstWords: FirstWords
   /** How replies began. */
   readonly openings: Openings
   /** What is known of the proposers' acceptance. */
@@ -69,13 +71,14 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
   const log = carefulLog(options.log)
   using cleanup = new DisposableStack()
   if (options.log) cleanup.defer(addNativeLog(log))
-  const gguf = await readGguf(path)
   const cacheDir = options.cacheDir ?? defaultCacheDir()
+  const file = options.format === undefined ? path : await weightsIn(options.format, path, cacheDir, log)
+  const gguf = await readGguf(file)
   const draftBytes = options.draft === undefined ? 0 : (await readGguf(options.draft)).size
   requireMemory(memoryNeed(gguf, options, draftBytes), machineMemory())
-  const hash = await modelHash(path, cacheDir)
+  const hash = await modelHash(file, cacheDir)
   const noMtp = (options.draft ?? options.experts) ? 'another model drafts' : whyNoMtp(gguf)
-  const whole = cleanup.use(await Model.load(path, { mtp: noMtp === undefined }))
+  const whole = cleanup.use(await Model.load(file, { mtp: noMtp === undefined }))
   const contextLength = Math.max(1, Math.min(options.contextLength ?? 8192, whole.trainingContext || 8192))
   const parallel = options.parallel ?? 8
   const cutOptions = { cut: options.cut, cacheDir, hash, log }
@@ -172,7 +175,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
     vocab,
     template,
     exit,
-    skim,
+    firstWords: new FirstWords(skim, profile?.firstWords),
     openings: new Openings(),
     acceptances: new Acceptances(profile?.acceptances),
     profileOf,
@@ -209,6 +212,10 @@ function checkOptions(options: EngineOptions): void {
   check('cells', 2 ** 30)
   check('snapshots', mostSnapshots, options.snapshots, 0)
   for (const threads of [options.threads ?? 1].flat()) check('threads', 512, threads)
+  if (options.format !== undefined && !weightFormats.includes(options.format)) {
+    const message = `format must be one of ${weightFormats.join(', ')}, not ${options.format}`
+    throw new IncipitError('invalid_request', message, { param: 'format' })
+  }
 }
 
 /** A log that throws must not end what it is told of. */

@@ -7,7 +7,7 @@ import { derivedDir, type StageFile } from '../../gguf/index.ts'
 import { kernelsInUse } from '../../llama/library.ts'
 import { Model } from '../../llama/model.ts'
 import { Acceptances } from '../../proposers/acceptances.ts'
-import { CalibratedOdds } from '../../proposers/lookahead-odds.ts'
+import { FirstWords } from '../../proposers/first-words.ts'
 import { defaultSkimCalibration } from '../../proposers/skim-default.ts'
 import { Loop } from '../../serving/loop.ts'
 import { runPrompt } from '../../serving/run-prompt.ts'
@@ -107,7 +107,7 @@ async function lastLogits(parts: readonly Part[], tokens: readonly number[]): Pr
     vocabulary: model.vocab,
     acceptances: new Acceptances(),
     exit: undefined,
-    lookaheadOdds: new CalibratedOdds(defaultSkimCalibration),
+    firstWords: new FirstWords(defaultSkimCalibration),
     now: () => performance.now(),
   })
   await runPrompt(loop, tokens)

@@ -23,7 +23,7 @@ export interface ModelConfigs {
 }
 
 /** Options that belong to one model. */
-const ofOneModel = ['draft', 'experts', 'heads', 'prefix'] as const
+const ofOneModel = ['draft', 'experts', 'heads', 'format', 'prefix'] as const
 
 /**
  * The models to serve: of a file of models, of the command line, or the one that the environment or the store chooses. One
@@ -62,12 +62,12 @@ async function modelConfig(
   if (own.alpha !== undefined && policy !== 'tolerant') {
     throw new UsageError(`the model ${name}: alpha needs the policy tolerant`)
   }
-  const { cut, context, parallel, maxWaiting, cache, threads, draft, experts, heads, tier, alpha } = {
+  const { cut, context, parallel, maxWaiting, cache, threads, draft, experts, heads, format, tier, alpha } = {
     ...ofAll,
     ...defined(own),
   }
   const drafter = draft === undefined ? undefined : (await resolveModel(draft, { option: '--draft' })).path
-  const engine = { cut, context, parallel, maxWaiting, cache, threads, experts, heads, draft: drafter }
+  const engine = { cut, context, parallel, maxWaiting, cache, threads, experts, heads, format, draft: drafter }
   return {
     ...defined({ ...engine, tier, alpha: policy === 'tolerant' ? alpha : undefined }),
     name,

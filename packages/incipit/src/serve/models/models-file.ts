@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { policies, tierNames } from '@incipit/engine/api'
+import { policies, tierNames, weightFormats } from '@incipit/engine/api'
 import { z } from 'zod'
 import { UsageError } from '../../failure.ts'
 import { readText } from '../../text-file.ts'
@@ -29,6 +29,7 @@ const model = z.strictObject({
   draft: z.string().min(1).optional(),
   experts: positive.optional(),
   heads: z.string().min(1).optional(),
+  format: z.enum(weightFormats).optional(),
   /** Name and file of system prompts. */
   prefixes: z.record(name, z.string().min(1)).optional(),
 })
