@@ -18,16 +18,17 @@ import { cacheSaltOf, saltedModels } from './namespace.ts'
 import { mountOllama } from './ollama/mount.ts'
 import { addOpenAiRoutes } from './openai-routes.ts'
 import { pageAnswer, pageFiles } from './page.ts'
-import { requireExit } from './policy.ts'
-import type { RealtimeOptions } from './realtime/connection.ts'
-import { authorizationOf, isWebSocketUpgrade, REALTIME_PATH } from './realtime/handshake.ts'
-import { mountRealtime } from './realtime/route.ts'
+import { mountRealtime, REALTIME_PATH } from './realtime/route.ts'
+import { requireExit } from './require-exit.ts'
 import { keepAliveMs } from './response-stream.ts'
 import { mountResponses, RESPONSES_PATH, responsesPaths } from './responses/route.ts'
 import { refuseOthers } from './route.ts'
 import type { ServedEmbedder } from './served-embedder.ts'
 import type { ServedEngine } from './served-engine.ts'
 import { addServerRoutes } from './server-routes.ts'
+import type { SocketBounds } from './socket/bounds.ts'
+import { authorizationOf, isWebSocketUpgrade } from './socket/handshake.ts'
+import { SocketRoutes } from './socket/socket-routes.ts'
 
 export interface ServerOptions {
   /** What the API calls the model, of a server with one engine. Default: the engine's name for it, the file name without `.gguf`. */
@@ -57,8 +58,8 @@ export interface ServerOptions {
   constraints?: ConstraintChecker
   /** Folder of a built page that is shown at `/`: `@incipit/playground` has one. Default: none. */
   page?: string | undefined
-  /** Bounds of `/v1/realtime` connections. */
-  realtime?: RealtimeOptions
+  /** Bounds of the sockets of `/v1/realtime` and `/v1/responses`. */
+  realtime?: SocketBounds
   log?: Log
 }
 
@@ -158,22 +159,10 @@ export function createServer(served: ServedEngine | ModelDirectory, options: Ser
   mountOllama(app, dialect)
   mountLlamaServer(app, dialect)
 
-  mountRealtime(app, {
-    models,
-    cors: options.cors ?? false,
-    textLimit: bodyLimit,
-    report,
-    ...options.realtime,
-  })
+  const sockets = new SocketRoutes(app, { bounds: options.realtime ?? {}, cors: options.cors ?? false, report })
+  mountRealtime({ sockets, models, constraints: options.constraints, textLimit: bodyLimit, report })
   refuseOthers(app, ['GET'], REALTIME_PATH)
-
-  mountResponses(app, {
-    models,
-    cors: options.cors ?? false,
-    constraints: options.constraints,
-    report,
-    ...options.realtime,
-  })
+  mountResponses(app, { sockets, models, constraints: options.constraints, report })
   for (const [url, allowed] of Object.entries(responsesPaths)) refuseOthers(app, allowed, url)
 
   return app

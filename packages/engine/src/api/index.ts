@@ -3,6 +3,8 @@ export {
   type ConstraintCompiler,
   type ConstraintState,
   constraintTypes,
+  type StructuralTag,
+  type TagPart,
   type TokenMask,
 } from './constraint.ts'
 export type { CostProfile } from './cost-profile.ts'

@@ -103,8 +103,11 @@ export interface GenerateRequest extends Partial<Sampling> {
    * without its beginning, and that here, and the model can choose the token of the whole word.
    */
   beginsWith?: string
-  /** What the reply must look like: compiled by `EngineOptions.constraints`, and refused where that is missing. */
-  constraint?: Constraint
+  /**
+   * What the reply must look like: compiled by `EngineOptions.constraints`, and refused where that is missing. Null: like
+   * anything, also where an open input says otherwise.
+   */
+  constraint?: Constraint | null
   /** Added to the logits of these tokens (ids) before a token is chosen, -100 to 100; -100 all but bans one. */
   logitBias?: Readonly<Record<number, number>>
   /** Subtracted from a token's logit for each time that the reply has it already, -2 to 2. Default 0. */

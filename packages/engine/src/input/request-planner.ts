@@ -169,7 +169,8 @@ export class RequestPlanner {
     if (beginsWith !== '') return new Beginning(new TextEncoder().encode(beginsWith), vocab)
     if (constraint === undefined) return undefined
     const state = this.constraint(constraint)
-    if (reasoning === undefined || chat === undefined) return state
+    // Channels are those of the reasoning, too.
+    if (reasoning === undefined || chat === undefined || constraint.type === 'channels') return state
     this.#reasoning ??= new ReasoningTokens(reasoning, vocab)
     const tail = chat.slice(-promptTail).map((token) => this.#reasoning!.textOf(token))
     const at = reasoningAt(tail.join(''), reasoning)

@@ -3,6 +3,8 @@ import koffi from 'koffi'
 /** The llama.cpp library whose struct layouts stand below; `library.ts` refuses every other version. */
 export const libraryVersion = '0.5.0-dev'
 export const libraryRelease = 'v0.5.0'
+/** Of the packages that bring it. */
+export const packageVersion = '3.22.1'
 
 // Field order and types are those of llama.h and ggml.h of exactly that release. Fields we never set are named all the
 // same: a struct passed by value must have its full size.
@@ -30,7 +32,8 @@ export const ModelParams = koffi.struct('llama_model_params', {
 export interface ModelParams {
   n_gpu_layers: number
   load_mode: number
-  progress_callback: bigint
+  /** Null for none. */
+  progress_callback: bigint | null
   progress_callback_user_data: bigint
   /** Of `KvOverride`s, the last one with an empty key; null for none. */
   kv_overrides: bigint | null

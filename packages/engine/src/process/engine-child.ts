@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { extname } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { readLines } from './lines.ts'
@@ -26,7 +27,8 @@ export class EngineChild {
 
   /** @param environment beside that of this process */
   constructor(events: ChildEvents, environment: NodeJS.ProcessEnv) {
-    const program = fileURLToPath(new URL('./host/child.ts', import.meta.url))
+    // Compiled, it is JavaScript as this file is.
+    const program = fileURLToPath(new URL(`./host/child${extname(import.meta.url)}`, import.meta.url))
     const env = { ...process.env, ...environment }
     this.#process = spawn(process.execPath, [program], { stdio: ['ignore', 'ignore', 'inherit', 'pipe'], env })
     this.#pipe = this.#process.stdio[pipeDescriptor] as Duplex

@@ -40,96 +40,101 @@ export interface FormatReport {
 const usualFormats: readonly WeightFormat[] = ['Q8_0', 'Q4_0', 'IQ4_NL', 'Q4_K_M']
 
 const promptTokens = 512
-const replyTokens = 24
 const comparedTokens = 384
-const repetitions = 3
+const rounds = 3
+const repliesPerRound = 8
+const eightsPerRound = 3
+
+/** The shortest times, in milliseconds: of a prompt, of a row behind it, and of eight. */
+interface Times {
+  prompt: number
+  one: number
+  eight: number
+}
 
 /**
- * Measures a model in other formats of its weights, in turns with the model as it is. Nothing of it stays.
+ * Measures a model in other formats of its weights, each in turns with the model as it is. Nothing of it stays.
  * @throws IncipitError `model_unsupported` for what cannot be brought into any of them
  */
 export async function tuneFormat(options: FormatOptions): Promise<FormatReport[]> {
   const { model: path, formats = usualFormats, threads = 2, onProgress: say = () => {} } = options
   using own = await Model.load(path)
   const tokens = sampleOf(own, options.prompts)
-  using plain = new Plain(own, { cells: cellsOf(tokens), threads, outputs: comparedTokens })
-  say(`measuring the file as it is: ${own.description}`)
-  const reports = [await report(plain, plain, tokens, undefined)]
+  const shape = { cells: tokens.length + 8, threads, outputs: comparedTokens }
+  using plain = new Plain(own, shape)
+  const ownTimes = noTimes()
   const { cacheDir = defaultCacheDir() } = options
   await mkdir(cacheDir, { recursive: true })
   const folder = await mkdtemp(join(cacheDir, 'formats-'))
-  await using cleanup = new AsyncDisposableStack()
-  cleanup.defer(() => rm(folder, { recursive: true, force: true }))
+  await using _folder = { [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }) }
+  const reports: FormatReport[] = []
   for (const format of formats) {
     const file = join(folder, `${format}.gguf`)
     say(`bringing the weights into ${format}`)
     await requantize(path, file, format, threads)
     {
       using model = await Model.load(file)
-      using other = new Plain(model, { cells: cellsOf(tokens), threads, outputs: comparedTokens })
+      using other = new Plain(model, shape)
       say(`measuring ${format}`)
-      reports.push(await report(other, plain, tokens, format))
+      const times = noTimes()
+      for (let round = 0; round < rounds; round++) {
+        await measure(plain, tokens, ownTimes)
+        await measure(other, tokens, times)
+      }
+      reports.push({ format, ...(await facts(model, times, tokens.length)), ...(await compared(other, plain, tokens)) })
     }
     await rm(file)
   }
-  return reports
+  return [
+    { format: undefined, ...(await facts(own, ownTimes, tokens.length)), divergence: 0, agreement: 1 },
+    ...reports,
+  ]
 }
 
 /** Text of the prompts, one after another. */
 function sampleOf(model: Model, prompts: readonly TunePrompt[]): number[] {
   const all = tokenisePrompts(model, prompts, promptTokens).flatMap(({ tokens }) => tokens)
-  return all.slice(0, Math.max(promptTokens, comparedTokens))
+  return all.slice(0, promptTokens)
 }
 
-function cellsOf(tokens: readonly number[]): number {
-  return tokens.length + 2 * replyTokens
+function noTimes(): Times {
+  return { prompt: Number.POSITIVE_INFINITY, one: Number.POSITIVE_INFINITY, eight: Number.POSITIVE_INFINITY }
 }
 
-async function report(
-  plain: Plain,
-  reference: Plain,
-  tokens: readonly number[],
-  format: WeightFormat | undefined,
-): Promise<FormatReport> {
-  const timed = async (run: () => Promise<void>) => {
+/** Once more. What disturbs makes a time longer and never shorter. */
+async function measure(plain: Plain, tokens: readonly number[], times: Times): Promise<void> {
+  const timed = async (what: keyof Times, run: readonly number[], output: number) => {
     const begin = performance.now()
-    await run()
-    return performance.now() - begin
+    await plain.run(run, output)
+    times[what] = Math.min(times[what], performance.now() - begin)
   }
-  let promptMs = Number.POSITIVE_INFINITY
-  const prompt = tokens.slice(0, promptTokens)
-  for (let i = 0; i < repetitions; i++) {
-    plain.reset()
-    promptMs = Math.min(promptMs, await timed(() => plain.run(prompt)))
-  }
-  const replyMs: number[] = []
-  const eightMs: number[] = []
-  for (let i = 0; i < replyTokens; i++) {
-    replyMs.push(await timed(() => plain.run([tokens[i % tokens.length]!])))
-    plain.reset(prompt.length)
-    if (i % 3 > 0) continue
-    eightMs.push(await timed(() => plain.run(tokens.slice(0, 8), 0)))
-    plain.reset(prompt.length)
-  }
-  const { size } = await readGguf(plain.model.path)
-  return {
-    format,
-    description: plain.model.description,
-    bytes: size,
-    promptPerSecond: (1000 * prompt.length) / promptMs,
-    replyPerSecond: 1000 / middle(replyMs),
-    eightRowsMs: middle(eightMs),
-    ...(await compared(plain, reference, tokens.slice(0, comparedTokens))),
+  plain.reset()
+  await timed('prompt', tokens, tokens.length - 1)
+  for (let i = 0; i < repliesPerRound + eightsPerRound; i++) {
+    if (i < repliesPerRound) await timed('one', tokens.slice(i, i + 1), 0)
+    else await timed('eight', tokens.slice(0, 8), 0)
+    plain.reset(tokens.length)
   }
 }
 
-/** Token by token, what the model says comes next against what the file as it is says. */
+async function facts({ path, description }: Model, times: Times, tokens: number) {
+  const { size } = await readGguf(path)
+  return {
+    description,
+    bytes: size,
+    promptPerSecond: (1000 * tokens) / times.prompt,
+    replyPerSecond: 1000 / times.one,
+    eightRowsMs: times.eight,
+  }
+}
+
+/** Token by token, what a model says comes next against what the file as it is says. */
 async function compared(
   plain: Plain,
   reference: Plain,
-  tokens: readonly number[],
+  sample: readonly number[],
 ): Promise<Pick<FormatReport, 'divergence' | 'agreement'>> {
-  if (plain === reference) return { divergence: 0, agreement: 1 }
+  const tokens = sample.slice(0, comparedTokens)
   for (const one of [plain, reference]) {
     one.reset()
     await one.run(tokens, 0)
@@ -145,8 +150,4 @@ async function compared(
     if (argmax(theirs) === argmax(ours)) same++
   }
   return { divergence: sum / tokens.length, agreement: same / tokens.length }
-}
-
-function middle(numbers: readonly number[]): number {
-  return [...numbers].sort((a, b) => a - b)[numbers.length >> 1]!
 }

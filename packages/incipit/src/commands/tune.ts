@@ -28,7 +28,7 @@ export function addTune(program: Command): void {
       `measure the weights in other formats: how fast, and how far from the file (default: those with fast kernels)`,
       formats,
     )
-    .option('-m, --model <model>', 'path, name in the store, or hf:owner/repo/file.gguf')
+    .option('-m, --model <model>', 'path, name in the store, short name, or hf:owner/repo/file.gguf')
     .option('--at <layer>', 'layers before the exit (default: a quarter of them)', integer(1))
     .option('--prompts <file>', 'one JSON object per line with prompt, turns or messages (default: our own)')
     .option('-n, --tokens <n>', 'tokens of each reply to learn from (default: 24)', integer(1))

@@ -1,11 +1,11 @@
 import { inWordsOf } from '../answer.ts'
 import { type ConstraintChecker, checkConstraint } from '../constraint.ts'
 import { ServerError } from '../errors.ts'
+import type { ItemReference } from '../items/input-item.ts'
+import { type Item, itemId } from '../items/item.ts'
 import type { ModelDirectory } from '../models/model-directory.ts'
 import type { RequestPlan } from '../request-plan.ts'
 import type { ServedEngine } from '../served-engine.ts'
-import type { ItemReference } from './input-item.ts'
-import { type Item, itemId } from './item.ts'
 import { isPrewarm, planResponse } from './response-plan.ts'
 import { ResponseRun } from './response-run.ts'
 import { conversationOf, ResponseStore, type StoredResponse } from './response-store.ts'
@@ -47,23 +47,20 @@ export class Responses {
     { last, signal }: { last?: StoredResponse | undefined; signal?: AbortSignal | undefined } = {},
   ): Promise<Prepared> {
     const { models, constraints } = this.#options
-    using stack = new DisposableStack()
-    const { engine, name, defaults } = stack.use(await models.use(body.model || undefined, signal))
-    if (isPrewarm(body) && engine.prefill === undefined) {
-      throw new ServerError('unsupported', 'this server cannot prefill', { param: 'prompt_cache_options.prewarm' })
-    }
-    const input = this.#input(body, last)
-    const plan = await planResponse(body, input, engine, defaults)
-    await checkConstraint(constraints, plan.constraint)
-    const held = stack.move()
-    return {
-      body,
-      plan,
-      run: new ResponseRun(body, plan, name),
-      name,
-      engine,
-      input,
-      [Symbol.dispose]: () => held.dispose(),
+    const model = await models.use(body.model || undefined, signal)
+    const release = () => model[Symbol.dispose]()
+    try {
+      const { engine, name, defaults } = model
+      if (isPrewarm(body) && engine.prefill === undefined) {
+        throw new ServerError('unsupported', 'this server cannot prefill', { param: 'prompt_cache_options.prewarm' })
+      }
+      const input = this.#input(body, last)
+      const plan = await planResponse(body, input, engine, defaults)
+      await checkConstraint(constraints, plan.constraint)
+      return { body, plan, run: new ResponseRun(body, plan, name), name, engine, input, [Symbol.dispose]: release }
+    } catch (error) {
+      release()
+      throw error
     }
   }
 

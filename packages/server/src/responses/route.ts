@@ -5,12 +5,13 @@ import { ServerError } from '../errors.ts'
 import { noteServedModel } from '../models/served-model.ts'
 import { definedHeaders } from '../response-stream.ts'
 import { addOperation } from '../route.ts'
+import type { SocketRoutes } from '../socket/socket-routes.ts'
 import { EventStream } from '../sse.ts'
 import { listItems } from './list-items.ts'
 import { operations } from './operations.ts'
 import { Responses, type ResponsesOptions } from './responses.ts'
 import type { ResponsesBody } from './responses-body.ts'
-import { mountResponsesSocket, type SocketOptions } from './socket.ts'
+import { ResponsesConnection } from './responses-connection.ts'
 
 /** Where responses are made, by a request or over a socket. */
 export const RESPONSES_PATH = '/v1/responses'
@@ -27,9 +28,12 @@ export const responsesPaths = {
   [COUNT_PATH]: ['POST'],
 } as const
 
-type ResponsesRoute = ResponsesOptions & SocketOptions
+interface ResponsesRoute extends ResponsesOptions {
+  readonly sockets: SocketRoutes
+  readonly report: (request: FastifyRequest, error: unknown) => void
+}
 
-/** Adds `/v1/responses`; see `docs/responses.md`. Needs the app's WebSocket plugin to be registered before. */
+/** Adds `/v1/responses`; see `docs/responses.md`. */
 export function mountResponses(app: FastifyInstance, options: ResponsesRoute): void {
   const responses = new Responses(options)
   addOperation(app, 'POST', RESPONSES_PATH, operations.create, (request, reply, body) =>
@@ -53,7 +57,14 @@ export function mountResponses(app: FastifyInstance, options: ResponsesRoute): v
   addOperation(app, 'POST', COUNT_PATH, operations.count, (request, reply, body) =>
     count(responses, body, request, reply),
   )
-  mountResponsesSocket(app, RESPONSES_PATH, responses, options)
+  options.sockets.add(RESPONSES_PATH, {
+    operation: operations.connect,
+    hint: 'GET is for WebSockets here: connect with ws:// or wss://, or use POST',
+    prepare: async () => {},
+    connect: (client, _, request) => {
+      new ResponsesConnection(client, responses, (error) => options.report(request, error))
+    },
+  })
 }
 
 function idOf(request: FastifyRequest): string {

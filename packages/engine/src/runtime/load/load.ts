@@ -1,7 +1,7 @@
 import { basename } from 'node:path'
 import type { EngineOptions, Log } from '../../api/engine-options.ts'
 import { IncipitError } from '../../api/errors.ts'
-import type { ModelInfo, ModelMemory } from '../../api/model-info.ts'
+import type { ModelInfo, ModelMemory, ModelOffload } from '../../api/model-info.ts'
 import { weightFormats } from '../../api/weight-formats.ts'
 import { hasWindowAlone } from '../../core/kv/sequence-memory.ts'
 import { type MachineConstants, machineConstants } from '../../core/schedule/machine-constants.ts'
@@ -16,6 +16,7 @@ import { Openings } from '../../proposers/opening.ts'
 import { maxDraft } from '../../proposers/proposer.ts'
 import { availability } from '../../proposers/registry.ts'
 import type { ChatTemplate } from '../../text/template.ts'
+import { Cleanup } from '../cleanup.ts'
 import { defaultThreads } from '../default-threads.ts'
 import { Device } from '../device.ts'
 import type { DraftRunner } from '../draft-runner.ts'
@@ -69,7 +70,7 @@ export interface EngineParts {
 export async function load(path: string, options: EngineOptions): Promise<EngineParts> {
   checkOptions(options)
   const log = carefulLog(options.log)
-  using cleanup = new DisposableStack()
+  using cleanup = new Cleanup()
   if (options.log) cleanup.defer(addNativeLog(log))
   const cacheDir = options.cacheDir ?? defaultCacheDir()
   const file = options.format === undefined ? path : await weightsIn(options.format, path, cacheDir, log)
@@ -154,6 +155,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
     memory: modelMemory({ ...layout, memory }, sizes),
     cache: profileOf.cache,
     stages: ranges,
+    ...modelOffload(stages),
     ...(cut.refused === undefined ? {} : { cutRefused: cut.refused }),
     proposers: availability({
       memory,
@@ -193,6 +195,14 @@ function modelMemory({ memory, bytes }: CacheLayout, sizes: MemorySizes): ModelM
   const kind = recurrent ? 'recurrent' : window > 0 ? 'window' : 'attention'
   const snapshotsLeftOut = sizes.snapshots ? mostSnapshots - snapshots : 0
   return { kind, window, allRows: dropsRows, snapshots, snapshotsLeftOut, bytes }
+}
+
+function modelOffload(stages: readonly Stage[]): { offload?: ModelOffload } {
+  const parts = stages.flatMap(({ model }) => (model.offload ? [{ ...model.offload, of: model.layers + 1 }] : []))
+  if (parts.length === 0) return {}
+  const sum = (read: (part: (typeof parts)[number]) => number) => parts.reduce((total, part) => total + read(part), 0)
+  const devices = new Set(parts.flatMap(({ devices }) => devices.map(({ description }) => description)))
+  return { offload: { layers: sum(({ layers }) => layers), of: sum(({ of }) => of), devices: [...devices] } }
 }
 
 function checkOptions(options: EngineOptions): void {

@@ -5,7 +5,7 @@ import { resolveModel } from '../../models/resolve.ts'
 import { defined, type NamedFile } from '../../options.ts'
 import { readText } from '../../text-file.ts'
 import type { ModelConfig } from './model-config.ts'
-import { type ModelEntry, readModelsFile } from './models-file.ts'
+import type { ModelEntry, ModelsFile } from './models-file.ts'
 
 /** What the command line says about models. */
 export interface ModelFlags extends EngineFlags, ReplyFlags {
@@ -32,7 +32,7 @@ const ofOneModel = ['draft', 'experts', 'heads', 'format', 'prefix'] as const
  */
 export async function modelConfigs(flags: ModelFlags): Promise<ModelConfigs> {
   if (flags.models !== undefined && flags.model) throw new UsageError('give --model or --models, not both')
-  const file = flags.models === undefined ? undefined : await readModelsFile(flags.models)
+  const file = flags.models === undefined ? undefined : await modelsFile(flags.models)
   const { model = [undefined], prefix = [] } = flags
   const several = (file?.models ?? model).length > 1 || file !== undefined
   for (const option of ofOneModel) {
@@ -45,6 +45,12 @@ export async function modelConfigs(flags: ModelFlags): Promise<ModelConfigs> {
   const models: ModelConfig[] = []
   for (const entry of entries) models.push(await modelConfig(entry, ofAll, entries.length === 1))
   return { models, memory: flags.memory ?? file?.memory }
+}
+
+/** Nobody else needs what it is checked with. */
+async function modelsFile(path: string): Promise<ModelsFile> {
+  const { readModelsFile } = await import('./models-file.ts')
+  return readModelsFile(path)
 }
 
 /** @param alone there is no other model */

@@ -11,7 +11,7 @@ const positive = z.int().min(1)
 
 /** One model of the file. What it leaves out is as the command line says. */
 const model = z.strictObject({
-  /** A path (from the folder of the file, or from here), a name in the store, or hf:owner/repo/file.gguf. */
+  /** A path (from the folder of the file, or from here), a name in the store, a short name, or hf:owner/repo/file.gguf. */
   model: z.string().min(1),
   name: name.optional(),
   aliases: z.array(name).optional(),

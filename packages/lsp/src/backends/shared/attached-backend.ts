@@ -83,9 +83,12 @@ export class AttachedBackend implements Backend {
   open(): BackendSession {
     const session = ++this.#lastId
     const connection = this.#connection
-    // What cannot be sent any more is not missed: the connection is gone, and so is the session.
     const send = async (message: () => Promise<void>) => {
-      await Promise.try(message).catch(() => {})
+      try {
+        await message()
+      } catch {
+        // What cannot be sent any more is not missed: the connection is gone, and so is the session.
+      }
     }
     void send(() => connection.sendNotification(openNotification, { session }))
     return {
@@ -113,10 +116,9 @@ export class AttachedBackend implements Backend {
     }
     if (signal.aborted) cancel()
     signal.addEventListener('abort', cancel, { once: true })
-    const asked = Promise.try(() =>
-      this.#connection.sendRequest(completeRequest, { session, id, prompt, ...plain }, source.token),
-    )
-    asked.then(
+    const ask = async () =>
+      this.#connection.sendRequest(completeRequest, { session, id, prompt, ...plain }, source.token)
+    ask().then(
       ({ usage, tooLong }) => {
         if (usage) onUsage?.(usage)
         queue.end(tooLong === undefined ? undefined : new PromptTooLong(tooLong))
