@@ -56,6 +56,37 @@ async function assertClean(engine: Engine, request: GenerateRequest, expected: s
 
 const once: GenerateRequest = { prompt: 'Once upon a time', maxTokens: 20 }
 
+test('a request that asks for it hears how much of its prompt is computed, before its first text', {
+  skip,
+}, async () => {
+  const request: GenerateRequest = {
+    prompt: 'Once upon a time there was a dog. '.repeat(12),
+    maxTokens: 4,
+    cachePrompt: false,
+  }
+  const plain = await read(engine.generate(request))
+  assert.ok(plain.events.every(({ type }) => type !== 'progress'))
+  const { text, events, done } = await read(engine.generate({ ...request, progress: true }))
+  assert.equal(text, plain.text)
+  const told = events.filter((event) => event.type === 'progress')
+  assert.deepEqual(events.slice(0, told.length), told)
+  const { promptTokens } = done.usage
+  assert.equal(told[0]!.computedTokens, 0)
+  assert.equal(told.at(-1)!.computedTokens, promptTokens)
+  assert.ok(told.at(-1)!.ms > 0)
+  for (const [i, event] of told.entries()) {
+    assert.deepEqual([event.promptTokens, event.cachedTokens], [promptTokens, 0])
+    if (i > 0) assert.ok(event.computedTokens > told[i - 1]!.computedTokens)
+  }
+
+  const warm: GenerateRequest = { prompt: request.prompt!, maxTokens: 4, progress: true }
+  await read(engine.generate(warm))
+  const again = await read(engine.generate(warm))
+  const [first] = again.events
+  assert.ok(first?.type === 'progress' && first.cachedTokens > 20)
+  assert.equal(first.computedTokens, first.cachedTokens)
+})
+
 test('a reply ends after maxTokens, and the same request gives the same text', { skip }, async () => {
   const first = await read(engine.generate(once))
   assert.equal(first.done.finishReason, 'length')
@@ -271,7 +302,7 @@ test('a long prompt is cancelled in its middle, and characters arrive whole', { 
   }
   const { text, events } = await read(chat.generate(emoji))
   for (const event of events) {
-    if (event.type === 'done' || event.type === 'prompt') continue
+    if (event.type !== 'delta' && event.type !== 'provisional') continue
     assert.ok(event.text.isWellFormed())
     // Only the end of a reply that was cut off may be an incomplete character.
     if (event !== events.at(-2)) assert.ok(!event.text.includes('\ufffd'), event.text)

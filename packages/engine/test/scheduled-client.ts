@@ -85,6 +85,7 @@ export class ScheduledClient implements ReplySink {
       text.commit(event.text)
       return
     }
+    assert.ok(event.type === 'provisional')
     assert.equal(event.rev, ++this.#rev, 'an event is missing')
     assert.equal(event.base, text.committed.length, 'a tail that does not follow the committed text')
     assert.ok(event.text !== text.provisional, 'a tail is said twice')

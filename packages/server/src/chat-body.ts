@@ -6,7 +6,9 @@ import {
   promptLogprobsParameter,
   refinePromptLogprobs,
   refineShared,
+  returnProgress,
   sharedParameters,
+  textOnly,
   tokenLimit,
 } from './parameters.ts'
 import { strictArray } from './strict-array.ts'
@@ -31,7 +33,8 @@ export const chatBody = z
     continue_final_message: z.boolean().nullish(),
     // llama-server's: `none` leaves the reasoning in the content.
     reasoning_format: z.enum(['none', 'auto', 'deepseek', 'deepseek-legacy']).nullish(),
-    modalities: neutral([], (value) => Array.isArray(value) && value.every((item) => item === 'text')),
+    return_progress: returnProgress,
+    modalities: neutral([], textOnly),
     audio: neutral([]),
     web_search_options: neutral([]),
   })

@@ -1,19 +1,23 @@
 import type { ChatMessage } from '@incipit/engine/api'
 import { z } from 'zod'
-import { isEmpty, neutral } from './parameters.ts'
+import { describedAs } from './described-as.ts'
+import { neutral } from './parameters.ts'
 import { strictArray } from './strict-array.ts'
 import { textOf, textPart } from './text-part.ts'
 import { unsupported } from './validate.ts'
 
 const roles = ['system', 'developer', 'user', 'assistant', 'tool'] as const
 
-const role = z.string().superRefine((role, context) => {
-  if ((roles as readonly string[]).includes(role)) return
-  const message = `must be one of ${roles.map((name) => `"${name}"`).join(', ')}`
-  // The former name of tools.
-  if (role === 'function') context.addIssue({ code: 'custom', message, ...unsupported })
-  else context.addIssue({ code: 'custom', message })
-})
+const role = describedAs(
+  z.string().superRefine((role, context) => {
+    if ((roles as readonly string[]).includes(role)) return
+    const message = `must be one of ${roles.map((name) => `"${name}"`).join(', ')}`
+    // The former name of tools.
+    if (role === 'function') context.addIssue({ code: 'custom', message, ...unsupported })
+    else context.addIssue({ code: 'custom', message })
+  }),
+  z.enum(roles),
+)
 
 const content = z.union([z.string(), strictArray(textPart, { least: 0 })], 'must be a string or an array of text parts')
 
@@ -45,7 +49,7 @@ export const chatMessage = z
     const missing = (name: string, message: string) => context.addIssue({ code: 'custom', path: [name], message })
     // An assistant that calls tools, or that had nothing to say, has no content.
     if (role !== 'assistant' && isNothing(content)) missing('content', 'is missing')
-    if (role !== 'assistant' && calls && !isEmpty(calls)) missing('tool_calls', 'belongs to messages of the assistant')
+    if (role !== 'assistant' && calls && calls.length > 0) missing('tool_calls', 'belongs to messages of the assistant')
     if (role === 'tool' && !id) missing('tool_call_id', 'is missing: which call does this answer?')
   })
   .transform(({ role, content, name, tool_calls: calls, tool_call_id: id, ...message }): ChatMessage => {

@@ -107,6 +107,7 @@ async function tellChoice(
       await send(choice.part(event.part, logprobs))
       logprobs = undefined
     } else if (event.type === 'provisional') await stream.send(format.provisional(index, event.provisional))
+    else if (event.type === 'progress') await stream.send(format.progress(index, event.progress))
     else {
       await stream.send(format.finish(index, endOf(event.end)))
       return event.account

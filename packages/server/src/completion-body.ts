@@ -6,6 +6,7 @@ import {
   promptLogprobsParameter,
   refinePromptLogprobs,
   refineShared,
+  returnProgress,
   sharedParameters,
   tokenLimit,
 } from './parameters.ts'
@@ -50,6 +51,7 @@ export const completionBody = z
     parse_special: z.boolean().nullish(),
     // What stands behind the gap that the reply fills.
     suffix: z.string().nullish(),
+    return_progress: returnProgress,
     // Anything above 1 would be a search over log probabilities.
     best_of: neutral([1]),
   })

@@ -4,8 +4,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { whileConnected } from './disconnect.ts'
 import type { ModelDirectory } from './models/model-directory.ts'
+import { noteServedModel } from './models/served-model.ts'
 import { strictArray } from './strict-array.ts'
-import { validate } from './validate.ts'
 
 /** Most inputs of a request, OpenAI's bound. */
 const MAX_INPUTS = 2048
@@ -30,7 +30,7 @@ function isTokens(value: readonly (string | number | number[])[]): value is numb
 }
 
 /** The body of `POST /v1/embeddings`. */
-const embeddingsBody = z.object({
+export const embeddingsBody = z.object({
   model: z.string().nullish(),
   input,
   encoding_format: z.enum(['float', 'base64']).nullish(),
@@ -43,12 +43,13 @@ const embeddingsBody = z.object({
  */
 export async function embeddings(
   models: ModelDirectory,
+  body: z.infer<typeof embeddingsBody>,
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  const body = validate(embeddingsBody, request.body)
   return whileConnected(request, reply, async (signal) => {
     using model = await models.useEmbedder(body.model || undefined, signal)
+    noteServedModel(request, model)
     const { info } = model.embedder
     const dimensions = dimensionsOf(body.dimensions, info)
     const made = await model.embedder.embed(body.input, { signal })

@@ -4,7 +4,7 @@ import { echoLogprobs, joined, leastLogprob, replyLogprobs } from './completion-
 import type { Part } from './reply/part.ts'
 import type { ReplyEnd } from './reply/read-reply.ts'
 import type { WholeReply } from './reply/whole-reply.ts'
-import type { WireProvisional, WireTimings, WireUsage } from './wire.ts'
+import type { WireProgress, WireProvisional, WireTimings, WireUsage } from './wire.ts'
 
 /** Why a reply is over, as OpenAI says it. */
 export type WireEnd = Exclude<ReplyEnd, 'cancelled'>
@@ -35,6 +35,8 @@ export interface Format {
   choice(index: number): ChoiceFormat
   /** A chunk-shaped object without choices, which stock clients pass over. */
   provisional(index: number, event: WireProvisional): object
+  /** A chunk without text that says how much of the prompt is computed. */
+  progress(index: number, progress: WireProgress): object
   finish(index: number, reason: WireEnd): object
   /** The last chunk, without choices. */
   usage(usage: WireUsage, timings: WireTimings): object
@@ -94,6 +96,10 @@ export function chatFormat({ model, includeUsage, lossy }: FormatOptions): Forma
       }
     },
     provisional: (index, event) => provisionalChunk(chunk, { index, ...event }, includeUsage),
+    progress: (index, progress) => ({
+      ...ordinary(index, { role: 'assistant', content: null }, null),
+      prompt_progress: progress,
+    }),
     finish: (index, reason) => ({ ...ordinary(index, {}, reason), ...mark(lossy) }),
     usage: (usage, timings) => ({ ...chunk, choices: [], usage, timings, ...mark(lossy) }),
     body: (choices, usage, timings) => ({
@@ -153,6 +159,7 @@ export function completionFormat({ model, includeUsage, lossy }: FormatOptions):
       }
     },
     provisional: (index, event) => provisionalChunk(head, { index, ...event }, includeUsage),
+    progress: (index, progress) => ({ ...ordinary(index, '', null), prompt_progress: progress }),
     finish: (index, reason) => ({ ...ordinary(index, '', reason), ...mark(lossy) }),
     usage: (usage, timings) => ({ ...head, choices: [], usage, timings, ...mark(lossy) }),
     body: (choices, usage, timings) => ({

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { ModelDirectory } from './models/model-directory.ts'
 import type { ServedEngine } from './served-engine.ts'
+import { withMethods } from './with-methods.ts'
 
 /**
  * The namespace (`cacheSalt`) in which a server with this key keeps rows. Who has not the key must not learn from an
@@ -17,30 +18,23 @@ export function cacheSaltOf(apiKey: string | undefined): string {
  * @param salt without a slash
  */
 function salted(engine: ServedEngine, salt: string): ServedEngine {
-  const { open, prefill, renderChat, tokenize, detokenize, tokenBytes, stats, costProfile, watch } = engine
+  const open = engine.open?.bind(engine)
+  const prefill = engine.prefill?.bind(engine)
+  const watch = engine.watch?.bind(engine)
   const within = <R extends { cacheSalt?: string }>(request: R): R => {
     const { cacheSalt } = request
     return { ...request, cacheSalt: cacheSalt === undefined ? salt : `${salt}/${cacheSalt}` }
   }
-  return {
-    info: engine.info,
-    get failure() {
-      return engine.failure
-    },
+  // What takes a salt, or tells texts of one.
+  return withMethods<ServedEngine>(engine, {
     generate: (request) => engine.generate(within(request)),
-    ...(open && { open: (options) => open.call(engine, within(options)) }),
-    ...(renderChat && { renderChat: renderChat.bind(engine) }),
-    ...(tokenize && { tokenize: tokenize.bind(engine) }),
-    ...(detokenize && { detokenize: detokenize.bind(engine) }),
-    ...(tokenBytes && { tokenBytes: tokenBytes.bind(engine) }),
-    ...(stats && { stats: () => stats.call(engine) }),
-    ...(costProfile && { costProfile: () => costProfile.call(engine) }),
+    ...(open && { open: (options) => open(within(options)) }),
+    ...(prefill && { prefill: (request) => prefill(within(request)) }),
     ...(watch && {
       watch: (watcher, { namespace, ...options } = {}) =>
-        watch.call(engine, watcher, { ...options, namespace: namespace === undefined ? salt : `${salt}/${namespace}` }),
+        watch(watcher, { ...options, namespace: namespace === undefined ? salt : `${salt}/${namespace}` }),
     }),
-    ...(prefill && { prefill: (request) => prefill.call(engine, within(request)) }),
-  }
+  })
 }
 
 /** The same models, each with its engine {@link salted}. */

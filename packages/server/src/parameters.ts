@@ -1,5 +1,6 @@
 import { tierNames } from '@incipit/engine/api'
 import { z } from 'zod'
+import { describedAs } from './described-as.ts'
 import { alpha, minStability, policy, policyProblem } from './policy.ts'
 import { strictArray } from './strict-array.ts'
 import { textOf, textPart } from './text-part.ts'
@@ -18,9 +19,13 @@ const MAX_STOPS = 16
 const MAX_SALT = 256
 
 /** A number of tokens, or -1 for no bound. */
-export const tokenLimit = z
-  .int()
-  .refine((value) => value >= 1 || value === -1, 'must be at least 1, or -1 for no bound')
+export const tokenLimit = describedAs(
+  z.int().refine((value) => value >= 1 || value === -1, 'must be at least 1, or -1 for no bound'),
+  z.union([z.int().min(1), z.literal(-1)]),
+)
+
+/** llama-server's: a stream says how much of its prompt is computed. */
+export const returnProgress = z.boolean().nullish()
 
 /** By token id; as an object, or as llama-server's list of pairs. */
 const logitBias = z.union(
@@ -110,22 +115,30 @@ export function refinePromptLogprobs(body: PromptLogprobsBody, context: z.Refine
 /**
  * A parameter this server does not honour: absent, null and the values that leave the reply as it is pass, everything
  * else is refused as `unsupported`.
+ *
+ * @param others passing values that are no literals
  */
-export function neutral(values: readonly unknown[], also: (value: unknown) => boolean = () => false) {
+export function neutral(values: readonly (string | number | boolean)[], ...others: readonly z.ZodType[]) {
   const hint = values.length === 0 ? '' : ` or set it to ${values.map((value) => JSON.stringify(value)).join(' or ')}`
-  return z
-    .unknown()
-    .optional()
-    .refine((value) => value === undefined || value === null || values.includes(value) || also(value), {
-      error: `is not supported by this server; leave it out${hint}`,
-      ...unsupported,
-    })
+  const literals = z.literal([null, ...values])
+  const passing = others.length === 0 ? literals : z.union([literals, ...others])
+  return describedAs(
+    z
+      .unknown()
+      .optional()
+      .refine((value) => value === undefined || passing.safeParse(value).success, {
+        error: `is not supported by this server; leave it out${hint}`,
+        ...unsupported,
+      }),
+    passing.describe('Not supported: only values that ask for nothing.'),
+  )
 }
 
-/** True for `[]` and `{}`. */
-export function isEmpty(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && Object.keys(value).length === 0
-}
+/** `[]` and `{}`. */
+export const empty = z.union([z.array(z.unknown()).max(0), z.strictObject({})])
+
+/** What asks for replies in text alone. */
+export const textOnly = strictArray(z.literal('text'), { least: 0 })
 
 /** Parameters that need others, or exclude them: a mistake that would otherwise go unnoticed. */
 export function refineShared(body: SharedParameters, context: z.RefinementCtx): void {

@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { whileConnected } from './disconnect.ts'
 import { ServerError } from './errors.ts'
 import { filledIn } from './fill-in.ts'
-import { type Prompt, promptOf } from './prefill-body.ts'
+import type { PrefillBody } from './prefill-body.ts'
 import { checkTokens } from './request-plan.ts'
 import type { ServedEngine } from './served-engine.ts'
 
@@ -20,12 +20,13 @@ interface PrefillOptions {
  */
 export async function prefill(
   { engine, model }: PrefillOptions,
+  body: PrefillBody,
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
   const compute = engine.prefill?.bind(engine)
   if (compute === undefined) throw new ServerError('unsupported', 'this server cannot prefill')
-  const prompts = promptsOf(promptOf(request.body), engine.info)
+  const prompts = promptsOf(body, engine.info)
   checkTokens(
     prompts.map(({ prompt }) => prompt ?? ''),
     engine.info,
@@ -50,8 +51,11 @@ export async function prefill(
 
 type PromptRequest = Omit<Parameters<NonNullable<ServedEngine['prefill']>>[0], 'signal'>
 
-function promptsOf(input: Prompt, model: ServedEngine['info']): PromptRequest[] {
-  const shared = input.cache_salt ? { cacheSalt: input.cache_salt } : {}
-  if ('messages' in input) return [{ messages: input.messages, ...shared }]
-  return input.prompt.map((prompt) => ({ prompt: filledIn(prompt, input.suffix, model), ...shared }))
+function promptsOf(
+  { messages, prompt, suffix, cache_salt: salt }: PrefillBody,
+  model: ServedEngine['info'],
+): PromptRequest[] {
+  const shared = salt ? { cacheSalt: salt } : {}
+  if (messages) return [{ messages, ...shared }]
+  return (prompt ?? []).map((prompt) => ({ prompt: filledIn(prompt, suffix, model), ...shared }))
 }

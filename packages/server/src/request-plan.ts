@@ -160,6 +160,7 @@ function plan(
   const shared = sharedRequest(body, defaults)
   const apart = body.prompt_logprobs ?? undefined
   if (apart !== undefined) shared.promptLogprobs = apart
+  if (body.stream && body.return_progress) shared.progress = true
   const n = body.n ?? 1
   // Without a seed two equal requests at temperature > 0 should differ; greedy replies do not read it.
   const seed = body.seed ?? randomInt(SEEDS)

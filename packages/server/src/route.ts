@@ -1,19 +1,44 @@
-import type { FastifyInstance, HTTPMethods, RouteHandlerMethod } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
 import { ServerError } from './errors.ts'
+import type { Operation } from './openapi/operation.ts'
 import type { StreamedBodies } from './upload-route.ts'
+import { validate } from './validate.ts'
 
 const methods: HTTPMethods[] = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 
+type Method = 'GET' | 'POST' | 'DELETE'
+type Handler<Input> = (request: FastifyRequest, reply: FastifyReply, input: Input) => unknown
+
 /** Registers a route, and for its other methods an answer that says which one it has. */
-export function route(
+export function route<Input>(
   app: FastifyInstance,
-  method: 'GET' | 'POST',
+  method: Method,
   url: string,
-  handler: RouteHandlerMethod,
+  operation: Operation<Input>,
+  handler: Handler<Input>,
   hooks: StreamedBodies['hooks'] = {},
 ): void {
-  app.route({ method, url, handler, ...hooks })
+  addOperation(app, method, url, operation, handler, hooks)
   refuseOthers(app, [method], url)
+}
+
+/** Registers what one method of a path does. Its input is checked before it is handled. */
+export function addOperation<Input>(
+  app: FastifyInstance,
+  method: Method,
+  url: string,
+  operation: Operation<Input>,
+  handler: Handler<Input>,
+  hooks: StreamedBodies['hooks'] = {},
+): void {
+  app.route({
+    method,
+    url,
+    config: { operation },
+    handler: (request, reply) =>
+      handler(request, reply, validate(operation.input, method === 'POST' ? request.body : request.query)),
+    ...hooks,
+  })
 }
 
 /** Answers the other methods of a route with those it has. */

@@ -25,6 +25,11 @@ export interface ServedEngine
 /** A reply; one that does not say when it is accepted is accepted, or throws, by the next turn of the event loop. */
 export type ServedReply = AsyncIterable<GenerateEvent> & Partial<Pick<Generation, 'accepted'>>
 
+/** The same reply with other events. */
+export function withAccepted(events: AsyncIterable<GenerateEvent>, { accepted }: ServedReply): ServedReply {
+  return Object.assign(events, accepted && { accepted })
+}
+
 /** What the server needs of an input that is still open. */
 export type ServedInput = Omit<InputApi, 'add' | typeof Symbol.dispose>
 

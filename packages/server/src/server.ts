@@ -2,43 +2,33 @@ import { randomUUID } from 'node:crypto'
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Log, Policy, TierName } from '@incipit/engine/api'
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, type RouteHandlerMethod } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { mountAnthropic } from './anthropic/mount.ts'
 import { bearer } from './auth.ts'
-import { chatBody } from './chat-body.ts'
-import { templateOptions } from './chat-form.ts'
-import { completionBody } from './completion-body.ts'
-import { type ConstraintChecker, checkConstraint } from './constraint.ts'
+import type { ConstraintChecker } from './constraint.ts'
 import { allowAnyOrigin } from './cors.ts'
 import type { DialectOptions } from './dialect.ts'
-import { embeddings } from './embeddings.ts'
-import { engineCard } from './engine-card.ts'
 import { errorAnswer, ServerError } from './errors.ts'
-import { chatFormat, completionFormat } from './format.ts'
 import { mountLlamaServer } from './llama-server/mount.ts'
-import { type ModelCard, type ModelDirectory, unknownModel } from './models/model-directory.ts'
+import { Metrics } from './metrics/metrics.ts'
+import { addModelRoutes } from './model-routes.ts'
+import type { ModelDirectory } from './models/model-directory.ts'
 import { singleModel } from './models/single-model.ts'
-import { modelNameIn, withModel } from './models/with-model.ts'
 import { cacheSaltOf, saltedModels } from './namespace.ts'
 import { mountOllama } from './ollama/mount.ts'
+import { addOpenAiRoutes } from './openai-routes.ts'
 import { pageAnswer, pageFiles } from './page.ts'
-import { prefill } from './prefill.ts'
 import { mountRealtime, REALTIME_PATH } from './realtime/route.ts'
-import { reasoningPlace } from './reasoning-place.ts'
-import { planChat, planCompletion } from './request-plan.ts'
 import { requireExit } from './require-exit.ts'
-import { respond } from './respond.ts'
 import { keepAliveMs } from './response-stream.ts'
 import { mountResponses, RESPONSES_PATH, responsesPaths } from './responses/route.ts'
-import { refuseOthers, route } from './route.ts'
+import { refuseOthers } from './route.ts'
 import type { ServedEmbedder } from './served-embedder.ts'
 import type { ServedEngine } from './served-engine.ts'
+import { addServerRoutes } from './server-routes.ts'
 import type { SocketBounds } from './socket/bounds.ts'
 import { authorizationOf, isWebSocketUpgrade } from './socket/handshake.ts'
 import { SocketRoutes } from './socket/socket-routes.ts'
-import { StepStreams } from './steps.ts'
-import { streamedBodies } from './upload-route.ts'
-import { validate } from './validate.ts'
 
 export interface ServerOptions {
   /** What the API calls the model, of a server with one engine. Default: the engine's name for it, the file name without `.gguf`. */
@@ -93,7 +83,8 @@ const REQUEST_TIMEOUT = 120_000
  */
 export function createServer(served: ServedEngine | ModelDirectory, options: ServerOptions = {}): FastifyInstance {
   const directory = 'use' in served ? served : directoryOf(served, options)
-  const models = saltedModels(directory, cacheSaltOf(options.apiKey))
+  const metrics = new Metrics()
+  const models = metrics.measured(saltedModels(directory, cacheSaltOf(options.apiKey)))
   const bodyLimit = options.bodyLimit ?? DEFAULT_BODY_LIMIT
   const log: Log = options.log ?? (() => {})
   const started = Math.floor(Date.now() / 1000)
@@ -114,6 +105,7 @@ export function createServer(served: ServedEngine | ModelDirectory, options: Ser
 
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id)
+    metrics.count(request, reply)
   })
   if (options.cors) app.addHook('onRequest', allowAnyOrigin)
   const page = pageFiles(options.page)
@@ -148,80 +140,21 @@ export function createServer(served: ServedEngine | ModelDirectory, options: Ser
   app.setErrorHandler(answerError)
 
   const waiting = { models, keepAlive: options.keepAlive ?? keepAliveMs, report }
-  route(app, 'GET', '/health', async (_request, reply) => {
-    if (models.failure === undefined) return { status: 'ok' }
-    // Unavailable, whatever the code's own status is: who asks wants to know whether to send requests here.
-    return reply.status(503).send(errorAnswer(models.failure).body)
-  })
-
+  addServerRoutes(app, { models, metrics, secured: options.apiKey !== undefined })
   for (const [url, file] of page) {
-    route(app, 'GET', url, (request, reply) => {
-      const { status, headers, body } = pageAnswer(file, request.headers)
-      return reply.status(status).headers(headers).send(body)
+    app.route({
+      method: 'GET',
+      url,
+      handler: (request, reply) => {
+        const { status, headers, body } = pageAnswer(file, request.headers)
+        return reply.status(status).headers(headers).send(body)
+      },
     })
+    refuseOthers(app, ['GET'], url)
   }
-  const steps = new StepStreams()
-  route(app, 'GET', '/v1/steps', (request, reply) =>
-    withModel(waiting, { model: modelNameIn(request.query) }, request, reply, ({ engine }) =>
-      steps.respond(engine, request, reply),
-    ),
-  )
-  route(app, 'GET', '/v1/engine', (request, reply) =>
-    withModel(waiting, { model: modelNameIn(request.query) }, request, reply, async ({ name, engine }) =>
-      reply.send(await engineCard(engine, name)),
-    ),
-  )
-
-  const card = ({ name, aliases, status }: ModelCard) => ({
-    id: name,
-    object: 'model',
-    created: started,
-    owned_by: 'incipit',
-    aliases,
-    status: { value: status },
-  })
-  route(app, 'GET', '/v1/models', async () => ({ object: 'list', data: models.list().map(card) }))
-  // A wildcard, because names may contain slashes.
-  route(app, 'GET', '/v1/models/*', async (request) => {
-    const { '*': id } = request.params as { '*': string }
-    const all = models.list()
-    const found = all.find(({ name, aliases }) => name === id || aliases.includes(id))
-    if (found) return card(found)
-    const names = all.map(({ name }) => name)
-    throw unknownModel(id, names)
-  })
-
-  const bodies = streamedBodies(models)
-  const chat: RouteHandlerMethod = (request, reply) => {
-    const body = validate(chatBody, request.body)
-    return withModel(waiting, body, request, reply, async ({ name, engine, defaults }) => {
-      const plan = planChat(body, defaults, engine.info, await reasoningPlace(engine, templateOptions(body)))
-      // Meanwhile the prompt is computed, as an input that is open.
-      await checkConstraint(options.constraints, plan.constraint)
-      const format = chatFormat({ model: name, ...plan })
-      return respond(bodies.engineFor(request, engine), plan, format, request, reply, (error) => report(request, error))
-    })
-  }
-  route(app, 'POST', '/v1/chat/completions', chat, bodies.hooks)
-  route(app, 'POST', '/v1/completions', (request, reply) => {
-    const body = validate(completionBody, request.body)
-    return withModel(waiting, body, request, reply, async ({ name, engine, defaults }) => {
-      const plan = planCompletion(body, engine.info, defaults)
-      await checkConstraint(options.constraints, plan.constraint)
-      const format = completionFormat({ model: name, ...plan })
-      return respond(engine, plan, format, request, reply, (error) => report(request, error))
-    })
-  })
-
-  route(app, 'POST', '/v1/prefill', (request, reply) =>
-    withModel(waiting, { model: modelNameIn(request.body) }, request, reply, ({ name, engine }) =>
-      prefill({ engine, model: name }, request, reply),
-    ),
-  )
-
-  route(app, 'POST', '/v1/embeddings', (request, reply) => embeddings(models, request, reply))
-
   const dialect: DialectOptions = { ...waiting, constraints: options.constraints }
+  addModelRoutes(app, waiting, started)
+  addOpenAiRoutes(app, dialect)
   mountAnthropic(app, dialect)
   mountOllama(app, dialect)
   mountLlamaServer(app, dialect)

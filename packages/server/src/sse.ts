@@ -45,6 +45,7 @@ export class EventStream extends ResponseStream {
   }
 }
 
-function eventOf(data: object, name: string | undefined): string {
+/** The text of an event. */
+export function eventOf(data: object, name?: string): string {
   return `${name === undefined ? '' : `event: ${name}\n`}data: ${JSON.stringify(data)}\n\n`
 }

@@ -3,13 +3,13 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { watchClient } from './disconnect.ts'
 import { ServerError } from './errors.ts'
+import { modelQuery } from './models/with-model.ts'
 import { definedHeaders } from './response-stream.ts'
 import type { ServedEngine } from './served-engine.ts'
 import { EventStream } from './sse.ts'
-import { validate } from './validate.ts'
 
 /** The query of `GET /v1/steps`. */
-const query = z.object({
+export const stepsQuery = modelQuery.extend({
   /** How many likely tokens come with every decision. */
   others: z.coerce.number().int().min(0).max(8).default(0),
   /** Texts are told of requests with this `cache_salt`. */
@@ -26,8 +26,12 @@ export class StepStreams {
   #open = 0
 
   /** @throws ServerError `unsupported`, IncipitError `invalid_request`, and `overloaded` when too many watch */
-  async respond(engine: ServedEngine, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    const { others, cache_salt: namespace } = validate(query, request.query)
+  async respond(
+    engine: ServedEngine,
+    { others, cache_salt: namespace }: z.infer<typeof stepsQuery>,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> {
     const { watch } = engine
     if (watch === undefined) throw new ServerError('unsupported', 'this engine cannot be watched')
     if (this.#open >= mostWatchers) {

@@ -1,7 +1,7 @@
 import type { GenerateEvent } from '@incipit/engine/api'
 import type { FastifyRequest, onErrorHookHandler, preParsingHookHandler } from 'fastify'
 import type { ModelDirectory } from './models/model-directory.ts'
-import type { ServedEngine, ServedReply } from './served-engine.ts'
+import { type ServedEngine, withAccepted } from './served-engine.ts'
 import { Upload } from './upload.ts'
 
 /** What a route needs to work on bodies that are still arriving. */
@@ -48,11 +48,6 @@ export function streamedBodies(models: ModelDirectory): StreamedBodies {
       }
     },
   }
-}
-
-/** Other events of the same reply. */
-function withAccepted(events: AsyncIterable<GenerateEvent>, { accepted }: ServedReply): ServedReply {
-  return Object.assign(events, accepted && { accepted })
 }
 
 /** Calls back when the first event is there: by then the engine has taken over what it can use. */

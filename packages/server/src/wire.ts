@@ -1,5 +1,5 @@
 // What the engine tells in the spelling of the wire protocol, which `incipit run --json` has too.
-import type { FinishReason, ProvisionalEvent, Timings, Usage } from '@incipit/engine/api'
+import type { FinishReason, ProgressEvent, ProvisionalEvent, Timings, Usage } from '@incipit/engine/api'
 
 /** `usage` as OpenAI spells it. */
 export interface WireUsage {
@@ -42,6 +42,15 @@ export interface WireProvisional {
   reason?: string
 }
 
+/** `prompt_progress`, as llama-server has it: tokens of the prompt, those that were kept, and those that are there now. */
+export interface WireProgress {
+  total: number
+  cache: number
+  processed: number
+  /** Milliseconds since the first of them was computed. */
+  time_ms: number
+}
+
 export type WireFinishReason = 'stop' | 'length'
 
 /** What a finished choice reports. */
@@ -62,6 +71,15 @@ export function finishReason(reason: FinishReason): WireFinishReason | undefined
 export function provisionalOf(event: ProvisionalEvent): WireProvisional {
   const { rev, base, text, tokens, stability, source, reason } = event
   return { rev, base, text, tokens, stability, source, ...(reason ? { reason } : {}) }
+}
+
+export function progressOf({ promptTokens, cachedTokens, computedTokens, ms }: ProgressEvent): WireProgress {
+  return { total: promptTokens, cache: cachedTokens, processed: computedTokens, time_ms: milliseconds(ms) }
+}
+
+/** The progress of a prompt that is not known yet: its model is still loading. */
+export function loadingProgress(ms: number): WireProgress {
+  return { total: 0, cache: 0, processed: 0, time_ms: milliseconds(ms) }
 }
 
 /**

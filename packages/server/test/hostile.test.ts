@@ -3,46 +3,11 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { delta, done, fakeEngine, says } from './fake-engine.ts'
 import { loaded, missing, settled, smol, stories } from './models.ts'
+import { awkward } from './schema-values.ts'
 import { type Chunk, events, type Served, serve } from './serve.ts'
 
 const tiny = loaded(stories, { contextLength: 128 })
 const small = loaded(smol, { contextLength: 160 })
-
-/** Values that parsers and arithmetic are known to trip over. */
-const awkward = fc.oneof(
-  fc.jsonValue({ maxDepth: 2 }),
-  fc.constantFrom<unknown>(
-    null,
-    true,
-    0,
-    -0,
-    -1,
-    1,
-    2,
-    7.5,
-    1e-320,
-    1e308,
-    2 ** 31,
-    2 ** 53,
-    -(2 ** 63),
-    '',
-    '\u0000',
-    '\ud800',
-    'Once\u0000upon',
-    '<|im_end|>',
-    '{{ 7 * 7 }}',
-    '🦜'.repeat(40),
-    [],
-    {},
-    [[]],
-    [0],
-    [511],
-    [512],
-    [49_151],
-    [null],
-  ),
-  fc.string({ unit: 'binary', maxLength: 40 }),
-)
 
 const names = [
   ...['model', 'max_tokens', 'max_completion_tokens', 'temperature', 'top_p', 'top_k', 'min_p', 'seed', 'n', 'stop'],

@@ -58,6 +58,18 @@ export interface PromptEvent {
   tokens: readonly PromptToken[]
 }
 
+/** How much of the prompt is computed, where the request asks for it: when it begins, and after every step of its prompt. */
+export interface ProgressEvent {
+  type: 'progress'
+  promptTokens: number
+  /** Of these, how many did not have to be computed. */
+  cachedTokens: number
+  /** How many are there now, those included. Less than before when the request had to give way. */
+  computedTokens: number
+  /** Milliseconds since the first row of the request ran. */
+  ms: number
+}
+
 export type FinishReason = 'stop' | 'length' | 'context' | 'cancelled'
 
 export interface Usage {
@@ -107,4 +119,4 @@ export interface DoneEvent {
   timings: Timings
 }
 
-export type GenerateEvent = PromptEvent | ProvisionalEvent | DeltaEvent | DoneEvent
+export type GenerateEvent = PromptEvent | ProgressEvent | ProvisionalEvent | DeltaEvent | DoneEvent

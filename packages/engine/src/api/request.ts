@@ -136,6 +136,8 @@ export interface GenerateRequest extends Partial<Sampling> {
    * nothing, so all of the prompt is computed. Default: says nothing.
    */
   promptLogprobs?: number
+  /** Tells how much of the prompt is computed: `ProgressEvent`. Default false. */
+  progress?: boolean
   /** Proposers that may run. Default: all that this model has. An empty list switches speculation off. */
   proposers?: readonly ProposerName[]
   /** Only requests with the same salt share computed rows: one tenant cannot time another's prompts. Default ''. */

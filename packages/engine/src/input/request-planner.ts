@@ -122,6 +122,7 @@ export class RequestPlanner {
       tier,
       cacheNamespace: namespace,
       shares: request.cachePrompt ?? true,
+      tellsProgress: request.progress ?? false,
       allowed,
       proposers: createProposers(allowed, proposerParts),
       opening: checked.maxTokens === 0 ? undefined : createOpening(tier, info.proposers, proposerParts),

@@ -141,6 +141,17 @@ const fromChild: fc.Arbitrary<FromChild> = fc.oneof(
       reason: fc.constantFrom('mismatch' as const, 'restart' as const),
     }),
   }),
+  fc.record({
+    type: fc.constant('event' as const),
+    id: count,
+    event: fc.record({
+      type: fc.constant('progress' as const),
+      promptTokens: count,
+      cachedTokens: count,
+      computedTokens: count,
+      ms: fc.constantFrom(0, 2.5),
+    }),
+  }),
 )
 
 test('every message to the child comes back as it was', () => {

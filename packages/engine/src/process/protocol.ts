@@ -3,6 +3,7 @@ import { errorCodes, IncipitError } from '../api/errors.ts'
 import type {
   DeltaEvent,
   DoneEvent,
+  ProgressEvent,
   PromptEvent,
   PromptToken,
   ProvisionalEvent,
@@ -112,6 +113,13 @@ const provisional: Check<ProvisionalEvent> = object({
   reason: optional(string),
 }) as Check<ProvisionalEvent>
 
+const progress: Check<ProgressEvent> = object({
+  promptTokens: count,
+  cachedTokens: count,
+  computedTokens: count,
+  ms: number,
+}) as Check<ProgressEvent>
+
 const moment = nullable(number)
 const done: Check<DoneEvent> = object({
   finishReason: oneOf(['stop', 'length', 'context', 'cancelled']),
@@ -190,7 +198,7 @@ const tokenLogprob = object({ token: count, logprob: nullable(number), bytes: li
 const tokenLogprobs = object({ token: count, logprob: nullable(number), bytes: list(count), top: list(tokenLogprob) })
 const prompt = object({ from: count, tokens: list(tokenLogprobs) })
 
-const event = named('type', { prompt, provisional, done })
+const event = named('type', { prompt, progress, provisional, done })
 
 const fromChild: { readonly [T in FromChild['type']]: Check<unknown> } = {
   ready: object({ version: count, info }),

@@ -46,6 +46,8 @@ export interface RequestPlan {
   /** Requests of one namespace share rows. */
   readonly cacheNamespace: string
   readonly shares: boolean
+  /** Its reader hears how much of the prompt is computed. Default false. */
+  readonly tellsProgress?: boolean
   /** Who may guess. */
   readonly allowed: ReadonlySet<ProposerName>
   /** Proposers of later tokens that cost nearly nothing to ask. */
@@ -219,6 +221,13 @@ export class ActiveRequest implements Job {
     if (ended) return ended
     if (this.replyTokens >= this.maxTokens) return 'length'
     return this.sequence!.committed >= this.#host.contextLength ? 'context' : undefined
+  }
+
+  /** Rows of its prompt are there: says so to a reader who wants to hear it before the reply begins. */
+  promptAdvanced(): void {
+    if (!this.plan.tellsProgress || this.replyTokens > 0) return
+    const computedTokens = Math.min(this.prompt.length, this.sequence!.computed.at(-1)!)
+    this.reply.advance({ promptTokens: this.prompt.length, cachedTokens: this.cached, computedTokens })
   }
 
   /** Emits what was committed, and what of the tail may be shown. */

@@ -419,6 +419,7 @@ export class Loop {
       `begin seq${sequence.order}: ${request.tier.name}, ${length} tokens, ${sequence.computed[0]} of them reused`,
     )
     this.#options.observer?.began?.(request)
+    request.promptAdvanced()
     this.#guarded(request, () => this.#speculation.began(request))
   }
 

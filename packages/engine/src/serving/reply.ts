@@ -1,4 +1,12 @@
-import type { DeltaEvent, DoneEvent, FinishReason, GenerateEvent, Timings, Usage } from '../api/events.ts'
+import type {
+  DeltaEvent,
+  DoneEvent,
+  FinishReason,
+  GenerateEvent,
+  ProgressEvent,
+  Timings,
+  Usage,
+} from '../api/events.ts'
 import type { ProposerName } from '../api/proposer-names.ts'
 import type { ChosenLogprobs } from '../core/sampling/logprobs.ts'
 import type { ShownWord } from '../proposers/first-words.ts'
@@ -135,6 +143,12 @@ export class Reply {
     this.#text = ''
     this.#pending = []
     return ended
+  }
+
+  /** So much of its prompt is computed. */
+  advance(prompt: Omit<ProgressEvent, 'type' | 'ms'>): void {
+    const { queueMs } = this.timings
+    this.#options.emit({ type: 'progress', ...prompt, ms: queueMs === 0 ? 0 : this.elapsed() - queueMs })
   }
 
   /** Its prompt has left the last stage. */

@@ -76,6 +76,7 @@ export class StepResults {
       return
     }
     if (last) {
+      if (sequence === request.sequence) request.promptAdvanced()
       this.#score(step, rows, request)
       this.#decide(step, rows, request)
     } else if (output < valid && valid === to) {

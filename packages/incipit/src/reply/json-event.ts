@@ -1,5 +1,5 @@
 import type { GenerateEvent } from '@incipit/engine/api'
-import { provisionalOf, timingsOf, usageOf } from '@incipit/server/wire'
+import { progressOf, provisionalOf, timingsOf, usageOf } from '@incipit/server/wire'
 
 /**
  * An event as the wire protocol spells it. `finish_reason` keeps the engine's finer words (`context`, `cancelled`).
@@ -12,6 +12,8 @@ export function jsonEvent(event: GenerateEvent, lossy: boolean): object {
       return { type: 'prompt', from: event.from, tokens: event.tokens }
     case 'provisional':
       return { type: 'provisional', ...provisionalOf(event) }
+    case 'progress':
+      return { type: 'progress', ...progressOf(event) }
     case 'delta':
       return { type: 'delta', text: event.text, tokens: event.tokens }
     case 'done':

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { describedAs } from '../described-as.ts'
 import { strictArray } from '../strict-array.ts'
 import { unsupported } from '../validate.ts'
 
@@ -13,7 +14,8 @@ function blocks<T>(known: z.ZodType<T>, types: readonly string[]) {
     error: `only blocks of the types ${types.join(', ')} are supported here`,
     ...unsupported,
   })
-  return strictArray(checked.pipe(known as z.ZodType<T, z.infer<typeof anyBlock>>), { least: 0 })
+  const block = checked.pipe(known as z.ZodType<T, z.infer<typeof anyBlock>>)
+  return strictArray(describedAs(block, known), { least: 0 })
 }
 
 const textBlocks = z.union([z.string(), blocks(text, ['text'])], 'must be a string or an array of text blocks')

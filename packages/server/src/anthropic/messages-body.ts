@@ -1,7 +1,8 @@
 import { tierNames } from '@incipit/engine/api'
 import { z } from 'zod'
 import type { ChatBody } from '../chat-body.ts'
-import { isEmpty, neutral, sharedParameters } from '../parameters.ts'
+import { describedAs } from '../described-as.ts'
+import { empty, neutral, sharedParameters } from '../parameters.ts'
 import { strictArray } from '../strict-array.ts'
 import { unsupported } from '../validate.ts'
 import { systemContent, textOf } from './content-block.ts'
@@ -19,14 +20,19 @@ const thinking = z.discriminatedUnion(
   'must have the type enabled, adaptive or disabled',
 )
 
-const format = z
-  .looseObject({ type: z.string() })
-  .refine(({ type }) => type === 'json_schema', {
-    path: ['type'],
-    error: 'only "json_schema" is supported',
-    ...unsupported,
-  })
-  .pipe(z.object({ type: z.literal('json_schema'), schema: z.record(z.string(), z.unknown()) }))
+const jsonSchema = z.object({ type: z.literal('json_schema'), schema: z.record(z.string(), z.unknown()) })
+
+const format = describedAs(
+  z
+    .looseObject({ type: z.string() })
+    .refine(({ type }) => type === 'json_schema', {
+      path: ['type'],
+      error: 'only "json_schema" is supported',
+      ...unsupported,
+    })
+    .pipe(jsonSchema),
+  jsonSchema,
+)
 
 /** What decides on the prompt: the body of `/v1/messages/count_tokens`, too. */
 const promptFields = {
@@ -44,6 +50,8 @@ type PromptFields = z.infer<z.ZodObject<typeof promptFields>>
 /** The body of `POST /v1/messages/count_tokens`. */
 export const countBody = z.object(promptFields).superRefine(refineToolFields)
 
+export type CountBody = z.infer<typeof countBody>
+
 /** The body of `POST /v1/messages`. */
 export const messagesBody = z
   .object({
@@ -57,8 +65,8 @@ export const messagesBody = z
     stream: z.boolean().nullish(),
     // What Anthropic's servers do beside the model.
     container: neutral([]),
-    mcp_servers: neutral([], isEmpty),
-    context_management: neutral([], isEmpty),
+    mcp_servers: neutral([], empty),
+    context_management: neutral([], empty),
     // Ours.
     tier: z.enum(tierNames).nullish(),
     cache_salt: sharedParameters.cache_salt,

@@ -3,24 +3,31 @@ import { answer } from '../answer.ts'
 import { countTokens } from '../count-tokens.ts'
 import { type DialectOptions, mountDialect, planConversation } from '../dialect.ts'
 import { withModel } from '../models/with-model.ts'
+import { jsonOrEvents } from '../openapi/operation.ts'
 import { route } from '../route.ts'
-import { validate } from '../validate.ts'
+import { eventOf } from '../sse.ts'
 import { anthropicError } from './errors.ts'
 import { messageTeller } from './message-teller.ts'
-import { chatBodyOf, countBody, formField, messagesBody, promptInChatTerms } from './messages-body.ts'
+import {
+  type CountBody,
+  chatBodyOf,
+  countBody,
+  formField,
+  type MessagesBody,
+  messagesBody,
+  promptInChatTerms,
+} from './messages-body.ts'
 import { prefill } from './prefill.ts'
 
 /** Adds `/v1/messages` and `/v1/messages/count_tokens`; see `docs/anthropic.md`. */
 export function mountAnthropic(app: FastifyInstance, options: DialectOptions): void {
   const waiting = {
     ...options,
-    errorEvent: (error: unknown, requestId: string) =>
-      `event: error\ndata: ${JSON.stringify(anthropicError(error, requestId).body)}\n\n`,
+    errorEvent: (error: unknown, requestId: string) => eventOf(anthropicError(error, requestId).body, 'error'),
   }
 
-  const messages = (request: FastifyRequest, reply: FastifyReply) => {
+  const messages = (request: FastifyRequest, reply: FastifyReply, body: MessagesBody) => {
     reply.header('request-id', request.id)
-    const body = validate(messagesBody, request.body)
     return withModel(waiting, body, request, reply, async (model) => {
       const { engine, name } = model
       const plan = await planConversation(model, options, chatBodyOf(body), formField)
@@ -32,9 +39,8 @@ export function mountAnthropic(app: FastifyInstance, options: DialectOptions): v
     })
   }
 
-  const count = (request: FastifyRequest, reply: FastifyReply) => {
+  const count = (request: FastifyRequest, reply: FastifyReply, body: CountBody) => {
     reply.header('request-id', request.id)
-    const body = validate(countBody, request.body)
     return withModel(waiting, { model: body.model }, request, reply, async (model) => {
       const plan = await planConversation(model, options, promptInChatTerms(body), formField)
       return reply.send({ input_tokens: await countTokens(model.engine, plan.choices[0]!) })
@@ -42,7 +48,32 @@ export function mountAnthropic(app: FastifyInstance, options: DialectOptions): v
   }
 
   mountDialect(app, options, anthropicError, (scope) => {
-    route(scope, 'POST', '/v1/messages', messages)
-    route(scope, 'POST', '/v1/messages/count_tokens', count)
+    route(
+      scope,
+      'POST',
+      '/v1/messages',
+      {
+        id: 'createMessage',
+        summary: 'A reply to a conversation.',
+        dialect: 'anthropic',
+        input: messagesBody,
+        uses: 'reply',
+        answers: jsonOrEvents,
+      },
+      messages,
+    )
+    route(
+      scope,
+      'POST',
+      '/v1/messages/count_tokens',
+      {
+        id: 'countTokens',
+        summary: 'How many tokens a conversation has.',
+        dialect: 'anthropic',
+        input: countBody,
+        uses: 'model',
+      },
+      count,
+    )
   })
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { ChatBody } from '../chat-body.ts'
-import { isEmpty, neutral } from '../parameters.ts'
+import { describedAs } from '../described-as.ts'
+import { empty, neutral } from '../parameters.ts'
 import { strictArray } from '../strict-array.ts'
 import { MAX_TOOLS, toolName } from '../tools/tool-parameters.ts'
 import { unsupported } from '../validate.ts'
@@ -12,19 +13,22 @@ const custom = z.object({
   strict: z.boolean().nullish(),
   // A tool that is found by searching, called by a program, or shown by examples.
   defer_loading: neutral([false]),
-  allowed_callers: neutral([], (value) => Array.isArray(value) && value.every((caller) => caller === 'direct')),
-  input_examples: neutral([], isEmpty),
+  allowed_callers: neutral([], strictArray(z.literal('direct'), { least: 0 })),
+  input_examples: neutral([], empty),
 })
 
 /** Tools that Anthropic runs, or whose schema only its models know, have types of their own. */
-const tool = z
-  .looseObject({ type: z.string().nullish() })
-  .refine(({ type }) => !type || type === 'custom', {
-    path: ['type'],
-    error: 'only tools of the type "custom" are supported, whose input_schema the request gives',
-    ...unsupported,
-  })
-  .pipe(custom)
+const tool = describedAs(
+  z
+    .looseObject({ type: z.string().nullish() })
+    .refine(({ type }) => !type || type === 'custom', {
+      path: ['type'],
+      error: 'only tools of the type "custom" are supported, whose input_schema the request gives',
+      ...unsupported,
+    })
+    .pipe(custom),
+  custom.extend({ type: z.literal('custom').nullish() }),
+)
 
 const parallel = { disable_parallel_tool_use: z.boolean().nullish() }
 

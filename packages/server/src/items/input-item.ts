@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { describedAs } from '../described-as.ts'
 import { neutral } from '../parameters.ts'
 import { strictArray } from '../strict-array.ts'
 import { unsupported } from '../validate.ts'
@@ -19,20 +20,26 @@ export interface ItemReference {
 
 /** The text of a part, which has one of these types. */
 function textPart(...types: readonly string[]) {
-  return z
-    .looseObject({ type: z.string() })
-    .refine(({ type }) => types.includes(type), {
-      path: ['type'],
-      error: `only parts of the type ${types.map((type) => JSON.stringify(type)).join(' or ')} are supported here`,
-      ...unsupported,
-    })
-    .transform((part, context): string => {
-      const text = part.type === 'refusal' ? part.refusal : part.text
-      if (typeof text === 'string') return text
-      const path = [part.type === 'refusal' ? 'refusal' : 'text']
-      context.addIssue({ code: 'custom', path, message: `a part of the type "${part.type}" needs a string here` })
-      return z.NEVER
-    })
+  const shapes = types.map((type) =>
+    z.object({ type: z.literal(type), [type === 'refusal' ? 'refusal' : 'text']: z.string() }),
+  )
+  return describedAs(
+    z
+      .looseObject({ type: z.string() })
+      .refine(({ type }) => types.includes(type), {
+        path: ['type'],
+        error: `only parts of the type ${types.map((type) => JSON.stringify(type)).join(' or ')} are supported here`,
+        ...unsupported,
+      })
+      .transform((part, context): string => {
+        const text = part.type === 'refusal' ? part.refusal : part.text
+        if (typeof text === 'string') return text
+        const path = [part.type === 'refusal' ? 'refusal' : 'text']
+        context.addIssue({ code: 'custom', path, message: `a part of the type "${part.type}" needs a string here` })
+        return z.NEVER
+      }),
+    shapes.length === 1 ? shapes[0]! : z.union(shapes),
+  )
 }
 
 function texts(...types: readonly string[]) {
@@ -141,8 +148,7 @@ const items = {
 
 type InputItem = z.output<(typeof items)[keyof typeof items]>
 
-/** An item of `input`; each gets an id where it has none. */
-export const inputItem = z.looseObject({ type: z.string().nullish() }).transform((item, context): InputItem => {
+const checkedItem = z.looseObject({ type: z.string().nullish() }).transform((item, context): InputItem => {
   // Messages may leave it out, and clients do leave references theirs.
   const type = item.type ?? ('role' in item || !('id' in item) ? 'message' : 'item_reference')
   if (!isKnown(type)) {
@@ -156,6 +162,14 @@ export const inputItem = z.looseObject({ type: z.string().nullish() }).transform
   for (const issue of result.error.issues) context.issues.push({ ...issue, input: item } as z.core.$ZodRawIssue)
   return z.NEVER
 })
+
+const typed = Object.entries(items).map(([type, item]) => {
+  const name = z.literal(type)
+  return z.intersection(z.object({ type: type === 'message' ? name.nullish() : name }), item)
+})
+
+/** An item of `input`; each gets an id where it has none. */
+export const inputItem = describedAs(checkedItem, z.union(typed))
 
 function isKnown(type: string): type is keyof typeof items {
   return Object.hasOwn(items, type)

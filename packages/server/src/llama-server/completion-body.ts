@@ -1,7 +1,7 @@
 import { tierNames } from '@incipit/engine/api'
 import { z } from 'zod'
 import { constraintParameters, refineConstraint } from '../constraint.ts'
-import { isEmpty, neutral, sharedParameters } from '../parameters.ts'
+import { empty, neutral, returnProgress, sharedParameters } from '../parameters.ts'
 import { llamaPenaltiesOf, llamaPenaltyFields } from '../penalties.ts'
 import type { PromptsBody } from '../request-plan.ts'
 import { strictArray } from '../strict-array.ts'
@@ -31,6 +31,7 @@ export const completionFields = {
   seed: z.int().nullish(),
   stop: sharedParameters.stop,
   stream: z.boolean().nullish(),
+  return_progress: returnProgress,
   cache_prompt: sharedParameters.cache_prompt,
   ignore_eos: sharedParameters.ignore_eos,
   logit_bias: logitBias.nullish(),
@@ -54,11 +55,11 @@ export const completionFields = {
   dry_multiplier: neutral([0]),
   xtc_probability: neutral([0]),
   mirostat: neutral([0]),
-  adaptive_target: neutral([], (value) => typeof value === 'number' && value < 0),
+  adaptive_target: neutral([], z.number().negative()),
   min_keep: neutral([0]),
   post_sampling_probs: neutral([false]),
   grammar_lazy: neutral([false]),
-  lora: neutral([], isEmpty),
+  lora: neutral([], empty),
 }
 
 const shared = z.object(completionFields).superRefine(refineConstraint)
@@ -69,6 +70,8 @@ export const completionBody = shared.safeExtend({
   prompt: promptField,
   n_cmpl: sharedParameters.n,
 })
+
+export type CompletionBody = z.infer<typeof completionBody>
 
 // llama-server's defaults, which its clients count on.
 const DEFAULT_TEMPERATURE = 0.8
@@ -101,6 +104,7 @@ export function termsOf(
     ...(typeof body.seed === 'number' && body.seed >= 0 && { seed: body.seed }),
     stop: body.stop,
     stream: body.stream,
+    return_progress: body.return_progress,
     cache_prompt: body.cache_prompt,
     ignore_eos: body.ignore_eos,
     logit_bias: biases,

@@ -3,7 +3,7 @@ import type { Teller } from '../answer.ts'
 import { endOf } from '../choices.ts'
 import { type ReplyEvent, readReply } from '../reply/read-reply.ts'
 import { EventStream } from '../sse.ts'
-import { type Account, timingsOf } from '../wire.ts'
+import { type Account, timingsOf, type WireProgress } from '../wire.ts'
 import { llamaServerError } from './errors.ts'
 import { selected } from './response-fields.ts'
 
@@ -66,10 +66,16 @@ async function tellReply(
       hasNewLine ||= text.includes('\n')
       await stream.send({ index, content: text, ...tokensOf(logprobs, options), stop: false, id_slot: -1 })
       logprobs = []
-    } else if (event.type === 'done') {
+    } else if (event.type === 'progress') await stream.send(progressAnswer(index, event.progress))
+    else if (event.type === 'done') {
       await stream.send(lastAnswer(index, '', logprobs, hasNewLine, event, options))
     }
   }
+}
+
+/** An event without text that says how much of the prompt is computed. */
+export function progressAnswer(index: number, progress: WireProgress): object {
+  return { index, content: '', tokens: [], stop: false, id_slot: -1, prompt_progress: progress }
 }
 
 function lastAnswer(

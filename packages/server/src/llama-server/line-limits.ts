@@ -1,5 +1,5 @@
 import type { GenerateEvent } from '@incipit/engine/api'
-import type { ServedEngine, ServedReply } from '../served-engine.ts'
+import { type ServedEngine, type ServedReply, withAccepted } from '../served-engine.ts'
 
 /** When the reply of an editor's request has said enough. */
 export interface LineLimits {
@@ -18,8 +18,10 @@ export function withLineLimits(engine: ServedEngine, limits: LineLimits): Served
       const enough = new AbortController()
       const signal = request.signal ? AbortSignal.any([request.signal, enough.signal]) : enough.signal
       const reply: ServedReply = engine.generate({ ...request, signal })
-      const events = limited(reply, limits, () => enough.abort())
-      return Object.assign(events, reply.accepted && { accepted: reply.accepted })
+      return withAccepted(
+        limited(reply, limits, () => enough.abort()),
+        reply,
+      )
     },
   }
 }

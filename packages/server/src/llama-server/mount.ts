@@ -6,13 +6,15 @@ import { withModel } from '../models/with-model.ts'
 import { promptTexts } from '../prompt-texts.ts'
 import type { PromptsBody } from '../request-plan.ts'
 import { route } from '../route.ts'
-import { validate } from '../validate.ts'
-import { type CompletionFields, completionBody, settingsOf, termsOf } from './completion-body.ts'
-import { completionTeller } from './completion-teller.ts'
+import { eventOf } from '../sse.ts'
+import { loadingProgress } from '../wire.ts'
+import { type CompletionBody, type CompletionFields, settingsOf, termsOf } from './completion-body.ts'
+import { completionTeller, progressAnswer } from './completion-teller.ts'
 import { llamaServerError } from './errors.ts'
-import { infillBody, infillPrompt } from './infill.ts'
+import { infillPrompt } from './infill.ts'
 import { withLineLimits } from './line-limits.ts'
 import { biasesOf } from './logit-bias.ts'
+import { operations } from './operations.ts'
 import { type Prompt, withBeginning } from './prompt.ts'
 import { addStateRoutes } from './state-routes.ts'
 import { addTokenRoutes } from './token-routes.ts'
@@ -21,7 +23,8 @@ import { addTokenRoutes } from './token-routes.ts'
 export function mountLlamaServer(app: FastifyInstance, dialect: DialectOptions): void {
   const options = {
     ...dialect,
-    errorEvent: (error: unknown) => `data: ${JSON.stringify(llamaServerError(error).body)}\n\n`,
+    errorEvent: (error: unknown) => eventOf(llamaServerError(error).body),
+    loadingEvent: (ms: number) => eventOf(progressAnswer(0, loadingProgress(ms))),
   }
 
   /** @param more what only one of the routes has */
@@ -53,18 +56,15 @@ export function mountLlamaServer(app: FastifyInstance, dialect: DialectOptions):
   }
 
   mountDialect(app, options, llamaServerError, (scope) => {
-    // Its former name has no `/v1` in front, where OpenAI's shapes are.
-    for (const url of ['/completion', '/completions']) {
-      route(scope, 'POST', url, (request, reply) => {
-        const body = validate(completionBody, request.body)
-        return withModel(options, body, request, reply, (model) => {
-          const prompts = body.prompt.map((prompt) => withBeginning(prompt, model.engine.info))
-          return complete(model, body, prompts, { n: body.n_cmpl }, request, reply)
-        })
+    const completion = (request: FastifyRequest, reply: FastifyReply, body: CompletionBody) =>
+      withModel(options, body, request, reply, (model) => {
+        const prompts = body.prompt.map((prompt) => withBeginning(prompt, model.engine.info))
+        return complete(model, body, prompts, { n: body.n_cmpl }, request, reply)
       })
-    }
-    route(scope, 'POST', '/infill', (request, reply) => {
-      const body = validate(infillBody, request.body)
+    route(scope, 'POST', '/completion', operations.completion, completion)
+    // Its former name has no `/v1` in front, where OpenAI's shapes are.
+    route(scope, 'POST', '/completions', operations.completions, completion)
+    route(scope, 'POST', '/infill', operations.infill, (request, reply, body) => {
       // Text around a gap is text. Somebody waits for it at every key.
       const more = { parse_special: false, tier: body.tier ?? 'code' } as const
       return withModel(options, body, request, reply, async (model) =>

@@ -1,19 +1,16 @@
 import type { ModelInfo } from '@incipit/engine/api'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import type { DialectOptions } from '../dialect.ts'
 import { ServerError } from '../errors.ts'
-import type { ModelInUse } from '../models/model-directory.ts'
-import { modelNameIn, withModel } from '../models/with-model.ts'
+import { withModel } from '../models/with-model.ts'
 import { route } from '../route.ts'
 import { completionBody, settingsOf, termsOf } from './completion-body.ts'
+import { operations } from './operations.ts'
 
 /** Adds what a model and its engine are and do: `/props` and `/slots`, with several models as `?model=...`. */
 export function addStateRoutes(app: FastifyInstance, options: DialectOptions): void {
-  const about = (request: FastifyRequest, reply: FastifyReply, tell: (model: ModelInUse) => Promise<FastifyReply>) =>
-    withModel(options, { model: modelNameIn(request.query) }, request, reply, tell)
-
-  route(app, 'GET', '/props', (request, reply) =>
-    about(request, reply, async ({ name, engine: { info } }) => {
+  route(app, 'GET', '/props', operations.props, (request, reply, query) =>
+    withModel(options, query, request, reply, async ({ name, engine: { info } }) => {
       const defaults = completionBody.parse({ prompt: '' })
       return reply.send({
         default_generation_settings: {
@@ -32,18 +29,17 @@ export function addStateRoutes(app: FastifyInstance, options: DialectOptions): v
   )
 
   // A slot is a place for a request. Which request has which place, the engine does not say.
-  route(app, 'GET', '/slots', (request, reply) =>
-    about(request, reply, async ({ engine }) => {
+  route(app, 'GET', '/slots', operations.slots, (request, reply, { model, fail_on_no_slot: fails }) =>
+    withModel(options, { model }, request, reply, async ({ engine }) => {
       const { info } = engine
       const { running } = (await engine.stats?.()) ?? { running: 0 }
-      const { fail_on_no_slot: fails } = request.query as { fail_on_no_slot?: string }
       if (fails && running >= info.parallel) {
         return reply.status(503).send({ error: { code: 503, message: 'no slot available', type: 'unavailable_error' } })
       }
       return reply.send(Array.from({ length: info.parallel }, (_, id) => slot(info, id, id < running)))
     }),
   )
-  route(app, 'POST', '/slots/:id', async () => {
+  route(app, 'POST', '/slots/:id', operations.saveSlot, async () => {
     throw new ServerError('unsupported', 'action: this server saves no slots; see the option --prefix', {
       param: 'action',
     })

@@ -1,7 +1,7 @@
 import type { ChatMessage } from '@incipit/engine/api'
 import { z } from 'zod'
 import type { ChatBody } from '../chat-body.ts'
-import { isEmpty, neutral } from '../parameters.ts'
+import { empty, neutral } from '../parameters.ts'
 import { strictArray } from '../strict-array.ts'
 import { refineTools, toolParameters } from '../tools/tool-parameters.ts'
 import { inChatTerms, requestFields } from './request-fields.ts'
@@ -16,7 +16,7 @@ const message = z
     role: z.enum(['system', 'user', 'assistant', 'tool']),
     content: z.string().nullish(),
     thinking: z.string().nullish(),
-    images: neutral([], isEmpty),
+    images: neutral([], empty),
     tool_calls: z.array(toolCall).nullish(),
     // Whose result this is: a call, or by its former form a tool.
     tool_call_id: z.string().nullish(),

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { whileConnected } from '../disconnect.ts'
 import { dimensionsOf, shortened } from '../embeddings.ts'
 import type { ModelDirectory } from '../models/model-directory.ts'
+import { noteServedModel } from '../models/served-model.ts'
 import { strictArray } from '../strict-array.ts'
 
 const text = z.string().min(1, 'must not be empty')
@@ -35,6 +36,7 @@ export async function embed(
   const begun = performance.now()
   return whileConnected(request, reply, async (signal) => {
     using used = await models.useEmbedder(name || undefined, signal)
+    noteServedModel(request, used)
     const { embedder } = used
     const length = dimensionsOf(dimensions, embedder.info)
     const loadedAt = performance.now()

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { ChatBody } from '../chat-body.ts'
 import type { CompletionBody } from '../completion-body.ts'
 import { ServerError } from '../errors.ts'
-import { isEmpty, neutral } from '../parameters.ts'
+import { empty, neutral } from '../parameters.ts'
 import { inChatTerms, requestFields } from './request-fields.ts'
 
 /** The body of `POST /api/generate`. */
@@ -17,7 +17,7 @@ export const generateBody = z.object({
   raw: z.boolean().nullish(),
   template: neutral(['']),
   // A former conversation as tokens.
-  context: neutral([], isEmpty),
+  context: neutral([], empty),
 })
 
 type GenerateBody = z.infer<typeof generateBody>
@@ -29,18 +29,20 @@ type GenerateBody = z.infer<typeof generateBody>
  * @throws ServerError `unsupported` for a system message where there is no conversation
  */
 export function generateTermsOf(body: GenerateBody, { hasChatTemplate }: ModelInfo): ChatBody | CompletionBody {
-  const { prompt, system } = body
+  const { system } = body
+  // A gap may be at the beginning.
+  const prompt = body.prompt ?? ''
   const shared = inChatTerms(body)
   const top = body.top_logprobs ?? 0
   if (hasChatTemplate && !body.raw && !body.suffix) {
     return {
       ...shared,
-      messages: [...(system ? [{ role: 'system', content: system }] : []), { role: 'user', content: prompt! }],
+      messages: [...(system ? [{ role: 'system', content: system }] : []), { role: 'user', content: prompt }],
       ...(body.logprobs && { logprobs: true, top_logprobs: top }),
     }
   }
   if (system) {
     throw new ServerError('unsupported', 'system: a raw prompt has no system message', { param: 'system' })
   }
-  return { ...shared, prompt: [prompt!], suffix: body.suffix, ...(body.logprobs && { logprobs: top }) }
+  return { ...shared, prompt: [prompt], suffix: body.suffix, ...(body.logprobs && { logprobs: top }) }
 }

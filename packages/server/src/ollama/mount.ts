@@ -1,5 +1,4 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { z } from 'zod'
 import { answer } from '../answer.ts'
 import { type DialectOptions, mountDialect, planConversation, planPrompts } from '../dialect.ts'
 import { ServerError } from '../errors.ts'
@@ -7,19 +6,17 @@ import type { ModelInUse } from '../models/model-directory.ts'
 import { withModel } from '../models/with-model.ts'
 import type { RequestPlan } from '../request-plan.ts'
 import { route } from '../route.ts'
-import { validate } from '../validate.ts'
-import { chatBody, chatTermsOf } from './chat-body.ts'
-import { embed, embedBody, embeddingsBody } from './embed.ts'
+import { chatTermsOf } from './chat-body.ts'
+import { embed } from './embed.ts'
 import { ollamaError } from './errors.ts'
-import { generateBody, generateTermsOf } from './generate-body.ts'
+import { generateTermsOf } from './generate-body.ts'
 import { running, show, tags } from './model-cards.ts'
+import { operations } from './operations.ts'
 import { chatSpelling, generateSpelling, replyTeller, type Spelling } from './reply-teller.ts'
 import { formField, loadAnswer, requireModel } from './request-fields.ts'
 
 /** The version of Ollama whose API this is: clients refuse older ones. */
 const OLLAMA_VERSION = '0.13.0'
-
-const showBody = z.object({ model: z.string().nullish(), name: z.string().nullish() })
 
 /** Adds `/api/...`; see `docs/ollama.md`. */
 export function mountOllama(app: FastifyInstance, options: DialectOptions): void {
@@ -44,18 +41,16 @@ export function mountOllama(app: FastifyInstance, options: DialectOptions): void
 
   mountDialect(app, options, ollamaError, (scope) => {
     // Nothing is said while a model loads: there is nothing that a parser of lines would pass over.
-    route(scope, 'POST', '/api/chat', (request, reply) => {
-      const body = validate(chatBody, request.body)
-      return withModel(options, { model: body.model }, request, reply, async (model) => {
+    route(scope, 'POST', '/api/chat', operations.chat, (request, reply, body) =>
+      withModel(options, { model: body.model }, request, reply, async (model) => {
         requireModel(body, model.engine.info)
         if (!body.messages?.length) return reply.send(loaded(model, loadAnswer(body), chatSpelling))
         const plan = await planConversation(model, options, chatTermsOf(body), formField)
         return respond(model, plan, chatSpelling, request, reply)
-      })
-    })
-    route(scope, 'POST', '/api/generate', (request, reply) => {
-      const body = validate(generateBody, request.body)
-      return withModel(options, { model: body.model }, request, reply, async (model) => {
+      }),
+    )
+    route(scope, 'POST', '/api/generate', operations.generate, (request, reply, body) =>
+      withModel(options, { model: body.model }, request, reply, async (model) => {
         requireModel(body, model.engine.info)
         if (!body.prompt && !body.suffix) return reply.send(loaded(model, loadAnswer(body), generateSpelling))
         const terms = generateTermsOf(body, model.engine.info)
@@ -64,23 +59,20 @@ export function mountOllama(app: FastifyInstance, options: DialectOptions): void
             ? await planConversation(model, options, terms, formField)
             : await planPrompts(model, options, terms, formField)
         return respond(model, plan, generateSpelling, request, reply)
-      })
-    })
-    route(scope, 'POST', '/api/embed', (request, reply) => {
-      const body = validate(embedBody, request.body)
-      return embed(models, body, request, reply, (told, embeddings) => ({ ...told, embeddings }))
-    })
-    route(scope, 'POST', '/api/embeddings', (request, reply) => {
-      const { model, prompt } = validate(embeddingsBody, request.body)
-      return embed(models, { model, input: [prompt] }, request, reply, (_, [embedding]) => ({ embedding }))
-    })
-    route(scope, 'GET', '/api/tags', () => tags(models))
-    route(scope, 'GET', '/api/ps', () => running(models))
-    route(scope, 'POST', '/api/show', (request) => {
-      const { model, name } = validate(showBody, request.body)
-      return show(models, model || name || undefined)
-    })
-    route(scope, 'GET', '/api/version', async () => ({ version: OLLAMA_VERSION }))
+      }),
+    )
+    route(scope, 'POST', '/api/embed', operations.embed, (request, reply, body) =>
+      embed(models, body, request, reply, (told, embeddings) => ({ ...told, embeddings })),
+    )
+    route(scope, 'POST', '/api/embeddings', operations.embeddings, (request, reply, { model, prompt }) =>
+      embed(models, { model, input: [prompt] }, request, reply, (_, [embedding]) => ({ embedding })),
+    )
+    route(scope, 'GET', '/api/tags', operations.tags, () => tags(models))
+    route(scope, 'GET', '/api/ps', operations.ps, () => running(models))
+    route(scope, 'POST', '/api/show', operations.show, (_request, _reply, { model, name }) =>
+      show(models, model || name || undefined),
+    )
+    route(scope, 'GET', '/api/version', operations.version, async () => ({ version: OLLAMA_VERSION }))
     // Its clients read no other shape of errors.
     scope.all('/api/*', async (request) => {
       throw new ServerError('not_found', `no such route: ${request.method} ${request.url}`)

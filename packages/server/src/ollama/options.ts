@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { describedAs } from '../described-as.ts'
 import { neutral, type SharedParameters, sharedParameters } from '../parameters.ts'
 import { llamaPenaltiesOf, llamaPenaltyFields } from '../penalties.ts'
 
@@ -11,10 +12,10 @@ export const modelOptions = z.object({
   min_p: sharedParameters.min_p,
   seed: z.int().nullish(),
   // -2 fills the context, which is no bound either.
-  num_predict: z
-    .int()
-    .refine((value) => value >= 1 || value === -1 || value === -2, 'must be at least 1, or -1 for no bound')
-    .nullish(),
+  num_predict: describedAs(
+    z.int().refine((value) => value >= 1 || value === -1 || value === -2, 'must be at least 1, or -1 for no bound'),
+    z.union([z.int().min(1), z.literal([-1, -2])]),
+  ).nullish(),
   stop: sharedParameters.stop,
   num_ctx: z.int().min(1).nullish(),
   typical_p: neutral([1]),

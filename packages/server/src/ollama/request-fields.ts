@@ -2,7 +2,7 @@ import { IncipitError, type ModelInfo, tierNames } from '@incipit/engine/api'
 import { z } from 'zod'
 import type { ChatBody } from '../chat-body.ts'
 import { ServerError } from '../errors.ts'
-import { isEmpty, neutral, sharedParameters } from '../parameters.ts'
+import { empty, neutral, sharedParameters } from '../parameters.ts'
 import { modelOptions, samplingOf } from './options.ts'
 
 const schema = z.record(z.string(), z.unknown())
@@ -22,7 +22,7 @@ export const requestFields = {
     .nullish(),
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
-  images: neutral([], isEmpty),
+  images: neutral([], empty),
   // Ours.
   tier: z.enum(tierNames).nullish(),
   cache_salt: sharedParameters.cache_salt,

@@ -3,6 +3,8 @@ import type { ConstraintChecker } from '../constraint.ts'
 import { watchClient } from '../disconnect.ts'
 import { ServerError } from '../errors.ts'
 import type { ModelDirectory, ModelInUse } from '../models/model-directory.ts'
+import { noteServedModel } from '../models/served-model.ts'
+import { modelQuery } from '../models/with-model.ts'
 import type { SocketRoutes } from '../socket/socket-routes.ts'
 import { Connection } from './connection.ts'
 import { formOf } from './session-form.ts'
@@ -20,9 +22,19 @@ export interface RealtimeRoute {
   report: (request: FastifyRequest, error: unknown) => void
 }
 
+const operation = {
+  id: 'connectRealtime',
+  summary: 'A socket for input that is still being written.',
+  dialect: 'incipit',
+  input: modelQuery,
+  uses: 'model',
+  socket: true,
+} as const
+
 /** Adds `/v1/realtime`; see `docs/realtime.md`. */
 export function mountRealtime({ sockets, models, constraints, textLimit, report }: RealtimeRoute): void {
   sockets.add(REALTIME_PATH, {
+    operation,
     hint: 'this is a WebSocket: connect to it with ws:// or wss://',
     prepare: async (request) => {
       const { name: model, engine, defaults } = await useUntilClosed(models, request)
@@ -44,6 +56,7 @@ async function useUntilClosed(models: ModelDirectory, request: FastifyRequest): 
   const client = watchClient(request)
   try {
     const model = await models.use(typeof name === 'string' && name !== '' ? name : undefined, client.signal)
+    noteServedModel(request, model)
     const { socket } = request.raw
     if (socket.destroyed) model[Symbol.dispose]()
     else socket.once('close', () => model[Symbol.dispose]())

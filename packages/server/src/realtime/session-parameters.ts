@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { constraintParameters, refineConstraint } from '../constraint.ts'
-import { isEmpty, neutral, sharedParameters } from '../parameters.ts'
+import { empty, neutral, sharedParameters, textOnly } from '../parameters.ts'
 import { minStability } from '../policy.ts'
 import { flatToolParameters } from '../tools/flat-tool-parameters.ts'
 
@@ -28,7 +28,7 @@ const shared = {
   presence_penalty: neutral([0]),
   repetition_penalty: neutral([1]),
   repeat_penalty: neutral([1]),
-  logit_bias: neutral([], isEmpty),
+  logit_bias: neutral([], empty),
   min_tokens: neutral([0]),
   ignore_eos: neutral([false]),
   max_output_tokens: z.union([z.int().min(1), z.literal('inf')], 'must be a whole number or "inf"').nullish(),
@@ -40,8 +40,8 @@ const shared = {
   enable_thinking: z.boolean().nullish(),
   reasoning_format: z.enum(['none', 'auto', 'deepseek', 'deepseek-legacy']).nullish(),
   n: neutral([1]),
-  output_modalities: neutral([], isTextOnly),
-  modalities: neutral([], isTextOnly),
+  output_modalities: neutral([], textOnly),
+  modalities: neutral([], textOnly),
   audio: neutral([]),
   prompt: neutral([]),
 }
@@ -74,10 +74,6 @@ export const responseParameters = z
     input: neutral([]),
   })
   .superRefine(refineConstraint)
-
-function isTextOnly(value: unknown): boolean {
-  return Array.isArray(value) && value.every((item) => item === 'text')
-}
 
 export type SessionParameters = z.infer<typeof sessionParameters>
 export type ResponseParameters = z.infer<typeof responseParameters>

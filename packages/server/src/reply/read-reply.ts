@@ -1,6 +1,6 @@
 import type { DoneEvent, GenerateEvent, PromptToken, TokenLogprobs } from '@incipit/engine/api'
 import { ChannelParser } from '../channels/channel-parser.ts'
-import { type Account, provisionalOf, type WireProvisional } from '../wire.ts'
+import { type Account, progressOf, provisionalOf, type WireProgress, type WireProvisional } from '../wire.ts'
 import type { Part, PartReader } from './part.ts'
 import { ReplyParser } from './reply-parser.ts'
 import type { ReplyShape } from './reply-shape.ts'
@@ -15,6 +15,7 @@ export type ReplyEvent =
   | { readonly type: 'part'; readonly part: Part }
   /** Of the tokens of the parts that follow, where the request asks for them. */
   | { readonly type: 'logprobs'; readonly logprobs: readonly TokenLogprobs[] }
+  | { readonly type: 'progress'; readonly progress: WireProgress }
   /** What the content may go on with: offsets count content alone. */
   | { readonly type: 'provisional'; readonly provisional: WireProvisional }
   | {
@@ -63,7 +64,8 @@ export async function* readReply(events: AsyncIterable<GenerateEvent>, shape: Re
         type: 'provisional',
         provisional: { ...provisionalOf(event), rev: revision, base: content, text, tokens },
       }
-    } else {
+    } else if (event.type === 'progress') yield { type: 'progress', progress: progressOf(event) }
+    else {
       for (const part of parser.end()) yield told(part)
       const { finishReason, usage, timings } = event
       const account = { usage, timings }

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { inputItem } from '../items/input-item.ts'
-import { isEmpty, neutral, refineShared, sharedParameters, tokenLimit } from '../parameters.ts'
+import { empty, neutral, refineShared, sharedParameters, tokenLimit } from '../parameters.ts'
 import { strictArray } from '../strict-array.ts'
 import { flatToolParameters, refineFlatTools } from '../tools/flat-tool-parameters.ts'
 
@@ -42,7 +42,7 @@ const metadata = z
   .refine((pairs) => Object.keys(pairs).length <= 16, 'must have at most 16 pairs')
 
 /** A parameter of other endpoints. */
-function foreign(values: readonly unknown[]) {
+function foreign(values: Parameters<typeof neutral>[0]) {
   return neutral(values).transform((): undefined => undefined)
 }
 
@@ -78,7 +78,7 @@ export const responsesBody = z
     background: neutral([false]),
     conversation: neutral([]),
     prompt: neutral([]),
-    context_management: neutral([], isEmpty),
+    context_management: neutral([], empty),
     moderation: neutral([]),
     truncation: neutral(['disabled']),
     n: foreign([1]),

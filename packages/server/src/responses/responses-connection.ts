@@ -2,8 +2,10 @@ import { IncipitError } from '@incipit/engine/api'
 import { errorAnswer, ServerError } from '../errors.ts'
 import type { ClientSocket } from '../socket/client-socket.ts'
 import { parseFrame } from '../socket/frame.ts'
+import { validate } from '../validate.ts'
 import type { StoredResponse } from './response-store.ts'
 import type { Responses } from './responses.ts'
+import { responsesBody } from './responses-body.ts'
 
 /** Requests of a connection that wait or run. */
 const MAX_REQUESTS = 32
@@ -69,7 +71,10 @@ export class ResponsesConnection {
     try {
       signal.throwIfAborted()
       // A socket always streams.
-      using prepared = await responses.prepare({ ...body, stream: true }, { last: this.#last, signal })
+      using prepared = await responses.prepare(validate(responsesBody, { ...body, stream: true }), {
+        last: this.#last,
+        signal,
+      })
       await responses.start(prepared, signal)
       const { run } = prepared
       try {

@@ -6,11 +6,10 @@ import { type Item, itemId } from '../items/item.ts'
 import type { ModelDirectory } from '../models/model-directory.ts'
 import type { RequestPlan } from '../request-plan.ts'
 import type { ServedEngine } from '../served-engine.ts'
-import { validate } from '../validate.ts'
 import { isPrewarm, planResponse } from './response-plan.ts'
 import { ResponseRun } from './response-run.ts'
 import { conversationOf, ResponseStore, type StoredResponse } from './response-store.ts'
-import { type ResponsesBody, responsesBody } from './responses-body.ts'
+import type { ResponsesBody } from './responses-body.ts'
 
 export interface ResponsesOptions {
   readonly models: ModelDirectory
@@ -22,6 +21,8 @@ export interface Prepared extends Disposable {
   readonly body: ResponsesBody
   readonly plan: RequestPlan
   readonly run: ResponseRun
+  /** Of the model that makes it. */
+  readonly name: string
   readonly engine: ServedEngine
   /** What it is made of, the conversation before it included. */
   readonly input: readonly Item[]
@@ -42,11 +43,10 @@ export class Responses {
    * @throws IncipitError and ServerError for what is wrong in the body
    */
   async prepare(
-    value: unknown,
+    body: ResponsesBody,
     { last, signal }: { last?: StoredResponse | undefined; signal?: AbortSignal | undefined } = {},
   ): Promise<Prepared> {
     const { models, constraints } = this.#options
-    const body = validate(responsesBody, value)
     const model = await models.use(body.model || undefined, signal)
     const release = () => model[Symbol.dispose]()
     try {
@@ -57,7 +57,7 @@ export class Responses {
       const input = this.#input(body, last)
       const plan = await planResponse(body, input, engine, defaults)
       await checkConstraint(constraints, plan.constraint)
-      return { body, plan, run: new ResponseRun(body, plan, name), engine, input, [Symbol.dispose]: release }
+      return { body, plan, run: new ResponseRun(body, plan, name), name, engine, input, [Symbol.dispose]: release }
     } catch (error) {
       release()
       throw error

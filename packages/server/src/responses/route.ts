@@ -2,12 +2,15 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { countTokens } from '../count-tokens.ts'
 import { whileConnected } from '../disconnect.ts'
 import { ServerError } from '../errors.ts'
+import { noteServedModel } from '../models/served-model.ts'
 import { definedHeaders } from '../response-stream.ts'
+import { addOperation } from '../route.ts'
 import type { SocketRoutes } from '../socket/socket-routes.ts'
 import { EventStream } from '../sse.ts'
-import { validate } from '../validate.ts'
-import { listItems, listQuery } from './list-items.ts'
+import { listItems } from './list-items.ts'
+import { operations } from './operations.ts'
 import { Responses, type ResponsesOptions } from './responses.ts'
+import type { ResponsesBody } from './responses-body.ts'
 import { ResponsesConnection } from './responses-connection.ts'
 
 /** Where responses are made, by a request or over a socket. */
@@ -33,25 +36,29 @@ interface ResponsesRoute extends ResponsesOptions {
 /** Adds `/v1/responses`; see `docs/responses.md`. */
 export function mountResponses(app: FastifyInstance, options: ResponsesRoute): void {
   const responses = new Responses(options)
-  app.post(RESPONSES_PATH, (request, reply) => create(responses, request, reply, options.report))
-  app.get(ONE_PATH, async (request) => {
-    const { stream } = request.query as { stream?: string }
+  addOperation(app, 'POST', RESPONSES_PATH, operations.create, (request, reply, body) =>
+    create(responses, body, request, reply, options.report),
+  )
+  addOperation(app, 'GET', ONE_PATH, operations.get, async (request, _reply, { stream }) => {
     if (stream !== undefined && stream !== 'false') {
       throw new ServerError('unsupported', 'stream: a response that is over is not streamed again', { param: 'stream' })
     }
     return responses.store.require(idOf(request)).response
   })
-  app.delete(ONE_PATH, async (request) => {
+  addOperation(app, 'DELETE', ONE_PATH, operations.delete, async (request) => {
     const { id } = responses.store.require(idOf(request)).response
     responses.store.delete(id)
     return { id, object: 'response', deleted: true }
   })
-  app.get(ITEMS_PATH, async (request) => {
+  addOperation(app, 'GET', ITEMS_PATH, operations.items, async (request, _reply, query) => {
     const { input } = responses.store.require(idOf(request))
-    return listItems(input, validate(listQuery, request.query))
+    return listItems(input, query)
   })
-  app.post(COUNT_PATH, (request, reply) => count(responses, request, reply))
+  addOperation(app, 'POST', COUNT_PATH, operations.count, (request, reply, body) =>
+    count(responses, body, request, reply),
+  )
   options.sockets.add(RESPONSES_PATH, {
+    operation: operations.connect,
     hint: 'GET is for WebSockets here: connect with ws:// or wss://, or use POST',
     prepare: async () => {},
     connect: (client, _, request) => {
@@ -65,9 +72,15 @@ function idOf(request: FastifyRequest): string {
 }
 
 /** How many tokens a response would read, which is not begun. */
-async function count(responses: Responses, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+async function count(
+  responses: Responses,
+  body: ResponsesBody,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
   return whileConnected(request, reply, async (signal) => {
-    using prepared = await responses.prepare(request.body, { signal })
+    using prepared = await responses.prepare(body, { signal })
+    noteServedModel(request, prepared)
     const tokens = await countTokens(prepared.engine, prepared.plan.choices[0]!)
     return await reply.send({ object: 'response.input_tokens', input_tokens: tokens })
   })
@@ -76,13 +89,15 @@ async function count(responses: Responses, request: FastifyRequest, reply: Fasti
 /** Until the first byte an error is thrown, after it a stream ends with `response.failed`. */
 async function create(
   responses: Responses,
+  body: ResponsesBody,
   request: FastifyRequest,
   reply: FastifyReply,
   report: ResponsesRoute['report'],
 ): Promise<FastifyReply> {
   return whileConnected(request, reply, async (signal) => {
-    using prepared = await responses.prepare(request.body, { signal })
-    const { run, body } = prepared
+    using prepared = await responses.prepare(body, { signal })
+    noteServedModel(request, prepared)
+    const { run } = prepared
     await responses.start(prepared, signal)
     if (!body.stream) {
       for await (const _ of run.events()) {

@@ -1,6 +1,7 @@
 import websocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { errorAnswer, ServerError } from '../errors.ts'
+import type { Operation } from '../openapi/operation.ts'
 import { closeCodes, defaultBounds, MAX_FRAME, type SocketBounds } from './bounds.ts'
 import { ClientSocket } from './client-socket.ts'
 import { chooseProtocol, isSameOrigin, isWebSocketUpgrade } from './handshake.ts'
@@ -14,6 +15,7 @@ export interface SocketRoutesOptions {
 
 /** What is served over the sockets of one path. */
 export interface SocketService<Prepared> {
+  readonly operation: Operation
   /** What somebody is told who comes without a socket. */
   readonly hint: string
   /** Before the upgrade, while there still is a status to answer with: what is thrown here refuses the socket. */
@@ -52,13 +54,14 @@ export class SocketRoutes {
   }
 
   /** Serves GET requests of a path that ask for a WebSocket. */
-  add<Prepared>(url: string, { hint, prepare, connect }: SocketService<Prepared>): void {
+  add<Prepared>(url: string, { operation, hint, prepare, connect }: SocketService<Prepared>): void {
     const { report } = this.#options
     const prepared = new WeakMap<FastifyRequest, { readonly value: Prepared }>()
     this.#app.register(async (scope) => {
       scope.route({
         method: 'GET',
         url,
+        config: { operation },
         onRequest: async (request, reply) => {
           if (!request.ws) {
             reply.header('upgrade', 'websocket')

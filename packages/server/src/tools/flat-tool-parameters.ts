@@ -1,11 +1,12 @@
 import { z } from 'zod'
+import { describedAs } from '../described-as.ts'
 import { neutral } from '../parameters.ts'
 import { unsupported } from '../validate.ts'
 import { MAX_TOOLS, type ToolFields, toolName } from './tool-parameters.ts'
 
 const tool = z
   .object({
-    type: z.string(),
+    type: describedAs(z.string(), z.literal('function')),
     name: toolName.optional(),
     description: z.string().nullish(),
     parameters: z.record(z.string(), z.unknown()).nullish(),
@@ -28,7 +29,7 @@ const allowed = z.object({
   tools: z.array(named).min(1, 'must not be empty'),
 })
 
-const choice = z
+const checkedChoice = z
   .union([z.enum(['none', 'auto', 'required']), z.looseObject({ type: z.string() })])
   .transform((choice, context): 'none' | 'auto' | 'required' | z.infer<typeof named> | z.infer<typeof allowed> => {
     if (typeof choice === 'string') return choice
@@ -43,6 +44,8 @@ const choice = z
     for (const issue of result.error.issues) context.issues.push({ ...issue, input: choice } as z.core.$ZodRawIssue)
     return z.NEVER
   })
+
+const choice = describedAs(checkedChoice, z.union([z.enum(['none', 'auto', 'required']), named, allowed]))
 
 /** Fields that concern tools as OpenAI's newer dialects have them: without the object that `/v1/chat/completions` puts around functions. */
 export const flatToolParameters = {

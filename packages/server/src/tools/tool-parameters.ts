@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { isEmpty, neutral } from '../parameters.ts'
+import { describedAs } from '../described-as.ts'
+import { empty, neutral } from '../parameters.ts'
 import { unsupported } from '../validate.ts'
 import type { Tool, ToolChoice } from './tool.ts'
 
@@ -10,7 +11,7 @@ export const toolName = z.string().regex(/^[a-zA-Z0-9_.:-]{1,128}$/, 'must have 
 
 const tool = z
   .object({
-    type: z.string(),
+    type: describedAs(z.string(), z.literal('function')),
     function: z
       .object({
         name: toolName,
@@ -37,7 +38,7 @@ export const toolParameters = {
     .nullish(),
   parallel_tool_calls: z.boolean().nullish(),
   // The former names.
-  functions: neutral([], isEmpty),
+  functions: neutral([], empty),
   function_call: neutral(['none', 'auto']),
 }
 
