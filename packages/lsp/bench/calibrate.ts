@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util'
 import { Engine } from '@incipit/engine'
 import { random, shuffle } from '../../engine/bench/numbers.ts'
 import { table } from '../../engine/bench/table.ts'
+import { PromptTooLong } from '../src/backends/backend.ts'
 import { EngineBackend } from '../src/backends/engine-backend.ts'
 import { splitBegun } from '../src/context/fim-format.ts'
 import { lineEnd, PromptWindow } from '../src/context/prompt-window.ts'
@@ -144,7 +145,14 @@ for (let place = 0; place < Number(options.places); place++) {
   const path = files[place % files.length]!
   const text = readFileSync(path, 'utf8').replaceAll('\r', '')
   if (text.length < 200) continue
-  samples.push(...(await samplesAt(backend, path, text, Math.floor(next() * (text.length - 50)))))
+  const found = await samplesAt(backend, path, text, Math.floor(next() * (text.length - 50))).catch(
+    (error: unknown) => {
+      // A table of numbers or of signs has more tokens than code: an editor asks again with less.
+      if (error instanceof PromptTooLong) return []
+      throw error
+    },
+  )
+  samples.push(...found)
 }
 console.log(`${samples.length} beginnings at ${options.places} places of ${files.length} files`)
 if (options.code) printReliability(samples, calibrationOf(backend.model))

@@ -13,15 +13,15 @@ const incipit = fileURLToPath(new URL('../../incipit/src/main.ts', import.meta.u
 const models = process.env.INCIPIT_MODELS ?? fileURLToPath(new URL('../../../../shared/models', import.meta.url))
 const smol = join(models, 'SmolLM2-135M-Instruct.Q4_1.gguf')
 
-const code = `/** Numbers. */
-export function sum(values) {
+const code = `export function average(values) {
   let total = 0
   for (const value of values) {
-
     total += value
   }
-  return total
+  return total / values.length
 }
+
+average([])
 `
 
 /** What the script of an editor writes. */
@@ -69,10 +69,10 @@ async function drive(t: TestContext, editor: string, args: (file: string, script
   const word = typeof entry === 'string' ? entry : entry?.word
   // Editors filter the list by the word before the cursor.
   assert.ok(word?.startsWith('val'), JSON.stringify(result.entries))
-  const line = result.completed.split('\n')[4]!
-  assert.ok(line.startsWith('    const next = val') && line.length > '    const next = val'.length, line)
-  assert.equal(result.action, 'Next edit, line 6: all')
-  assert.equal(result.edited.trimEnd(), code.replaceAll('total', 'all').trimEnd())
+  const line = result.completed.split('\n')[7]!
+  assert.ok(line.startsWith('const next = val') && line.length > 'const next = val'.length, line)
+  assert.equal(result.action, 'Next edit, line 4: sum')
+  assert.equal(result.edited.trimEnd(), code.replaceAll('total', 'sum').trimEnd())
 }
 
 test('Neovim', { skip: skipUnless(runs('nvim', '--version'), 'nvim') }, (t) =>

@@ -45,11 +45,11 @@
       (lsp)
       (incipit-wait "ready" (lambda () (equal incipit-state "ready")))
 
-      ;; Typed in the fifth line, and the first candidate is taken, as `completion-at-point' does.
+      ;; Typed in the eighth line, and the first candidate is taken, as `completion-at-point' does.
       (let ((original (incipit-text)))
         (goto-char (point-min))
-        (forward-line 4)
-        (insert "    const next = val")
+        (forward-line 7)
+        (insert "const next = val")
         (let* ((found (lsp-completion-at-point))
                (candidates (all-completions (buffer-substring (nth 0 found) (nth 1 found)) (nth 2 found))))
           (puthash "entries" (apply #'vector (mapcar #'substring-no-properties candidates)) incipit-result)
@@ -63,9 +63,9 @@
         (erase-buffer)
         (insert original))
       (goto-char (point-min))
-      (forward-line 2)
+      (forward-line 1)
       (search-forward "total")
-      (replace-match "all" t)
+      (replace-match "sum" t)
       (let ((action (car (lsp-code-actions-at-point))))
         (when action
           (puthash "action" (gethash "title" action) incipit-result)

@@ -34,9 +34,9 @@ local result = {}
 local ok, failure = pcall(function()
   wait('ready', function() return state == 'ready' end)
 
-  -- Typed behind the fifth line, and the list's first entry is taken.
-  vim.api.nvim_win_set_cursor(0, { 5, 0 })
-  vim.cmd('normal! A    const next = val')
+  -- Typed in the eighth line, and the list's first entry is taken.
+  vim.api.nvim_win_set_cursor(0, { 8, 0 })
+  vim.cmd('normal! Aconst next = val')
   -- A cursor of insert mode, behind the last letter.
   local params = vim.lsp.util.make_position_params()
   params.position.character = params.position.character + 1
@@ -48,7 +48,7 @@ local ok, failure = pcall(function()
 
   -- Taken back, and a name is changed: its other places are a code action.
   vim.api.nvim_buf_set_lines(0, 0, -1, true, original)
-  vim.cmd('3substitute/total/all/')
+  vim.cmd('2substitute/total/sum/')
   local range = vim.lsp.util.make_range_params()
   range.context = { diagnostics = {} }
   local actions = request('textDocument/codeAction', range)
