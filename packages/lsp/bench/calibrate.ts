@@ -118,6 +118,7 @@ function printReliability(samples: readonly Sample[], calibrate: (probability: n
     table(['probability', 'right', 'beginnings'], rows)
     for (const least of [defaultSettings.minAcceptance, 0.5, 0.75]) {
       const shown = given.filter(({ probability }) => probability >= least)
+      if (shown.length === 0) continue
       const right = shown.filter(({ right }) => right).length / shown.length
       console.log(
         `at a bound of ${least}: ${percent(shown.length / given.length)} of beginnings, ${percent(right)} right`,
