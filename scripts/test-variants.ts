@@ -2,8 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { run } from 'node:test'
+import { cpuVariants } from '../packages/engine/src/llama/cpu-variants.ts'
 import { library } from '../packages/engine/src/llama/library.ts'
-import { copyWithVariant, cpuVariants } from '../packages/engine/test/fixtures/cpu-variants.ts'
+import { copyWithVariant } from '../packages/engine/test/fixtures/cpu-variants.ts'
 
 // `npm run test:variants [VARIANT...]`: the tests that compare what llama.cpp computes, with its kernels for other CPUs
 // than this one. Default: the variant that runs everywhere, and that of machines without AVX-512.
@@ -30,7 +31,7 @@ interface Summary {
   skipped: number
 }
 
-const { directory } = library()
+const { directory } = library().place
 const known = cpuVariants(directory)
 const runnable = known.filter(({ score }) => score > 0).map(({ name }) => name)
 const wanted = process.argv.slice(2)

@@ -5,6 +5,7 @@ export type { RealtimeReply } from './realtime-reply.ts'
 export { type Provisional, RevisableText, type RevisableValue, type TextEvent } from './revisable-text.ts'
 export { parseServerSentEvents } from './sse.ts'
 export {
+  provisionalOf,
   type ReplyDelta,
   type ReplyDone,
   type ReplyEvent,
@@ -15,3 +16,4 @@ export {
   type Timings,
   type Usage,
 } from './stream.ts'
+export type { ToolCall } from './tool-calls.ts'

@@ -3,11 +3,16 @@ import { ClientError, errorFrom, memberOf } from './client-error.ts'
 import { type RealtimeReply, RunningReply } from './realtime-reply.ts'
 import { RevisableText } from './revisable-text.ts'
 import { noteAccount, provisionalOf, type ReplyDone } from './stream.ts'
+import type { ToolCall } from './tool-calls.ts'
 
 /** A turn of the conversation. */
 export interface Message {
   role: string
   content: string
+  /** Of an assistant: the tools that it wanted called. */
+  tool_calls?: readonly ToolCall[]
+  /** Of a tool: the call that this is the result of. */
+  tool_call_id?: string
 }
 
 export interface RealtimeOptions {
@@ -360,8 +365,10 @@ export class Realtime {
     const done: ReplyDone = { type: 'done', finishReason: typeof reason === 'string' ? reason : null }
     if (status === 'cancelled') done.finishReason = 'cancelled'
     noteAccount(event, done)
+    const toolCalls = callsIn(memberOf(response, 'output'))
+    if (toolCalls.length > 0) done.toolCalls = toolCalls
     this.#running = undefined
-    this.#keep(reply)
+    this.#keep(reply, done.toolCalls)
     if (this.#settings.seed === undefined || this.#settings.seed === null) {
       this.#seed = newSeed()
       // A greedy reply does not read it, and one that was begun for the next message may stand.
@@ -371,9 +378,10 @@ export class Realtime {
   }
 
   /** What was said is part of the conversation. */
-  #keep({ text: { committed } }: RunningReply): void {
-    if (this.#settings.raw === true || committed === '') return
-    this.#messages = [...this.#messages, { role: 'assistant', content: committed }]
+  #keep({ text: { committed } }: RunningReply, calls?: readonly ToolCall[]): void {
+    if (this.#settings.raw === true || (committed === '' && !calls)) return
+    const message = { role: 'assistant', content: committed, ...(calls && { tool_calls: calls }) }
+    this.#messages = [...this.#messages, message]
   }
 
   /** Asked again, the model said something else (near ties may fall otherwise): what was shown is not taken back. */
@@ -409,4 +417,16 @@ function newSeed(): number {
 function count(event: unknown, name: string): number {
   const value = memberOf(event, name)
   return typeof value === 'number' ? value : 0
+}
+
+/** The calls of tools among the items of a response. */
+function callsIn(items: unknown): ToolCall[] {
+  if (!Array.isArray(items)) return []
+  return items
+    .filter((item) => memberOf(item, 'type') === 'function_call')
+    .map((item) => ({
+      id: String(memberOf(item, 'call_id')),
+      type: 'function',
+      function: { name: String(memberOf(item, 'name')), arguments: String(memberOf(item, 'arguments')) },
+    }))
 }

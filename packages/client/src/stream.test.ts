@@ -228,3 +228,29 @@ test('replies in a row share a connection', async (t) => {
   }
   assert.equal(connections(), 1)
 })
+
+const call = (index: number, piece: object) =>
+  chunk({ choices: [{ index: 0, delta: { tool_calls: [{ index, ...piece }] } }] })
+
+test('calls of tools are put together, and told only when all of them are whole', async (t) => {
+  const calls = [
+    call(0, { id: 'call_a', type: 'function', function: { name: 'weather', arguments: '' } }),
+    call(0, { function: { arguments: '{"city": ' } }),
+    call(1, { id: 'call_b', type: 'function', function: { name: 'time', arguments: '' } }),
+    call(0, { function: { arguments: '"Paris"}' } }),
+    call(1, { function: { arguments: '{' } }),
+  ]
+  const whole = await streaming(t, ...calls, call(1, { function: { arguments: '}' } }), finish('tool_calls'), DONE)
+  assert.deepEqual(await all(whole.url), [
+    {
+      type: 'done',
+      finishReason: 'tool_calls',
+      toolCalls: [
+        { id: 'call_a', type: 'function', function: { name: 'weather', arguments: '{"city": "Paris"}' } },
+        { id: 'call_b', type: 'function', function: { name: 'time', arguments: '{}' } },
+      ],
+    },
+  ])
+  const cut = await streaming(t, ...calls, finish('length'), DONE)
+  assert.deepEqual(await all(cut.url), [{ type: 'done', finishReason: 'length' }])
+})

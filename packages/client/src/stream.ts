@@ -1,6 +1,7 @@
 import { ClientError, errorFrom, memberOf } from './client-error.ts'
 import type { Provisional } from './revisable-text.ts'
 import { parseServerSentEvents } from './sse.ts'
+import { type ToolCall, ToolCalls } from './tool-calls.ts'
 
 /** Committed text: never taken back. */
 export interface ReplyDelta {
@@ -34,6 +35,8 @@ export interface ReplyDone {
   type: 'done'
   /** `stop`, `length` and so on; null when the server never said. */
   finishReason: string | null
+  /** With the finish reason `tool_calls`: the calls, whole. Their results are messages of the role `tool`. */
+  toolCalls?: ToolCall[]
   /** With `stream_options.include_usage`. */
   usage?: Usage
   /** Where the server gave them. */
@@ -75,7 +78,7 @@ async function* stream(
   url: string | URL,
   body: Record<string, unknown>,
   options: StreamOptions,
-  textOf: (choice: unknown) => unknown,
+  contentOf: (choice: unknown) => unknown,
 ): Reply {
   const response = await fetch(url, {
     method: 'POST',
@@ -86,20 +89,22 @@ async function* stream(
   if (!response.ok || response.body === null) throw await httpError(response)
 
   const done: ReplyDone = { type: 'done', finishReason: null }
+  const calls = new ToolCalls()
   let ended = false
   for await (const data of parseServerSentEvents(response.body)) {
     // Read to the end of the response: a cancelled one costs the connection, and the next request its handshake.
     if (ended) continue
     if (data === '[DONE]') {
       ended = true
-      yield done
+      yield withCalls(done, calls)
       continue
     }
     const chunk = parseChunk(response.status, data)
-    const text = textOf(firstChoice(chunk))
+    const text = contentOf(firstChoice(chunk))
     if (typeof text === 'string' && text !== '') yield { type: 'delta', text }
     const provisional = provisionalOf(memberOf(chunk, 'provisional'))
     if (provisional) yield provisional
+    calls.take(memberOf(memberOf(firstChoice(chunk), 'delta'), 'tool_calls'))
     note(chunk, done)
   }
   if (ended) return
@@ -107,7 +112,12 @@ async function* stream(
   if (done.finishReason === null) {
     throw new ClientError(response.status, 'incomplete_stream', 'the stream ended before the reply was finished')
   }
-  yield done
+  yield withCalls(done, calls)
+}
+
+/** A reply that ended otherwise, at its bound for example, may have a call that was cut off. */
+function withCalls(done: ReplyDone, calls: ToolCalls): ReplyDone {
+  return done.finishReason === 'tool_calls' ? { ...done, toolCalls: calls.all } : done
 }
 
 async function httpError(response: Response): Promise<ClientError> {

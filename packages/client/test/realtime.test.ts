@@ -257,3 +257,37 @@ test('stopping a reply keeps what was said in the conversation', whole, async (t
   assert.equal((await reply.done).finishReason, 'cancelled')
   assert.deepEqual(chat.messages.at(-1), { role: 'assistant', content: reply.text.committed })
 })
+
+test('tools that a reply calls are told at its end, and stay in the conversation over a lost connection', {
+  timeout,
+}, async (t) => {
+  const call = '<tool_call>\n{"name": "weather", "arguments": {"city": "Paris"}}\n</tool_call>'
+  const engine = fakeRealtimeEngine(async function* (_, index) {
+    yield delta(index === 0 ? `I look.\n${call}` : 'Sunny.')
+    yield done()
+  })
+  const { port } = await serve(t, engine)
+  const { url, cut } = await line(t, () => port)
+  const tools = [{ type: 'function', name: 'weather', parameters: { type: 'object' } }]
+  const chat = open(t, url, { session: { tools, temperature: 0 } })
+  await isOpen(chat)
+  chat.append('How is the weather in Paris?')
+  const { toolCalls, finishReason } = await chat.send().done
+  assert.equal(finishReason, 'tool_calls')
+  const [called] = toolCalls!
+  assert.deepEqual(called!.function, { name: 'weather', arguments: '{"city": "Paris"}' })
+  chat.setMessages([...chat.messages, { role: 'tool', tool_call_id: called!.id, content: 'sunny' }])
+  cut()
+  await until(chat, ({ state }) => state.status === 'connecting')
+  await isOpen(chat)
+  const reply = chat.send()
+  await reply.done
+  assert.equal(reply.text.committed, 'Sunny.')
+  // The model is told of the call as it would write it itself.
+  const told = engine.requests.at(-1)!.messages!.map(({ role, content }) => [role, content])
+  assert.deepEqual(told.slice(1), [
+    ['user', 'How is the weather in Paris?'],
+    ['assistant', `I look.\n${call}`],
+    ['user', '<tool_response>\nsunny\n</tool_response>'],
+  ])
+})

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { ConstraintError } from './constraint-error.ts'
 import type { Declared } from './declared.ts'
@@ -100,8 +101,7 @@ export class ConstraintChecks implements Disposable {
   }
 
   #start(): Worker {
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-    const worker = new Worker(new URL(`./check-worker.${extension}`, import.meta.url))
+    const worker = new Worker(new URL(`./check-worker${extname(import.meta.url)}`, import.meta.url))
     worker.unref()
     return worker
   }

@@ -27,12 +27,29 @@ export type Declared =
       /** Nothing but tags, or no tag and a value of this schema: no text is free. */
       readonly otherwise?: { readonly schema: unknown; readonly lenient?: boolean | undefined } | undefined
     }
+  /** Nothing but tags: any number of `before`, then one of `last`. A model that speaks in channels says a whole reply so. */
+  | { readonly type: 'channels'; readonly before: readonly StructuralTag[]; readonly last: readonly StructuralTag[] }
 
-/** A part of a text that must look so: what it begins with, a value of a schema, what it ends with. */
+/**
+ * A part of a text that must look so: what it begins with, what it ends with, and what stands between: a value of `schema`,
+ * or `parts`, or any number of `items`, or else text up to its end.
+ */
 export interface StructuralTag {
   readonly begin: string
-  readonly schema: unknown
+  readonly end: string
+  readonly schema?: unknown
   /** As of a `json_schema`. */
   readonly lenient?: boolean | undefined
-  readonly end: string
+  /** One after the other. */
+  readonly parts?: readonly TagPart[] | undefined
+  readonly items?: StructuralTag | undefined
+  /** Stands between parts, or items. */
+  readonly separator?: string | undefined
+  /** The text between, as a regular expression. Default: any. */
+  readonly pattern?: string | undefined
+}
+
+export interface TagPart extends StructuralTag {
+  /** It may be missing. */
+  readonly optional?: boolean | undefined
 }

@@ -1,6 +1,6 @@
 export { type CheckOptions, ConstraintChecks } from './checks.ts'
 export { ConstraintError } from './constraint-error.ts'
 export { Constraints } from './constraints.ts'
-export type { Declared, StructuralTag } from './declared.ts'
+export type { Declared, StructuralTag, TagPart } from './declared.ts'
 export { Matcher } from './matcher.ts'
 export type { Vocabulary } from './vocabulary.ts'

@@ -88,12 +88,17 @@ export class Matcher implements Disposable {
 
   /** How many of these tokens may follow in a row. */
   allowedLength(tokens: readonly number[]): number {
-    let length = 0
+    let advanced = 0
     try {
-      while (length < tokens.length && this.#allows(tokens[length]!)) this.advance(tokens[length++]!)
-      return length
+      for (const [place, token] of tokens.entries()) {
+        if (!this.#allows(token)) return place
+        if (place + 1 === tokens.length) break
+        this.advance(token)
+        advanced++
+      }
+      return tokens.length
     } finally {
-      this.rollback(length)
+      if (advanced > 0) this.rollback(advanced)
     }
   }
 

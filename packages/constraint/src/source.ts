@@ -1,3 +1,4 @@
+import { channelsLark } from './channels.ts'
 import { ConstraintError } from './constraint-error.ts'
 import type { Declared } from './declared.ts'
 import { gbnfToLark } from './gbnf.ts'
@@ -41,5 +42,7 @@ function translated(declared: Declared, { controlTokens }: Pick<Vocabulary, 'con
     }
     case 'structural_tag':
       return { kind: 'lark', text: structuralTagLark(declared, controlTokens) }
+    case 'channels':
+      return { kind: 'lark', text: channelsLark(declared, controlTokens) }
   }
 }

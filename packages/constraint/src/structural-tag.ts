@@ -1,6 +1,6 @@
 import { ConstraintError } from './constraint-error.ts'
 import type { Declared, StructuralTag } from './declared.ts'
-import { jsonSchemaSource } from './json-schema.ts'
+import { TagRules } from './tag-rules.ts'
 
 type StructuralTags = Extract<Declared, { type: 'structural_tag' }>
 
@@ -11,37 +11,27 @@ type StructuralTags = Extract<Declared, { type: 'structural_tag' }>
  */
 export function structuralTagLark(declared: StructuralTags, controls: ReadonlyMap<string, number> = new Map()): string {
   const byTrigger = tagsByTrigger(declared)
-  const written = (text: string) => literals(text, controls)
-  const rules = byTrigger.flatMap(([trigger, tags], i) => {
-    const bodies = tags.map(({ begin, schema, lenient, end }) =>
-      [written(begin.slice(trigger.length)), `%json ${jsonSchemaSource(schema, lenient)}`, written(end)]
-        .filter((part) => part !== '')
-        .join(' '),
-    )
-    // A control token is no text: what stands before it ends by itself.
-    const control = controls.has(trigger)
-    return [
-      `body_${i}: ${bodies.join(' | ')}`,
-      `call_${i}: ${written(trigger)} body_${i}`,
-      control ? `trigger_${i}: text ${written(trigger)}` : `trigger_${i}[lazy]: /(?s:.*)/ ${JSON.stringify(trigger)}`,
-      `tag_${i}: trigger_${i} body_${i}`,
-    ]
-  })
+  const rules = new TagRules(controls)
+  const own = byTrigger.flatMap(([trigger, tags], i) => [
+    `body_${i}: ${tags.map((tag) => rules.tag(tag, trigger.length)).join(' | ')}`,
+    `call_${i}: ${rules.literals(trigger)} body_${i}`,
+    `tag_${i}: ${rules.upTo(trigger)} body_${i}`,
+  ])
   const any = (name: string) => `(${byTrigger.map((_, i) => `${name}_${i}`).join(' | ')})`
   const { otherwise } = declared
-  return [
-    `start: ${start(declared, any('tag'), any('call'))}`,
-    ...rules,
-    'text: /(?s:.*)/',
-    ...(otherwise ? [`otherwise: %json ${jsonSchemaSource(otherwise.schema, otherwise.lenient)}`] : []),
-  ].join('\n')
+  const value = otherwise ? rules.json(otherwise.schema, otherwise.lenient) : undefined
+  const start = startOf(declared, { tag: any('tag'), call: any('call'), value, text: rules.text })
+  return [`start: ${start}`, ...own, ...rules.lines].join('\n')
 }
 
-function start({ atLeastOne, stopAfterFirst, otherwise }: StructuralTags, tag: string, call: string): string {
+function startOf(
+  { atLeastOne, stopAfterFirst }: StructuralTags,
+  { tag, call, value, text }: { tag: string; call: string; value: string | undefined; text: string },
+): string {
   const calls = stopAfterFirst ? call : `${call} (/\\s?/ ${call})*`
   if (atLeastOne) return calls
-  if (otherwise) return `otherwise | ${calls}`
-  return stopAfterFirst ? `text | ${tag}` : `${tag}* text`
+  if (value) return `${value} | ${calls}`
+  return stopAfterFirst ? `${text} | ${tag}` : `${tag}* ${text}`
 }
 
 function tagsByTrigger({ tags, triggers }: StructuralTags): [trigger: string, tags: StructuralTag[]][] {
@@ -54,18 +44,4 @@ function tagsByTrigger({ tags, triggers }: StructuralTags): [trigger: string, ta
     byTrigger.get(trigger)!.push(tag)
   }
   return [...byTrigger].filter(([, of]) => of.length > 0)
-}
-
-/** A text as literals, and control tokens in it as tokens. */
-function literals(text: string, controls: ReadonlyMap<string, number>): string {
-  const found = [...controls].find(([name]) => name !== '' && text.includes(name))
-  if (found === undefined) return text === '' ? '' : JSON.stringify(text)
-  const [name, token] = found
-  const at = text.indexOf(name)
-  const parts = [
-    literals(text.slice(0, at), controls),
-    `<[${token}]>`,
-    literals(text.slice(at + name.length), controls),
-  ]
-  return parts.filter((part) => part !== '').join(' ')
 }

@@ -5,7 +5,6 @@ import { parseArgs } from 'node:util'
 import { CostModel } from '../src/core/cost/cost-model.ts'
 import type { EndedStep } from '../src/core/executor.ts'
 import { limitsOf } from '../src/core/schedule/machine-constants.ts'
-import { CalibratedOdds } from '../src/proposers/lookahead-odds.ts'
 import { load } from '../src/runtime/load/load.ts'
 import { Loop } from '../src/serving/loop.ts'
 import { runPrompt } from '../src/serving/run-prompt.ts'
@@ -51,7 +50,7 @@ const loop = new Loop({
   costs: new CostModel(),
   vocabulary: parts.vocab,
   exit: undefined,
-  lookaheadOdds: new CalibratedOdds(parts.skim),
+  firstWords: parts.firstWords,
   now: () => performance.now(),
   observer: {
     stepBegins: () => {

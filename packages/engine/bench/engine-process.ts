@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
-import { closedLoop, openLoop, type Round } from './drive.ts'
+import { completionServer } from './completion-server.ts'
+import { closedLoop, openLoop, type Round, type Server } from './drive.ts'
 import { incipitServer } from './incipit-server.ts'
 import type { LoadRequest } from './load.ts'
 import { peerServer } from './peer-node-llama-cpp.ts'
@@ -47,9 +48,16 @@ export class EngineProcess implements AsyncDisposable {
   }
 }
 
+const servers: Readonly<Record<Settings['engine'], (settings: Settings) => Promise<Server>>> = {
+  incipit: incipitServer,
+  'node-llama-cpp': peerServer,
+  'incipit serve': completionServer,
+  'llama-server': completionServer,
+}
+
 if (import.meta.main) {
   const settings = JSON.parse(process.argv[2]!) as Settings
-  const server = await (settings.engine === 'incipit' ? incipitServer(settings) : peerServer(settings))
+  const server = await servers[settings.engine](settings)
   process.on('message', async (requests: LoadRequest[]) => {
     const open = requests[0]?.at !== undefined
     process.send!(await (open ? openLoop(server, requests) : closedLoop(server, requests, settings.streams)))

@@ -29,6 +29,9 @@ const { values } = parseArgs({
     quick: { type: 'boolean', default: false },
     // Also a closed loop whose prompts all begin with the same 400 tokens.
     'shared-prefix': { type: 'boolean', default: false },
+    // This server instead of node-llama-cpp as the peer, and `incipit serve` beside it instead of the engine: both over
+    // HTTP. build-llama-server.ts makes one.
+    'llama-server': { type: 'string' },
     // Also node-llama-cpp with its other rule for filling batches.
     'first-in-first-out': { type: 'boolean', default: false },
   },
@@ -50,16 +53,23 @@ const requestsFor = (streams: number) => Number(values.requests ?? Math.max(24, 
 const wanted = (part: string) => values.only === undefined || values.only === part
 const threads = Number(process.env.INCIPIT_THREADS) || availableParallelism()
 const settings = { model: modelPath, contextLength: 2048, threads }
-// Arrivals per second, as a share of what node-llama-cpp answered in the closed loop.
+// Arrivals per second, as a share of what the peer answered in the closed loop.
 const openLoad = 0.6
 const sharedTokens = 400
 
 const model = await Model.load(modelPath)
 const corpus = model.vocab.tokenize(corpusText())
 model[Symbol.dispose]()
-if (values.only !== 'speculation') installPeer()
+const program = values['llama-server']
+if (values.only !== 'speculation' && program === undefined) installPeer()
 
 const contenders = (streams: number): Contender[] => {
+  if (program !== undefined) {
+    return [
+      { name: 'incipit serve', settings: { ...settings, engine: 'incipit serve', streams } },
+      { name: 'llama-server', settings: { ...settings, engine: 'llama-server', program, streams } },
+    ]
+  }
   const peer = { ...settings, engine: 'node-llama-cpp' as const, streams }
   const list: Contender[] = [
     { name: 'incipit', settings: { ...settings, engine: 'incipit', streams } },
@@ -77,7 +87,7 @@ const setting = `${cpus()[0]?.model}, ${threads} threads, medians of ${rounds} r
 const print = (first: string, figures: readonly Figure[], rows: (string | number)[][]): void =>
   table([first, 'engine', ...figures.map(({ title }) => title)], rows)
 
-/** What node-llama-cpp answers with all streams busy, in requests per second. */
+/** What the peer answers with all streams busy, in requests per second. */
 let capacity: number | undefined
 
 async function closed(prefix: readonly number[]): Promise<void> {
@@ -106,7 +116,7 @@ async function poisson(): Promise<void> {
     return round === 0 ? requests : arriving(requests, rate, round)
   })
   console.log(
-    `## Poisson arrivals, ${rate.toFixed(2)} a second: ${100 * openLoad}% of node-llama-cpp's closed loop (${setting})\n`,
+    `## Poisson arrivals, ${rate.toFixed(2)} a second: ${100 * openLoad}% of ${namesOf(most)[1]}'s closed loop (${setting})\n`,
   )
   print('streams', loadFigures, comparison(most, namesOf(most), results, loadFigures))
 }

@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { type ChatMessage, Engine, type EngineOptions, type GenerateRequest, type Timings } from '../src/index.ts'
-import { type ChatReply, ChatServer } from './chat-server.ts'
+import { type ChatReply, chatReply } from './chat-reply.ts'
 import { median } from './numbers.ts'
+import { ServerProcess } from './server-process.ts'
 import { type ShapeName, shapeNames, writeShape } from './shapes.ts'
 import { table } from './table.ts'
 
@@ -80,7 +81,7 @@ const megabytes = (bytes: number) => (bytes / 2 ** 20).toFixed(1)
 // --- turns ----------------------------------------------------------------------------------------------------------
 
 /** The replies of a conversation, on both servers, turn by turn. */
-async function conversation(servers: readonly ChatServer[], run: number): Promise<Map<ChatServer, ChatReply[]>> {
+async function conversation(servers: readonly ServerProcess[], run: number): Promise<Map<ServerProcess, ChatReply[]>> {
   const turns = Number(values.turns)
   const perTurn = Math.max(8, conversationTokens / turns - replyTokens)
   const histories = new Map(servers.map((server) => [server, [] as ChatMessage[]]))
@@ -90,7 +91,7 @@ async function conversation(servers: readonly ChatServer[], run: number): Promis
     for (const server of (turn + run) % 2 === 0 ? servers : servers.toReversed()) {
       const history = histories.get(server)!
       history.push(question)
-      const reply = await server.reply(history, replyTokens)
+      const reply = await chatReply(server, history, replyTokens)
       history.push({ role: 'assistant', content: reply.text })
       replies.get(server)!.push(reply)
     }
@@ -100,8 +101,8 @@ async function conversation(servers: readonly ChatServer[], run: number): Promis
 
 async function turnsOf(path: string): Promise<(string | number)[]> {
   const options = { threads, contextLength }
-  await using incipit = await ChatServer.incipit(path, options)
-  await using peer = await ChatServer.llamaServer(llamaServer!, path, options)
+  await using incipit = await ServerProcess.incipit(path, options)
+  await using peer = await ServerProcess.llamaServer(llamaServer!, path, options)
   const first: Pair[] = []
   const later: Pair[] = []
   for (let run = 0; run < runs; run++) {

@@ -46,21 +46,22 @@ interface PeerLibrary {
   }): Promise<{ loadModel(options: { modelPath: string }): Promise<PeerModel>; dispose(): Promise<void> }>
 }
 
-function directory(): string {
+/** Where the peers are installed. */
+export function peerDirectory(): string {
   return join(defaultCacheDir(), 'bench', `node-llama-cpp-${version}`)
 }
 
 function entry(): string {
-  return join(directory(), 'node_modules', 'node-llama-cpp', 'dist', 'index.js')
+  return join(peerDirectory(), 'node_modules', 'node-llama-cpp', 'dist', 'index.js')
 }
 
 /** Installs the peer unless it is there. Its binaries for other hardware are left out. */
 export function installPeer(): void {
   if (existsSync(entry())) return
-  console.error(`installing node-llama-cpp ${version}, the peer of this benchmark, into ${directory()}`)
+  console.error(`installing node-llama-cpp ${version}, the peer of this benchmark, into ${peerDirectory()}`)
   const options = ['--ignore-scripts', '--omit=optional', '--no-audit', '--no-fund', '--no-save']
   const packages = [`node-llama-cpp@${version}`, `${platform}@${version}`]
-  const { status } = spawnSync('npm', ['install', '--prefix', directory(), ...options, ...packages], {
+  const { status } = spawnSync('npm', ['install', '--prefix', peerDirectory(), ...options, ...packages], {
     stdio: ['ignore', 2, 2],
   })
   if (status !== 0 || !existsSync(entry())) throw new Error(`node-llama-cpp ${version} could not be installed`)

@@ -3,13 +3,15 @@ export type Prioritisation = 'maximumParallelism' | 'firstInFirstOut'
 
 /** What an engine is loaded with: the same for all that are compared. */
 export interface Settings {
-  engine: 'incipit' | 'node-llama-cpp'
+  engine: 'incipit' | 'node-llama-cpp' | 'incipit serve' | 'llama-server'
   model: string
   /** Most requests at once. */
   streams: number
   /** Most tokens of a sequence. */
   contextLength: number
   threads: number
-  /** node-llama-cpp. */
+  /** Of llama-server: its path. */
+  program?: string
+  /** Of node-llama-cpp. */
   prioritisation?: Prioritisation
 }

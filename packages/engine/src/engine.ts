@@ -22,7 +22,6 @@ import { InputSession } from './input/input-session.ts'
 import { PromptTokenizer } from './input/prompt-tokenizer.ts'
 import { type PlanOptions, RequestPlanner } from './input/request-planner.ts'
 import { SpawnedEngine, type SpawnOptions } from './process/spawned-engine.ts'
-import { CalibratedOdds } from './proposers/lookahead-odds.ts'
 import { slackCells } from './runtime/load/cache-layout.ts'
 import { type EngineParts, load } from './runtime/load/load.ts'
 import { PinnedPrefixes } from './runtime/pinned-prefixes.ts'
@@ -60,7 +59,7 @@ export class Engine implements EngineApi {
   #failure: IncipitError | undefined
 
   private constructor(parts: EngineParts, options: EngineOptions) {
-    const { info, executor, layout, exit, skim, vocab, acceptances, machine } = parts
+    const { info, executor, layout, exit, vocab, acceptances, machine } = parts
     const { memory } = layout
     this.info = info
     this.#parts = parts
@@ -88,7 +87,6 @@ export class Engine implements EngineApi {
       costs: this.#costs,
       vocabulary: vocab,
       exit: exit?.calibration,
-      lookaheadOdds: new CalibratedOdds(skim),
       now: () => performance.now(),
       observer: this.#watch,
     })
@@ -294,10 +292,11 @@ export class Engine implements EngineApi {
   async #close(): Promise<void> {
     this.#loop.fail(new IncipitError('closed', 'the engine was closed'))
     await this.idle()
-    const { executor, acceptances, profileOf, machine, log } = this.#parts
+    const { executor, acceptances, firstWords, profileOf, machine, log } = this.#parts
     await executor.drain()
     if (this.#loop.stats.steps > 0) {
-      const learnt = { costs: this.costProfile(), acceptances: acceptances.toJSON(), machine }
+      const costs = this.costProfile()
+      const learnt = { costs, acceptances: acceptances.toJSON(), firstWords: firstWords.toJSON(), machine }
       await saveProfile(profileOf, learnt, log)
     }
     this.#parts.dispose()

@@ -5,6 +5,7 @@ import type { TokenChooser } from '../src/core/sampling/token-chooser.ts'
 import { rowsOf, type Sequence, type Step } from '../src/core/sequences/sequence.ts'
 import { commonPrefix } from '../src/core/sequences/sequence-table.ts'
 import { Acceptances } from '../src/proposers/acceptances.ts'
+import { fixedFirstWords } from '../src/proposers/first-words.ts'
 import type { ActiveRequest } from '../src/serving/active-request.ts'
 import type { LoopObserver } from '../src/serving/loop.ts'
 import { LoopDriver } from '../src/serving/loop-driver.ts'
@@ -110,7 +111,7 @@ export class ScheduleRun implements LoopObserver, RunState {
         costs: this.costs,
         vocabulary: simulatedVocabulary,
         acceptances: new Acceptances(),
-        lookaheadOdds: scriptedOdds(schedule.odds),
+        firstWords: fixedFirstWords(scriptedOdds(schedule.odds)),
         now: () => this.now,
         ...(pays && { gain: new ScriptedGain(this.stages, this.costs, pays) }),
         observer: this,

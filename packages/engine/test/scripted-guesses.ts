@@ -148,6 +148,10 @@ export class ScriptedGain extends SpeculationGain {
     return this.#pays()
   }
 
+  override soonerPays(): boolean {
+    return this.#pays()
+  }
+
   override alternativePays(): boolean {
     return this.#pays()
   }
@@ -161,7 +165,8 @@ export class ScriptedGain extends SpeculationGain {
 /** Lookaheads are worth what the schedule says. */
 export function scriptedOdds(odds: readonly number[]): LookaheadOdds {
   const next = inTurn(odds)
-  return { stability: () => next() ?? 1, usual: () => 1 }
+  const one = () => next() ?? 1
+  return { first: one, later: one, usual: () => 1, shown: () => 1, decided() {} }
 }
 
 const steps = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]

@@ -1,4 +1,13 @@
-import { type EngineOptions, type Log, type Policy, policies, type TierName, tierNames } from '@incipit/engine/api'
+import {
+  type EngineOptions,
+  type Log,
+  type Policy,
+  policies,
+  type TierName,
+  tierNames,
+  type WeightFormat,
+  weightFormats,
+} from '@incipit/engine/api'
 import { type Command, Option } from 'commander'
 import { UsageError } from './failure.ts'
 import { cut, decimal, defined, integer, threads } from './options.ts'
@@ -14,6 +23,7 @@ export interface EngineFlags {
   draft?: string
   experts?: number
   heads?: string
+  format?: WeightFormat
 }
 
 /** What `run` and `serve` are told about replies: of the one request, or of those that say nothing themselves. */
@@ -50,6 +60,12 @@ export function addEngineFlags(command: Command): Command {
     .option('--draft <model>', 'a smaller model with the same vocabulary, which drafts for this one')
     .option('--experts <n>', 'a mixture of experts drafts for itself with this many active ones', integer(1))
     .option('--heads <file>', "trained heads on the exit's state, which guess the tokens after the exit's")
+    .addOption(
+      new Option(
+        '--format <format>',
+        'bring the weights into this format first, once, into the cache (default: as in the file; see tune --format)',
+      ).choices(weightFormats),
+    )
 }
 
 /** Adds the options of {@link SamplingFlags}. */
@@ -90,13 +106,13 @@ export function engineOptions(
   flags: EngineFlags,
   shown: readonly Parameters<Log>[0][] = ['error'],
 ): Omit<EngineOptions, 'constraints'> {
-  const { cut, context, parallel, maxWaiting, cache, threads, draft, experts, heads } = flags
+  const { cut, context, parallel, maxWaiting, cache, threads, draft, experts, heads, format } = flags
   const log: Log = (level, message) => {
     // What fails inside llama.cpp comes back as an error of ours; its own lines (also on a wanted abort) are details.
     if (debugging() || (shown.includes(level) && !message.startsWith('llama.cpp')))
       process.stderr.write(`incipit: ${level}: ${message.trimEnd()}\n`)
   }
-  const options = { cut, contextLength: context, parallel, maxWaiting, cache, threads, draft, experts, heads }
+  const options = { cut, contextLength: context, parallel, maxWaiting, cache, threads, draft, experts, heads, format }
   return { ...defined(options), log }
 }
 

@@ -1,17 +1,6 @@
 #!/usr/bin/env node
-import { exitCodeOf, reportFailure } from './failure.ts'
-import { createProgram } from './program.ts'
+import { enableCompileCache } from 'node:module'
 
-// A reader that leaves early (`| head`) is no failure; commands that would go on working end themselves.
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
-  })
-}
-
-try {
-  await createProgram().parseAsync()
-} catch (error) {
-  reportFailure(error)
-  process.exitCode = exitCodeOf(error)
-}
+// What Node makes of our files is kept: the next start reads it instead. Only of what is imported from here on.
+enableCompileCache()
+await import('./cli.ts')

@@ -1,9 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { addChat } from './commands/chat.ts'
+import { addDoctor } from './commands/doctor.ts'
 import { addInspect } from './commands/inspect.ts'
+import { addList } from './commands/list.ts'
 import { addLsp } from './commands/lsp.ts'
 import { addPull } from './commands/pull.ts'
+import { addRm } from './commands/rm.ts'
 import { addRun } from './commands/run.ts'
 import { addServe } from './commands/serve.ts'
 import { addSimulate } from './commands/simulate.ts'
@@ -35,14 +38,18 @@ export function createProgram(): Command {
   addServe(program)
   addLsp(program)
   addPull(program)
+  addList(program)
+  addRm(program)
   addInspect(program)
   addTune(program)
   addSimulate(program)
+  addDoctor(program)
   return program
 }
 
 const environment = `
-A model is a path, the name of a file in the model store, or hf:owner/repo/file.gguf.
+A model is a path, the name of a model in the store, a short name such as qwen3:4b (incipit pull lists them), or
+hf:owner/repo/file.gguf or hf:owner/repo:Q4_K_M on the hub; what is not there is downloaded.
 Without --model, $INCIPIT_MODEL is used, then the best fitting model of the store.
 
 Environment:

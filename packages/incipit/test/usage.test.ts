@@ -14,7 +14,19 @@ describe('the command line', () => {
     const { code, stdout, stderr } = await incipit(['--help'])
     assert.equal(code, 0)
     assert.equal(stderr, '')
-    for (const command of ['run', 'chat', 'serve', 'lsp', 'pull', 'inspect', 'tune', 'simulate'])
+    for (const command of [
+      'run',
+      'chat',
+      'serve',
+      'lsp',
+      'pull',
+      'list',
+      'rm',
+      'inspect',
+      'tune',
+      'simulate',
+      'doctor',
+    ])
       assert.match(stdout, new RegExp(`^  ${command} `, 'm'))
   })
 
@@ -73,7 +85,7 @@ describe('the command line', () => {
     ['a draft of several models', ['serve', '--model', 'a', '--model', 'b', '--draft', 'c'], /--draft belongs to one/],
     ['a models file that is not there', ['serve', '--models', '/nowhere'], /models file cannot be read/],
     ['a port out of range', ['serve', '--port', '70000'], /from 0 to 65535/],
-    ['a pull of something else', ['pull', 'model.gguf'], /hf:owner\/repo/],
+    ['a pull of something else', ['pull', 'model.gguf'], /no short name .*hf:owner\/repo/],
     ['tune without saying what', ['tune'], /--exit.*--skim/],
   ]
   for (const [name, args, message] of wrong) {

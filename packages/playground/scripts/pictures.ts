@@ -1,14 +1,15 @@
 // npm run pictures -w @incipit/playground: makes the pictures of docs/images, and others to look at in `pictures/`, with a
 // real server, a real browser and a real terminal. Needs Chromium, tmux and a chat model (INCIPIT_MODEL, or the best one of
-// the store).
+// the store). With `-- --states` it makes only those to look at.
 import { execFile, spawn } from 'node:child_process'
 import { mkdir, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import type { Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import { launch } from '../test/helpers/browser.ts'
 import { gifOf, type Shot } from './gif.ts'
+import { states } from './states.ts'
 import { type Screen, svgOf } from './terminal-svg.ts'
 
 const root = join(import.meta.dirname, '../../..')
@@ -65,8 +66,12 @@ async function ask(page: Page, text: string, pauseMs: number): Promise<void> {
   await wait(600)
 }
 
-async function pages(url: string): Promise<void> {
-  const context = await launch({ viewport: { width: 1180, height: 720 }, deviceScaleFactor: 1.5, colorScheme: 'light' })
+async function pages(browser: Browser, url: string): Promise<void> {
+  const context = await browser.newContext({
+    viewport: { width: 1180, height: 720 },
+    deviceScaleFactor: 1.5,
+    colorScheme: 'light',
+  })
   const page = await context.newPage()
   await page.goto(url)
   await page.locator('.composer textarea').waitFor()
@@ -99,7 +104,7 @@ async function pages(url: string): Promise<void> {
   await shoot(page, 'phone.png')
   await context.close()
 
-  const small = await launch({ viewport: { width: 720, height: 460 }, colorScheme: 'light' })
+  const small = await browser.newContext({ viewport: { width: 720, height: 460 }, colorScheme: 'light' })
   const film = await small.newPage()
   await film.goto(url)
   await film.evaluate(() => localStorage.setItem('incipit.settings', JSON.stringify({ maxTokens: 70 })))
@@ -111,8 +116,12 @@ async function pages(url: string): Promise<void> {
   await small.close()
 }
 
-async function codePane(url: string): Promise<void> {
-  const context = await launch({ viewport: { width: 1180, height: 560 }, deviceScaleFactor: 1.5, colorScheme: 'light' })
+async function codePane(browser: Browser, url: string): Promise<void> {
+  const context = await browser.newContext({
+    viewport: { width: 1180, height: 560 },
+    deviceScaleFactor: 1.5,
+    colorScheme: 'light',
+  })
   const page = await context.newPage()
   await page.goto(`${url}/#code`)
   await page.waitForFunction(() => {
@@ -159,18 +168,23 @@ async function terminal(): Promise<void> {
   }
 }
 
-for (const name of ['page.gif', 'chat.png']) await mkdir(dirname(placeOf(name)), { recursive: true })
-const server = await serve()
-try {
-  await pages(server.url)
-} finally {
-  server.stop()
+async function served(args: readonly string[], act: (browser: Browser, url: string) => Promise<void>): Promise<void> {
+  const server = await serve(...args)
+  const browser = await launch()
+  try {
+    await act(browser, server.url)
+  } finally {
+    await browser.close()
+    server.stop()
+  }
 }
-const completing = await serve('--model', join(root, 'models/prelude/prelude-nano.Q8_0.gguf'))
-try {
-  await codePane(completing.url)
-} finally {
-  completing.stop()
+
+const toLookAt = dirname(placeOf('chat.png'))
+for (const folder of [dirname(placeOf('page.gif')), toLookAt]) await mkdir(folder, { recursive: true })
+await served([], (browser, url) => states(browser, url, toLookAt))
+if (!process.argv.includes('--states')) {
+  await served([], pages)
+  await served(['--model', join(root, 'models/prelude/prelude-nano.Q8_0.gguf')], codePane)
+  await terminal()
+  for (const name of shown) process.stdout.write(`${name} ${Math.round((await stat(placeOf(name))).size / 1024)} kB\n`)
 }
-await terminal()
-for (const name of shown) process.stdout.write(`${name} ${Math.round((await stat(placeOf(name))).size / 1024)} kB\n`)

@@ -2,9 +2,11 @@ import { signal } from '@preact/signals'
 import type { ComponentType } from 'preact'
 import { useEffect } from 'preact/hooks'
 import { connect, engine, trouble } from './api/engine.ts'
+import { models } from './api/models.ts'
 import { watchSteps } from './api/steps.ts'
 import { ChatPane } from './chat/chat-pane.tsx'
-import { SettingsPanel, showSettings } from './settings-panel.tsx'
+import { ModelChoice } from './model-choice.tsx'
+import { SettingsDialog, showSettings } from './settings-dialog.tsx'
 import { Announcer } from './ui/announcer.tsx'
 import { IconButton } from './ui/icon.tsx'
 import { lazy } from './ui/lazy.tsx'
@@ -55,13 +57,13 @@ export function App() {
           ))}
         </nav>
         <Model />
-        <IconButton icon="settings" label="Settings" onClick={showSettings} />
+        <IconButton icon="settings" label="Settings" onClick={() => void showSettings()} />
       </header>
       <Trouble />
       <main class={`pane ${pane}-pane`}>
         <View key={pane} />
       </main>
-      <SettingsPanel />
+      <SettingsDialog />
       <Announcer />
     </>
   )
@@ -76,7 +78,7 @@ function Model() {
       title={value ? `${value.model}: ${value.description}, context ${value.context_length} tokens` : ''}
     >
       <span class={`light ${state}`} aria-hidden="true" />
-      {value?.model ?? 'no model yet'}
+      {models.value.length > 1 ? <ModelChoice label="Model" /> : (value?.model ?? 'no model yet')}
       {trouble.value && value && <span class="unseen">, not reachable</span>}
     </p>
   )
@@ -97,7 +99,7 @@ function Trouble() {
     <p class="trouble" role="status">
       {value ? (advice[value.code] ?? value.message) : storage}{' '}
       {value?.code === 'invalid_api_key' && (
-        <button type="button" class="quiet" onClick={showSettings}>
+        <button type="button" class="quiet" onClick={() => void showSettings()}>
           Settings
         </button>
       )}

@@ -1,17 +1,12 @@
 import type { ComponentChildren } from 'preact'
+import { useEffect, useRef } from 'preact/hooks'
 import { connect, engine } from './api/engine.ts'
-import { change, defaults, policies, type Settings, settings, speculations, themes } from './settings.ts'
+import { models } from './api/models.ts'
+import { exampleSchema, exampleTools, parseSchema, parseTools } from './chat/reply-form.ts'
+import { ModelChoice } from './model-choice.tsx'
+import { change, defaults, policies, type Settings, settings, speculations, themes, toolChoices } from './settings.ts'
 import { IconButton } from './ui/icon.tsx'
-
-const id = 'settings'
-
-export function showSettings(): void {
-  panel()?.showModal()
-}
-
-function panel(): HTMLDialogElement | null {
-  return document.querySelector<HTMLDialogElement>(`#${id}`)
-}
+import { JsonField } from './ui/json-field.tsx'
 
 const lossy = 'Lossy: the text may differ from what the model itself would say.'
 const aboutPolicy: Record<Settings['policy'], string> = {
@@ -26,22 +21,30 @@ const aboutSpeculation: Record<Settings['speculate'], string> = {
   reply: 'In a pause the reply is begun as well.',
 }
 
+const aboutToolChoice: Record<Settings['toolChoice'], string> = {
+  auto: 'When it wants to. You are asked for the result.',
+  required: 'In every reply to a message of yours. You are asked for the result.',
+}
+
 /** Everything that can be set. It is kept in the browser and applies from the next reply on. */
 export function SettingsPanel() {
   const s = settings.value
+  const dialog = useRef<HTMLDialogElement>(null)
+  useEffect(() => dialog.current?.showModal(), [])
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: Escape closes a dialog by itself
     <dialog
-      id={id}
+      id="settings"
+      ref={dialog}
       aria-labelledby="settings-title"
       onClick={(event) => {
-        if (event.target === event.currentTarget) panel()?.close()
+        if (event.target === event.currentTarget) dialog.current?.close()
       }}
     >
       <form method="dialog">
         <header>
           <h2 id="settings-title">Settings</h2>
-          <IconButton icon="close" label="Close" onClick={() => panel()?.close()} />
+          <IconButton icon="close" label="Close" onClick={() => dialog.current?.close()} />
         </header>
         <label class="wide">
           System prompt
@@ -72,6 +75,12 @@ export function SettingsPanel() {
         </fieldset>
         <fieldset>
           <legend>What</legend>
+          {models.value.length > 1 && (
+            <div class="labelled wide">
+              Model
+              <ModelChoice label="Model that answers" />
+            </div>
+          )}
           <NumberField name="temperature" label="Temperature" min={0} max={2} step={0.1} />
           <NumberField name="topP" label="Top p" min={0} max={1} step={0.05} />
           <NumberField name="topK" label="Top k" min={0} max={1000} step={1} />
@@ -86,6 +95,26 @@ export function SettingsPanel() {
               onChange={(event) => change({ seed: event.currentTarget.value.trim() })}
             />
           </label>
+        </fieldset>
+        <fieldset>
+          <legend>Form</legend>
+          <JsonField
+            label="JSON schema of replies"
+            value={s.schema}
+            example={exampleSchema}
+            check={parseSchema}
+            onChange={(schema) => change({ schema })}
+          />
+          <JsonField
+            label="Tools that the model may call"
+            value={s.tools}
+            example={exampleTools}
+            check={parseTools}
+            onChange={(tools) => change({ tools })}
+          />
+          {s.tools !== '' && (
+            <Choice name="toolChoice" label="It calls one" options={toolChoices} note={aboutToolChoice[s.toolChoice]} />
+          )}
         </fieldset>
         <fieldset>
           <legend>Here</legend>
@@ -104,7 +133,11 @@ export function SettingsPanel() {
           </label>
         </fieldset>
         <footer>
-          <button type="button" class="quiet" onClick={() => change({ ...defaults, apiKey: s.apiKey, theme: s.theme })}>
+          <button
+            type="button"
+            class="quiet"
+            onClick={() => change({ ...defaults, apiKey: s.apiKey, model: s.model, theme: s.theme })}
+          >
             Back to the defaults
           </button>
           <button type="submit" class="primary">
@@ -137,7 +170,7 @@ function NumberField(props: { name: NameOf<number>; label: string; min: number; 
   )
 }
 
-function Choice<K extends 'speculate' | 'policy' | 'theme'>(props: {
+function Choice<K extends 'speculate' | 'policy' | 'theme' | 'toolChoice'>(props: {
   name: K
   label: string
   options: readonly Settings[K][]

@@ -4,9 +4,12 @@ import { stored } from './ui/stored.ts'
 export const policies = ['committed', 'provisional', 'tolerant', 'confident'] as const
 export const speculations = ['off', 'prefill', 'reply'] as const
 export const themes = ['system', 'light', 'dark'] as const
+export const toolChoices = ['auto', 'required'] as const
 
 export interface Settings {
   apiKey: string
+  /** Empty: the server's first one. */
+  model: string
   system: string
   temperature: number
   topP: number
@@ -20,11 +23,17 @@ export interface Settings {
   alpha: number
   minStability: number
   speculate: (typeof speculations)[number]
+  /** JSON schema of replies. Empty: none. */
+  schema: string
+  /** Functions that the model may call, as JSON. Empty: none. */
+  tools: string
+  toolChoice: (typeof toolChoices)[number]
   theme: (typeof themes)[number]
 }
 
 export const defaults: Settings = {
   apiKey: '',
+  model: '',
   system: '',
   temperature: 0,
   topP: 1,
@@ -37,6 +46,9 @@ export const defaults: Settings = {
   alpha: 0.5,
   minStability: 0.9,
   speculate: 'reply',
+  schema: '',
+  tools: '',
+  toolChoice: 'auto',
   theme: 'system',
 }
 
@@ -47,7 +59,7 @@ export function change(part: Partial<Settings>): void {
 }
 
 /** Settings as `session.update` of `/v1/realtime` spells them. */
-export const session = computed((): Record<string, unknown> => {
+export const session = computed(() => {
   const s = settings.value
   const seed = /^-?\d+$/.test(s.seed) ? Number(s.seed) : null
   return {
@@ -63,15 +75,24 @@ export const session = computed((): Record<string, unknown> => {
     policy: s.policy === 'provisional' ? 'committed' : s.policy,
     alpha: s.policy === 'tolerant' ? s.alpha : null,
     min_stability: s.minStability,
-    speculate: s.speculate,
+    speculate: speculation(s),
   }
 })
 
+/** A socket's replies have no form, and its prompts no tools: then they are made over HTTP, and none is begun here. */
+function speculation({ speculate, schema, tools }: Settings): Settings['speculate'] {
+  if (tools !== '') return 'off'
+  return schema !== '' && speculate === 'reply' ? 'prefill' : speculate
+}
+
+// Of their own, so that who depends on one of them does not begin anew with every other setting.
+export const apiKey = computed(() => settings.value.apiKey)
+export const chosenModel = computed(() => settings.value.model)
+
 /** Headers of requests over HTTP. */
-export const headers = computed((): Record<string, string> => {
-  const { apiKey } = settings.value
-  return apiKey === '' ? {} : { authorization: `Bearer ${apiKey}` }
-})
+export const headers = computed(
+  (): Record<string, string> => (apiKey.value === '' ? {} : { authorization: `Bearer ${apiKey.value}` }),
+)
 
 effect(() => {
   const { theme } = settings.value

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
+import { ConstraintChecks } from '@incipit/constraint'
+import compile from '@incipit/constraint/compiler'
+import { IncipitError } from '../../engine/src/api/errors.ts'
 import { emptyStats } from '../../engine/src/api/stats.ts'
 import { delta, done, guess, says } from '../../server/test/fake-engine.ts'
 import { loaded, missing, smol } from '../../server/test/models.ts'
@@ -8,7 +11,9 @@ import { fakeRealtimeEngine } from '../../server/test/realtime-fake.ts'
 import { browser, noBrowser } from './helpers/browser.ts'
 import { replyOf, servePage, type } from './helpers/served-page.ts'
 
-const engine = loaded(smol, { contextLength: 1024 })
+const engine = loaded(smol, { contextLength: 1024, constraints: compile })
+const constraints = new ConstraintChecks()
+after(() => constraints[Symbol.dispose]())
 const open = browser({ viewport: { width: 1100, height: 760 }, permissions: ['clipboard-read', 'clipboard-write'] })
 const fake = { skip: noBrowser, timeout: 60_000 }
 const real = { skip: missing(smol) || noBrowser, timeout: 120_000 }
@@ -116,6 +121,127 @@ test('a guess that is taken back goes calmly: nothing moves', fake, async (t) =>
   assert.deepEqual(await page.evaluate(() => (globalThis as unknown as { shifts: number[] }).shifts), [])
   steps[3]!.resolve()
   assert.equal(await replyOf(page), 'Another word. And so on.')
+})
+
+const tools = [
+  {
+    name: 'get_weather',
+    description: 'The weather in a city.',
+    parameters: { type: 'object', properties: { city: { enum: ['Paris', 'Rome'] } }, required: ['city'] },
+  },
+]
+
+test('a tool is called, asked about in a form, and its result is answered', real, async (t) => {
+  const { url } = await servePage(t, engine(), { constraints })
+  const page = await open(t)
+  await page.goto(url)
+  await page.getByRole('button', { name: 'Settings' }).click()
+  await page.getByLabel('Tools that the model may call').fill('[{"title": "no name"}]')
+  await page.getByText('Function 1 has no name.').waitFor()
+  await page.getByLabel('Tools that the model may call').fill(JSON.stringify(tools))
+  await page.getByLabel('It calls one').selectOption('required')
+  await page.getByRole('button', { name: 'Done' }).click()
+  await type(page, 'What is the weather in Paris?')
+  await page.getByText('read at Enter, because tools are on').waitFor()
+  await page.keyboard.press('Enter')
+  const result = page.getByLabel('Result of get_weather', { exact: true })
+  await result.waitFor()
+  assert.match((await page.locator('.call').textContent())!, /^get_weather\(\{"city": "(?:Paris|Rome)"\}\)$/)
+  const bodies: { messages: object[]; tool_choice: string }[] = []
+  page.on('request', (request) => {
+    if (request.url().endsWith('/v1/chat/completions')) bodies.push(request.postDataJSON())
+  })
+  await result.fill('It is 19 degrees and sunny.')
+  await page.getByRole('button', { name: 'Give the result' }).click()
+  await page.locator('.message.reply footer').nth(1).waitFor()
+  assert.equal(await page.locator('.message.result-of').textContent(), 'get_weather gave It is 19 degrees and sunny.')
+  const [{ messages, tool_choice: choice }] = bodies as [(typeof bodies)[0]]
+  const [question, call, answer] = messages as { role: string; tool_calls?: { id: string }[]; tool_call_id?: string }[]
+  assert.deepEqual([question!.role, call!.role, answer!.role, choice], ['user', 'assistant', 'tool', 'auto'])
+  assert.equal(answer!.tool_call_id, call!.tool_calls![0]!.id)
+  // Without tools the conversation goes on as it is.
+  await page.getByRole('button', { name: 'Remove Tool' }).click()
+  await type(page, 'Thanks.')
+  await page.keyboard.press('Enter')
+  await page.locator('.message.reply footer').nth(2).waitFor()
+  assert.equal(await page.locator('.problem:not(:empty)').count(), 0)
+})
+
+test('a reply fulfils its schema, and what was typed before is not computed again', real, async (t) => {
+  if (!full) return t.skip('runs with npm run test:full')
+  const { url } = await servePage(t, engine(), { constraints })
+  const page = await open(t)
+  await page.goto(url)
+  await page.getByRole('button', { name: 'Settings' }).click()
+  const schema = page.getByLabel('JSON schema of replies')
+  await schema.fill('{"type": "object", "properties": {"colour": {"enum": ["red", "green"]}}, "required": ["colour"]}')
+  await page.getByRole('button', { name: 'Done' }).click()
+  await type(page, 'Name one of the two colours of a traffic light, and say nothing else about it.')
+  await page.getByText('tokens, all read').waitFor()
+  await page.keyboard.press('Enter')
+  const reply = await replyOf(page)
+  assert.ok(['red', 'green'].includes((JSON.parse(reply) as { colour: string }).colour), reply)
+  const [, ready, all] = /(\d+)\/(\d+) prompt tokens ready/.exec((await page.locator('.account').textContent())!)!
+  assert.ok(Number(ready) > Number(all) / 2, `${ready} of ${all}`)
+  await page.getByRole('button', { name: 'Settings' }).click()
+  await schema.fill('{"type": "array", "uniqueItems": true}')
+  await page.getByRole('button', { name: 'Done' }).click()
+  await page.getByLabel('Answer again').click()
+  await page.getByText('"uniqueItems" cannot be enforced').waitFor()
+})
+
+test('of several models one is chosen', fake, async (t) => {
+  if (!full) return t.skip('runs with npm run test:full')
+  const engines = ['Alma', 'Bert'].map((name) => ({
+    ...fakeRealtimeEngine(says(delta(`I am ${name}.`), done())),
+    ...counters,
+    name,
+  }))
+  const use = async (asked = 'Alma') => {
+    const engine = engines.find(({ name }) => name === asked)
+    if (!engine) throw new Error(`${asked} is not there`)
+    return { name: asked, engine, defaults: {}, [Symbol.dispose]: () => {} }
+  }
+  const { url } = await servePage(t, {
+    failure: undefined,
+    list: () => engines.map(({ name }) => ({ name, aliases: [], status: 'loaded' })),
+    use,
+    useEmbedder: () => Promise.reject(new Error('none')),
+    loaded: () => undefined,
+  })
+  const page = await open(t)
+  await page.goto(url)
+  const ask = async () => {
+    await type(page, 'Who are you?')
+    await page.keyboard.press('Enter')
+    return replyOf(page)
+  }
+  const choice = page.getByRole('combobox', { name: 'Model', exact: true })
+  assert.equal(await choice.inputValue(), 'Alma')
+  assert.equal(await ask(), 'I am Alma.')
+  await choice.selectOption('Bert')
+  await page.getByRole('button', { name: 'New conversation' }).click()
+  assert.equal(await ask(), 'I am Bert.')
+  await page.reload()
+  assert.equal(await choice.inputValue(), 'Bert')
+})
+
+test('a full queue is said, and asked again', fake, async (t) => {
+  if (!full) return t.skip('runs with npm run test:full')
+  const engine = fakeRealtimeEngine(async function* (_, index) {
+    if (index === 0) throw new IncipitError('overloaded', '1024 requests wait already')
+    yield delta('Now.')
+    yield done()
+  })
+  const { url } = await servePage(t, engine)
+  const page = await open(t)
+  await page.goto(url)
+  await type(page, 'Is there room?')
+  await page.keyboard.press('Enter')
+  await page.getByText('1024 requests wait already').waitFor()
+  await page.getByLabel('Answer again').click()
+  await page.locator('.markdown').getByText('Now.').waitFor()
+  assert.equal(await page.locator('.message.user').count(), 1)
 })
 
 test('grey and ink share one layout, wherever the committed text ends', fake, async (t) => {

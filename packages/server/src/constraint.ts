@@ -84,19 +84,7 @@ export const constraintParameters = {
   guided_decoding_backend: z.string().nullish(),
 }
 
-/** The same fields where no reply can be constrained: they are refused. */
-export const noConstraintParameters = {
-  response_format: neutral([], (value) => (value as { type?: unknown } | null)?.type === 'text'),
-  json_schema: neutral([]),
-  grammar: neutral(['']),
-  structured_outputs: neutral([]),
-  guided_json: neutral([]),
-  guided_regex: neutral([]),
-  guided_choice: neutral([]),
-  guided_grammar: neutral([]),
-}
-
-type ConstraintFields = z.infer<z.ZodObject<typeof constraintParameters>>
+export type ConstraintFields = z.infer<z.ZodObject<typeof constraintParameters>>
 
 /** At most one field may say what the reply must look like, and it must say it whole. */
 export function refineConstraint(body: ConstraintFields, context: z.RefinementCtx): void {
@@ -109,6 +97,36 @@ export function refineConstraint(body: ConstraintFields, context: z.RefinementCt
   if (second === undefined) return
   const message = 'says what the reply must look like a second time; use one of the fields'
   context.addIssue({ code: 'custom', path: [second.param], message })
+}
+
+const fieldNames = [
+  'response_format',
+  'json_schema',
+  'grammar',
+  'structured_outputs',
+  'guided_json',
+  'guided_regex',
+  'guided_choice',
+  'guided_grammar',
+] as const satisfies readonly (keyof ConstraintFields)[]
+
+/** Whether a body says anything of what the reply must look like, be it that it may look like anything (null). */
+export function saysConstraint(body: ConstraintFields): boolean {
+  return fieldNames.some((name) => body[name] !== undefined)
+}
+
+/** Of a body with other fields, those that say what the reply must look like. */
+export function constraintFields(body: ConstraintFields): ConstraintFields {
+  return {
+    response_format: body.response_format ?? undefined,
+    json_schema: body.json_schema ?? undefined,
+    grammar: body.grammar ?? undefined,
+    structured_outputs: body.structured_outputs ?? undefined,
+    guided_json: body.guided_json ?? undefined,
+    guided_regex: body.guided_regex ?? undefined,
+    guided_choice: body.guided_choice ?? undefined,
+    guided_grammar: body.guided_grammar ?? undefined,
+  }
 }
 
 /** What a body declares. */

@@ -1,11 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 import type { ChatBody } from './chat-body.ts'
+import { templateOptions } from './chat-form.ts'
 import { type ConstraintChecker, checkConstraint } from './constraint.ts'
 import type { ErrorAnswer } from './errors.ts'
 import type { ModelInUse } from './models/model-directory.ts'
 import type { WaitOptions } from './models/with-model.ts'
 import { reasoningPlace } from './reasoning-place.ts'
-import { type PromptsBody, planChat, planCompletion, type RequestPlan, templateOptions } from './request-plan.ts'
+import { type PromptsBody, planChat, planCompletion, type RequestPlan } from './request-plan.ts'
 
 /** What the routes of a dialect answer with. */
 export interface DialectOptions extends WaitOptions {

@@ -57,9 +57,22 @@ export function pageFiles(folder: string | undefined): ReadonlyMap<string, PageF
     const body = readFileSync(join(folder, name))
     const etag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`
     const path = name === 'index.html' ? '/' : `/${name}`
-    files.set(path, { headers: { ...headers, 'content-type': type, etag }, body, gzipped: gzipSync(body) })
+    files.set(path, pageFile({ ...headers, 'content-type': type, etag }, body))
   }
   return files
+}
+
+function pageFile(headers: PageFile['headers'], body: Buffer): PageFile {
+  // Made when it is wanted: most starts are not followed by a look at the page.
+  let gzipped: Buffer | undefined
+  return {
+    headers,
+    body,
+    get gzipped() {
+      gzipped ??= gzipSync(body)
+      return gzipped
+    },
+  }
 }
 
 /** What to answer to a request for a file of the page. */

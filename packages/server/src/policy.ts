@@ -1,4 +1,4 @@
-import { IncipitError, isLossy, type ModelInfo, type Policy } from '@incipit/engine/api'
+import { isLossy, type Policy } from '@incipit/engine/api'
 import { z } from 'zod'
 
 const share = z.number().min(0).max(1)
@@ -31,20 +31,4 @@ export function policyProblem(named: NamedPolicy | null | undefined, shows: bool
   if (named === 'tolerant' && !shows) return `"tolerant" keeps words that were shown: it needs ${how}`
   if (named === 'confident' && shows) return `"confident" shows nothing that is not final: leave ${how} out`
   return undefined
-}
-
-/**
- * Refuses what the model cannot do, for a client that only sets what its later requests will be.
- *
- * @throws IncipitError `invalid_request`
- */
-export function requireExit(named: Policy, { proposers }: Pick<ModelInfo, 'proposers'>, param: string): void {
-  if (named !== 'confident' || proposers.exit.available) return
-  throw new IncipitError(
-    'invalid_request',
-    `policy confident needs an exit: ${proposers.exit.note ?? 'there is none'}`,
-    {
-      param,
-    },
-  )
 }

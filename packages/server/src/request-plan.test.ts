@@ -105,6 +105,50 @@ test('tools: described by the template or by us, and every call enforced', () =>
   assert.throws(() => plan(form, '{% if tools %}<|python_tag|>'), { code: 'unsupported' })
 })
 
+test('tools for a template that takes no system message, and wants the roles to take turns', () => {
+  const tools = [{ type: 'function', function: { name: 'f', parameters: { type: 'object' } } }]
+  const call = (id: string) => ({ id, type: 'function', function: { name: 'f', arguments: '{}' } })
+  const body = validate(chatBody, {
+    tools,
+    messages: [
+      ...messages,
+      { role: 'assistant', content: null, tool_calls: [call('a'), call('b')] },
+      { role: 'tool', tool_call_id: 'a', content: '1' },
+      { role: 'tool', tool_call_id: 'b', content: '2' },
+    ],
+  })
+  const chatTemplate = "{{ raise_exception('System role not supported') }}"
+  const [user, assistant, results, ...others] = planChat(body, {}, { chatTemplate }).choices[0]!.messages!
+  assert.match(user!.content, /"name":"f"[\s\S]*\n\nHi$/)
+  assert.equal(assistant!.content.match(/<tool_call>/g)?.length, 2)
+  assert.deepEqual(results, {
+    role: 'user',
+    content: '<tool_response>\n1\n</tool_response>\n<tool_response>\n2\n</tool_response>',
+  })
+  assert.deepEqual(others, [])
+})
+
+test('a model that speaks in channels is held to them, with tools and with a form', () => {
+  const chatTemplate = '{{ tools }}<|channel|>final<|message|>'
+  const tools = [{ type: 'function', function: { name: 'f', parameters: { type: 'object' } } }]
+  const last = (over: object) => {
+    const { choices, shape } = planChat(validate(chatBody, { messages, ...over }), {}, { chatTemplate }, 'optional')
+    assert.ok(shape.channels && choices[0]!.showSpecial)
+    const { constraint } = choices[0]!
+    return constraint?.type === 'channels' ? constraint.last.map(({ begin, schema }) => [begin, schema]) : constraint
+  }
+  const answer = '<|channel|>final<|message|>'
+  const schema = { type: 'object' }
+  assert.equal(last({}), undefined)
+  assert.deepEqual(last({ response_format: { type: 'json_object' } }), [[answer, schema]])
+  const calls = ['<|channel|>commentary to=functions.f <|constrain|>json<|message|>', schema]
+  assert.deepEqual((last({ tools }) as unknown[]).at(0), calls)
+  assert.deepEqual((last({ tools }) as unknown[]).at(-1), [answer, undefined])
+  assert.equal((last({ tools, tool_choice: 'required' }) as unknown[]).length, 3)
+  const begun = { messages: [...messages, { role: 'assistant', content: 'So' }] }
+  assert.deepEqual(last({ ...begun, response_format: { type: 'json_object' } }), [['', schema]])
+})
+
 test('single parameters', () => {
   const request = (over: object) => only(planned(over).choices)
   assert.deepEqual(request({ stop: 'x' }).stop, ['x'])

@@ -1,6 +1,5 @@
 import { randomInt } from 'node:crypto'
 import {
-  type ChatTemplateOptions,
   type GenerateRequest,
   IncipitError,
   isLossy,
@@ -10,6 +9,7 @@ import {
   type TierName,
 } from '@incipit/engine/api'
 import type { ChatBody } from './chat-body.ts'
+import { type ChatModel, chatForm } from './chat-form.ts'
 import type { CompletionBody } from './completion-body.ts'
 import { constraintOf, type DeclaredConstraint } from './constraint.ts'
 import { ServerError } from './errors.ts'
@@ -17,11 +17,7 @@ import { type FillsIn, filledIn } from './fill-in.ts'
 import type { SharedParameters } from './parameters.ts'
 import { penaltiesOf } from './penalties.ts'
 import { enginePolicy } from './policy.ts'
-import type { ReplyShape } from './reply/reply-parser.ts'
-import { withDescribedTools } from './tools/describe-tools.ts'
-import { toolConstraint } from './tools/tool-constraint.ts'
-import { toolFormat } from './tools/tool-format.ts'
-import { toolsOf } from './tools/tool-parameters.ts'
+import type { ReplyShape } from './reply/reply-shape.ts'
 
 /** A request body turned into what the engine is to do and how the answer is to be told. */
 export interface RequestPlan {
@@ -72,76 +68,14 @@ export function planChat(
   at?: 'open' | 'closed' | 'optional',
 ): RequestPlan {
   const maxTokens = limit(body.max_completion_tokens ?? body.max_tokens)
-  const { tools, choice } = toolsOf(body)
-  const format = tools.length > 0 ? toolFormat(model.chatTemplate) : undefined
-  const template = templateOptions(body, format?.native ? body.tools! : [])
+  const { messages, request, constraint, shape } = chatForm(body, model, at)
   const input: GenerateRequest = {
-    messages: format && !format.native ? withDescribedTools(body.messages, tools, format) : body.messages,
-    ...(Object.keys(template).length > 0 && { template }),
+    messages: messages(body.messages),
+    ...request,
     ...(maxTokens !== undefined && { maxTokens }),
     ...(body.logprobs && { logprobs: body.top_logprobs ?? 0 }),
   }
-  const splits = model.reasoning && at !== undefined && body.reasoning_format !== 'none'
-  const callable = format !== undefined && choice !== 'none'
-  // Markers that are control tokens are looked for in the text.
-  if (splits || callable) input.showSpecial = true
-  const planned = plan(body, [input], defaults)
-  const shape: ReplyShape = {
-    ...(splits && { reasoning: { ...model.reasoning!, at } }),
-    ...(callable && { tools: { format, names: tools.map(({ name }) => name) } }),
-  }
-  if (!callable) return { ...planned, shape }
-  const form = planned.constraint
-  const otherwise = form?.constraint.type === 'json_schema' ? form.constraint : undefined
-  // A call that looks like JSON could not be told from the reply.
-  if (form && (!otherwise || format.trigger.startsWith('{'))) {
-    const message = 'this form of the reply and tools do not go together here; with "tool_choice": "none" they do'
-    throw new ServerError('unsupported', message, { param: form.param })
-  }
-  const constraint = toolConstraint(tools, choice, body.parallel_tool_calls ?? true, format, otherwise)
-  return {
-    ...planned,
-    shape,
-    choices: planned.choices.map((request) => ({ ...request, constraint })),
-    constraint: { constraint, param: 'tools', ...(form && { form }) },
-  }
-}
-
-/** What of a model decides how a conversation becomes a prompt and a reply. */
-type ChatModel = Partial<Pick<ModelInfo, 'chatTemplate' | 'reasoning'>>
-
-/** How the conversation of a body becomes a prompt. */
-export function templateOptions(
-  body: Pick<
-    ChatBody,
-    | 'messages'
-    | 'chat_template_kwargs'
-    | 'reasoning_effort'
-    | 'enable_thinking'
-    | 'add_generation_prompt'
-    | 'continue_final_message'
-  >,
-  tools: readonly unknown[] = [],
-): ChatTemplateOptions {
-  const { reasoning_effort: effort, enable_thinking: thinks } = body
-  const variables = {
-    ...(effort && { reasoning_effort: effort, enable_thinking: effort !== 'none' }),
-    ...(typeof thinks === 'boolean' && { enable_thinking: thinks }),
-    ...body.chat_template_kwargs,
-  }
-  return {
-    ...(tools.length > 0 && { tools }),
-    ...(Object.keys(variables).length > 0 && { variables }),
-    ...(typeof body.add_generation_prompt === 'boolean' && { addGenerationPrompt: body.add_generation_prompt }),
-    ...(continuesFinal(body) && { continueFinal: true }),
-  }
-}
-
-/** As llama-server does, a last message of the assistant is gone on with, unless the body says otherwise. */
-function continuesFinal(body: Parameters<typeof templateOptions>[0]): boolean {
-  if (typeof body.continue_final_message === 'boolean') return body.continue_final_message
-  const last = body.messages.at(-1)!
-  return last.role === 'assistant' && !last.toolCalls && last.content !== '' && !body.add_generation_prompt
+  return { ...plan(body, [input], defaults), constraint, shape }
 }
 
 /** @throws ServerError `unsupported` for token ids, whose text this process does not know */
@@ -178,19 +112,24 @@ export function planCompletion(
   const prompts = body.prompt.map((prompt) => filledIn(prompt, body.suffix, model))
   // Somebody waits for it between two keystrokes.
   const fillsIn = prompts.some((prompt, i) => prompt !== body.prompt[i])
+  const constraint = constraintOf(body)
   const planned = plan(
     body,
     prompts.map((prompt) => ({
       prompt,
       ...(parseSpecial && { parseSpecial }),
       ...(maxTokens !== undefined && { maxTokens }),
+      ...(constraint && { constraint: constraint.constraint }),
       ...(typeof body.logprobs === 'number' && { logprobs: body.logprobs }),
     })),
     fillsIn ? { ...defaults, tier: defaults.tier ?? 'code' } : defaults,
   )
-  return body.echo
-    ? { ...planned, echo: body.prompt.flatMap((prompt) => Array(planned.n).fill(textOf(prompt))) }
-    : planned
+  return {
+    ...planned,
+    constraint,
+    shape: {},
+    ...(body.echo && { echo: body.prompt.flatMap((prompt) => Array(planned.n).fill(textOf(prompt))) }),
+  }
 }
 
 /** @throws IncipitError `invalid_request` for a token id that is not of this model */
@@ -208,10 +147,12 @@ export function checkTokens(
   }
 }
 
-function plan(body: ChatBody | PromptsBody, inputs: readonly GenerateRequest[], defaults: PlanDefaults): RequestPlan {
+function plan(
+  body: ChatBody | PromptsBody,
+  inputs: readonly GenerateRequest[],
+  defaults: PlanDefaults,
+): Omit<RequestPlan, 'constraint' | 'shape'> {
   const shared = sharedRequest(body, defaults)
-  const constraint = constraintOf(body)
-  if (constraint) shared.constraint = constraint.constraint
   const n = body.n ?? 1
   // Without a seed two equal requests at temperature > 0 should differ; greedy replies do not read it.
   const seed = body.seed ?? randomInt(SEEDS)
@@ -224,8 +165,6 @@ function plan(body: ChatBody | PromptsBody, inputs: readonly GenerateRequest[], 
     stream: body.stream ?? false,
     includeUsage: body.stream_options?.include_usage ?? false,
     lossy: isLossy(shared.policy),
-    constraint,
-    shape: {},
   }
 }
 

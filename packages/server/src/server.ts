@@ -6,6 +6,7 @@ import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, 
 import { mountAnthropic } from './anthropic/mount.ts'
 import { bearer } from './auth.ts'
 import { chatBody } from './chat-body.ts'
+import { templateOptions } from './chat-form.ts'
 import { completionBody } from './completion-body.ts'
 import { type ConstraintChecker, checkConstraint } from './constraint.ts'
 import { allowAnyOrigin } from './cors.ts'
@@ -21,19 +22,20 @@ import { modelNameIn, withModel } from './models/with-model.ts'
 import { cacheSaltOf, saltedModels } from './namespace.ts'
 import { mountOllama } from './ollama/mount.ts'
 import { pageAnswer, pageFiles } from './page.ts'
-import { requireExit } from './policy.ts'
 import { prefill } from './prefill.ts'
-import type { RealtimeOptions } from './realtime/connection.ts'
-import { authorizationOf, isWebSocketUpgrade, REALTIME_PATH } from './realtime/handshake.ts'
-import { mountRealtime } from './realtime/route.ts'
+import { mountRealtime, REALTIME_PATH } from './realtime/route.ts'
 import { reasoningPlace } from './reasoning-place.ts'
-import { planChat, planCompletion, templateOptions } from './request-plan.ts'
+import { planChat, planCompletion } from './request-plan.ts'
+import { requireExit } from './require-exit.ts'
 import { respond } from './respond.ts'
 import { keepAliveMs } from './response-stream.ts'
 import { mountResponses, RESPONSES_PATH, responsesPaths } from './responses/route.ts'
 import { refuseOthers, route } from './route.ts'
 import type { ServedEmbedder } from './served-embedder.ts'
 import type { ServedEngine } from './served-engine.ts'
+import type { SocketBounds } from './socket/bounds.ts'
+import { authorizationOf, isWebSocketUpgrade } from './socket/handshake.ts'
+import { SocketRoutes } from './socket/socket-routes.ts'
 import { StepStreams } from './steps.ts'
 import { streamedBodies } from './upload-route.ts'
 import { validate } from './validate.ts'
@@ -66,8 +68,8 @@ export interface ServerOptions {
   constraints?: ConstraintChecker
   /** Folder of a built page that is shown at `/`: `@incipit/playground` has one. Default: none. */
   page?: string | undefined
-  /** Bounds of `/v1/realtime` connections. */
-  realtime?: RealtimeOptions
+  /** Bounds of the sockets of `/v1/realtime` and `/v1/responses`. */
+  realtime?: SocketBounds
   log?: Log
 }
 
@@ -224,22 +226,10 @@ export function createServer(served: ServedEngine | ModelDirectory, options: Ser
   mountOllama(app, dialect)
   mountLlamaServer(app, dialect)
 
-  mountRealtime(app, {
-    models,
-    cors: options.cors ?? false,
-    textLimit: bodyLimit,
-    report,
-    ...options.realtime,
-  })
+  const sockets = new SocketRoutes(app, { bounds: options.realtime ?? {}, cors: options.cors ?? false, report })
+  mountRealtime({ sockets, models, constraints: options.constraints, textLimit: bodyLimit, report })
   refuseOthers(app, ['GET'], REALTIME_PATH)
-
-  mountResponses(app, {
-    models,
-    cors: options.cors ?? false,
-    constraints: options.constraints,
-    report,
-    ...options.realtime,
-  })
+  mountResponses(app, { sockets, models, constraints: options.constraints, report })
   for (const [url, allowed] of Object.entries(responsesPaths)) refuseOthers(app, allowed, url)
 
   return app

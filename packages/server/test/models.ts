@@ -18,8 +18,10 @@ export const stories = 'stories260K.gguf'
 /** A code model of two million parameters that comes with the repository and carries an exit; no chat template. */
 export const prelude = fileURLToPath(new URL('../../../models/prelude/prelude-nano.Q8_0.gguf', import.meta.url))
 
-/** For the `skip` option of a test that takes long: false with INCIPIT_TEST=full, as CI runs. */
-export const onlyFull: string | false = process.env.INCIPIT_TEST === 'full' ? false : 'npm run test:full has it'
+/** All of the cases, as CI runs them, instead of a part. */
+export const full = process.env.INCIPIT_TEST === 'full'
+/** For the `skip` option of a test that takes long. */
+export const onlyFull: string | false = full ? false : 'npm run test:full has it'
 
 /** Where a model is. */
 export function pathOf(model: string): string {

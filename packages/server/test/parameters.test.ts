@@ -72,7 +72,7 @@ test('bias, penalties, ends that may not come', { skip, timeout }, async (t) => 
 test('max_tokens -1 goes on until the context is full', { skip, timeout }, async (t) => {
   const { choices, usage } = await said(
     t,
-    { prompt: 'one two', temperature: 0, max_tokens: -1, ignore_eos: true },
+    { prompt: 'one two '.repeat(220), temperature: 0, max_tokens: -1, ignore_eos: true },
     '/v1/completions',
   )
   assert.equal(choices[0]!.finish_reason, 'length')

@@ -4,6 +4,18 @@ import { type ClientOptions, WebSocket } from 'ws'
 import { Reader } from './reader.ts'
 import type { Chunk, Served } from './serve.ts'
 
+interface WireItem {
+  id: string
+  object: string
+  type: string
+  status: string
+  role?: string
+  content?: { type: string; text: string }[]
+  call_id?: string
+  name?: string
+  arguments?: string
+}
+
 /** The parts of server events that the tests look at. */
 export interface ServerEvent {
   type: string
@@ -14,7 +26,19 @@ export interface ServerEvent {
   delta?: string
   text?: string
   provisional?: NonNullable<Chunk['provisional']>
-  response?: { id: string; object: string; status: string; finish_reason?: string | null }
+  response?: {
+    id: string
+    object: string
+    status: string
+    finish_reason?: string | null
+    output?: WireItem[]
+    metadata?: object | null
+  }
+  item?: WireItem
+  item_id?: string
+  previous_item_id?: string | null
+  call_id?: string
+  arguments?: string
   usage?: { prompt_tokens: number; completion_tokens: number; prompt_tokens_details: { cached_tokens: number } } | null
   timings?: Record<string, number | null> | null
   lossy?: boolean
@@ -134,10 +158,11 @@ export class RealtimeClient {
     if (id === undefined) return
     const view = this.views.get(id) ?? new Reader()
     this.views.set(id, view)
-    const choices = event.delta === undefined ? [] : [{ index: 0, text: event.delta, finish_reason: null }]
+    const said = event.type === 'response.output_text.delta' ? event.delta! : ''
+    const choices = said === '' ? [] : [{ index: 0, text: said, finish_reason: null }]
     const { provisional } = event
     view.read({ id, object: '', created: 0, model: '', choices, ...(provisional ? { provisional } : {}) })
-    this.#texts.set(id, (this.#texts.get(id) ?? '') + (event.delta ?? ''))
+    this.#texts.set(id, (this.#texts.get(id) ?? '') + said)
     if (event.type === 'response.output_text.done') assert.equal(event.text, this.#texts.get(id))
   }
 }

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { clientEvents } from '../src/realtime/client-events.ts'
-import { defaultOptions } from '../src/realtime/connection.ts'
-import { defaultSettings, sessionParameters } from '../src/realtime/settings.ts'
+import { sessionParameters } from '../src/realtime/session-parameters.ts'
+import { defaultSettings } from '../src/realtime/settings.ts'
+import { defaultBounds } from '../src/socket/bounds.ts'
 import { loaded, missing, smol } from './models.ts'
 import { serve } from './serve.ts'
 
@@ -14,7 +15,7 @@ test('docs/realtime.md names every client event, setting and option', () => {
   const names = [
     ...Object.keys(clientEvents).map((type) => `\`${type}`),
     ...Object.keys(defaultSettings).map((name) => `\`${name}\``),
-    ...Object.keys(defaultOptions).map((name) => `\`realtime.${name}\``),
+    ...Object.keys(defaultBounds).map((name) => `\`realtime.${name}\``),
   ]
   assert.deepEqual(
     names.filter((name) => !page.includes(name)),

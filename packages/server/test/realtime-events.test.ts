@@ -51,10 +51,47 @@ test('what is malformed gets an error with the id of its event, and the socket g
       'invalid_request',
       'session.instructions',
     ],
-    [{ type: 'session.update', session: { tools: [{}] }, event_id: 'e6' }, 'unsupported', 'session.tools', 'e6'],
+    [
+      { type: 'session.update', session: { tools: [{}] }, event_id: 'e6' },
+      'invalid_request',
+      'session.tools[0].type',
+      'e6',
+    ],
+    [{ type: 'session.update', session: { tools: [{ type: 'mcp' }] } }, 'unsupported', 'session.tools[0].type'],
+    [{ type: 'session.update', session: { tool_choice: 'required' } }, 'invalid_request', 'session.tool_choice'],
+    [{ type: 'session.update', session: { type: 'transcription' } }, 'unsupported', 'session.type'],
+    [{ type: 'session.update', session: { audio: {} } }, 'unsupported', 'session.audio'],
+    [{ type: 'session.update', session: { truncation: 'auto' } }, 'unsupported', 'session.truncation'],
+    [
+      { type: 'session.update', session: { guided_regex: 'a', guided_choice: ['b'] } },
+      'invalid_request',
+      'session.guided_choice',
+    ],
     [{ type: 'session.update', session: { modalities: ['audio'] } }, 'unsupported', 'session.modalities'],
     [{ type: 'session.update', session: { logit_bias: { 1: 2 } } }, 'unsupported', 'session.logit_bias'],
-    [{ type: 'response.create', response: { instructions: 'x' } }, 'unsupported', 'response.instructions'],
+    [{ type: 'response.create', response: { conversation: 'none' } }, 'unsupported', 'response.conversation'],
+    [{ type: 'response.create', response: { input: [] } }, 'unsupported', 'response.input'],
+    [{ type: 'input_audio_buffer.append', audio: '' }, 'unsupported', 'type'],
+    [{ type: 'conversation.item.truncate' }, 'unsupported', 'type'],
+    [{ type: 'conversation.item.create' }, 'invalid_request', 'item'],
+    [
+      { type: 'conversation.item.create', item: { role: 'user', content: [{ type: 'input_audio', audio: '' }] } },
+      'unsupported',
+      'item.content[0].type',
+    ],
+    [{ type: 'conversation.item.create', item: { id: 'item_1' } }, 'unsupported', 'item.type'],
+    [
+      { type: 'conversation.item.create', item: { role: 'user', content: 'x' }, previous_item_id: 'no' },
+      'invalid_request',
+      'previous_item_id',
+    ],
+    [
+      { type: 'conversation.item.create', item: { role: 'user', content: 'x'.repeat(1001) } },
+      'invalid_request',
+      'item',
+    ],
+    [{ type: 'conversation.item.delete', item_id: 'no' }, 'invalid_request', 'item_id'],
+    [{ type: 'conversation.item.retrieve', item_id: 'no' }, 'invalid_request', 'item_id'],
     [{ type: 'conversation.replace' }, 'invalid_request', 'messages'],
     [{ type: 'conversation.replace', messages: [{ role: 'user' }] }, 'invalid_request', 'messages[0].content'],
     [
@@ -117,7 +154,7 @@ test('one response at a time; typing goes on, but its place in the conversation 
   const events = await until(client, from + 1, 'error')
   assert.equal(events.at(-1)!.error!.event_id, 'early')
   client.send('response.cancel', { response_id: 'resp_other', event_id: 'wrong' })
-  assert.equal((await until(client, from + 2, 'error')).at(-1)!.error!.event_id, 'wrong')
+  assert.equal((await until(client, from + 1 + events.length, 'error')).at(-1)!.error!.event_id, 'wrong')
   go.resolve()
   const ended = await until(client, from, 'response.done')
   assert.equal(ended.find(({ type }) => type === 'response.output_text.done')!.text, 'Hello')
@@ -155,6 +192,88 @@ test('the conversation can be replaced between two responses, behind its instruc
   client.send('conversation.replace', { messages: [] })
   await client.ask('Anew?')
   assert.deepEqual(engine.requests[2]!.messages, [instructions, { role: 'user', content: 'Anew?' }])
+  await client.close()
+})
+
+test('items stand where they were put, and the reply behind those that were there when it was asked for', {
+  timeout,
+}, async (t) => {
+  const go = Promise.withResolvers<void>()
+  const engine = fakeRealtimeEngine(async function* (_, index) {
+    if (index === 0) await go.promise
+    yield delta('Hello')
+    yield done()
+  })
+  const client = await RealtimeClient.open(await serve(t, engine))
+  const add = async (item: object, previous?: string) => {
+    client.send('conversation.item.create', { item, ...(previous && { previous_item_id: previous }) })
+    const added = await client.next('conversation.item.added')
+    assert.deepEqual((await client.next('conversation.item.done')).item, added.item)
+    return added
+  }
+  const one = await add({ type: 'message', role: 'user', content: [{ type: 'input_text', text: 'One' }] })
+  assert.deepEqual(one.item!.content, [{ type: 'input_text', text: 'One' }])
+  assert.equal(one.previous_item_id, null)
+  const system = { id: 'mine', type: 'message', role: 'system', content: [{ type: 'input_text', text: 'Brief.' }] }
+  assert.equal((await add(system, 'root')).item!.id, 'mine')
+  const three = await add({ type: 'message', role: 'user', content: [{ type: 'input_text', text: 'Three' }] })
+  const two = { type: 'message', role: 'assistant', content: [{ type: 'output_text', text: 'Two' }] }
+  assert.equal((await add(two, one.item!.id)).previous_item_id, one.item!.id)
+  const turns = [
+    { role: 'system', content: 'Brief.' },
+    { role: 'user', content: 'One' },
+    { role: 'assistant', content: 'Two' },
+    { role: 'user', content: 'Three' },
+  ]
+  // Known before anybody asks: it is computed ahead.
+  assert.deepEqual(engine.inputs[0]!.options.messages, turns)
+  client.send('conversation.item.create', { item: system, event_id: 'twice' })
+  assert.equal((await until(client, 0, 'error')).at(-1)!.error!.param, 'item.id')
+  client.skip()
+
+  client.send('response.create')
+  await client.next('response.created')
+  const late = await add({ role: 'user', content: 'Late' })
+  const from = client.events.length
+  client.send('conversation.item.create', { item: { role: 'user', content: 'Early' }, previous_item_id: 'root' })
+  client.send('conversation.item.delete', { item_id: three.item!.id })
+  await until(client, from, 'error')
+  while (client.events.slice(from).filter(({ type }) => type === 'error').length < 2) await sleep(1)
+  client.skip()
+  go.resolve()
+  const reply = (await client.next('conversation.item.added')).item!
+  assert.deepEqual(reply.content, [{ type: 'output_text', text: 'Hello' }])
+  await client.next('response.done')
+  assert.deepEqual(engine.requests[0]!.messages, turns)
+  client.send('conversation.item.retrieve', { item_id: reply.id })
+  assert.deepEqual((await client.next('conversation.item.retrieved')).item, reply)
+  client.send('conversation.item.delete', { item_id: three.item!.id })
+  assert.equal((await client.next('conversation.item.deleted')).item_id, three.item!.id)
+  client.send('response.create')
+  await client.next('response.done')
+  const [brief, first, second] = turns
+  const rest = [
+    { role: 'assistant', content: 'Hello' },
+    { role: 'user', content: 'Late' },
+  ]
+  // Two messages of the assistant stay two.
+  assert.deepEqual(engine.requests[1]!.messages, [brief, first, second, ...rest])
+  assert.equal(late.previous_item_id, three.item!.id)
+  await client.close()
+})
+
+test('instructions of a response stand in for those of the session, once', { timeout }, async (t) => {
+  const engine = fakeRealtimeEngine(hi)
+  const client = await RealtimeClient.open(await serve(t, engine))
+  await client.configure({ instructions: 'Be brief.' })
+  client.send('input_text.append', { text: 'Hi' })
+  client.send('input_text.commit')
+  client.send('response.create', { response: { instructions: 'Be kind.', metadata: { topic: 'a' } } })
+  assert.deepEqual((await client.next('response.done')).response!.metadata, { topic: 'a' })
+  client.send('response.create')
+  await client.next('response.done')
+  const systems = engine.requests.map(({ messages }) => messages![0]!.content)
+  assert.deepEqual(systems, ['Be kind.', 'Be brief.'])
   await client.close()
 })
 
@@ -207,6 +326,7 @@ const awkward = fc.oneof(
 const types = [
   ...['session.update', 'input_text.append', 'input_text.replace', 'input_text.clear', 'input_text.commit'],
   ...['response.create', 'response.cancel', 'session.created', '__proto__'],
+  ...['conversation.item.create', 'conversation.item.delete', 'conversation.replace'],
 ]
 const settings = fc.dictionary(
   fc.constantFrom('temperature', 'top_k', 'seed', 'stop', 'max_output_tokens', 'speculate', 'provisional', 'raw', 'n'),

@@ -72,7 +72,7 @@ function fakeInput(engine: FakeEngine, record: FakeRealtimeEngine['inputs'][numb
       text = next
     },
     respond(request: Partial<GenerateRequest> = {}): Generation {
-      const events = engine.generate({ ...request, messages })
+      const events = engine.generate({ messages, ...request })
       const cancelled = Promise.withResolvers<IteratorReturnResult<undefined>>()
       return {
         accepted: Promise.resolve(),

@@ -358,12 +358,9 @@ test('raw: a reply can be asked for again, with other bounds', tinyOptions, asyn
   await client.configure({ temperature: 0, max_output_tokens: 6 })
   const short = await client.ask('Once upon a time')
   assert.equal(short.text, await completed(server, 'Once upon a time', 6))
-  assert.deepEqual(short.response, {
-    id: short.response_id,
-    object: 'realtime.response',
-    status: 'incomplete',
-    finish_reason: 'length',
-  })
+  const { id, object, status, finish_reason } = short.response!
+  assert.deepEqual([id, object, status], [short.response_id, 'realtime.response', 'incomplete'])
+  assert.equal(finish_reason, 'length')
   client.send('response.create', { response: { max_output_tokens: 10 } })
   assert.equal((await client.reply()).text, await completed(server, 'Once upon a time', 10))
   client.send('response.create', { response: { stop: [' a'], max_output_tokens: 'inf' } })
@@ -397,6 +394,8 @@ test('settings are told back; null is the default', tinyOptions, async (t) => {
     {
       id: 'x',
       object: 'realtime.session',
+      type: 'realtime',
+      output_modalities: ['text'],
       model: 'little',
       instructions: null,
       temperature: 1,
@@ -406,6 +405,13 @@ test('settings are told back; null is the default', tinyOptions, async (t) => {
       seed: null,
       stop: [],
       max_output_tokens: null,
+      tools: [],
+      tool_choice: 'auto',
+      parallel_tool_calls: true,
+      chat_template_kwargs: null,
+      reasoning_effort: null,
+      enable_thinking: null,
+      reasoning_format: 'auto',
       provisional: false,
       min_stability: 0.9,
       speculate: 'prefill',
@@ -430,6 +436,12 @@ test('settings are told back; null is the default', tinyOptions, async (t) => {
     alpha: 0.25,
     cache_prompt: false,
     cache_salt: 'ann',
+    parallel_tool_calls: false,
+    chat_template_kwargs: { a: 1 },
+    reasoning_effort: 'low',
+    enable_thinking: false,
+    reasoning_format: 'none',
+    guided_choice: ['a', 'b'],
   }
   const changed = (await client.configure({ ...changes, model: 'whatever' })).session
   assert.deepEqual(changed, { ...created, ...changes, top_k: 0, stop: ['x'] })

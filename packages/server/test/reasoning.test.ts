@@ -1,13 +1,9 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { after, before, test } from 'node:test'
-import compile from '@incipit/constraint/compiler'
-import { Engine } from '@incipit/engine'
-import { copyOf, readGguf, writeGguf } from '../../engine/src/gguf/index.ts'
-import { missing, pathOf, smol } from './models.ts'
+import { test } from 'node:test'
+import { missing, smol } from './models.ts'
+import { RealtimeClient } from './realtime-client.ts'
 import { type Chunk, chunks, serve } from './serve.ts'
+import { templated } from './templated.ts'
 
 /*
  * A model that thinks in tags: SmolLM2 with a template that opens its reasoning, unless told not to. It closes no tag by
@@ -25,27 +21,7 @@ const template = `{% for m in messages %}<|im_start|>{{ m.role }}
 
 const skip = missing(smol)
 const timeout = 60_000
-let folder: string
-let engine: Engine
-
-before(async () => {
-  if (skip) return
-  folder = await mkdtemp(join(tmpdir(), 'incipit-reasoning-'))
-  const gguf = await readGguf(pathOf(smol))
-  const metadata = new Map(gguf.metadata).set('tokenizer.chat_template', { type: 'string', value: template })
-  const path = join(folder, 'thinker.gguf')
-  await writeGguf(
-    path,
-    metadata,
-    gguf.tensors.map((tensor) => copyOf(gguf, tensor)),
-  )
-  engine = await Engine.load(path, { threads: 1, contextLength: 512, cacheDir: folder, constraints: compile })
-})
-after(async () => {
-  if (skip) return
-  await engine.close()
-  await rm(folder, { recursive: true, force: true })
-})
+const engine = templated(template)
 
 const messages = [{ role: 'user', content: 'Is the sky blue? Answer yes or no.' }]
 const off = { chat_template_kwargs: { enable_thinking: false } }
@@ -61,7 +37,7 @@ test('a prompt that opens the reasoning: what is said is reasoning, and told so 
   skip,
   timeout,
 }, async (t) => {
-  const { post } = await serve(t, engine)
+  const { post } = await serve(t, engine())
   const body = { messages, temperature: 0, max_tokens: 12 }
   const whole = messageOf((await (await post('/v1/chat/completions', body)).json()) as Chunk)
   assert.equal(whole.content, '')
@@ -82,7 +58,7 @@ test('a prompt that opens the reasoning: what is said is reasoning, and told so 
 })
 
 test('thinking switched off: the answer is content', { skip, timeout }, async (t) => {
-  const { post } = await serve(t, engine)
+  const { post } = await serve(t, engine())
   for (const way of [off, { enable_thinking: false }, { reasoning_effort: 'none' }]) {
     const body = { messages, temperature: 0, max_tokens: 4, ...way }
     const { content, reasoning_content: reasoning } = messageOf(
@@ -93,21 +69,25 @@ test('thinking switched off: the answer is content', { skip, timeout }, async (t
 })
 
 test('a form of the reply holds for the answer, not for the reasoning before it', { skip, timeout }, async (t) => {
-  const { post } = await serve(t, engine)
+  const { post } = await serve(t, engine())
   const body = { messages, temperature: 0, max_tokens: 8, ...choice }
   const direct = messageOf((await (await post('/v1/chat/completions', { ...body, ...off })).json()) as Chunk)
   assert.match(direct.content, /^(yes|no)$/)
   const thinking = messageOf((await (await post('/v1/chat/completions', body)).json()) as Chunk)
   assert.equal(thinking.content, '')
   // The end of its reasoning made likely: then the answer comes.
-  const bias = Object.fromEntries(engine.tokenize('</think>').map((token) => [token, 20]))
+  const bias = Object.fromEntries(
+    engine()
+      .tokenize('</think>')
+      .map((token) => [token, 20]),
+  )
   const led = { ...body, max_tokens: 60, logit_bias: bias }
   const answered = messageOf((await (await post('/v1/chat/completions', led)).json()) as Chunk)
   assert.match(answered.content, /^(yes|no)$/)
 })
 
 test('earlier reasoning is given to the template', { skip, timeout }, async (t) => {
-  const { post } = await serve(t, engine)
+  const { post } = await serve(t, engine())
   const history = (reasoning?: string) => [
     ...messages,
     { role: 'assistant', content: 'yes', ...(reasoning && { reasoning_content: reasoning }) },
@@ -119,4 +99,39 @@ test('earlier reasoning is given to the template', { skip, timeout }, async (t) 
         .prompt_tokens,
     )
   assert.ok((await tokens(history('It looks so on most days.'))) > (await tokens(history())) + 5)
+})
+
+test('over a socket reasoning is an item of its own, and the next turn is told of it', { skip, timeout }, async (t) => {
+  const server = await serve(t, engine())
+  const client = await RealtimeClient.open(server)
+  await client.configure({ temperature: 0, max_output_tokens: 12, speculate: 'reply', provisional: true })
+  client.send('input_text.append', { text: messages[0]!.content })
+  client.send('input_text.commit')
+  client.send('response.create')
+  const done = await client.next('response.done')
+  const whole = messageOf(
+    (await (await server.post('/v1/chat/completions', { messages, temperature: 0, max_tokens: 12 })).json()) as Chunk,
+  )
+  const thought = client.events.filter(({ type }) => type === 'response.reasoning_text.delta')
+  assert.equal(thought.map(({ delta }) => delta).join(''), whole.reasoning_content)
+  // What was thought is nothing to show, neither early nor late.
+  assert.deepEqual(
+    client.events.filter(({ delta, type }) => delta && type === 'response.output_text.delta'),
+    [],
+  )
+  assert.ok(client.events.every(({ provisional }) => provisional === undefined))
+  assert.equal(done.response!.output![0]!.type, 'reasoning')
+
+  await client.configure(off)
+  client.skip()
+  const { usage } = await client.ask('Why?')
+  const { reasoning_content } = whole
+  const history = [
+    ...messages,
+    { role: 'assistant', content: '', reasoning_content },
+    { role: 'user', content: 'Why?' },
+  ]
+  const posted = await server.post('/v1/chat/completions', { messages: history, max_tokens: 1, ...off })
+  assert.equal(usage!.prompt_tokens, ((await posted.json()) as Chunk).usage!.prompt_tokens)
+  await client.close()
 })

@@ -9,7 +9,7 @@ import { zodTextFormat } from 'openai/helpers/zod'
 import type { ResponseInputItem, ResponseStreamEvent } from 'openai/resources/responses/responses'
 import { ResponsesWS } from 'openai/resources/responses/ws'
 import { z } from 'zod'
-import { assertFree, loaded, longMessage, missing, settled, smol } from './models.ts'
+import { assertFree, full, loaded, longMessage, missing, onlyFull, settled, smol } from './models.ts'
 import { serve } from './serve.ts'
 
 // `/v1/responses` on real weights, through the clients that are written for it.
@@ -20,8 +20,7 @@ const skip = missing(smol)
 const timeout = 60_000
 const options = { skip, timeout }
 /** Cases that take their time. */
-const full = process.env.INCIPIT_TEST === 'full'
-const slow = { skip: skip || (!full && 'only with INCIPIT_TEST=full'), timeout }
+const slow = { skip: skip || onlyFull, timeout }
 const engine = loaded(smol, { contextLength: 1024, constraints: compile })
 const constraints = new ConstraintChecks()
 after(() => constraints[Symbol.dispose]())

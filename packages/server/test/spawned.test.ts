@@ -10,8 +10,10 @@ import { type Chunk, events, serve } from './serve.ts'
 
 const options = { skip: missing(smol), timeout: 120_000 }
 
+const constraints = import.meta.resolve('@incipit/constraint/compiler')
+
 async function spawned(t: { after(fn: () => Promise<void>): void }) {
-  const engine = await SpawnedEngine.start(pathOf(smol), { threads: 1, contextLength: 512, parallel: 2 })
+  const engine = await SpawnedEngine.start(pathOf(smol), { threads: 1, contextLength: 512, parallel: 2, constraints })
   t.after(() => engine.close())
   return engine
 }
@@ -73,4 +75,22 @@ test('a typed conversation goes on through a death of the engine', options, asyn
   const body = { messages: whole, temperature: 0, max_tokens: 12 }
   const posted = (await (await server.post('/v1/chat/completions', body)).json()) as Chunk
   assert.equal(second.usage?.prompt_tokens, posted.usage?.prompt_tokens)
+})
+
+test('the form of a session, and that of a response, hold in the other process', options, async (t) => {
+  const server = await serve(t, await spawned(t))
+  const client = await RealtimeClient.open(server)
+  await client.configure({ temperature: 0, max_output_tokens: 8, guided_choice: ['yes', 'no'] })
+  assert.match((await client.ask('Is the sky blue?')).text, /^(yes|no)$/)
+  client.send('response.create', { response: { guided_choice: ['red', 'blue'], instructions: 'Name a colour.' } })
+  assert.match((await client.reply()).text, /^(red|blue)$/)
+  const months = [{ role: 'user', content: 'List the months of the year.' }]
+  client.send('conversation.replace', { messages: months })
+  client.send('response.create', { response: { response_format: { type: 'text' } } })
+  assert.doesNotMatch((await client.reply()).text, /^(yes|no)$/)
+  await client.configure({ guided_choice: null })
+  client.send('conversation.replace', { messages: months })
+  client.send('response.create')
+  assert.doesNotMatch((await client.reply()).text, /^(yes|no)$/)
+  await client.close()
 })

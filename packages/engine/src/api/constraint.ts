@@ -32,14 +32,35 @@ export type Constraint =
       /** Nothing but tags, or no tag and a value of this schema: no text is free. */
       readonly otherwise?: { readonly schema: unknown; readonly lenient?: boolean | undefined } | undefined
     }
+  /**
+   * Nothing but tags: any number of `before`, then one of `last`. A model that speaks in channels says a whole reply so,
+   * its reasoning included.
+   */
+  | { readonly type: 'channels'; readonly before: readonly StructuralTag[]; readonly last: readonly StructuralTag[] }
 
-/** A part of a reply: what it begins with (one of the triggers first), a value of a JSON schema, what it ends with. */
+/**
+ * A part of a reply: what it begins with (in a `structural_tag` one of the triggers first), what it ends with, and what
+ * stands between: a value of `schema`, or `parts`, or any number of `items`, or else text up to its end.
+ */
 export interface StructuralTag {
   readonly begin: string
-  readonly schema: unknown
+  readonly end: string
+  /** A JSON schema. */
+  readonly schema?: unknown
   /** As of a `json_schema`. */
   readonly lenient?: boolean | undefined
-  readonly end: string
+  /** One after the other. */
+  readonly parts?: readonly TagPart[] | undefined
+  readonly items?: StructuralTag | undefined
+  /** Stands between parts, or items. */
+  readonly separator?: string | undefined
+  /** The text between, as a regular expression (Rust's syntax). Default: any. */
+  readonly pattern?: string | undefined
+}
+
+export interface TagPart extends StructuralTag {
+  /** It may be missing. */
+  readonly optional?: boolean | undefined
 }
 
 export const constraintTypes: readonly Constraint['type'][] = [
@@ -48,6 +69,7 @@ export const constraintTypes: readonly Constraint['type'][] = [
   'grammar',
   'choice',
   'structural_tag',
+  'channels',
 ]
 
 /** A set of tokens: bit t % 32 of word t / 32 is 1 for token t. */

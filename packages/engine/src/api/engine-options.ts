@@ -1,4 +1,5 @@
 import type { ConstraintCompiler } from './constraint.ts'
+import type { WeightFormat } from './weight-formats.ts'
 
 /** A log line of the engine or of llama.cpp. */
 export type Log = (level: 'debug' | 'info' | 'warn' | 'error', message: string) => void
@@ -41,6 +42,11 @@ export interface EngineOptions {
    * `'none'` never. Default `'auto'`.
    */
   cut?: 'auto' | 'none' | readonly number[]
+  /**
+   * The weights are brought into this format first, once, into the cache: some are read faster than others on this CPU
+   * (`incipit tune --format`). Another format is another model, if a very similar one. Default: that of the file.
+   */
+  format?: WeightFormat
   /** A smaller GGUF model with the same vocabulary, which drafts for this one (proposer `draft`). */
   draft?: string
   /** A mixture of experts drafts for itself with this many active experts (proposer `experts`). */

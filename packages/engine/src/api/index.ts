@@ -3,6 +3,8 @@ export {
   type ConstraintCompiler,
   type ConstraintState,
   constraintTypes,
+  type StructuralTag,
+  type TagPart,
   type TokenMask,
 } from './constraint.ts'
 export type { CostProfile } from './cost-profile.ts'
@@ -16,6 +18,7 @@ export { fimPieces } from './fim-text.ts'
 export type * from './generation.ts'
 export type * from './input-options.ts'
 export type * from './model-info.ts'
+export { nativeThreads } from './native-threads.ts'
 export { isLossy, type Policy, policies, showsGuesses } from './policies.ts'
 export { type ProposerName, proposerNames } from './proposer-names.ts'
 export { type ReasoningMarkers, reasoningAt } from './reasoning.ts'
@@ -24,3 +27,4 @@ export type { EngineStats } from './stats.ts'
 export { type Tier, type TierName, tierNames, tiers } from './tiers.ts'
 export type * from './vocabulary.ts'
 export type * from './watch.ts'
+export { type WeightFormat, weightFormats } from './weight-formats.ts'

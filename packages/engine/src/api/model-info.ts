@@ -21,6 +21,15 @@ export interface ModelMemory {
   bytes: number
 }
 
+/** What of a model runs on GPUs. */
+export interface ModelOffload {
+  /** Layers of all stages together; the output of each counts as one. */
+  layers: number
+  of: number
+  /** Names as their drivers give them. */
+  devices: readonly string[]
+}
+
 /** What `Engine.info` says about the loaded model. */
 export interface ModelInfo {
   /** File name without `.gguf`. */
@@ -50,6 +59,8 @@ export interface ModelInfo {
   cache: 'unified' | 'separate'
   /** Layer ranges of the stages, e.g. [[0, 8], [8, 30]]; one range when the model is not cut. */
   stages: readonly (readonly [number, number])[]
+  /** Absent on a machine without a GPU, or without a library for it. */
+  offload?: ModelOffload
   /** Why the model runs as one stage although a cut was wanted. */
   cutRefused?: string
   /** Which proposers can run on this model, and for those that cannot, why. */

@@ -15,6 +15,8 @@ const known: readonly ReasoningMarkers[] = [
   { start: '[THINK]', end: '[/THINK]' },
   { start: '<|START_THINKING|>', end: '<|END_THINKING|>' },
   { start: '<thought>', end: '</thought>' },
+  // Gemma 4.
+  { start: '<|channel>thought\n', end: '<channel|>' },
 ]
 
 /** The markers that a chat template knows; undefined for models that do not think in tags. */

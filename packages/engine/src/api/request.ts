@@ -90,8 +90,8 @@ export interface GenerateRequest extends Partial<Sampling> {
   /** How soon the first word is wanted, and how much others may be kept waiting for it. Default `chat`. */
   tier?: TierName
   /**
-   * Calibrated probability of survival below which a guess is not shown, or under `confident` is not final. Default 0.9;
-   * 0 shows every guess.
+   * Calibrated probability of survival below which a guess is not shown, or under `confident` is not final; 0 shows every
+   * guess. Without it first words are shown so that nine in ten of them survive, on average; all others from 0.9 on.
    */
   minStability?: number
   /** Policy `tolerant`: share of the best token's probability that keeps a shown token. Default 0.5. */
@@ -103,8 +103,11 @@ export interface GenerateRequest extends Partial<Sampling> {
    * without its beginning, and that here, and the model can choose the token of the whole word.
    */
   beginsWith?: string
-  /** What the reply must look like: compiled by `EngineOptions.constraints`, and refused where that is missing. */
-  constraint?: Constraint
+  /**
+   * What the reply must look like: compiled by `EngineOptions.constraints`, and refused where that is missing. Null: like
+   * anything, also where an open input says otherwise.
+   */
+  constraint?: Constraint | null
   /** Added to the logits of these tokens (ids) before a token is chosen, -100 to 100; -100 all but bans one. */
   logitBias?: Readonly<Record<number, number>>
   /** Subtracted from a token's logit for each time that the reply has it already, -2 to 2. Default 0. */

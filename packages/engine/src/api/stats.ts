@@ -1,5 +1,12 @@
 import type { ProposerName } from './proposer-names.ts'
 
+/** First words that were guessed and shown: how many, how many of them stayed, and how many were expected to. */
+export interface ShownCounts {
+  shown: number
+  survived: number
+  expected: number
+}
+
 /** Counters of an engine since it was loaded, and its load now. */
 export interface EngineStats {
   running: number
@@ -22,6 +29,8 @@ export interface EngineStats {
   rejected: number
   /** The same per proposer. */
   proposers: Partial<Record<ProposerName, { drafts: number; drafted: number; accepted: number }>>
+  /** Of the last 1,000 first words that were guessed and shown, per proposer. */
+  firstWords: Readonly<Partial<Record<ProposerName, ShownCounts>>>
   /** First tokens that another continuation than the tail had right. */
   branched: number
   /** Tokens that are not the full model's own choice: kept by policy `tolerant`, or said by an exit by `confident`. */
@@ -52,6 +61,7 @@ export function emptyStats(): EngineStats {
     accepted: 0,
     rejected: 0,
     proposers: {},
+    firstWords: {},
     branched: 0,
     tolerated: 0,
     early: 0,

@@ -19,7 +19,7 @@ test('defaults: greedy, committed text only, no bound', () => {
     policy: 'committed',
     tier: tiers.chat,
     alpha: 0.5,
-    minStability: 0.9,
+    minStability: undefined,
     proposers: undefined,
   })
 })

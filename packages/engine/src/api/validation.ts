@@ -30,7 +30,8 @@ export interface CheckedRequest {
   policy: Policy
   tier: Tier
   alpha: number
-  minStability: number
+  /** Undefined: not named. */
+  minStability: number | undefined
   proposers: readonly ProposerName[] | undefined
 }
 
@@ -79,7 +80,7 @@ export function normalise(request: GenerateRequest): CheckedRequest {
     policy,
     tier: tiers[oneOf(request.tier ?? defaultTier.name, tierNames, 'tier')],
     alpha: number(request, 'alpha', 0.5, 0, 1),
-    minStability: number(request, 'minStability', 0.9, 0, 1),
+    minStability: request.minStability === undefined ? undefined : number(request, 'minStability', 0, 0, 1),
     proposers: request.proposers?.map((name) => oneOf(name, proposerNames, 'proposers')),
   }
 }
@@ -128,12 +129,13 @@ function biasOf(bias: GenerateRequest['logitBias'] = {}): ReadonlyMap<number, nu
   return checked
 }
 
-function constraintOf(constraint: Constraint | undefined): Constraint | undefined {
-  if (constraint === undefined) return undefined
+function constraintOf(constraint: Constraint | null | undefined): Constraint | undefined {
+  if (constraint === undefined || constraint === null) return undefined
   oneOf(constraint.type, constraintTypes, 'constraint.type')
   const text = (value: unknown) => typeof value === 'string'
   const texts = (value: unknown) => Array.isArray(value) && value.every(text)
   const tag = (value: unknown) => text((value as StructuralTag)?.begin) && text((value as StructuralTag)?.end)
+  const tags = (value: unknown) => Array.isArray(value) && value.every(tag)
   switch (constraint.type) {
     case 'json_schema':
       break
@@ -149,7 +151,11 @@ function constraintOf(constraint: Constraint | undefined): Constraint | undefine
       break
     case 'structural_tag':
       isOf(texts(constraint.triggers), 'constraint.triggers', 'texts')
-      isOf(Array.isArray(constraint.tags) && constraint.tags.every(tag), 'constraint.tags', 'tags with begin and end')
+      isOf(tags(constraint.tags), 'constraint.tags', 'tags with begin and end')
+      break
+    case 'channels':
+      isOf(tags(constraint.before), 'constraint.before', 'tags with begin and end')
+      isOf(tags(constraint.last), 'constraint.last', 'tags with begin and end')
   }
   return constraint
 }
@@ -162,7 +168,7 @@ function beginningOf({ beginsWith = '', constraint }: GenerateRequest): string {
   if (typeof beginsWith !== 'string') {
     throw new IncipitError('invalid_request', `beginsWith must be text, not ${beginsWith}`, { param: 'beginsWith' })
   }
-  if (beginsWith !== '' && constraint !== undefined) {
+  if (beginsWith !== '' && constraint) {
     const message = 'give beginsWith or a constraint, which says itself how a reply begins'
     throw new IncipitError('invalid_request', message, { param: 'beginsWith' })
   }

@@ -7,6 +7,7 @@ import { EmbeddingContext } from '../llama/embedding-context.ts'
 import { addNativeLog } from '../llama/library.ts'
 import { Model } from '../llama/model.ts'
 import { Threadpool } from '../llama/threadpool.ts'
+import { Cleanup } from '../runtime/cleanup.ts'
 import { defaultThreads } from '../runtime/default-threads.ts'
 import { packTexts } from './batches.ts'
 
@@ -62,7 +63,7 @@ export class Embedder implements EmbedderApi {
       const message = `contextLength must be a whole number of at least 1, not ${contextLength}`
       throw new IncipitError('invalid_request', message, { param: 'contextLength' })
     }
-    using cleanup = new DisposableStack()
+    using cleanup = new Cleanup()
     if (log) cleanup.defer(addNativeLog(log))
     const gguf = await readGguf(path)
     const pooling = poolingOf(gguf) ?? 'mean'

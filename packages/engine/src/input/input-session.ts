@@ -137,8 +137,8 @@ export class InputSession implements InputApi {
   }
 
   /**
-   * Answers the conversation. The reply joins it when it is done. A reply that was begun early for exactly this request
-   * is released at once.
+   * Answers the conversation, or `messages` in its place. The reply joins the conversation when it is done. A reply that was
+   * begun early for exactly this request is released at once.
    * @throws as `Engine.generate`
    */
   respond(request: Partial<GenerateRequest> = {}): Generation {
@@ -277,6 +277,8 @@ export class InputSession implements InputApi {
   #typesThrough(next: string): EarlyReply | undefined {
     const early = this.#early
     if (!early || !this.#options.raw || this.#options.frame || (this.#options.stop?.length ?? 0) > 0) return undefined
+    // It holds from where the reply begins, which would be elsewhere.
+    if (this.#options.constraint) return undefined
     if (!next.startsWith(early.text)) return undefined
     return early.said.startsWith(next.slice(early.text.length)) ? early : undefined
   }

@@ -9,8 +9,10 @@ import type { HeadGuess } from '../core/executor.ts'
 import { Beginning } from '../core/sampling/beginning.ts'
 import { TokenChooser } from '../core/sampling/token-chooser.ts'
 import type { Acceptances } from '../proposers/acceptances.ts'
+import type { FirstWords } from '../proposers/first-words.ts'
 import type { Openings } from '../proposers/opening.ts'
 import { allowedProposers, createOpening, createProposers } from '../proposers/registry.ts'
+import { promisedSurvival } from '../proposers/shown-bound.ts'
 import { planLookaheads } from '../proposers/skim.ts'
 import type { ActiveRequest, EarlyTerms, RequestPlan } from '../serving/active-request.ts'
 import type { FormerLife } from '../serving/former-life.ts'
@@ -28,6 +30,7 @@ export interface PlannerParts {
   readonly tokenizer: PromptTokenizer
   readonly acceptances: Acceptances
   readonly openings: Openings
+  readonly firstWords: FirstWords
   readonly constraints: ConstraintCompiler | undefined
   /** How the model marks what it thinks, where it does. */
   readonly reasoning: ReasoningMarkers | undefined
@@ -78,7 +81,7 @@ export class RequestPlanner {
    * @throws IncipitError `invalid_request`, `context_overflow`, `chat_template`
    */
   plan(request: GenerateRequest, options: PlanOptions, self: () => ActiveRequest): RequestPlan {
-    const { info, tokenizer, maxPrompt, tileRows } = this.#parts
+    const { info, tokenizer, firstWords, maxPrompt, tileRows } = this.#parts
     const checked = normalise(request)
     const prompt = tokenizer.tokens(request)
     if (prompt.length === 0) throw new IncipitError('invalid_request', 'the prompt is empty', { param: 'prompt' })
@@ -90,6 +93,7 @@ export class RequestPlanner {
       throw new IncipitError('invalid_request', `policy confident needs an exit: ${why}`, { param: 'policy' })
     }
     const { tier, policy } = checked
+    const namespace = request.cacheSalt ?? ''
     const allowed = allowedProposers(checked.proposers, policy, tier, info.proposers)
     const chooser = this.#chooser(checked, prompt, request)
     const proposerParts = this.#proposerParts(request, checked, chooser, self)
@@ -105,9 +109,10 @@ export class RequestPlanner {
       stop: checked.stop,
       policy,
       alpha: checked.alpha,
-      minStability: checked.minStability,
+      minStability: checked.minStability ?? promisedSurvival,
+      ...(checked.minStability === undefined && { firstStability: firstWords.of(namespace).bound.value }),
       tier,
-      cacheNamespace: request.cacheSalt ?? '',
+      cacheNamespace: namespace,
       shares: request.cachePrompt ?? true,
       allowed,
       proposers: createProposers(allowed, proposerParts),
@@ -163,7 +168,8 @@ export class RequestPlanner {
     if (beginsWith !== '') return new Beginning(new TextEncoder().encode(beginsWith), vocab)
     if (constraint === undefined) return undefined
     const state = this.constraint(constraint)
-    if (reasoning === undefined || chat === undefined) return state
+    // Channels are those of the reasoning, too.
+    if (reasoning === undefined || chat === undefined || constraint.type === 'channels') return state
     this.#reasoning ??= new ReasoningTokens(reasoning, vocab)
     const tail = chat.slice(-promptTail).map((token) => this.#reasoning!.textOf(token))
     const at = reasoningAt(tail.join(''), reasoning)

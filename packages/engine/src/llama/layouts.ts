@@ -3,6 +3,8 @@ import koffi from 'koffi'
 /** The llama.cpp library whose struct layouts stand below; `library.ts` refuses every other version. */
 export const libraryVersion = '0.5.0-dev'
 export const libraryRelease = 'v0.5.0'
+/** Of the packages that bring it. */
+export const packageVersion = '3.22.1'
 
 // Field order and types are those of llama.h and ggml.h of exactly that release. Fields we never set are named all the
 // same: a struct passed by value must have its full size.
@@ -30,7 +32,8 @@ export const ModelParams = koffi.struct('llama_model_params', {
 export interface ModelParams {
   n_gpu_layers: number
   load_mode: number
-  progress_callback: bigint
+  /** Null for none. */
+  progress_callback: bigint | null
   progress_callback_user_data: bigint
   /** Of `KvOverride`s, the last one with an empty key; null for none. */
   kv_overrides: bigint | null
@@ -102,6 +105,32 @@ export interface ContextParams {
   no_perf: boolean
   swa_full: boolean
   kv_unified: boolean
+}
+
+// Used by its name only.
+koffi.struct('llama_model_quantize_params', {
+  nthread: 'int32_t',
+  ftype: 'int32_t',
+  output_tensor_type: 'int32_t',
+  token_embedding_type: 'int32_t',
+  allow_requantize: 'bool',
+  quantize_output_tensor: 'bool',
+  only_copy: 'bool',
+  pure: 'bool',
+  keep_split: 'bool',
+  dry_run: 'bool',
+  imatrix: 'void *',
+  kv_overrides: 'void *',
+  tt_overrides: 'void *',
+  prune_layers: 'void *',
+  max_buf_size: 'size_t',
+})
+
+export interface QuantizeParams {
+  nthread: number
+  /** Of the `LLAMA_FTYPE_*` of llama.h. */
+  ftype: number
+  allow_requantize: boolean
 }
 
 export const BatchStruct = koffi.struct('llama_batch', {

@@ -40,8 +40,10 @@ async function loadWith(directory: string): Promise<string> {
 /** A copy of the libraries whose libllama is changed. */
 async function copyOfLibraries(t: TestContext, change: (bytes: Buffer) => Buffer): Promise<string> {
   const directory = join(await temporaryDirectory(t), 'libraries')
-  await cp(library().directory, directory, { recursive: true })
-  const name = (await readdir(directory)).find((entry) => /^(lib)?llama(\.v[\d.]+)?\.(so|dylib)$/.test(entry))!
+  await cp(library().place.directory, directory, { recursive: true })
+  const name = (await readdir(directory)).find((entry) =>
+    /^(lib)?llama(\.[a-z]+)?(\.v[\d.]+)?\.(so|dylib)$/.test(entry),
+  )!
   await writeFile(join(directory, name), change(await readFile(join(directory, name))))
   return directory
 }

@@ -1,28 +1,34 @@
-import { existsSync, readdirSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
 import koffi, { type LibraryHandle } from 'koffi'
 import type { Log } from '../api/engine-options.ts'
 import { IncipitError } from '../api/errors.ts'
-import { type BatchStruct, type ContextParams, libraryRelease, libraryVersion, type ModelParams } from './layouts.ts'
+import { BackEnds } from './back-ends.ts'
+import { extensionNames } from './extension-names.ts'
+import { findLibrary, type LibraryPlace, libraryFile } from './find-library.ts'
+import {
+  type BatchStruct,
+  type ContextParams,
+  libraryRelease,
+  libraryVersion,
+  type ModelParams,
+  type QuantizeParams,
+} from './layouts.ts'
+import type { NativeFunction, Pointer } from './native.ts'
+import { type SystemLibrary, systemLibrary } from './system-library.ts'
 
-/** A native address. koffi gives and takes them as BigInt; 0n is NULL. */
-export type Pointer = bigint
-
-/** A native function with its asynchronous form, which runs on a libuv thread. */
-interface NativeFunction<A extends unknown[], R> {
-  (...args: A): R
-  async(...args: [...A, (error: Error | null, result: R) => void]): void
-}
+export type { Pointer } from './native.ts'
 
 /** Every native function we call, once, with its types. */
-export interface Library {
-  directory: string
+export interface Library extends Omit<SystemLibrary, 'nothing'> {
+  place: LibraryPlace
+  backEnds: BackEnds
   systemInfo: NativeFunction<[], string>
   modelDefaultParams: NativeFunction<[], ModelParams>
   contextDefaultParams: NativeFunction<[], ContextParams>
   modelLoad: NativeFunction<[path: string, params: ModelParams], Pointer>
   modelFree: NativeFunction<[model: Pointer], void>
+  quantizeDefaultParams: NativeFunction<[], QuantizeParams>
+  /** 0 when it was done. */
+  quantizeModel: NativeFunction<[from: string, to: string, params: QuantizeParams], number>
   modelParameters: NativeFunction<[model: Pointer], number | bigint>
   modelFileType: NativeFunction<[model: Pointer], number>
   fileTypeName: NativeFunction<[type: number], string>
@@ -113,10 +119,6 @@ export interface Library {
     [type: number, source: Float32Array, target: Uint8Array, start: number, rows: number, columns: number, m: null],
     number
   >
-  /** memcpy from native memory into an array of ours. */
-  copyFrom: NativeFunction<[target: ArrayBufferView, source: Pointer, bytes: number], Pointer>
-  /** Address of libc's strlen: a callback without JavaScript, see `flag.ts`. */
-  strlen: Pointer
 }
 
 let loaded: Library | undefined
@@ -178,36 +180,6 @@ function onNativeLog(level: number, text: string): void {
   for (const log of sinks.values()) log(name, `llama.cpp: ${line}`)
 }
 
-function libraryDirectory(): string {
-  const custom = process.env.INCIPIT_LLAMA_LIB
-  if (custom !== undefined && custom !== '') return custom
-  const name = `${process.platform === 'darwin' ? 'mac' : process.platform}-${process.arch}`
-  const platform = name === 'mac-arm64' ? 'mac-arm64-metal' : name.replace('win32', 'win')
-  try {
-    const entry = createRequire(import.meta.url).resolve(`@node-llama-cpp/${platform}`)
-    return join(dirname(entry), '..', 'bins', platform)
-  } catch (cause) {
-    throw new IncipitError(
-      'native_library',
-      `no llama.cpp library for ${platform}: install @node-llama-cpp/${platform}@3.22.1, or name a folder with the ` +
-        `libraries of llama.cpp ${libraryRelease} in INCIPIT_LLAMA_LIB`,
-      { cause },
-    )
-  }
-}
-
-function libraryFile(directory: string, name: string): string {
-  const pattern = new RegExp(`^(lib)?${name}(\\.v[\\d.]+)?\\.(so|dylib|dll)$`)
-  const file = existsSync(directory) ? readdirSync(directory).find((entry) => pattern.test(entry)) : undefined
-  if (file === undefined) {
-    throw new IncipitError(
-      'native_library',
-      `no ${name} library in ${directory} (llama.cpp ${libraryRelease} is needed)`,
-    )
-  }
-  return join(directory, file)
-}
-
 function open(path: string): LibraryHandle {
   try {
     return koffi.load(path, { global: true })
@@ -222,7 +194,8 @@ function open(path: string): LibraryHandle {
  */
 export function library(): Library {
   if (loaded !== undefined) return loaded
-  const directory = libraryDirectory()
+  const place = findLibrary()
+  const { directory } = place
   const base = open(libraryFile(directory, 'ggml-base'))
   const ggml = open(libraryFile(directory, 'ggml'))
   const llama = open(libraryFile(directory, 'llama'))
@@ -237,29 +210,34 @@ export function library(): Library {
 
   const LogCallback = koffi.proto('void incipit_log(int level, const char *text, void *user_data)')
   const callback = koffi.register(onNativeLog, koffi.pointer(LogCallback))
-  const libc = koffi.load(process.platform === 'darwin' ? '/usr/lib/libSystem.B.dylib' : 'libc.so.6')
+  const { nothing, ...system } = systemLibrary()
   const logSet = llama.func('void llama_log_set(void *callback, void *user_data)')
-  // NULL would mean stderr. getpid ignores its arguments and does nothing.
-  const silence = libc.symbol('getpid')
-  setLogging = (on) => logSet(on ? callback : silence, 0n)
+  // NULL would mean stderr.
+  setLogging = (on) => logSet(on ? callback : nothing, 0n)
   setLogging(logThreads)
   process.once('exit', () => {
     setLogging?.(false)
     for (const stop of stops) stop()
   })
-  ggml.func('void ggml_backend_load_all_from_path(const char *directory)')(directory)
+  const backEnds = new BackEnds(base, ggml, directory, place.gpus)
   llama.func('void llama_backend_init()')()
 
   const f = <F>(definition: string, from = llama): F => from.func(definition) as unknown as F
-  const threadpool = cpuThreadpool(base, ggml)
+  const extension = <F>(name: string, result: string, args: string[]): F =>
+    llama.func(name, result, args) as unknown as F
 
   loaded = {
-    directory,
+    place,
+    backEnds,
     systemInfo: f('const char *llama_print_system_info()'),
     modelDefaultParams: f('llama_model_params llama_model_default_params()'),
     contextDefaultParams: f('llama_context_params llama_context_default_params()'),
     modelLoad: f('void *llama_model_load_from_file(const char *path, llama_model_params params)'),
     modelFree: f('void llama_model_free(void *model)'),
+    quantizeDefaultParams: f('llama_model_quantize_params llama_model_quantize_default_params()'),
+    quantizeModel: f(
+      'uint32_t llama_model_quantize(const char *from, const char *to, _In_ llama_model_quantize_params *params)',
+    ),
     modelParameters: f('uint64_t llama_model_n_params(void *model)'),
     modelFileType: f('int32_t llama_model_ftype(void *model)'),
     fileTypeName: f('const char *llama_ftype_name(int32_t type)'),
@@ -283,17 +261,15 @@ export function library(): Library {
     setAbortCallback: f('void llama_set_abort_callback(void *context, void *callback, void *data)'),
     setThreads: f('void llama_set_n_threads(void *context, int32_t threads, int32_t batch_threads)'),
     setEmbeddings: f('void llama_set_embeddings(void *context, bool value)'),
-    setLayerInput: f(
-      'void _Z30llama_set_embeddings_layer_inpP13llama_contextjb(void *context, uint32_t layer, bool v)',
-    ),
-    layerInput: f('void *_Z30llama_get_embeddings_layer_inpP13llama_contextj(void *context, uint32_t layer)'),
-    setMtpStates: f('void _Z26llama_set_embeddings_nextnP13llama_contextbb(void *context, bool value, bool masked)'),
-    mtpStates: f('void *_Z26llama_get_embeddings_nextnP13llama_context(void *context)'),
+    setLayerInput: extension(extensionNames.setLayerInput, 'void', ['void *', 'uint32_t', 'bool']),
+    layerInput: extension(extensionNames.layerInput, 'void *', ['void *', 'uint32_t']),
+    setMtpStates: extension(extensionNames.setMtpStates, 'void', ['void *', 'bool', 'bool']),
+    mtpStates: extension(extensionNames.mtpStates, 'void *', ['void *']),
     logits: f('void *llama_get_logits_ith(void *context, int32_t row)'),
     embeddings: f('void *llama_get_embeddings_ith(void *context, int32_t row)'),
     sequenceEmbedding: f('void *llama_get_embeddings_seq(void *context, int32_t sequence)'),
     attachThreadpool: f('void llama_attach_threadpool(void *context, void *pool, void *pool_batch)'),
-    ...threadpool,
+    ...backEnds.threadpool(),
     memoryClear: f('void llama_memory_clear(void *memory, bool data)'),
     sequenceRemove: f('bool llama_memory_seq_rm(void *memory, int32_t sequence, int32_t from, int32_t to)'),
     sequenceCopy: f('void llama_memory_seq_cp(void *memory, int32_t from, int32_t to, int32_t start, int32_t end)'),
@@ -337,8 +313,7 @@ export function library(): Library {
       'size_t ggml_quantize_chunk(int type, void *src, void *dst, int64_t start, int64_t rows, int64_t cols, void *m)',
       base,
     ),
-    copyFrom: f('void *memcpy(void *target, void *source, size_t bytes)', libc),
-    strlen: libc.symbol('strlen') as Pointer,
+    ...system,
   }
   return loaded
 }
@@ -349,29 +324,4 @@ export function library(): Library {
  */
 export function kernelsInUse(): string {
   return `${libraryVersion} ${library().systemInfo()}`
-}
-
-/** The CPU back end's persistent thread pool: without one, every decode starts and joins its threads anew. */
-function cpuThreadpool(base: LibraryHandle, ggml: LibraryHandle): Pick<Library, 'threadpoolNew' | 'threadpoolFree'> {
-  const cpuDeviceType = 0
-  const device = ggml.func('void *ggml_backend_dev_by_type(int type)')(cpuDeviceType) as Pointer
-  const registry = base.func('void *ggml_backend_dev_backend_reg(void *device)')(device) as Pointer
-  const procAddress = base.func('void *ggml_backend_reg_get_proc_address(void *registry, const char *name)')
-  const create = koffi.proto('void *ggml_threadpool_new_t(_Inout_ ggml_threadpool_params *params)')
-  const free = koffi.proto('void ggml_threadpool_free_t(void *pool)')
-  const newAddress = procAddress(registry, 'ggml_threadpool_new') as Pointer | null
-  const freeAddress = procAddress(registry, 'ggml_threadpool_free') as Pointer | null
-  if (!newAddress || !freeAddress) throw new IncipitError('native_library', 'the CPU back end lacks thread pools')
-  const anyCore = new Array<boolean>(512).fill(false)
-  return {
-    threadpoolNew: (threads) => {
-      // Idle threads spin for about 4 ms (poll 2) before they sleep: longer than the gap between two decodes, and short
-      // enough to leave the cores to others. llama.cpp's own 50 would spin for 100 ms.
-      const params = { cpumask: anyCore, n_threads: threads, prio: 0, poll: 2, strict_cpu: false, paused: false }
-      return koffi.call(newAddress, create, params) as Pointer
-    },
-    threadpoolFree: (pool) => {
-      koffi.call(freeAddress, free, pool)
-    },
-  }
 }

@@ -1,8 +1,10 @@
 import { IncipitError } from '../api/errors.ts'
-import { architectureOf, type Metadata, metadataNumber, readGguf } from '../gguf/index.ts'
+import { architectureOf, type Gguf, type Metadata, metadataNumber, readGguf } from '../gguf/index.ts'
+import { cellBytes } from './cell-bytes.ts'
 import { Flag } from './flag.ts'
 import { Handle } from './handle.ts'
 import { type Library, library, type Pointer, withLog } from './library.ts'
+import { type Offload, offload } from './offload.ts'
 import { Overrides } from './overrides.ts'
 import { Vocab } from './vocab.ts'
 
@@ -10,6 +12,10 @@ import { Vocab } from './vocab.ts'
 const loadModeMmap = 1
 // LLAMA_LOAD_MODE_NONE: the only one that goes with leaving the weights out.
 const loadModeNone = 0
+
+// Windows on x64 counts the float before the flag's address among the arguments: the flag's callback would read another one.
+// There a load cannot be stopped, and an exit waits for it.
+const stoppable = !(process.platform === 'win32' && process.arch === 'x64')
 
 // The graph of these computes all rows and keeps all, of which llama.cpp v0.5.0 takes as many as asked for from the front
 // (models/cogvlm.cpp has no `inp_out_ids`): the logits of a prompt's last row would be those of its first.
@@ -48,15 +54,20 @@ export class Model implements Disposable {
   readonly recurrent: boolean
   /** Positions that layers with sliding-window attention look back; 0 for a model without such layers. */
   readonly window: number
+  /** What of it runs on GPUs; undefined on a machine without one. */
+  readonly offload: Offload | undefined
   /** Only for use inside `llama/`. */
   readonly handle: Handle
 
-  private constructor(path: string, pointer: Pointer, architecture: string, metadata: Metadata) {
+  private constructor(path: string, pointer: Pointer, gguf: Gguf, onGpu: Offload | undefined) {
+    const { metadata } = gguf
+    const architecture = architectureOf(gguf)
     const lib = library()
     this.path = path
     this.handle = new Handle(`the model ${path}`, pointer, lib.modelFree)
     this.architecture = architecture
     this.cellBytes = cellBytes(metadata, architecture)
+    this.offload = onGpu
     const type = lib.fileTypeName(lib.modelFileType(pointer))
     this.description = `${architecture}, ${short(Number(lib.modelParameters(pointer)))} parameters, ${type}`
     this.layers = lib.modelLayers(pointer)
@@ -85,6 +96,7 @@ export class Model implements Disposable {
       changes.push([`${architecture}.expert_used_count`, options.experts])
     }
     using overrides = new Overrides(changes)
+    const onGpu = offload(gguf, lib.backEnds.devices())
     // The progress callback: loading goes on while it says true.
     const go = new Flag(true)
     const params = {
@@ -92,9 +104,10 @@ export class Model implements Disposable {
       kv_overrides: overrides.pointer,
       load_mtp: options.mtp ?? false,
       no_alloc: options.withoutWeights ?? false,
-      n_gpu_layers: -1,
+      // Without a GPU it says nothing.
+      n_gpu_layers: onGpu?.layers ?? -1,
       load_mode: options.withoutWeights ? loadModeNone : loadModeMmap,
-      progress_callback: go.callback,
+      progress_callback: stoppable ? go.callback : null,
       progress_callback_user_data: go.data,
     }
     let handle: Pointer
@@ -126,7 +139,7 @@ export class Model implements Disposable {
       lib.modelFree(handle)
       throw new IncipitError('model_unsupported', `${path} (architecture '${architecture}') is ${other}`)
     }
-    return new Model(path, handle, architecture, gguf.metadata)
+    return new Model(path, handle, gguf, onGpu)
   }
 
   /**
@@ -184,34 +197,4 @@ function checkExperts(metadata: Metadata, architecture: string, experts: number)
 function short(count: number): string {
   const [divisor, unit] = count >= 1e9 ? [1e9, 'B'] : count >= 1e6 ? [1e6, 'M'] : [1e3, 'k']
   return `${(count / divisor).toPrecision(3)}${unit}`
-}
-
-/**
- * Bytes of the recurrent states of a sequence, if all layers had one: F32, of inner size x state size, and of the convolution
- * before it (llama-hparams.cpp, `n_embd_s` and `n_embd_r`).
- */
-export function stateBytes(metadata: Metadata, architecture: string): number {
-  const number = (key: string) => metadataNumber(metadata, `${architecture}.${key}`) ?? 0
-  const [inner, state] = [number('ssm.inner_size'), number('ssm.state_size')]
-  const convolution = Math.max(0, number('ssm.conv_kernel') - 1) * (inner + 2 * number('ssm.group_count') * state)
-  return 4 * number('block_count') * (inner * state + convolution)
-}
-
-/** KV bytes of one cell at F16: 2 bytes x (key + value width) x KV heads, summed over the layers. */
-export function cellBytes(metadata: Metadata, architecture: string): number {
-  const number = (key: string): number | undefined => {
-    const value = metadata.get(`${architecture}.${key}`)?.value
-    return typeof value === 'number' || typeof value === 'bigint' ? Number(value) : undefined
-  }
-  const layers = number('block_count') ?? 0
-  const heads = number('attention.head_count') ?? 1
-  const headWidth = (number('embedding_length') ?? 0) / heads
-  const width = (number('attention.key_length') ?? headWidth) + (number('attention.value_length') ?? headWidth)
-  const perLayer = metadata.get(`${architecture}.attention.head_count_kv`)
-  let kvHeads = layers * (number('attention.head_count_kv') ?? heads)
-  if (perLayer?.type === 'array' && perLayer.of !== 'string') {
-    kvHeads = 0
-    for (const heads of perLayer.value) kvHeads += Number(heads)
-  }
-  return 2 * width * kvHeads
 }

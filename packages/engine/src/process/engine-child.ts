@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { extname } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { readLines } from './lines.ts'
@@ -24,9 +25,12 @@ export class EngineChild {
   #unanswered = 0
   #killed: string | undefined
 
-  constructor(events: ChildEvents) {
-    const program = fileURLToPath(new URL('./host/child.ts', import.meta.url))
-    this.#process = spawn(process.execPath, [program], { stdio: ['ignore', 'ignore', 'inherit', 'pipe'] })
+  /** @param environment beside that of this process */
+  constructor(events: ChildEvents, environment: NodeJS.ProcessEnv) {
+    // Compiled, it is JavaScript as this file is.
+    const program = fileURLToPath(new URL(`./host/child${extname(import.meta.url)}`, import.meta.url))
+    const env = { ...process.env, ...environment }
+    this.#process = spawn(process.execPath, [program], { stdio: ['ignore', 'ignore', 'inherit', 'pipe'], env })
     this.#pipe = this.#process.stdio[pipeDescriptor] as Duplex
     // Writing to a child that is gone: its end will be told.
     this.#pipe.on('error', () => {})

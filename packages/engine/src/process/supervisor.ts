@@ -1,5 +1,6 @@
 import type { Log } from '../api/engine-options.ts'
 import { IncipitError } from '../api/errors.ts'
+import { nativeThreads } from '../api/native-threads.ts'
 import { EngineChild } from './engine-child.ts'
 import { type FromChild, type Load, type LoadedInfo, protocolVersion, type ToChild } from './messages.ts'
 import { thrown } from './protocol.ts'
@@ -100,12 +101,13 @@ export class Supervisor<Info extends LoadedInfo> {
 
   #begin(): void {
     this.#started = performance.now()
-    const child = new EngineChild({
-      message: (message) => this.#take(message),
-      ended: (how) => this.#ended(how),
-    })
+    const { load } = this.#options
+    const child = new EngineChild(
+      { message: (message) => this.#take(message), ended: (how) => this.#ended(how) },
+      nativeThreads(load.options.threads),
+    )
     this.#child = child
-    child.send(this.#options.load)
+    child.send(load)
   }
 
   #take(message: FromChild): void {

@@ -1,4 +1,5 @@
 import { type Calibration, survivalOf } from '../core/sampling/calibration.ts'
+import { Recalibration, type SavedRecalibration } from './recalibration.ts'
 import type { LookaheadPlan } from './skim.ts'
 
 /** Survival of what a lookahead sees, by its own probability. */
@@ -14,12 +15,10 @@ export interface SkimCalibration {
   readonly note: string
 }
 
-/** A token that a lookahead has decoded. */
+/** The first token that a lookahead has seen. */
 export interface SeenToken {
-  /** Tokens it had decoded before. */
-  readonly depth: number
-  /** The first token that the lookahead before it saw, if there was one. */
-  readonly seen: number | undefined
+  /** What the lookahead before it saw, if there was one. */
+  readonly before: number | undefined
   readonly token: number
   /** The model's own. */
   readonly probability: number
@@ -28,34 +27,108 @@ export interface SeenToken {
 
 /** What is known of how often lookaheads are right. */
 export interface LookaheadOdds {
-  /** Probability that a token survives, if those before it do. */
-  stability(seen: SeenToken): number
+  /** Probability that the first token of a lookahead survives. */
+  first(seen: SeenToken): number
+  /** Probability that a token after it survives, if those before it do, by the model's own. */
+  later(probability: number): number
   /**
    * How often the first token of a lookahead is right.
-   * @param seen the first token of the one before it, if there was one
+   * @param before what the one before it saw, if there was one
    */
-  usual(seen: number | undefined): number
+  usual(before: number | undefined): number
+  /** How often a lookahead at this place is sure enough to be shown, and right. */
+  shown(plan: LookaheadPlan): number
+  /**
+   * The reply begins with this token.
+   * @param looks what was seen before, in order
+   * @param bound stability from which on it could be shown
+   */
+  decided(looks: readonly SeenToken[], token: number, bound: number): void
 }
 
-/** Odds as `incipit tune --skim` measures them. */
-export class CalibratedOdds implements LookaheadOdds {
+// Before any were counted: so many, of what those at the next later place show, and what that is worth in lookaheads.
+const usuallyShown = 0.5
+const usuallyShownEarlier = 0.9
+const priorWeight = 4
+// Counts fade with every prompt, so that what did not pay is tried again.
+const memory = 0.98
+
+interface Count {
+  readonly share: number
+  tried: number
+  shown: number
+}
+
+/** Odds as `incipit tune --skim` measures them, corrected by every look of this engine: each is verified a moment later. */
+export class LearnedOdds implements LookaheadOdds {
   readonly #calibration: SkimCalibration
+  readonly #recalibration: Recalibration
+  /** By share of the prompt read before, rising. */
+  readonly #counts: Count[] = []
 
-  constructor(calibration: SkimCalibration) {
+  /** @param saved how far the calibration was off before: `toJSON` */
+  constructor(calibration: SkimCalibration, saved?: unknown) {
     this.#calibration = calibration
+    this.#recalibration = new Recalibration(saved)
   }
 
-  stability({ depth, seen, token, probability }: SeenToken): number {
-    const { first, agreeing, differing, later } = this.#calibration
-    if (depth > 0) return survivalOf(later, probability)
-    if (seen === undefined) return survivalOf(first, probability)
-    return survivalOf(seen === token ? agreeing : differing, probability)
+  /** For a profile. */
+  toJSON(): SavedRecalibration {
+    return this.#recalibration.toJSON()
   }
 
-  /** A calibration's steps hold about as many samples each. */
-  usual(seen: number | undefined): number {
+  first(seen: SeenToken): number {
+    return this.#recalibration.correct(this.#calibrated(seen))
+  }
+
+  later(probability: number): number {
+    return survivalOf(this.#calibration.later, probability)
+  }
+
+  usual(before: number | undefined): number {
     const { first, differing } = this.#calibration
-    const { survival } = seen === undefined ? first : differing
-    return survival.reduce((sum, one) => sum + one, 0) / Math.max(1, survival.length)
+    // A calibration's steps hold about as many samples each.
+    const { survival } = before === undefined ? first : differing
+    return survival.reduce((sum, one) => sum + this.#recalibration.correct(one), 0) / Math.max(1, survival.length)
+  }
+
+  shown({ share }: LookaheadPlan): number {
+    let expected = usuallyShown
+    for (const { share: at, tried, shown } of this.#counts.toReversed()) {
+      if (at < share) break
+      const known = (shown + priorWeight * expected) / (tried + priorWeight)
+      if (at === share) return known
+      expected = usuallyShownEarlier * known
+    }
+    return expected
+  }
+
+  decided(looks: readonly SeenToken[], token: number, bound: number): void {
+    for (const count of this.#counts) {
+      count.tried *= memory
+      count.shown *= memory
+    }
+    for (const look of looks) {
+      const count = this.#countOf(look.plan.share)
+      count.tried++
+      if (look.token === token && this.first(look) >= bound) count.shown++
+    }
+    this.#recalibration.fade()
+    for (const look of looks) this.#recalibration.observe(this.#calibrated(look), look.token === token)
+  }
+
+  #calibrated({ before, token, probability }: SeenToken): number {
+    const { first, agreeing, differing } = this.#calibration
+    if (before === undefined) return survivalOf(first, probability)
+    return survivalOf(before === token ? agreeing : differing, probability)
+  }
+
+  #countOf(share: number): Count {
+    const known = this.#counts.find((count) => count.share === share)
+    if (known) return known
+    const count = { share, tried: 0, shown: 0 }
+    this.#counts.push(count)
+    this.#counts.sort((a, b) => a.share - b.share)
+    return count
   }
 }

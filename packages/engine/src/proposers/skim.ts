@@ -10,10 +10,10 @@
 /** Below this the prompt itself is soon done and a lookahead gains little. */
 export const minPrompt = 200
 /**
- * Shares of the prompt that are read before each lookahead. A long prompt affords one more: with three, 63% of first
- * tokens were shown at 0.9 instead of 60%, sooner (docs/benchmarks.md).
+ * Shares of the prompt that are read before each lookahead. A long prompt affords more of them; the first ones are taken
+ * where lookaheads are usually sure enough at once.
  */
-const prefixShares = { few: [0.1, 0.35], many: [0.1, 0.2, 0.35] }
+const prefixShares = { few: [0.1, 0.35], many: [0.06, 0.1, 0.2, 0.35] }
 const manyFrom = 400
 /** Tokens of content before the template's suffix that a lookahead reads. */
 const tailTokens = 24
@@ -21,6 +21,8 @@ const tailTokens = 24
 export const burst = 4
 
 export interface LookaheadPlan {
+  /** Share of the prompt that is read before it, about. */
+  readonly share: number
   /** It shares the prompt's rows [0, forkAt). */
   readonly forkAt: number
   /** It goes on with prompt tokens [tailFrom, end). */
@@ -37,24 +39,26 @@ export interface LookaheadPlan {
 export function planLookaheads(prompt: number, suffix: number, tile = 1): LookaheadPlan[] {
   if (prompt < minPrompt) return []
   const tailFrom = prompt - suffix - tailTokens
-  const cuts = (prompt < manyFrom ? prefixShares.few : prefixShares.many).map((share) => {
+  const plans = (prompt < manyFrom ? prefixShares.few : prefixShares.many).map((share) => {
     const rows = Math.max(16, Math.round(prompt * share))
     // Rather a little later than a little earlier: a look that has read more is right more often.
-    return 2 * rows < tile ? rows : tile * Math.floor(rows / tile + 0.75)
+    const inFirstTile = prompt < manyFrom && 2 * rows < tile
+    const forkAt = inFirstTile ? rows : tile * Math.max(1, Math.floor(rows / tile + 0.75))
+    return { share, forkAt, tailFrom }
   })
-  return [...new Set(cuts)].filter((forkAt) => forkAt < tailFrom).map((forkAt) => ({ forkAt, tailFrom }))
+  return plans.filter(({ forkAt }, i) => forkAt < tailFrom && forkAt !== plans[i + 1]?.forkAt)
 }
 
 /**
- * Lookaheads that a prompt takes from where it stands. None when the first does not pay: a prompt that stops for one which
- * then is not taken would be cut for nothing.
- * @param computed prompt rows that are there
+ * Lookaheads that a prompt takes from where it stands, from the first that pays on: a prompt that stops for one which then
+ * is not taken would be cut for nothing.
+ * @param looks those ahead of it
+ * @param pays whether one does, with the next one after it
  */
-export function lookaheadsFrom(
-  computed: number,
+export function lookaheadsThatPay(
   looks: readonly LookaheadPlan[],
-  pays: (look: LookaheadPlan) => boolean,
+  pays: (look: LookaheadPlan, next: LookaheadPlan | undefined) => boolean,
 ): readonly LookaheadPlan[] {
-  const left = looks.filter(({ forkAt }) => forkAt > computed)
-  return left[0] && pays(left[0]) ? left : []
+  const first = looks.findIndex((look, i) => pays(look, looks[i + 1]))
+  return first < 0 ? [] : looks.slice(first)
 }

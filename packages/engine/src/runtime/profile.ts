@@ -7,12 +7,14 @@ import type { MachineConstants } from '../core/schedule/machine-constants.ts'
 import { derivedDir } from '../gguf/index.ts'
 import { kernelsInUse } from '../llama/library.ts'
 import type { SavedAcceptances } from '../proposers/acceptances.ts'
+import type { SavedFirstWords } from '../proposers/first-words.ts'
 import { readDerived, writeDerived } from './derived-json.ts'
 
 /** What an engine learnt about one model on one machine: what rows cost, and how often its proposers were right. */
 export interface Profile {
   readonly costs: CostProfile
   readonly acceptances: SavedAcceptances
+  readonly firstWords?: SavedFirstWords
   /** What steps may be there. */
   readonly machine: MachineConstants
 }

@@ -32,8 +32,10 @@ export interface RequestPlan {
   readonly policy: Policy
   /** Policy `tolerant`: a shown token stays when the full model holds it this likely, as a share of its best token. */
   readonly alpha: number
-  /** Guesses are shown, and under policy `confident` final, from this stability on. */
+  /** Guesses are shown, and under policy `confident` final, from this stability on ... */
   readonly minStability: number
+  /** ... and the reply's first word, where the client has named no bound, from this one on. */
+  readonly firstStability?: number
   readonly tier: Tier
   /** Requests of one namespace share rows. */
   readonly cacheNamespace: string
@@ -110,6 +112,7 @@ export class ActiveRequest implements Job {
       minTokens: plan.minTokens,
       provisional: showsGuesses(plan.policy),
       minStability: plan.minStability,
+      firstStability: plan.firstStability,
       emit: (event, tokens) => this.#emit(event, tokens),
       now: host.now,
     })

@@ -26,7 +26,7 @@ import {
 import { commonPrefix, SequenceTable } from '../core/sequences/sequence-table.ts'
 import type { Acceptances } from '../proposers/acceptances.ts'
 import type { ExitCalibration } from '../proposers/exit-calibration.ts'
-import type { LookaheadOdds } from '../proposers/lookahead-odds.ts'
+import type { FirstWordBook } from '../proposers/first-words.ts'
 import { ActiveRequest, type RequestHost, type RequestPlan } from './active-request.ts'
 import type { InputPrefill } from './input-prefill.ts'
 import { InputPrefills } from './input-prefills.ts'
@@ -58,7 +58,7 @@ export interface LoopOptions {
   readonly vocabulary: Vocabulary
   readonly acceptances: Acceptances
   readonly exit: ExitCalibration | undefined
-  readonly lookaheadOdds: LookaheadOdds
+  readonly firstWords: FirstWordBook
   /** Milliseconds on any clock that only goes forward. */
   readonly now: () => number
   /** When guesses pay. Default: by `costs`. */
@@ -177,6 +177,7 @@ export class Loop {
       },
     }
     this.stats.cells = options.cells
+    this.stats.firstWords = options.firstWords.counts
   }
 
   /** Running and waiting requests, without replies to texts that are not final. */
@@ -194,7 +195,7 @@ export class Loop {
 
   /** Forgets what was counted so far. */
   resetStats(): void {
-    Object.assign(this.stats, emptyStats(), { cells: this.#options.cells })
+    Object.assign(this.stats, emptyStats(), { cells: this.#options.cells, firstWords: this.#options.firstWords.counts })
   }
 
   get scheduler(): Scheduler<ActiveRequest> {

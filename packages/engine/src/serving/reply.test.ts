@@ -220,6 +220,35 @@ test('a guess is shown with those before it when all of them together are stable
 })
 
 // One letter per token: what the reader sees says which tokens are shown.
+test('the first word has a bound of its own where there is one, and what follows it is measured by itself', () => {
+  const tail = [
+    { token: 0, stability: 0.8 },
+    { token: 1, stability: 0.95 },
+    { token: 2, stability: 0.9 },
+  ]
+  const shown = (firstStability: number | undefined, said: number[] = []) => {
+    const one = new Conversation({ minStability: 0.9, firstStability })
+    one.step(said, tail)
+    return one.reader.provisional
+  }
+  assert.equal(shown(undefined), '')
+  assert.equal(shown(0.81), '')
+  assert.equal(shown(0.8), 'ab', '0.95 is enough, 0.95 times 0.9 is not')
+  assert.equal(shown(0.8, [0]), '', 'inside a reply the bound is that of everything')
+})
+
+test('what was shown first is known, whatever came after it', () => {
+  const one = new Conversation({ minStability: 0.5 })
+  one.step([], [{ token: 2, stability: 0.4 }])
+  assert.equal(one.reply.firstShown, undefined)
+  one.step([], [{ token: 1, stability: 0.7 }])
+  one.step([], [{ token: 0, stability: 0.9 }])
+  assert.deepEqual(one.reply.firstShown, { token: 1, stability: 0.7, source: 'skim' })
+  const late = new Conversation({ minStability: 0.5 })
+  late.step([0], [{ token: 1, stability: 0.7 }])
+  assert.equal(late.reply.firstShown, undefined, 'the reply had begun')
+})
+
 test('the timings are what the reader saw with a clock in hand', () => {
   fc.assert(
     fc.property(steps(fc.nat(2)), fc.constantFrom(0, 0.6), (plan, minStability) => {

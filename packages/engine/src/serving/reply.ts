@@ -1,6 +1,7 @@
 import type { DeltaEvent, DoneEvent, FinishReason, GenerateEvent, Timings, Usage } from '../api/events.ts'
 import type { ProposerName } from '../api/proposer-names.ts'
 import type { ChosenLogprobs } from '../core/sampling/token-chooser.ts'
+import type { ShownWord } from '../proposers/first-words.ts'
 import { Detokenizer } from '../text/detokenize.ts'
 import { StopScanner } from '../text/stop.ts'
 import type { FormerLife } from './former-life.ts'
@@ -21,6 +22,8 @@ export interface ReplyOptions {
   /** Show guesses at all, and from which stability on. */
   provisional: boolean
   minStability: number
+  /** The reply's first word is shown from this stability on, and what follows it is measured by itself. */
+  firstStability?: number | undefined
   /** @param tokens of a delta */
   emit: (event: GenerateEvent, tokens?: readonly number[]) => void
   now?: () => number
@@ -58,6 +61,7 @@ export class Reply {
   #shown = ''
   #shownTokens = 0
   #source: ProposerName = 'exit'
+  #firstShown: ShownWord | undefined
   /** The first token of the reply as it is shown now, before it is committed. */
   #first: { token: number; ms: number } | undefined
   #pending: number[] = []
@@ -80,6 +84,11 @@ export class Reply {
   /** Number of tokens after the committed ones that are shown. */
   get shownTokens(): number {
     return this.#shown === '' ? 0 : this.#shownTokens
+  }
+
+  /** What was shown first of a reply that had not begun. */
+  get firstShown(): ShownWord | undefined {
+    return this.#firstShown
   }
 
   /** Milliseconds since the request was accepted. */
@@ -194,11 +203,16 @@ export class Reply {
   show(tail: readonly Guess[], source: ProposerName): void {
     if (!this.#options.provisional) return
     const visible: number[] = []
+    const { minStability, firstStability, isEnd } = this.#options
+    const begins = this.timings.predictedN === 0 && firstStability !== undefined
     let stability = 1
+    let measured = 1
     for (const guess of tail) {
-      const next = stability * guess.stability
-      if (next < this.#options.minStability || this.#options.isEnd(guess.token)) break
-      stability = next
+      const isFirst = begins && visible.length === 0
+      const next = measured * guess.stability
+      if (next < (isFirst ? firstStability : minStability) || isEnd(guess.token)) break
+      if (!isFirst) measured = next
+      stability *= guess.stability
       visible.push(guess.token)
     }
     const text = visible.length === 0 ? '' : this.#stops.clip(this.#detokenizer.peek(visible))
@@ -209,6 +223,7 @@ export class Reply {
     if (this.timings.predictedN === 0) {
       // A token whose text is held back is not shown.
       const token = text === '' ? undefined : visible[0]
+      if (token !== undefined) this.#firstShown ??= { token, stability: tail[0]!.stability, source }
       if (token === undefined) this.#first = undefined
       else if (this.#first?.token !== token) this.#first = { token, ms: this.elapsed() }
     }

@@ -126,7 +126,7 @@ export class StepResults {
   ): boolean {
     const { speculation, stats, finish } = this.#to
     stats.generatedTokens++
-    if (request.replyTokens === 1) speculation.firstTokenDecided(request)
+    if (request.replyTokens === 1) speculation.firstTokenDecided(request, token)
     if (lossy) {
       request.reply.timings[lossy]++
       stats[lossy === 'earlyN' ? 'early' : 'tolerated']++

@@ -23,7 +23,7 @@ interface Case {
 const half: GuessQuality = { drafts: 0.5, coverage: 1, looks: 0.7, exits: 0.5 }
 
 async function run(options: Case = {}): Promise<Outcome> {
-  const { profile = plainMachine, mix = { chat: 1, rag: 1 }, requests = 200, seed = 1 } = options
+  const { profile = plainMachine, mix = { chat: 1, rag: 1 }, requests = 100, seed = 1 } = options
   const { arrivals = { pattern: 'poisson', perSecond: 0.5 }, policy = 'provisional', minStability = 0.9 } = options
   const source = new Workload({ mix, arrivals, requests, seed }, profile.context)
   const guesses = options.guesses && { ...half, ...options.guesses }
@@ -50,7 +50,7 @@ function given(requests: readonly { at: number; prompt: number; reply: number }[
 
 const silent = { seed: 1, policy: 'committed', minStability: 1 } as const
 const ttfts = ({ replies }: Outcome) => replies.map(({ arrival, committed }) => committed - arrival)
-const sound = (outcome: Outcome, requests = 200) => {
+const sound = (outcome: Outcome, requests = 100) => {
   const { replies, rows, kept, waste } = outcome
   assert.equal(replies.length, requests)
   assert.equal(kept + waste.drafts + waste.looks + waste.again, rows)
@@ -163,7 +163,7 @@ describe('a simulation', () => {
     const { replies } = await run({ ...options, guesses: { looks: 0.6, coverage: 0 }, minStability: 0 })
     const shown = replies.filter(({ provisional }) => provisional !== undefined)
     const stayed = shown.filter(({ stable, committed }) => stable < committed)
-    assert.ok(shown.length > 150 && stayed.length > 80 && stayed.length < shown.length)
+    assert.ok(shown.length > 75 && stayed.length > 40 && stayed.length < shown.length)
     const sure = await run({ ...options, guesses: { looks: 0.6, coverage: 0 }, minStability: 0.9 })
     const shownSure = sure.replies.filter(({ provisional }) => provisional !== undefined)
     const stayedSure = shownSure.filter(({ stable, committed }) => stable < committed)
@@ -193,10 +193,10 @@ describe('a simulation', () => {
   it('makes nobody wait less when more requests come', async () => {
     const p95 = async (perSecond: number) => {
       let sum = 0
-      for (const seed of [1, 2, 3, 4]) {
+      for (const seed of [1, 2]) {
         sum += percentiles(ttfts(await run({ arrivals: { pattern: 'poisson', perSecond }, seed }))).p95
       }
-      return sum / 4
+      return sum / 2
     }
     const waits = [await p95(0.1), await p95(0.4), await p95(0.8), await p95(1.6)]
     assert.deepEqual(
@@ -222,8 +222,8 @@ describe('a simulation', () => {
 
   it('computes again what lost its place when memory is short', async () => {
     const profile = { ...plainMachine, cells: 4200, keptBytes: 0 }
-    const outcome = await run({ profile, arrivals: { pattern: 'streams', streams: 8 }, guesses: half })
-    sound(outcome)
+    const outcome = await run({ profile, arrivals: { pattern: 'streams', streams: 8 }, guesses: half, requests: 200 })
+    sound(outcome, 200)
     assert.ok(outcome.preemptions > 0)
     assert.ok(outcome.waste.again > 0)
   })
@@ -263,7 +263,7 @@ describe('a simulation', () => {
     const outcome = await run({ ...options, guesses: { exits: 0.9, coverage: 0 } })
     sound(outcome)
     const sooner = outcome.replies.filter(({ stable, committed }) => stable < committed)
-    assert.ok(sooner.length > 140, `${sooner.length}`)
+    assert.ok(sooner.length > 70, `${sooner.length}`)
     assert.ok(outcome.accepted > 0.6 * outcome.drafted)
   })
 })

@@ -2,6 +2,7 @@ import { CostModel } from '../core/cost/cost-model.ts'
 import { fullAttention } from '../core/kv/sequence-memory.ts'
 import { limitsOf, machineConstants } from '../core/schedule/machine-constants.ts'
 import { Acceptances } from '../proposers/acceptances.ts'
+import { fixedFirstWords } from '../proposers/first-words.ts'
 import { planLookaheads } from '../proposers/skim.ts'
 import type { RequestPlan } from '../serving/active-request.ts'
 import { Loop } from '../serving/loop.ts'
@@ -95,7 +96,13 @@ class Simulation {
       acceptances: this.#acceptances,
       exit: profile.exit && options.guesses ? { first: exit, later: exit } : undefined,
       // Lookaheads say themselves how often they are right.
-      lookaheadOdds: { stability: ({ probability }) => probability, usual: () => guesses.looks },
+      firstWords: fixedFirstWords({
+        first: ({ probability }) => probability,
+        later: (probability) => probability,
+        usual: () => guesses.looks,
+        shown: () => guesses.looks,
+        decided() {},
+      }),
       now: () => this.#clock.now,
       observer: this.#accounting,
     })

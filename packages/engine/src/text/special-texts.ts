@@ -18,7 +18,7 @@ export class SpecialTexts {
     this.#vocab = vocab
     // A message may contain the placeholder's own characters, too.
     this.#texts = [...vocab.specialTexts, open, close]
-    this.#pattern = new RegExp(this.#texts.map((text) => RegExp.escape(text)).join('|'), 'g')
+    this.#pattern = new RegExp(this.#texts.map(escaped).join('|'), 'g')
   }
 
   /** The text with a placeholder for everything in it that looks like a special token. */
@@ -35,4 +35,9 @@ export class SpecialTexts {
       return this.#vocab.tokenize(hidden ? this.#texts[Number(part)]! : part, { special: !hidden, addBos })
     })
   }
+}
+
+/** A text as a pattern that matches it alone (`RegExp.escape`, which Node 22 does not have). */
+function escaped(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
 }

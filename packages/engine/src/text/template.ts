@@ -127,6 +127,11 @@ export class ChatTemplate {
     }
   }
 
+  /** gpt-oss calls reasoning so. */
+  get #namesThinking(): boolean {
+    return this.#source.includes('message.thinking')
+  }
+
   #continued(messages: readonly ChatMessage[], { continueFinal: _, ...options }: TemplateOptions): string {
     const place = this.contentPlace(messages, { ...options, addGenerationPrompt: false })
     if (place === undefined) {
@@ -165,7 +170,7 @@ export class ChatTemplate {
         throw new Rejection(String(message))
       },
       strftime_now: (format: unknown): string => strftime(now ?? new Date(), String(format)),
-      messages: messages.map(forTemplate),
+      messages: messages.map((message) => forTemplate(this.#namesThinking ? asThinking(message) : message)),
       // A template asks whether there are any.
       tools: tools?.length ? tools : null,
       documents: null,
@@ -174,6 +179,14 @@ export class ChatTemplate {
       eos_token: this.#specials.eosToken,
     }
   }
+}
+
+/** Such templates take no message that calls tools, thinks and speaks: what was said is among the thoughts there. */
+function asThinking({ reasoning, ...message }: ChatMessage): ChatMessage & { readonly thinking?: string } {
+  if (reasoning === undefined) return message
+  const { content, toolCalls } = message
+  if (!toolCalls || content === '') return { ...message, thinking: reasoning }
+  return { ...message, content: '', thinking: `${reasoning}\n\n${content}` }
 }
 
 /** A message as Hugging Face's templates know it. Arguments of calls are objects there. */

@@ -1,3 +1,4 @@
+import { nativeThreads } from '@incipit/engine/api'
 import type { Command } from 'commander'
 import {
   addEngineFlags,
@@ -24,7 +25,7 @@ export function addChat(program: Command): void {
     program
       .command('chat')
       .description('Talk to a model. It reads while you type; /help lists what can be said to the program.')
-      .option('-m, --model <model>', 'path, name in the store, or hf:owner/repo/file.gguf')
+      .option('-m, --model <model>', 'path, name in the store, short name, or hf:owner/repo/file.gguf')
       .option('-n, --max-tokens <n>', 'most tokens of a reply', integer(1), 1024),
   )
     .option('--min-stability <x>', 'show guesses of at least this stability; 0 shows all (default: 0.9)', decimal(0, 1))
@@ -35,6 +36,7 @@ export function addChat(program: Command): void {
 
 async function talk(flags: ChatFlags): Promise<void> {
   checkReplyFlags(flags)
+  Object.assign(process.env, nativeThreads(flags.threads))
   const { resolveModel } = await import('../models/resolve.ts')
   const draft = flags.draft === undefined ? undefined : (await resolveModel(flags.draft, { option: '--draft' })).path
   const { Engine } = await import('@incipit/engine')

@@ -5,7 +5,10 @@ export function addInspect(program: Command): void {
   program
     .command('inspect')
     .description('Say what a model file holds and what can be done with it.')
-    .argument('[model]', 'path, name in the store, or hf:owner/repo/file.gguf; without it the default model')
+    .argument(
+      '[model]',
+      'path, name in the store, short name, or hf:owner/repo/file.gguf; without it the default model',
+    )
     .action(inspect)
 }
 

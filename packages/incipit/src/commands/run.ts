@@ -1,5 +1,5 @@
 import type { Engine } from '@incipit/engine'
-import { type DoneEvent, type GenerateRequest, isLossy, showsGuesses } from '@incipit/engine/api'
+import { type DoneEvent, type GenerateRequest, isLossy, nativeThreads, showsGuesses } from '@incipit/engine/api'
 import type { Command } from 'commander'
 import {
   addEngineFlags,
@@ -14,7 +14,6 @@ import {
 import { interruptible } from '../interrupt.ts'
 import { collect, decimal, defined, integer } from '../options.ts'
 import { constraintOf, type FormFlags, form } from '../reply/constraint.ts'
-import { replyOutput } from '../reply/output.ts'
 import { promptOf, readPrompt } from '../reply/prompt.ts'
 import { summary } from '../reply/summary.ts'
 import { readText } from '../text-file.ts'
@@ -38,12 +37,12 @@ export function addRun(program: Command): void {
       .command('run')
       .description('Answer a prompt on standard output.')
       .argument('[prompt]', 'the prompt; from standard input when it is - or absent')
-      .option('-m, --model <model>', 'path, name in the store, or hf:owner/repo/file.gguf')
+      .option('-m, --model <model>', 'path, name in the store, short name, or hf:owner/repo/file.gguf')
       .option('-n, --max-tokens <n>', 'most tokens of the reply', integer(1), 512),
   )
     .option(
       '--min-stability <x>',
-      'show guesses of at least this stability, or with confident: take them as final; 0 takes all (default: 0.9)',
+      'show guesses of at least this stability, or with confident: take them as final; 0 takes all (default: 0.9; of first words so many that nine in ten stay)',
       decimal(0, 1),
     )
     .option('-s, --system <text>', 'system message before the prompt')
@@ -62,6 +61,7 @@ export function addRun(program: Command): void {
 
 async function run(argument: string | undefined, flags: RunFlags): Promise<void> {
   checkReplyFlags(flags)
+  Object.assign(process.env, nativeThreads(flags.threads))
   const prompt = await readPrompt(argument, process.stdin)
   const prediction = flags.prediction === undefined ? undefined : await readText(flags.prediction, 'prediction')
   const { resolveModel } = await import('../models/resolve.ts')
@@ -69,10 +69,13 @@ async function run(argument: string | undefined, flags: RunFlags): Promise<void>
   const draft = flags.draft === undefined ? undefined : (await resolveModel(flags.draft, { option: '--draft' })).path
   const constraint = await constraintOf(flags)
   const { Engine } = await import('@incipit/engine')
+  // While the model loads.
+  const importing = import('../reply/output.ts')
   const options = { parallel: 1, ...engineOptions({ ...flags, ...defined({ draft }) }) }
   const constraints = constraint && (await import('@incipit/constraint/compiler')).default
   await using engine = await Engine.load(path, { ...options, ...defined({ constraints }) })
   const lossy = isLossy(flags.policy)
+  const { replyOutput } = await importing
   const output = replyOutput(process.stdout, { json: flags.json === true, lossy })
   using interrupt = interruptible(process.stdout, () => output.close())
   const raw = flags.raw === true || !engine.info.hasChatTemplate

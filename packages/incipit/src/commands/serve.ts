@@ -18,7 +18,7 @@ export function addServe(program: Command): void {
     .description('Serve models over an OpenAI-compatible HTTP API.')
     .option(
       '-m, --model <model>',
-      'path, name in the store, or hf:owner/repo/file.gguf; may be repeated: then each is loaded when it is asked for',
+      'path, name in the store, short name, or hf:owner/repo/file.gguf; may be repeated: then each is loaded when it is asked for',
       collect,
     )
     .option('--models <file>', 'several models with options of their own: a JSON file, see docs/server.md')

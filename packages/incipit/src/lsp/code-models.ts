@@ -1,5 +1,5 @@
-import { metadataNumber, readGguf } from '@incipit/engine'
 import { fimFamily } from '@incipit/engine/api'
+import { metadataNumber, readGguf } from '@incipit/engine/gguf'
 import type { ModelChoice } from '@incipit/lsp'
 import { resolveModel } from '../models/resolve.ts'
 import { embeddedModels, listModels, modelStores } from '../models/store.ts'

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Log } from '@incipit/engine/api'
 import type { SpawnOptions } from '@incipit/engine/spawn'
@@ -8,7 +9,7 @@ import { codeModel } from './code-models.ts'
 import { editorSocket } from './editor-socket.ts'
 import { engineFor, type HostedEngine } from './engine-host.ts'
 
-const command = fileURLToPath(new URL('../main.ts', import.meta.url))
+const command = fileURLToPath(new URL(`../main${extname(import.meta.url)}`, import.meta.url))
 
 /**
  * Where completions come from, for an editor's settings: a server that they name, else an engine for their model. That is

@@ -135,11 +135,7 @@ describe('download', () => {
 
   it('asks for a file when only a repository is named', async (test) => {
     const { get } = await prepare(test)
-    await assert.rejects(get('hf:owner/repo'), (error) => {
-      assert(error instanceof IncipitError)
-      assert.match(error.message, /pick one of its files: sub\/model\.gguf/)
-      return true
-    })
+    await assert.rejects(get('hf:owner/repo'), failure(/one of its files is wanted .*; its files are sub\/model\.gguf/))
   })
 
   it('says what to do without a network', async (test) => {
@@ -160,6 +156,61 @@ describe('download', () => {
     await lock.release()
   })
 
+  it('follows a redirect to another host, which is not told the token', async (test) => {
+    const elsewhere = await FakeHub.start({
+      files,
+      breakAfter: (attempt) => (attempt < 1 ? 100_000 : undefined),
+      etag: 'x',
+    })
+    test.after(() => elsewhere[Symbol.asyncDispose]())
+    const { get, hub } = await prepare(test, { redirectTo: elsewhere.url })
+    assert.deepEqual(await readFile(await get(reference, { HF_TOKEN: 'hf_secret' })), content)
+    assert.deepEqual(elsewhere.ranges, ['', 'bytes=100000-299999'])
+    assert.deepEqual([...hub.authorizations], ['Bearer hf_secret'])
+    assert.deepEqual([...elsewhere.authorizations], [undefined])
+  })
+
+  it('gives up where less arrives than was announced, and keeps nothing as a model', async (test) => {
+    const { get, folder } = await prepare(test, { announced: 400_000 })
+    await assert.rejects(get(), failure(/broke after 300\.0 kB of 400\.0 kB/))
+    assert.deepEqual(
+      (await readdir(folder)).map((name) => name.split('.').at(-1)),
+      ['part'],
+    )
+  })
+
+  it('takes no more than was announced', async (test) => {
+    const { get, folder } = await prepare(test, { announced: 200_000 })
+    await assert.rejects(get(), failure(/more than the 200000 bytes that were announced/))
+    assert.deepEqual(
+      (await readdir(folder)).map((name) => name.split('.').at(-1)),
+      ['part'],
+    )
+  })
+
+  it('does not begin what the disk has no room for', async (test) => {
+    const { get, hub } = await prepare(test, { announced: 10 ** 18 })
+    await assert.rejects(get(), failure(/ free, 1000000\.0 TB are needed/))
+    assert.deepEqual(hub.ranges, [])
+  })
+
+  it('takes a file by its quantization, and asks nobody for one that is there', async (test) => {
+    const two = { 'o/r/m-Q4_K_M.gguf': content.subarray(0, 10), 'o/r/m-Q8_0.gguf': content.subarray(0, 20) }
+    const { get, hub, store } = await prepare(test, { files: two })
+    const path = join(store, 'o', 'r', 'm-Q8_0.gguf')
+    assert.equal(await get('hf:o/r:Q8_0'), path)
+    const asked = hub.ranges.length
+    assert.equal(await get('hf:o/r:Q8_0'), path)
+    assert.equal(hub.ranges.length, asked)
+    const none = failure(/none of its files is quantized as Q2_K; its files are m-Q4_K_M\.gguf, m-Q8_0\.gguf/)
+    await assert.rejects(get('hf:o/r:Q2_K'), none)
+  })
+
+  it('puts nothing outside of the store, whatever the hub lists', async (test) => {
+    const { get } = await prepare(test, { files: { 'o/r/../../../m-Q8_0.gguf': content } })
+    await assert.rejects(get('hf:o/r:Q8_0'), failure(/has no GGUF files/))
+  })
+
   it('fetches all parts of a split model', async (test) => {
     const split = {
       'o/r/m-00001-of-00002.gguf': content.subarray(0, 10),
@@ -168,6 +219,7 @@ describe('download', () => {
     const { get, store } = await prepare(test, { files: split })
     assert.equal(await get('hf:o/r/m-00001-of-00002.gguf'), join(store, 'o', 'r', 'm-00001-of-00002.gguf'))
     assert.deepEqual(await readFile(join(store, 'o', 'r', 'm-00002-of-00002.gguf')), content.subarray(10, 30))
+    assert.equal(await get('hf:o/r/m-00002-of-00002.gguf'), join(store, 'o', 'r', 'm-00001-of-00002.gguf'))
   })
 
   for (const bad of ['hf:', 'hf:owner', 'hf:owner/repo/../../x.gguf', 'hf:../repo/x.gguf', 'hf:owner/repo//x.gguf']) {

@@ -1,13 +1,15 @@
 import { createHash, type Hash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { type FileHandle, mkdir, open, rename, rm, stat, statfs } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs } from 'node:fs/promises'
+import { basename, dirname, join, sep } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { IncipitError } from '@incipit/engine/api'
 import { HubFile } from './hub.ts'
 import { type Lock, lockFile } from './lock.ts'
 import { bytes, createProgress, type Progress } from './progress.ts'
-import { type HubReference, parseHubReference } from './reference.ts'
+import { quantizedAs } from './quantization.ts'
+import { folderOf, type HubReference, parseHubReference, staysInside } from './reference.ts'
+import { partsOf } from './split.ts'
 
 export interface DownloadOptions {
   /** Folder of the model store; made when missing. */
@@ -27,7 +29,8 @@ const mostFailures = 4
 
 /**
  * Downloads `hf:owner/repo/file.gguf` into the store, `<store>/owner/repo/file.gguf`, and returns that path; a file
- * that is there already is returned at once. Of a split model (`-00001-of-00003.gguf`) all parts are downloaded.
+ * that is there already is returned at once. Of a split model (`-00001-of-00003.gguf`) all parts are downloaded, and the
+ * path is that of the first. `hf:owner/repo:Q4_K_M` is the file that is quantized so.
  *
  * The content arrives in a `.part` file, which the next call continues if this one is interrupted; it gets its name
  * only when its SHA-256 is the one the hub states.
@@ -36,26 +39,27 @@ const mostFailures = 4
  */
 export async function download(reference: string, options: DownloadOptions): Promise<string> {
   const parsed = parseHubReference(reference)
-  const [first = '', ...others] = parts(parsed.file ?? (await fileNeeded(reference, parsed, options)))
-  const path = await downloadFile(reference, { ...parsed, file: first }, options)
-  for (const file of others) await downloadFile(reference, { ...parsed, file }, options)
-  return path
+  const file = parsed.file ?? (await chosenFile(reference, parsed, options))
+  const paths: string[] = []
+  for (const part of partsOf(file)) paths.push(await downloadFile(reference, { ...parsed, file: part }, options))
+  return paths[0]!
 }
 
-function parts(file: string): string[] {
-  const match = /^(.*-)00001(-of-(\d{5})\.gguf)$/.exec(file)
-  if (!match) return [file]
-  return Array.from({ length: Number(match[3]) }, (_, i) => `${match[1]}${String(i + 1).padStart(5, '0')}${match[2]}`)
-}
-
-async function fileNeeded(
-  reference: string,
-  { repo, revision }: HubReference,
-  options: DownloadOptions,
-): Promise<never> {
-  const files = await new HubFile(reference, { repo, revision, file: '' }, options).siblings('gguf')
-  const pick = files.length === 0 ? 'it has no GGUF files' : `pick one of its files: ${files.join(', ')}`
-  throw new IncipitError('model_download', `${reference} names a repository; ${pick}`)
+/** The file that a quantization names: in the store, where nobody has to be asked, else in the repository. */
+async function chosenFile(reference: string, parsed: HubReference, options: DownloadOptions): Promise<string> {
+  const { repo, revision, quantization } = parsed
+  const there = await readdir(join(options.store, ...folderOf(parsed)), { recursive: true }).catch(() => [])
+  const stored = there.map((name) => name.split(sep).join('/'))
+  const kept = quantization === undefined ? undefined : quantizedAs(stored, quantization)
+  if (kept !== undefined) return kept
+  const hub = new HubFile(reference, { repo, revision, file: '' }, options)
+  const files = (await hub.siblings('gguf')).filter(staysInside)
+  const found = quantization === undefined ? undefined : quantizedAs(files, quantization)
+  if (found !== undefined) return found
+  if (files.length === 0) throw hub.failure('the repository has no GGUF files')
+  const choice = `its files are ${files.join(', ')}`
+  if (quantization !== undefined) throw hub.failure(`none of its files is quantized as ${quantization}; ${choice}`)
+  throw hub.failure(`this names a repository, and one of its files is wanted (hf:owner/repo:Q4_K_M); ${choice}`)
 }
 
 async function downloadFile(
@@ -63,9 +67,8 @@ async function downloadFile(
   target: HubReference & { file: string },
   options: DownloadOptions,
 ): Promise<string> {
-  const { repo, revision, file } = target
-  const folder = revision === 'main' ? repo : `${repo}@${revision}`
-  const path = join(options.store, ...folder.split('/'), ...file.split('/'))
+  const { file } = target
+  const path = join(options.store, ...folderOf(target), ...file.split('/'))
   if ((await sizeOf(path)) !== undefined) return path
 
   const hub = new HubFile(reference, target, options)
@@ -120,9 +123,9 @@ async function transfer(
         for await (const chunk of hub.content(length)) {
           if (options.lock.lost) throw hub.failure('another process may be downloading the same file by now; try again')
           length += await append(handle, hash, chunk)
+          if (length > size) throw new Error(`more than the ${size} bytes that were announced arrived`)
           options.progress.update(length, size)
         }
-        if (length > size) throw new Error(`more than the ${size} bytes that were announced arrived`)
         if (length < size) throw new Error('the connection ended early')
       } catch (error) {
         if (error instanceof IncipitError) throw error

@@ -3,6 +3,7 @@ import { resolve as absolute } from 'node:path'
 import { IncipitError } from '@incipit/engine/api'
 import { download } from './download.ts'
 import { isHubReference } from './reference.ts'
+import { named as namedShortly, shortNames } from './short-names.ts'
 import { embeddedModels, listModels, type ModelStores, modelStores, named, type StoredModel } from './store.ts'
 
 export interface ResolvedModel {
@@ -22,13 +23,13 @@ export interface ResolveOptions {
 }
 
 const howToGoOn =
-  'download one with `incipit pull hf:bartowski/SmolLM2-135M-Instruct-GGUF/SmolLM2-135M-Instruct-Q4_K_M.gguf`, ' +
+  'download one with `incipit pull smollm2` (`incipit pull` lists what there is), ' +
   'put a GGUF file into the store, or pass --model PATH'
 
 /**
  * Finds the model file to run. In this order: `reference` (`--model`), INCIPIT_MODEL, the model store, the embedded
- * model. A reference is a path, the name of a model in the store, or `hf:owner/repo/file.gguf`, which is downloaded
- * into the store unless it is there.
+ * model. A reference is a path, the name of a model in the store, a short name such as `qwen3:4b`, or
+ * `hf:owner/repo/file.gguf`; these two are downloaded into the store unless they are there.
  *
  * From a store of several models, the choice is: among those that fit into half of the available memory, the largest
  * with a chat template; if none has one, the largest; if none fits, the smallest. Equal sizes go by name.
@@ -62,11 +63,12 @@ export async function resolveModel(
 }
 
 async function referred(reference: string, giver: string, stores: () => Promise<ModelStores>): Promise<string> {
-  if (isHubReference(reference)) return download(reference, { store: (await stores()).write })
+  const fromHub = async (reference: string) => download(reference, { store: (await stores()).write })
+  if (isHubReference(reference)) return fromHub(reference)
   const path = absolute(reference)
   if (await isFile(path)) return path
 
-  const { read } = await stores()
+  const { read, write } = await stores()
   const models = (await Promise.all(read.map(listModels))).flat()
   const matches = named(models, reference)
   if (matches.length > 1 && matches[0]?.name === matches[1]?.name) return matches[0]!.path
@@ -75,10 +77,12 @@ async function referred(reference: string, giver: string, stores: () => Promise<
     throw new IncipitError('model_not_found', `${giver} ${reference} means several models of the store: ${names}`)
   }
   if (matches[0] !== undefined) return matches[0].path
+  const short = namedShortly(await shortNames(write), reference)
+  if (short !== undefined) return fromHub(short)
   const has = models.length === 0 ? 'which is empty' : `which has ${models.map(({ name }) => name).join(', ')}`
   throw new IncipitError(
     'model_not_found',
-    `${giver} ${reference} is neither a file (${path}) nor a model of the store (${read.join(', ')}), ${has}; ` +
+    `${giver} ${reference} is neither a file (${path}) nor a short name nor a model of the store (${read.join(', ')}), ${has}; ` +
       howToGoOn,
   )
 }
@@ -94,7 +98,7 @@ async function choose(models: readonly StoredModel[], memory = process.available
   // The common store needs no reading, and a single broken file is better reported by whoever loads it.
   if (models.length <= 1) return models[0]?.path
   const bySize = [...models].sort((a, b) => b.size - a.size)
-  const { metadataString, readGguf } = await import('@incipit/engine')
+  const { metadataString, readGguf } = await import('@incipit/engine/gguf')
   const fitting = bySize.filter(({ size }) => size <= memory / 2)
   let largest: string | undefined
   for (const model of fitting) {

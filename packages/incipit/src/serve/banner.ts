@@ -1,4 +1,4 @@
-import { isLossy, type ModelInfo, proposerNames, tiers } from '@incipit/engine/api'
+import { isLossy, type ModelInfo, type ModelOffload, proposerNames, tiers } from '@incipit/engine/api'
 import type { ModelCard } from '@incipit/server'
 import pc from 'picocolors'
 import { bytes } from '../models/progress.ts'
@@ -29,6 +29,7 @@ export function banner(
     title(options) +
     row('model', `${info.name} (${info.description}, context ${info.contextLength} tokens)`) +
     row('stages', stages(info, config.cut)) +
+    (info.offload ? row('gpu', offload(info.offload)) : '') +
     row('cache', cache(info)) +
     row('tiers', tierList(config)) +
     row('policies', policies(info, config)) +
@@ -82,6 +83,10 @@ function stages(info: ModelInfo, cut: ModelConfig['cut']): string {
   const ranges = info.stages.map(([from, to]) => `${from}-${to - 1}`)
   if (ranges.length > 1) return `${ranges.length}, layers ${ranges.join(' and ')}`
   return `1, layers ${ranges[0]} (${whyWhole(info, cut)})`
+}
+
+function offload({ layers, of, devices }: ModelOffload): string {
+  return `${layers} of ${of} layers on ${devices.join(', ')}${layers < of ? '; the others do not fit' : ''}`
 }
 
 // Why a model runs as one stage.

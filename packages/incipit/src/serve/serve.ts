@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
-import type { ModelPool } from '@incipit/server'
+import type { ModelPool, PoolModel } from '@incipit/server/pool'
 import { engineOptions } from '../flags.ts'
 import { shareWithEditors } from '../lsp/share-with-editors.ts'
 import { defined } from '../options.ts'
@@ -30,10 +30,10 @@ export async function serve(config: ServeConfig): Promise<never> {
   try {
     const { port } = gate.address() as AddressInfo
     const { log } = engineOptions({}, ['error', 'warn'])
-    const [{ createServer, ModelPool }, { ConstraintChecks }, { poolModel }] = await Promise.all([
-      import('@incipit/server'),
-      import('@incipit/constraint'),
+    const [{ ModelPool }, { poolModel }, { ConstraintChecks }] = await Promise.all([
+      import('@incipit/server/pool'),
       import('./models/pool-model.ts'),
+      import('@incipit/constraint'),
     ])
     const { apiKey, memory, models, strictModel } = config
     const started = new Map<string, StartedEngine>()
@@ -42,11 +42,15 @@ export async function serve(config: ServeConfig): Promise<never> {
     )
     await using pool = new ModelPool(specs, { memory, strict: strictModel, ...defined({ log }) })
     using constraints = new ConstraintChecks()
-    const app = createServer(pool, defined({ apiKey, constraints, page, log }))
-    for (const { name, pinned, start } of specs) {
-      if (!pinned) continue
-      using _loaded = await (start ? pool.use(name) : pool.useEmbedder(name))
-    }
+    // While models load in their processes, this one makes what it answers with.
+    const shared = apiKey === undefined && models.some(({ pinned }) => pinned)
+    const [app] = await Promise.all([
+      import('@incipit/server').then(({ createServer }) =>
+        createServer(pool, defined({ apiKey, constraints, page, log })),
+      ),
+      shared && import('@incipit/lsp'),
+      loadPinned(pool, specs),
+    ])
     await app.ready()
     await takeOver(gate, app.server)
     loading = false
@@ -60,7 +64,7 @@ export async function serve(config: ServeConfig): Promise<never> {
     }
     // Editors of this user use the same engines, where they stay. With a key a server is for those who have it.
     for (const { name, path, pinned } of models) {
-      const engine = pinned && apiKey === undefined ? started.get(name)?.engine : undefined
+      const engine = pinned && shared ? started.get(name)?.engine : undefined
       if (engine) await shareWithEditors(engine, path, log)
     }
     const only = models.length === 1 ? started.get(models[0]!.name) : undefined
@@ -75,6 +79,14 @@ export async function serve(config: ServeConfig): Promise<never> {
   } finally {
     gate.closeAllConnections()
     gate.close()
+  }
+}
+
+/** Loads the models that stay. */
+async function loadPinned(pool: ModelPool, specs: readonly PoolModel[]): Promise<void> {
+  for (const { name, pinned, start } of specs) {
+    if (!pinned) continue
+    using _loaded = await (start ? pool.use(name) : pool.useEmbedder(name))
   }
 }
 

@@ -1,4 +1,5 @@
-const signals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
+// On Windows nobody sends SIGTERM: there a console has Ctrl-C, Ctrl-Break and its end.
+const signals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGBREAK']
 /** Under a wrapper one Ctrl-C may arrive twice; only a later one means impatience. */
 const impatientMs = 500
 

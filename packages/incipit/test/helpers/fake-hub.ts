@@ -12,6 +12,10 @@ export interface FakeHubOptions {
   ignoreRange?: boolean
   /** The entity tag instead of the SHA-256 of the content; the listing has the SHA-256. */
   etag?: string
+  /** Another host, which has the content: what is asked for a file is sent there. */
+  redirectTo?: string
+  /** The size that it states, whatever it has. */
+  announced?: number
 }
 
 /** The endpoints of the Hugging Face hub that a download needs, on 127.0.0.1. */
@@ -64,7 +68,7 @@ export class FakeHub implements AsyncDisposable {
     response: ServerResponse,
     repo: string,
     path: string,
-    { files, breakAfter, ignoreRange, etag }: FakeHubOptions,
+    { files, breakAfter, ignoreRange, etag, redirectTo, announced }: FakeHubOptions,
   ): void {
     const content = files[`${repo}/${path}`]
     if (content === undefined) {
@@ -72,17 +76,25 @@ export class FakeHub implements AsyncDisposable {
       response.writeHead(404, { 'x-error-code': known ? 'EntryNotFound' : 'RepoNotFound' }).end()
       return
     }
+    if (redirectTo !== undefined) {
+      response.writeHead(302, { location: `${redirectTo}${request.url}` }).end()
+      return
+    }
     const range = request.headers.range ?? ''
     const headers = { etag: '"git"', 'x-linked-etag': `"${etag ?? sha256(content)}"` }
     // The question about the file, not for it.
     if (range === 'bytes=0-0') {
       response
-        .writeHead(206, { ...headers, 'content-range': `bytes 0-0/${content.length}` })
+        .writeHead(206, { ...headers, 'content-range': `bytes 0-0/${announced ?? content.length}` })
         .end(content.subarray(0, 1))
       return
     }
     const attempt = this.ranges.push(range) - 1
     const match = ignoreRange ? null : /^bytes=(\d+)-(\d+)$/.exec(range)
+    if (Number(match?.[1]) >= content.length) {
+      response.writeHead(416).end()
+      return
+    }
     const body = match ? content.subarray(Number(match[1]), Number(match[2]) + 1) : content
     response.writeHead(match ? 206 : 200, { ...headers, 'content-length': body.length })
     const end = breakAfter?.(attempt)

@@ -257,7 +257,8 @@ export class LanguageServer {
     // Editors that do not know it complain.
     if (object(this.#initial).status !== true) return
     // An editor that has left does not want to know.
-    Promise.try(() => this.#connection.sendNotification(statusNotification, this.#status())).catch(() => {})
+    const tell = async () => this.#connection.sendNotification(statusNotification, this.#status())
+    tell().catch(() => {})
   }
 
   // --- documents ----------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 import { signal } from '@preact/signals'
 import { headers } from '../settings.ts'
+import { refreshModels, withModel } from './models.ts'
 
 /** The answer of `GET /v1/engine`. */
 export interface Engine {
@@ -40,8 +41,11 @@ const retryMs = 1000
 /** Asks what runs there. */
 export async function refresh(): Promise<boolean> {
   try {
-    const response = await fetch('/v1/engine', { headers: headers.peek() })
+    const path = withModel('/v1/engine')
+    const response = await fetch(path, { headers: headers.peek() })
     const body = await response.json()
+    // Another model was chosen meanwhile.
+    if (path !== withModel('/v1/engine')) return await refresh()
     if (!response.ok) {
       trouble.value = { code: body.error?.code ?? 'http_error', message: body.error?.message ?? response.statusText }
       return false
@@ -60,6 +64,7 @@ let asking: ReturnType<typeof setTimeout> | undefined
 /** Asks until there is an answer, and from then on whenever something is wrong. A missing key waits for its entry. */
 export async function connect(): Promise<void> {
   clearTimeout(asking)
+  await refreshModels()
   if ((await refresh()) || trouble.value?.code === 'invalid_api_key') return
   asking = setTimeout(() => void connect(), retryMs)
 }

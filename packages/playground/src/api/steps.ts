@@ -1,6 +1,7 @@
 import { parseServerSentEvents } from '@incipit/client'
 import { effect, signal } from '@preact/signals'
-import { headers } from '../settings.ts'
+import { chosenModel, headers } from '../settings.ts'
+import { withModel } from './models.ts'
 
 // The records of `GET /v1/steps`: docs/server.md.
 
@@ -57,7 +58,14 @@ export interface Token {
   others?: { text: string; probability: number }[]
 }
 
-export type Record = Step | RequestChange | Guess | Token | { type: 'gap'; records: number }
+export type Record =
+  | Step
+  | RequestChange
+  | Guess
+  | Token
+  | { type: 'gap'; records: number }
+  /** Of this page: what follows is told by another engine, with a clock and numbers of its own. */
+  | { type: 'anew' }
 
 /** Whether the stream is read, and why not. */
 export const watching = signal<'off' | 'on' | 'lost'>('off')
@@ -80,10 +88,19 @@ function take(records: Record[]): void {
   recent.push(...records)
   const last = recent.at(-1)
   if (last && 'at' in last) {
-    let old = 0
-    for (let record = recent[old]; record && 'at' in record && record.at < last.at - memoryMs; record = recent[++old]);
-    recent.splice(0, old)
+    const kept = recent.findIndex((record) => 'at' in record && record.at >= last.at - memoryMs)
+    recent.splice(0, kept)
   }
+  tell(records)
+}
+
+/** What follows is told by another engine. */
+function begin(): void {
+  recent.length = 0
+  tell([{ type: 'anew' }])
+}
+
+function tell(records: Record[]): void {
   for (const listener of listeners) listener(records)
 }
 
@@ -98,6 +115,8 @@ async function read(signal: AbortSignal, url: string, sent: HeadersInit): Promis
 }
 
 const retryMs = 2000
+/** The model whose steps were told last. */
+let watched = chosenModel.peek()
 const visible = signal(!document.hidden)
 document.addEventListener('visibilitychange', () => {
   visible.value = !document.hidden
@@ -110,7 +129,9 @@ export function watchSteps(): void {
       watching.value = 'off'
       return
     }
-    const url = wantsOthers.value ? '/v1/steps?others=3' : '/v1/steps'
+    if (chosenModel.value !== watched) begin()
+    watched = chosenModel.value
+    const url = withModel(wantsOthers.value ? '/v1/steps?others=3' : '/v1/steps')
     const sent = headers.value
     const controller = new AbortController()
     let timer: ReturnType<typeof setTimeout> | undefined

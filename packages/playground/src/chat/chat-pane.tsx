@@ -1,7 +1,6 @@
 import { computed } from '@preact/signals'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { engine } from '../api/engine.ts'
-import { settings } from '../settings.ts'
 import { IconButton } from '../ui/icon.tsx'
 import { type ChatSession, sessionOf } from './chat-session.ts'
 import { Composer } from './composer.tsx'
@@ -9,11 +8,12 @@ import { conversations, current, currentId } from './conversations.ts'
 import { Markdown } from './markdown.tsx'
 import { ReplyMessage, UserMessage } from './message.tsx'
 import { Sidebar } from './sidebar.tsx'
+import { ToolResult } from './tool-calls.tsx'
 
 const active = computed(() => {
   const id = currentId.value
   const conversation = conversations.peek().find((conversation) => conversation.id === id) ?? current.peek()
-  return sessionOf(conversation, settings.value.apiKey)
+  return sessionOf(conversation)
 })
 
 export function ChatPane() {
@@ -67,21 +67,23 @@ function Conversation({ session }: { session: ChatSession }) {
       >
         <div class="column">
           {turns.length === 0 && <Welcome session={session} />}
-          {turns.map((turn, i) =>
-            turn.role === 'user' ? (
-              <UserMessage key={i} turn={turn} disabled={running} onResend={(text) => void session.resend(i, text)} />
-            ) : (
+          {turns.map((turn, i) => {
+            if (turn.role === 'tool') return <ToolResult key={i} turn={turn} />
+            if (turn.role === 'user') {
+              return (
+                <UserMessage key={i} turn={turn} disabled={running} onResend={(text) => void session.resend(i, text)} />
+              )
+            }
+            const isLast = i === turns.length - 1 && !running
+            return (
               <ReplyMessage
                 key={i}
                 turn={turn}
-                onAgain={
-                  i === turns.length - 1 && !running
-                    ? () => void session.resend(i - 1, turns[i - 1]!.content)
-                    : undefined
-                }
+                onAgain={isLast ? () => void session.again(i) : undefined}
+                onResults={isLast ? (results) => void session.giveResults(i, results) : undefined}
               />
-            ),
-          )}
+            )
+          })}
           <Coming session={session} onChange={toEnd} />
         </div>
       </div>

@@ -1,9 +1,12 @@
 import { type ClientError, openRealtime, type Realtime, type RealtimeReply, type RevisableValue } from '@incipit/client'
 import { batch, effect, signal } from '@preact/signals'
 import { connect } from '../api/engine.ts'
-import { session } from '../settings.ts'
+import { withModel } from '../api/models.ts'
+import { apiKey, session } from '../settings.ts'
 import { announce } from '../ui/announcer.tsx'
-import { type Conversation, conversations, keep, type Turn } from './conversations.ts'
+import { type Conversation, conversations, keep, messagesOf, type Turn } from './conversations.ts'
+import { askFormed } from './formed-reply.ts'
+import { replyForm } from './reply-form.ts'
 import { tokensOf } from './reply-tokens.ts'
 
 const nothing: RevisableValue = { committed: '', provisional: '' }
@@ -13,7 +16,8 @@ const recordsMs = 150
 /** One conversation's connection: what is typed goes out, what is said comes in. */
 export class ChatSession {
   readonly id: string
-  readonly apiKey: string
+  /** Where it is connected, and as whom. */
+  readonly place: string
   readonly status = signal<'connecting' | 'open' | 'idle' | 'closed'>('connecting')
   readonly error = signal<ClientError | undefined>(undefined)
   readonly progress = signal({ tokens: 0, computed: 0 })
@@ -25,18 +29,21 @@ export class ChatSession {
   readonly preview = signal<RevisableValue>(nothing)
   readonly #realtime: Realtime
   #running: RealtimeReply | undefined
+  /** The open message was sent over HTTP, and the connection has it still: what was read of it is used there. */
+  #isTaken = false
   #stopPreview = () => {}
   /** Since when the preview has begun with what it begins with now. */
   #previewSince: { readonly word: string; readonly at: number } | undefined
   readonly #stopSettings: () => void
 
-  constructor(conversation: Conversation, apiKey: string) {
+  constructor(conversation: Conversation, place: string) {
     this.id = conversation.id
-    this.apiKey = apiKey
-    this.#realtime = openRealtime('/v1/realtime', {
+    this.place = place
+    const key = apiKey.peek()
+    this.#realtime = openRealtime(withModel('/v1/realtime'), {
       session: session.peek(),
       messages: messagesOf(conversation.turns),
-      ...(apiKey !== '' && { apiKey }),
+      ...(key !== '' && { apiKey: key }),
     })
     this.#realtime.subscribe(({ status, progress, error }) =>
       batch(() => {
@@ -60,11 +67,13 @@ export class ChatSession {
     return this.#running !== undefined
   }
 
+  /** The open message. */
   get text(): string {
-    return this.#realtime.text
+    return this.#isTaken ? '' : this.#realtime.text
   }
 
   replace(base: number, text: string): void {
+    this.#isTaken = false
     this.#realtime.replace(base, text)
     this.hasText.value = this.text.trim() !== ''
   }
@@ -76,14 +85,21 @@ export class ChatSession {
     await this.#answer([...this.#turns, turn])
   }
 
-  /** Answers an earlier turn again, perhaps with another text; what came after it is gone. */
-  async resend(index: number, content: string): Promise<void> {
-    if (this.#running) return
-    const before = this.#turns.slice(0, index)
-    const draft = this.text
-    this.#realtime.setMessages(messagesOf(before))
-    this.#realtime.revise(content)
-    await this.#answer([...before, { role: 'user', content }], draft)
+  /** Answers an earlier turn with another text; what came after it is gone. */
+  resend(index: number, content: string): Promise<void> {
+    return this.#goOn([...this.#turns.slice(0, index), { role: 'user', content }])
+  }
+
+  /** Makes the reply at a place again; what came after it is gone. */
+  again(index: number): Promise<void> {
+    return this.#goOn(this.#turns.slice(0, index))
+  }
+
+  /** Gives the results of the calls of a reply, in their order. */
+  giveResults(index: number, results: readonly string[]): Promise<void> {
+    const turns = this.#turns.slice(0, index + 1)
+    const calls = turns[index]?.calls ?? []
+    return this.#goOn([...turns, ...calls.map((call, i): Turn => ({ role: 'tool', content: results[i] ?? '', call }))])
   }
 
   stop(): void {
@@ -100,13 +116,42 @@ export class ChatSession {
     return conversations.peek().find(({ id }) => id === this.id)?.turns ?? []
   }
 
+  /** Answers turns that are not those that the connection has. What is typed stays. */
+  async #goOn(turns: Turn[]): Promise<void> {
+    if (this.#running) return
+    const draft = this.text
+    if (!replyForm.peek()) {
+      const last = turns.at(-1)
+      const typed = last?.role === 'user'
+      this.#realtime.setMessages(messagesOf(typed ? turns.slice(0, -1) : turns))
+      this.#realtime.revise(typed ? last.content : '')
+    }
+    await this.#answer(turns, draft)
+  }
+
+  /** Asks for the reply to these turns, of which the last may be the open message. */
+  #ask(turns: Turn[], draft: string): RealtimeReply {
+    const form = replyForm.peek()
+    if (!form) {
+      const reply = this.#realtime.send()
+      if (draft !== '') this.#realtime.append(draft)
+      return reply
+    }
+    const reply = askFormed(messagesOf(turns), form)
+    this.#isTaken = draft === ''
+    void reply.begun.then(() => {
+      if (this.#isTaken) this.replace(0, '')
+    })
+    return reply
+  }
+
   async #answer(turns: Turn[], draft = ''): Promise<void> {
     const enter = performance.now()
-    const stood = this.#previewSince
+    const formed = replyForm.peek() !== undefined
+    const stood = formed ? undefined : this.#previewSince
     keep(this.id, { turns })
     this.#stopPreview()
-    const reply = this.#realtime.send()
-    if (draft !== '') this.#realtime.append(draft)
+    const reply = this.#ask(turns, draft)
     this.hasText.value = draft.trim() !== ''
     this.#running = reply
     let firstAt: number | undefined
@@ -121,8 +166,8 @@ export class ChatSession {
     this.#followPreview()
     const turn: Turn = { role: 'assistant', content: '' }
     try {
-      const { finishReason, timings, usage, lossy } = await reply.done
-      Object.assign(turn, { ended: finishReason, timings, usage, lossy })
+      const { finishReason, timings, usage, lossy, toolCalls: calls } = await reply.done
+      Object.assign(turn, { ended: finishReason, timings, usage, lossy, calls })
     } catch (error) {
       turn.error = (error as ClientError).message
     }
@@ -135,8 +180,12 @@ export class ChatSession {
     batch(() => {
       this.#running = undefined
       this.reply.value = undefined
-      if (turn.content !== '' || turn.error !== undefined) keep(this.id, { turns: [...turns, turn] })
+      const problem = turn.content === '' && !turn.calls ? nothingSaid(turn) : undefined
+      if (problem !== undefined) turn.error ??= problem
+      if (turn.content !== '' || turn.error !== undefined || turn.calls) keep(this.id, { turns: [...turns, turn] })
     })
+    // What was said over HTTP this connection does not know.
+    if (formed) this.#realtime.setMessages(messagesOf(this.#turns))
     await new Promise((resolve) => setTimeout(resolve, recordsMs))
     const tokens = tokensOf(turn.content)
     const now = this.#turns
@@ -154,22 +203,25 @@ export class ChatSession {
   }
 }
 
-function messagesOf(turns: readonly Turn[]): { role: string; content: string }[] {
-  return turns.filter(({ content }) => content !== '').map(({ role, content }) => ({ role, content }))
+/** Why a reply is empty; of one that was stopped nothing need be said. */
+function nothingSaid({ ended }: Turn): string | undefined {
+  if (ended === 'cancelled') return undefined
+  return ended === 'length' ? 'The reply was cut off before it said anything.' : 'The model said nothing.'
 }
 
 const sessions = new Map<string, ChatSession>()
 
 /** The session of a conversation. Others are closed, unless a reply is being made there. */
-export function sessionOf(conversation: Conversation, apiKey: string): ChatSession {
+export function sessionOf(conversation: Conversation): ChatSession {
+  const place = `${withModel('')} ${apiKey.value}`
   for (const [id, other] of sessions) {
-    if (other.apiKey === apiKey && (id === conversation.id || other.running)) continue
+    if (other.place === place && (id === conversation.id || other.running)) continue
     other.close()
     sessions.delete(id)
   }
   const known = sessions.get(conversation.id)
   if (known && known.status.peek() !== 'closed') return known
-  const fresh = new ChatSession(conversation, apiKey)
+  const fresh = new ChatSession(conversation, place)
   sessions.set(conversation.id, fresh)
   return fresh
 }

@@ -1,8 +1,10 @@
 import { bindInput } from '@incipit/client'
 import { signal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
+import { change, settings } from '../settings.ts'
 import { Icon, IconButton } from '../ui/icon.tsx'
 import type { ChatSession } from './chat-session.ts'
+import { tools } from './reply-form.ts'
 
 interface Attachment {
   name: string
@@ -64,7 +66,8 @@ export function Composer({ session, onSend }: { session: ChatSession; onSend: ()
       // A byte that no text has.
       if (text === undefined || text.includes('\0')) {
         refused.value = `${file.name} is ${text === undefined ? 'larger than 1 MB' : 'not a text file'}.`
-      } else attachments.value = [...attachments.value, { name: file.name, text }]
+      } else
+        attachments.value = [...attachments.value.filter(({ name }) => name !== file.name), { name: file.name, text }]
     }
     field.current?.focus()
   }
@@ -83,22 +86,28 @@ export function Composer({ session, onSend }: { session: ChatSession; onSend: ()
         void take(event.dataTransfer.files)
       }}
     >
-      {files.length > 0 && (
-        <ul class="files">
-          {files.map(({ name, text }) => (
-            <li key={name}>
-              {name} <span class="faint">{text.length.toLocaleString('en')} characters</span>
-              <IconButton
-                icon="close"
-                label={`Remove ${name}`}
-                onClick={() => {
-                  attachments.value = files.filter((file) => file.name !== name)
-                }}
-              />
-            </li>
-          ))}
-        </ul>
-      )}
+      <ul class="enclosed">
+        {files.map(({ name, text }) => (
+          <Enclosed
+            key={name}
+            name={name}
+            about={`${text.length.toLocaleString('en')} characters`}
+            onRemove={() => {
+              attachments.value = files.filter((file) => file.name !== name)
+            }}
+          />
+        ))}
+        {settings.value.schema !== '' && (
+          <Enclosed name="JSON schema" about="of every reply" onRemove={() => change({ schema: '' })} />
+        )}
+        {tools.value.length > 0 && (
+          <Enclosed
+            name={tools.value.length === 1 ? 'Tool' : 'Tools'}
+            about={tools.value.map((tool) => tool.function.name).join(', ')}
+            onRemove={() => change({ tools: '' })}
+          />
+        )}
+      </ul>
       <ReadBar session={session} />
       <div class="field">
         <IconButton icon="attach" label="Attach text files" onClick={() => picker.current?.click()} />
@@ -135,32 +144,43 @@ export function Composer({ session, onSend }: { session: ChatSession; onSend: ()
   )
 }
 
+/** Something that goes with the message. */
+function Enclosed({ name, about, onRemove }: { name: string; about: string; onRemove: () => void }) {
+  return (
+    <li>
+      {name} <span class="faint">{about}</span>
+      <IconButton icon="close" label={`Remove ${name}`} onClick={onRemove} />
+    </li>
+  )
+}
+
 /** How much of the message the model has read. */
 function ReadBar({ session }: { session: ChatSession }) {
-  const { tokens, computed } = session.progress.value
-  const share = tokens === 0 || !session.hasText.value ? 0 : computed / tokens
   const bar = useRef<HTMLDivElement>(null)
+  const { share, words, isProblem } = readState(session)
   useEffect(() => {
     bar.current?.style.setProperty('--share', String(share))
   }, [share])
-  const error = session.error.value
-  const status = session.status.value
-  const words =
-    status === 'connecting'
-      ? `${error?.message ?? 'connecting'} — what you type is kept`
-      : error
-        ? error.message
-        : tokens === 0 || !session.hasText.value
-          ? ''
-          : share >= 1
-            ? `${tokens} tokens, all read`
-            : `${computed} of ${tokens} tokens read`
   return (
     <div class="read">
       <div class="read-bar" ref={bar} aria-hidden="true" />
-      <p id="read" class={error ? 'problem' : 'faint'}>
+      <p id="read" class={isProblem ? 'problem' : 'faint'}>
         {words}
       </p>
     </div>
   )
+}
+
+function readState(session: ChatSession): { share: number; words: string; isProblem?: boolean } {
+  const { tokens, computed } = session.progress.value
+  const error = session.error.value
+  if (session.status.value === 'connecting') {
+    return { share: 0, words: `${error?.message ?? 'connecting'} — what you type is kept`, isProblem: !!error }
+  }
+  if (error) return { share: 0, words: error.message, isProblem: true }
+  if (!session.hasText.value) return { share: 0, words: '' }
+  if (tools.value.length > 0) return { share: 0, words: 'read at Enter, because tools are on' }
+  if (tokens === 0) return { share: 0, words: '' }
+  const share = computed / tokens
+  return { share, words: share >= 1 ? `${tokens} tokens, all read` : `${computed} of ${tokens} tokens read` }
 }

@@ -1,12 +1,16 @@
-import type { Timings, Usage } from '@incipit/client'
+import type { Message, Timings, ToolCall, Usage } from '@incipit/client'
 import { computed, signal } from '@preact/signals'
 import { read, write } from '../ui/stored.ts'
 import type { ShownToken } from './reply-tokens.ts'
 
 /** A turn as it is kept. */
 export interface Turn {
-  role: 'user' | 'assistant'
+  role: 'user' | 'assistant' | 'tool'
   content: string
+  /** Of a reply: the tools that it calls. */
+  calls?: ToolCall[]
+  /** Of a tool: the call that this is the result of. */
+  call?: ToolCall
   /** Of a reply: why it ended. */
   ended?: string
   error?: string
@@ -75,6 +79,17 @@ export function remove(id: string): void {
   if (currentId.value === id) currentId.value = conversations.value[0]!.id
 }
 
+/** Turns as the API spells them. A call that nobody answered is left out: its result would be missing. */
+export function messagesOf(turns: readonly Turn[]): Message[] {
+  const answered = new Set(turns.map(({ call }) => call?.id))
+  return turns.flatMap(({ role, content, calls = [], call }): Message[] => {
+    if (call) return [{ role, content, tool_call_id: call.id }]
+    const tool_calls = calls.filter(({ id }) => answered.has(id))
+    if (tool_calls.length > 0) return [{ role, content, tool_calls }]
+    return content === '' ? [] : [{ role, content }]
+  })
+}
+
 /** What a conversation is called: its name, or how it begins. */
 export function titleOf({ title, turns }: Conversation): string {
   return title || turns[0]?.content.replace(/\s+/g, ' ').slice(0, 60) || 'New conversation'
@@ -82,7 +97,11 @@ export function titleOf({ title, turns }: Conversation): string {
 
 /** A conversation as a file: Markdown for people. */
 export function exported(conversation: Conversation): File {
-  const turns = conversation.turns.map(({ role, content }) => `## ${role === 'user' ? 'You' : 'Model'}\n\n${content}\n`)
+  const turns = conversation.turns.map(({ role, content, calls = [], call }) => {
+    const who = call ? `Result of ${call.function.name}` : role === 'user' ? 'You' : 'Model'
+    const called = calls.map(({ function: { name, arguments: json } }) => `\`${name}(${json})\``)
+    return `## ${who}\n\n${[content, ...called].filter((text) => text !== '').join('\n\n')}\n`
+  })
   const name =
     titleOf(conversation)
       .replace(/[^\p{L}\p{N}]+/gu, '-')

@@ -4,6 +4,7 @@ import { IconButton } from '../ui/icon.tsx'
 import type { Turn } from './conversations.ts'
 import { Markdown } from './markdown.tsx'
 import { TokenView } from './token-view.tsx'
+import { ToolCalls } from './tool-calls.tsx'
 
 export function UserMessage(props: { turn: Turn; disabled: boolean; onResend: (text: string) => void }) {
   const { turn, disabled, onResend } = props
@@ -63,13 +64,20 @@ export function UserMessage(props: { turn: Turn; disabled: boolean; onResend: (t
   )
 }
 
-export function ReplyMessage({ turn, onAgain }: { turn: Turn; onAgain: (() => void) | undefined }) {
+export function ReplyMessage(props: {
+  turn: Turn
+  onAgain: (() => void) | undefined
+  /** Gives the results of the tools that it calls. */
+  onResults: ((results: readonly string[]) => void) | undefined
+}) {
+  const { turn, onAgain, onResults } = props
   const [showsTokens, showTokens] = useState(false)
   return (
     <article class="message reply" aria-label="Reply">
       <div dir="auto">
         <Markdown committed={turn.content} provisional="" />
       </div>
+      {turn.calls && <ToolCalls calls={turn.calls} onResults={onResults} />}
       {turn.error !== undefined && (
         <p class="problem" role="alert">
           {turn.error}

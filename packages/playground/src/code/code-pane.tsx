@@ -2,7 +2,8 @@ import { openRealtime } from '@incipit/client'
 import { signal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import { engine } from '../api/engine.ts'
-import { settings } from '../settings.ts'
+import { withModel } from '../api/models.ts'
+import { apiKey, chosenModel } from '../settings.ts'
 import { read, stored, write } from '../ui/stored.ts'
 import { createEditor } from './editor.ts'
 import { suggest } from './ghost.ts'
@@ -41,12 +42,12 @@ const mostBefore = 6000
 export function CodePane() {
   const host = useRef<HTMLDivElement>(null)
   const editor = useRef<ReturnType<typeof createEditor>>(undefined)
-  const { apiKey } = settings.value
+  const key = apiKey.value
 
   useEffect(() => {
     const root = host.current!.shadowRoot ?? host.current!.attachShadow({ mode: 'open' })
     const { language } = kept.peek()
-    const session = openRealtime('/v1/realtime', {
+    const session = openRealtime(withModel('/v1/realtime'), {
       session: {
         raw: true,
         temperature: 0,
@@ -55,7 +56,7 @@ export function CodePane() {
         max_output_tokens: 48,
         tier: 'code',
       },
-      ...(apiKey !== '' && { apiKey }),
+      ...(key !== '' && { apiKey: key }),
     })
     let start = 0
     let changedAt = 0
@@ -87,7 +88,7 @@ export function CodePane() {
       session.close()
       created.view.destroy()
     }
-  }, [apiKey])
+  }, [key, chosenModel.value])
 
   const { tokens, computed } = progress.value
   return (

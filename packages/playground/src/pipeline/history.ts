@@ -28,6 +28,8 @@ export class History {
   readonly tokens: Token[] = []
   readonly requests = new Map<number, Seen>()
   stages = 1
+  /** The device that each stage runs on. */
+  readonly devices: number[] = []
   missing = 0
   /** How many were told. */
   records = 0
@@ -39,6 +41,10 @@ export class History {
     for (const record of records) {
       if (record.type === 'gap') {
         this.missing += record.records
+        continue
+      }
+      if (record.type === 'anew') {
+        this.#clear()
         continue
       }
       const end = record.type === 'step' ? record.at + record.ms : record.at
@@ -59,6 +65,16 @@ export class History {
   /** The latest requests, those that are not over first. */
   latest(count: number): Seen[] {
     return [...this.requests.values()].sort((a, b) => b.lastAt - a.lastAt).slice(0, count)
+  }
+
+  #clear(): void {
+    this.steps.length = 0
+    this.tokens.length = 0
+    this.requests.clear()
+    this.stages = 1
+    this.devices.length = 0
+    this.missing = 0
+    this.last = undefined
   }
 
   #seen(request: number, at: number): Seen {
@@ -88,6 +104,7 @@ export class History {
   #step(step: Step): void {
     this.steps.push(step)
     this.stages = Math.max(this.stages, step.stage + 1)
+    this.devices[step.stage] = step.device
     for (const { request, kind } of step.rows) if (kind === 'input') this.#seen(request, step.at).input = true
   }
 

@@ -25,6 +25,7 @@ export function PipelinePane() {
       seenRecords.value = history.records
     }
     follow()
+    void refresh()
     const tables = setInterval(follow, tableMs)
     const card = setInterval(() => void refresh(), cardMs)
     return () => {
@@ -97,8 +98,9 @@ function Load({ records }: { records: number }) {
             wantsOthers.value = event.currentTarget.checked
           }}
         />
-        Likely tokens
-        <small class="faint">(costs the engine a look at every token)</small>
+        <span>
+          Likely tokens <small class="faint">(costs the engine a look at every token)</small>
+        </span>
       </label>
       {state === 'lost' && (
         <p class="problem" role="status">
@@ -185,7 +187,7 @@ function Requests({ records }: { records: number }) {
                   <td>{one.tokens}</td>
                   <td>{one.right}</td>
                   <td>{one.rejected}</td>
-                  <td>{one.over === undefined ? (one.began === undefined ? 'open' : 'running') : one.reason}</td>
+                  <td>{one.reason ?? (one.began === undefined ? '–' : 'running')}</td>
                 </tr>
               )
             })}

@@ -202,9 +202,8 @@ function paint(canvas: HTMLCanvasElement, history: History, until: number, span:
     pen.fillRect(labelWidth, top(lane), width - labelWidth, laneHeight)
     pen.fillStyle = colour('--grey')
     const seen = latest[lane - history.stages]
-    const stage = history.stages === 1 ? 'model' : `stage ${lane}`
     pen.fillText(
-      lane < history.stages ? stage : seen ? nameOf(seen) : '',
+      lane < history.stages ? nameOfStage(history, lane) : seen ? nameOf(seen) : '',
       0,
       top(lane) + laneHeight / 2,
       labelWidth - 8,
@@ -307,8 +306,14 @@ function cross(pen: CanvasRenderingContext2D, x: number, y: number, colour: stri
   pen.stroke()
 }
 
+function nameOfStage({ stages, devices }: History, stage: number): string {
+  if (stages === 1) return 'model'
+  return new Set(devices).size > 1 ? `stage ${stage}, device ${devices[stage] ?? '?'}` : `stage ${stage}`
+}
+
 export function nameOf({ request, tier, input, early }: Seen): string {
-  if (input && tier === '') return `text ${request}, open`
+  // Whether it is still open nobody says.
+  if (input && tier === '') return `text ${request}`
   return `${early ? 'early ' : ''}${tier || 'request'} ${request}`
 }
 

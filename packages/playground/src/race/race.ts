@@ -1,5 +1,6 @@
 import { openRealtime, type ReplyEvent, RevisableText, streamChat } from '@incipit/client'
-import { headers, session, settings } from '../settings.ts'
+import { withModel } from '../api/models.ts'
+import { apiKey, chosenModel, headers, session } from '../settings.ts'
 
 /** A change of the text as it was typed. */
 export interface Key {
@@ -72,6 +73,7 @@ const maxTokens = 96
 /** The ordinary way: nothing is sent before Enter, nothing is guessed, nothing was kept. */
 export function runOrdinary(prompt: string, onFrame: (frame: Frame) => void, signal: AbortSignal): Promise<Lane> {
   const { instructions: system, temperature } = session.peek()
+  const model = chosenModel.peek()
   const body = {
     messages: [...(system ? [{ role: 'system', content: system }] : []), { role: 'user', content: prompt }],
     temperature,
@@ -79,6 +81,7 @@ export function runOrdinary(prompt: string, onFrame: (frame: Frame) => void, sig
     max_tokens: maxTokens,
     speculate: false,
     cache_prompt: false,
+    ...(model !== '' && { model }),
   }
   return follow(streamChat('/v1/chat/completions', body, { headers: headers.peek(), signal }), onFrame)
 }
@@ -91,8 +94,7 @@ export async function runIncipit(
   signal: AbortSignal,
 ): Promise<Lane> {
   const { stream, early, guesses } = techniques
-  const { apiKey } = settings.peek()
-  const chat = openRealtime('/v1/realtime', {
+  const chat = openRealtime(withModel('/v1/realtime'), {
     session: {
       ...session.peek(),
       seed: 1,
@@ -102,7 +104,7 @@ export async function runIncipit(
       speculate: stream ? (early ? 'reply' : 'prefill') : 'off',
       cache_salt: crypto.randomUUID(),
     },
-    ...(apiKey !== '' && { apiKey }),
+    ...(apiKey.peek() !== '' && { apiKey: apiKey.peek() }),
     signal,
   })
   try {

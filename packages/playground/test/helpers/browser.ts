@@ -1,9 +1,6 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { after, before } from 'node:test'
-import { type BrowserContext, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
+import { after } from 'node:test'
+import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 
 /** Where a Chromium is: Debian's, or the one that INCIPIT_CHROMIUM names. */
 const executable = process.env.INCIPIT_CHROMIUM ?? found('chromium') ?? found('chromium-browser')
@@ -21,26 +18,29 @@ export const noBrowser = executable ? false : 'no chromium: install Debian’s, 
 
 const quiet = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking']
 
-export async function launch(options: BrowserContextOptions = {}): Promise<BrowserContext> {
-  const profile = mkdtempSync(join(tmpdir(), 'incipit-chromium-'))
-  const context = await chromium.launchPersistentContext(profile, {
+/** Starts it. Whoever does closes it. */
+export function launch(): Promise<Browser> {
+  return chromium.launch({
     executablePath: executable!,
     args: [...quiet, '--disable-component-update', '--disable-sync'],
-    ...options,
   })
-  context.on('close', () => rmSync(profile, { recursive: true, force: true }))
-  return context
 }
+
+/** One for all tests of a process, started by the first that runs. */
+let shared: Promise<Browser> | undefined
 
 /** A real browser for the tests of this file; each call opens a page. What a page complains about fails its test. */
 export function browser(options: BrowserContextOptions = {}): (test: PageTest) => Promise<Page> {
-  let context: BrowserContext | undefined
-  before(async () => {
-    if (!noBrowser) context = await launch(options)
+  let context: Promise<BrowserContext> | undefined
+  after(async () => {
+    const started = shared
+    shared = undefined
+    await (await started)?.close()
   })
-  after(() => context?.close())
   return async (test) => {
-    const page = await context!.newPage()
+    shared ??= launch()
+    context ??= shared.then((started) => started.newContext(options))
+    const page = await (await context).newPage()
     page.setDefaultTimeout(15_000)
     const complaints: string[] = []
     page.on('pageerror', (error) => complaints.push(String(error.stack)))

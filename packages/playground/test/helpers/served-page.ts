@@ -1,4 +1,4 @@
-import { createServer, type ServedEngine, type ServerOptions } from '@incipit/server'
+import { createServer, type ModelDirectory, type ServedEngine, type ServerOptions } from '@incipit/server'
 import type { Page } from 'playwright-core'
 import { page as folder } from '../../page.ts'
 
@@ -9,7 +9,7 @@ interface Cleanup {
 /** A server that shows the page, and its address. */
 export async function servePage(
   test: Cleanup,
-  engine: ServedEngine,
+  engine: ServedEngine | ModelDirectory,
   { port = 0, ...options }: ServerOptions & { port?: number } = {},
 ): Promise<{ url: string; port: number; close(): Promise<void> }> {
   const app = createServer(engine, { page: folder, ...options })

@@ -2,14 +2,25 @@ import { IncipitError } from '@incipit/engine/api'
 import { z } from 'zod'
 import { chatMessage } from '../chat-message.ts'
 import { ServerError } from '../errors.ts'
+import { inputItem } from '../items/input-item.ts'
 import { strictArray } from '../strict-array.ts'
-import { validate } from '../validate.ts'
-import { responseParameters, sessionParameters } from './settings.ts'
+import { unsupported, validate } from '../validate.ts'
+import { responseParameters, sessionParameters } from './session-parameters.ts'
 
 /** Longest `event_id` of a client: it comes back in error events. In UTF-16 units. */
 const MAX_EVENT_ID = 512
 
 const head = { event_id: z.string().max(MAX_EVENT_ID).nullish() }
+
+const id = z.string().min(1, 'must not be empty')
+
+/** An item that stands for itself. */
+const newItem = inputItem.transform((item, context) => {
+  if (item.type !== 'item_reference') return item
+  const message = 'a reference makes no item'
+  context.addIssue({ code: 'custom', path: ['type'], message, ...unsupported })
+  return z.NEVER
+})
 
 /** The body of each client event, by its `type`. */
 export const clientEvents = {
@@ -19,27 +30,20 @@ export const clientEvents = {
   'input_text.clear': z.object(head),
   'input_text.commit': z.object(head),
   'conversation.replace': z.object({ ...head, messages: strictArray(chatMessage, { least: 0 }) }),
+  'conversation.item.create': z.object({ ...head, item: newItem, previous_item_id: id.nullish() }),
+  'conversation.item.delete': z.object({ ...head, item_id: id }),
+  'conversation.item.retrieve': z.object({ ...head, item_id: id }),
   'response.create': z.object({ ...head, response: responseParameters.nullish() }),
   'response.cancel': z.object({ ...head, response_id: z.string().nullish() }),
 } as const
+
+/** Events of OpenAI's that concern audio. */
+const audioEvent = /^(input_audio_buffer|output_audio_buffer)\.|^conversation\.item\.truncate$/
 
 type ClientEvents = { [T in keyof typeof clientEvents]: { type: T } & z.infer<(typeof clientEvents)[T]> }
 
 /** A client event that passed its schema. */
 export type ClientEvent = ClientEvents[keyof ClientEvents]
-
-/**
- * A frame's JSON value.
- *
- * @throws ServerError `invalid_json`
- */
-export function parseFrame(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (cause) {
-    throw new ServerError('invalid_json', `the event is not valid JSON: ${(cause as Error).message}`, { cause })
-  }
-}
 
 /**
  * Checks a client event.
@@ -52,6 +56,10 @@ export function checkEvent(value: unknown): ClientEvent {
   }
   const type = 'type' in value ? value.type : undefined
   if (typeof type !== 'string' || !isKnown(type)) {
+    if (typeof type === 'string' && audioEvent.test(type)) {
+      const message = `type: ${type} concerns audio, and this server takes and gives text`
+      throw new ServerError('unsupported', message, { param: 'type' })
+    }
     const known = Object.keys(clientEvents).join(', ')
     throw new IncipitError('invalid_request', `type must be one of ${known}`, { param: 'type' })
   }

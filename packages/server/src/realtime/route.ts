@@ -1,83 +1,40 @@
-import websocket from '@fastify/websocket'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyRequest } from 'fastify'
+import type { ConstraintChecker } from '../constraint.ts'
 import { watchClient } from '../disconnect.ts'
-import { errorAnswer, ServerError } from '../errors.ts'
+import { ServerError } from '../errors.ts'
 import type { ModelDirectory, ModelInUse } from '../models/model-directory.ts'
-import { Connection, closeCodes, defaultOptions, type RealtimeOptions } from './connection.ts'
-import { chooseProtocol, isSameOrigin, isWebSocketUpgrade, REALTIME_PATH } from './handshake.ts'
+import type { SocketRoutes } from '../socket/socket-routes.ts'
+import { Connection } from './connection.ts'
+import { formOf } from './session-form.ts'
+import { defaultsOf } from './settings.ts'
 
-export interface RealtimeRoute extends RealtimeOptions {
+/** Where the socket is. */
+export const REALTIME_PATH = '/v1/realtime'
+
+export interface RealtimeRoute {
+  sockets: SocketRoutes
   models: ModelDirectory
-  /** Pages of any origin may connect. */
-  cors: boolean
+  constraints: ConstraintChecker | undefined
   /** Most text of a conversation, in UTF-16 units. */
   textLimit: number
   report: (request: FastifyRequest, error: unknown) => void
 }
 
-/** Largest client event, in bytes. Longer texts come in several. */
-const MAX_FRAME = 1024 * 1024
-
-/** Adds `/v1/realtime`; see `docs/realtime.md`. Closing the app ends its connections. */
-export function mountRealtime(app: FastifyInstance, options: RealtimeRoute): void {
-  const { models, cors, textLimit, report } = options
-  const connections = new Set<Connection>()
-  const used = new WeakMap<FastifyRequest, ModelInUse>()
-
-  app.register(websocket, {
-    options: { maxPayload: MAX_FRAME, handleProtocols: chooseProtocol },
-    // What is malformed below the events (frames, UTF-8, size), the library answers with a close code.
-    errorHandler: (error, _socket, request) => report(request, new ServerError('bad_request', error.message)),
-    preClose(done) {
-      for (const connection of connections) connection.close(closeCodes.goingAway, 'the server is closing')
-      this.websocketServer.close()
-      done()
+/** Adds `/v1/realtime`; see `docs/realtime.md`. */
+export function mountRealtime({ sockets, models, constraints, textLimit, report }: RealtimeRoute): void {
+  sockets.add(REALTIME_PATH, {
+    hint: 'this is a WebSocket: connect to it with ws:// or wss://',
+    prepare: async (request) => {
+      const { name: model, engine, defaults } = await useUntilClosed(models, request)
+      const open = engine.open?.bind(engine)
+      if (open === undefined) throw new ServerError('unsupported', 'this server cannot stream input')
+      const settings = defaultsOf(defaults, engine.info)
+      const form = await formOf(settings, { engine, constraints }, 'session')
+      return { model, engine, open, defaults: { settings, form } }
     },
-  })
-
-  // A refused upgrade has left the HTTP server, which no longer closes its connection.
-  app.addHook('onResponse', async (request) => {
-    if (isWebSocketUpgrade(request.raw)) request.raw.socket.destroySoon()
-  })
-
-  app.register(async (scope) => {
-    scope.route({
-      method: 'GET',
-      url: REALTIME_PATH,
-      // Before the upgrade, while there still is a status to answer with.
-      onRequest: async (request, reply) => {
-        if (!request.ws) {
-          reply.header('upgrade', 'websocket')
-          throw new ServerError('bad_request', 'this is a WebSocket: connect to it with ws:// or wss://')
-        }
-        if (!cors && !isSameOrigin(request.headers)) {
-          const message = `pages of ${request.headers.origin} may not connect; the server's option "cors" allows it`
-          throw new ServerError('origin_refused', message, { param: 'origin' })
-        }
-        const model = await useUntilClosed(models, request)
-        if (model.engine.open === undefined) throw new ServerError('unsupported', 'this server cannot stream input')
-        used.set(request, model)
-      },
-      handler: () => {},
-      wsHandler: (socket, request) => {
-        const tell = (error: unknown) => report(request, error)
-        const { name: model, engine, defaults } = used.get(request)!
-        const { info } = engine
-        const open = engine.open!.bind(engine)
-        try {
-          const connection = new Connection(
-            socket,
-            { engine: { info, open }, model, defaults, textLimit, report: tell },
-            { ...defaultOptions, ...boundsOf(options) },
-          )
-          connections.add(connection)
-          socket.once('close', () => connections.delete(connection))
-        } catch (error) {
-          tell(error)
-          socket.close(closeCodes.internal, errorAnswer(error).body.error.message.slice(0, MAX_REASON))
-        }
-      },
-    })
+    connect: (client, session, request) => {
+      new Connection(client, { ...session, constraints, textLimit, report: (error) => report(request, error) })
+    },
   })
 }
 
@@ -93,16 +50,5 @@ async function useUntilClosed(models: ModelDirectory, request: FastifyRequest): 
     return model
   } finally {
     client.end()
-  }
-}
-
-/** A close frame holds 125 bytes, two of them the code; this is safe for any text of ours. */
-const MAX_REASON = 100
-
-function boundsOf({ idleTimeout, pingInterval, drainTimeout }: RealtimeOptions): RealtimeOptions {
-  return {
-    ...(idleTimeout === undefined ? {} : { idleTimeout }),
-    ...(pingInterval === undefined ? {} : { pingInterval }),
-    ...(drainTimeout === undefined ? {} : { drainTimeout }),
   }
 }

@@ -1,67 +1,15 @@
 import { type GenerateRequest, type InputOptions, showsGuesses, type TierName } from '@incipit/engine/api'
-import { z } from 'zod'
-import { noConstraintParameters } from '../constraint.ts'
-import { isEmpty, neutral, sharedParameters } from '../parameters.ts'
-import { enginePolicy, minStability, type NamedPolicy } from '../policy.ts'
+import { type ConstraintFields, constraintFields, saysConstraint } from '../constraint.ts'
+import { enginePolicy, type NamedPolicy } from '../policy.ts'
 import type { PlanDefaults } from '../request-plan.ts'
+import type { FlatToolFields } from '../tools/flat-tool-parameters.ts'
+import type { ResponseParameters, SessionParameters } from './session-parameters.ts'
 
-const {
-  // What these mean over HTTP has another place or no meaning here.
-  max_tokens: _maxTokens,
-  n: _n,
-  stream: _stream,
-  stream_options: _streamOptions,
-  speculate: _speculate,
-  service_tier: _serviceTier,
-  min_stability: _minStability,
-  prediction,
-  cache_prompt,
-  cache_salt,
-  model,
-  ...sampling
-} = sharedParameters
-
-const shared = {
-  ...sampling,
-  ...noConstraintParameters,
-  frequency_penalty: neutral([0]),
-  presence_penalty: neutral([0]),
-  repetition_penalty: neutral([1]),
-  repeat_penalty: neutral([1]),
-  logit_bias: neutral([], isEmpty),
-  min_tokens: neutral([0]),
-  ignore_eos: neutral([false]),
-  max_output_tokens: z.union([z.int().min(1), z.literal('inf')], 'must be a whole number or "inf"').nullish(),
-  n: neutral([1]),
-  tools: neutral([], isEmpty),
-  tool_choice: neutral(['none', 'auto']),
-  output_modalities: neutral([], isTextOnly),
-  modalities: neutral([], isTextOnly),
-  audio: neutral([]),
-}
-
-/** The `session` of `session.update`: absent leaves a setting as it is, null sets it to its default. */
-export const sessionParameters = z.object({
-  ...shared,
-  model,
-  instructions: z.string().nullish(),
-  provisional: z.boolean().nullish(),
-  min_stability: minStability.nullish(),
-  cache_prompt,
-  cache_salt,
-  speculate: z.enum(['off', 'prefill', 'reply']).nullish(),
-  raw: z.boolean().nullish(),
-})
-
-/** The `response` of `response.create`: settings for this one response. */
-export const responseParameters = z.object({ ...shared, prediction, instructions: neutral([]) })
-
-function isTextOnly(value: unknown): boolean {
-  return Array.isArray(value) && value.every((item) => item === 'text')
-}
-
-/** The settings of a session as the wire spells them. `null`: no bound, or chosen by the server. */
-export interface Settings {
+/**
+ * The settings of a session as the wire spells them. `null`: no bound, or chosen by the server. What a reply must look like
+ * has several fields, of which at most one is there.
+ */
+export interface Settings extends ConstraintFields {
   /** Becomes the system message in front of the conversation. */
   instructions: string | null
   temperature: number
@@ -71,6 +19,16 @@ export interface Settings {
   seed: number | null
   stop: readonly string[]
   max_output_tokens: number | null
+  /** Functions that a reply may or must call. */
+  tools: NonNullable<FlatToolFields['tools']>
+  tool_choice: NonNullable<FlatToolFields['tool_choice']>
+  parallel_tool_calls: boolean
+  /** Variables of the chat template. */
+  chat_template_kwargs: Readonly<Record<string, unknown>> | null
+  reasoning_effort: string | null
+  enable_thinking: boolean | null
+  /** `none` leaves reasoning in the text. */
+  reasoning_format: NonNullable<SessionParameters['reasoning_format']>
   /** Show text that may still be taken back. */
   provisional: boolean
   min_stability: number
@@ -98,6 +56,13 @@ export const defaultSettings: Settings = {
   seed: null,
   stop: [],
   max_output_tokens: null,
+  tools: [],
+  tool_choice: 'auto',
+  parallel_tool_calls: true,
+  chat_template_kwargs: null,
+  reasoning_effort: null,
+  enable_thinking: null,
+  reasoning_format: 'auto',
   provisional: false,
   min_stability: 0.9,
   speculate: 'prefill',
@@ -110,25 +75,27 @@ export const defaultSettings: Settings = {
 }
 
 /** The settings of a session that says nothing, on a server with these defaults. */
-export function defaultsOf({ tier, policy = 'committed', alpha }: PlanDefaults): Settings {
+export function defaultsOf(
+  { tier, policy = 'committed', alpha }: PlanDefaults,
+  { hasChatTemplate }: { readonly hasChatTemplate: boolean },
+): Settings {
   return {
     ...defaultSettings,
     ...(tier === undefined ? {} : { tier }),
     ...(alpha === undefined ? {} : { alpha }),
     provisional: showsGuesses(policy),
     policy: policy === 'provisional' ? 'committed' : policy,
+    raw: !hasChatTemplate,
   }
 }
 
-type Update = z.infer<typeof sessionParameters>
-
 /** Settings after a `session.update`; `defaults` are what null stands for. */
-export function updated(settings: Settings, update: Update, defaults: Settings): Settings {
+export function updated(settings: Settings, update: SessionParameters, defaults: Settings): Settings {
   const pick = <K extends keyof Settings>(name: K, value: Settings[K] | null | undefined): Settings[K] =>
     value === undefined ? settings[name] : (value ?? defaults[name])
   return {
-    instructions: pick('instructions', update.instructions),
-    ...sampled(pick, update),
+    ...shared(pick, update),
+    ...formOf(update, settings),
     provisional: pick('provisional', update.provisional),
     min_stability: pick('min_stability', update.min_stability),
     speculate: pick('speculate', update.speculate),
@@ -139,13 +106,19 @@ export function updated(settings: Settings, update: Update, defaults: Settings):
 }
 
 /** Settings for one response: what its `response.create` says, else the session's. */
-export function forResponse(settings: Settings, response: z.infer<typeof responseParameters>): Settings {
+export function forResponse(settings: Settings, response: ResponseParameters): Settings {
   const pick = <K extends keyof Settings>(name: K, value: Settings[K] | null | undefined): Settings[K] =>
     value ?? settings[name]
-  return { ...settings, ...sampled(pick, response) }
+  return { ...settings, ...shared(pick, response), ...formOf(response, settings) }
 }
 
-type Sampled =
+/** Whoever says anew what a reply must look like, says all of it. */
+function formOf(update: ConstraintFields, former: ConstraintFields): ConstraintFields {
+  return constraintFields(saysConstraint(update) ? update : former)
+}
+
+type Shared =
+  | 'instructions'
   | 'temperature'
   | 'top_p'
   | 'top_k'
@@ -153,16 +126,24 @@ type Sampled =
   | 'seed'
   | 'stop'
   | 'max_output_tokens'
+  | 'tools'
+  | 'tool_choice'
+  | 'parallel_tool_calls'
+  | 'chat_template_kwargs'
+  | 'reasoning_effort'
+  | 'enable_thinking'
+  | 'reasoning_format'
   | 'tier'
   | 'policy'
   | 'alpha'
 
-function sampled(
+function shared(
   pick: <K extends keyof Settings>(name: K, value: Settings[K] | null | undefined) => Settings[K],
-  update: z.infer<typeof responseParameters> | Update,
-): Pick<Settings, Sampled> {
-  const { stop, top_k: topK, max_output_tokens: most } = update
+  update: ResponseParameters | SessionParameters,
+): Pick<Settings, Shared> {
+  const { stop, top_k: topK, max_output_tokens: most, reasoning } = update
   return {
+    instructions: pick('instructions', update.instructions),
     temperature: pick('temperature', update.temperature),
     top_p: pick('top_p', update.top_p),
     // -1 is how clients of other servers switch it off.
@@ -171,6 +152,13 @@ function sampled(
     seed: pick('seed', update.seed),
     stop: pick('stop', typeof stop === 'string' ? [stop] : stop),
     max_output_tokens: pick('max_output_tokens', most === 'inf' ? null : most),
+    tools: pick('tools', update.tools),
+    tool_choice: pick('tool_choice', update.tool_choice),
+    parallel_tool_calls: pick('parallel_tool_calls', update.parallel_tool_calls),
+    chat_template_kwargs: pick('chat_template_kwargs', update.chat_template_kwargs),
+    reasoning_effort: pick('reasoning_effort', update.reasoning_effort ?? reasoning?.effort ?? update.reasoning_effort),
+    enable_thinking: pick('enable_thinking', update.enable_thinking),
+    reasoning_format: pick('reasoning_format', update.reasoning_format),
     tier: pick('tier', update.tier),
     policy: pick('policy', update.policy),
     alpha: pick('alpha', update.alpha),

@@ -9,3 +9,15 @@ export type Part =
   | { readonly type: 'arguments'; readonly text: string }
   /** The arguments are whole. A call that is cut off has no end. */
   | { readonly type: 'call_end' }
+
+/** Tells the parts of a reply apart, which comes piece by piece, wherever the pieces end. */
+export interface PartReader {
+  /** Whether content may follow at once: guesses at it can be shown then. */
+  readonly inContent: boolean
+  readonly inReasoning: boolean
+  feed(text: string): Part[]
+  /** The reply is over: what was held back is what it is. */
+  end(): Part[]
+  /** For text that may be taken back. */
+  clone(): PartReader
+}

@@ -1,7 +1,9 @@
 import type { DoneEvent, GenerateEvent, TokenLogprobs } from '@incipit/engine/api'
+import { ChannelParser } from '../channels/channel-parser.ts'
 import { type Account, provisionalOf, type WireProvisional } from '../wire.ts'
-import type { Part } from './part.ts'
-import { ReplyParser, type ReplyShape } from './reply-parser.ts'
+import type { Part, PartReader } from './part.ts'
+import { ReplyParser } from './reply-parser.ts'
+import type { ReplyShape } from './reply-shape.ts'
 
 /** Why a reply is over. A full context is a length limit too. `cancelled`: by the owner of the engine. */
 export type ReplyEnd = 'stop' | 'length' | 'tool_calls' | 'cancelled'
@@ -24,7 +26,7 @@ export type ReplyEvent =
 
 /** @throws what the events throw */
 export async function* readReply(events: AsyncIterable<GenerateEvent>, shape: ReplyShape): AsyncGenerator<ReplyEvent> {
-  const parser = new ReplyParser(shape)
+  const parser = readerOf(shape)
   let content = 0
   let revision = 0
   /** Something is shown that may have to be taken back. */
@@ -53,7 +55,11 @@ export async function* readReply(events: AsyncIterable<GenerateEvent>, shape: Re
       if (text === '' && !shown) continue
       shown = text !== ''
       revision++
-      yield { type: 'provisional', provisional: { ...provisionalOf(event), rev: revision, base: content, text } }
+      const tokens = shown ? event.tokens : 0
+      yield {
+        type: 'provisional',
+        provisional: { ...provisionalOf(event), rev: revision, base: content, text, tokens },
+      }
     } else {
       for (const part of parser.end()) yield told(part)
       const { finishReason, usage, timings } = event
@@ -67,8 +73,18 @@ export async function* readReply(events: AsyncIterable<GenerateEvent>, shape: Re
   throw new Error('the generation ended without a done event')
 }
 
-/** The content that parts begin with. */
+/** The content that a reply of this shape begins with, as far as what it begins with is known. */
+export function beginningContent(text: string, shape: ReplyShape): string {
+  return contentOf(readerOf(shape).feed(text))
+}
+
+function readerOf(shape: ReplyShape): PartReader {
+  return shape.channels ? new ChannelParser(shape.channels) : new ReplyParser(shape)
+}
+
+/** The content that parts begin with, but for what is thought before it. */
 function contentOf(parts: readonly Part[]): string {
-  const end = parts.findIndex(({ type }) => type !== 'content')
-  return (end < 0 ? parts : parts.slice(0, end)).map((part) => ('text' in part ? part.text : '')).join('')
+  const said = parts.filter(({ type }) => type !== 'reasoning')
+  const end = said.findIndex(({ type }) => type !== 'content')
+  return (end < 0 ? said : said.slice(0, end)).map((part) => ('text' in part ? part.text : '')).join('')
 }

@@ -1,36 +1,23 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import { assertTold, told } from '../../test/parts.ts'
 import { toolFormat } from '../tools/tool-format.ts'
-import type { Part } from './part.ts'
-import { ReplyParser, type ReplyShape } from './reply-parser.ts'
+import { ReplyParser } from './reply-parser.ts'
+import type { ReplyShape } from './reply-shape.ts'
 
 const hermes = toolFormat('{% if tools %}<tool_call>')
 const think = { start: '<think>', end: '</think>' }
-const tools = { format: hermes, names: ['weather', 'time'] }
-
-/** Parts of one kind in one piece, calls as `name(arguments)`, with a `…` where the arguments are cut off. */
-function told(parts: readonly Part[]): string[] {
-  const all: string[] = []
-  let kind = ''
-  for (const part of parts) {
-    if (part.type === 'call') all.push(`${part.name}(…`)
-    else if (part.type === 'arguments') all[all.length - 1] = `${all.at(-1)!.slice(0, -1)}${part.text}…`
-    else if (part.type === 'call_end') all[all.length - 1] = `${all.at(-1)!.slice(0, -1)})`
-    else if (kind === part.type) all[all.length - 1] += part.text
-    else all.push(`${part.type}: ${part.text}`)
-    kind = part.type
-  }
-  return all
-}
-
-function parsed(shape: ReplyShape, pieces: readonly string[]): string[] {
-  const parser = new ReplyParser(shape)
-  const parts = pieces.flatMap((piece) => parser.feed(piece))
-  return told([...parts, ...parser.end()])
-}
+const tool = (name: string, properties: object = {}) => ({
+  name,
+  parameters: { type: 'object', properties },
+  strict: false,
+})
+const tools = { format: hermes, tools: [tool('weather'), tool('time')] }
 
 const call = (name: string, json: string) => `${hermes.begin(name)}${json}${hermes.end}`
+const xml = toolFormat('{% if tools %}<tool_call>\\n<function=<parameter=')
+const gemma = toolFormat('{% if tools %}<|tool_call>call:')
+const typed = [tool('weather', { city: { type: 'string' }, days: { type: 'integer' } }), tool('time')]
 const paris = call('weather', '{"city": "Paris }<"}')
 const cases: [string, ReplyShape, string, string[]][] = [
   ['plain text is what it is', {}, '  a <think> b\n', ['content:   a <think> b\n']],
@@ -53,6 +40,30 @@ const cases: [string, ReplyShape, string, string[]][] = [
   ['what looks like a call', { tools }, 'a <tool_call> b', ['content: a <tool_call> b']],
   ['an unknown tool', { tools }, call('shell', '{}'), [`content: ${call('shell', '{}')}`]],
   ['arguments that are no object', { tools }, call('time', '12'), ['time(12)']],
+  [
+    'calls as Qwen3-Coder writes them',
+    { tools: { format: xml, tools: typed } },
+    'So:\n<tool_call>\n<function=weather>\n<parameter=city>\nParis "\n}<\n</parameter>\n<parameter=days>\n2\n</parameter>\n</function>\n</tool_call>\n<tool_call>\n<function=time>\n</function>\n</tool_call>',
+    ['content: So:', 'weather({"city": "Paris \\"\\n}<", "days": 2})', 'time({})'],
+  ],
+  [
+    'such a call that is cut off',
+    { tools: { format: xml, tools: typed } },
+    '<tool_call>\n<function=weather>\n<parameter=city>\nPar\n</param',
+    ['weather({"city": "Par…'],
+  ],
+  [
+    'calls as Gemma 4 writes them',
+    { tools: { format: gemma, tools: typed } },
+    '<|tool_call>call:weather{city:<|"|>Paris "}<<|"|>,days:2}<tool_call|><|tool_call>call:time{}<tool_call|>',
+    ['weather({"city": "Paris \\"}<", "days": 2})', 'time({})'],
+  ],
+  [
+    'such a call that is cut off in a text',
+    { tools: { format: gemma, tools: typed } },
+    '<|tool_call>call:weather{city:<|"|>Par<|"',
+    ['weather({"city": "Par…'],
+  ],
   [
     'open reasoning',
     { reasoning: { ...think, at: 'open' } },
@@ -88,23 +99,7 @@ const cases: [string, ReplyShape, string, string[]][] = [
 ]
 
 for (const [name, shape, text, expected] of cases) {
-  test(`${name}, wherever its pieces end`, () => {
-    assert.deepEqual(parsed(shape, [text]), expected)
-    assert.deepEqual(parsed(shape, [...text]), expected)
-    fc.assert(
-      fc.property(fc.array(fc.nat(text.length), { maxLength: 6 }), (places) => {
-        const cuts = [0, ...places.sort((a, b) => a - b), text.length]
-        assert.deepEqual(
-          parsed(
-            shape,
-            cuts.slice(1).map((to, i) => text.slice(cuts[i], to)),
-          ),
-          expected,
-        )
-      }),
-      { numRuns: 30 },
-    )
-  })
+  test(`${name}, wherever its pieces end`, () => assertTold(() => new ReplyParser(shape), text, expected))
 }
 
 test('a clone goes its own way', () => {
@@ -121,6 +116,9 @@ test('templates tell how tools are called', () => {
   assert.equal(named('{% if tools %}[TOOL_CALLS][{'), 'mistral-list')
   assert.equal(named('{% if tools %}<|tool_call|>'), 'granite')
   assert.equal(named('{% if tools %}<tool_call>'), 'hermes')
+  assert.equal(named('{% if tools %}<tool_call>\\n<function=x>\\n<parameter=y>'), 'qwen-xml')
+  assert.equal(named('{% if tools %}<tool_call>\n<function=x>\n<parameter=y>'), 'qwen-xml')
+  assert.equal(named("{% if tools %}'<|tool_call>call:'"), 'gemma')
   assert.equal(named('{% if tools %}<|python_tag|>'), 'llama-3')
   assert.equal(named('{{ messages }}'), 'generic')
   assert.equal(toolFormat(undefined).native, false)

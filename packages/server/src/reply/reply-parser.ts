@@ -1,15 +1,7 @@
-import { randomBytes } from 'node:crypto'
-import type { ReasoningMarkers } from '@incipit/engine/api'
-import type { ToolFormat } from '../tools/tool-format.ts'
-import { JsonEnd } from './json-end.ts'
-import type { Part } from './part.ts'
-
-export interface ReplyShape {
-  /** How the model marks its reasoning, and where the prompt leaves it; undefined: it does not, or nobody wants it told apart. */
-  readonly reasoning?: (ReasoningMarkers & { readonly at: 'open' | 'closed' | 'optional' }) | undefined
-  /** How it calls which tools. */
-  readonly tools?: { readonly format: ToolFormat; readonly names: readonly string[] } | undefined
-}
+import { type ArgumentReader, overlap } from '../tools/arguments/argument-reader.ts'
+import { newCallId } from '../tools/call-id.ts'
+import type { Part, PartReader } from './part.ts'
+import type { ReplyShape } from './reply-shape.ts'
 
 type State =
   /** Nothing but perhaps the beginning of the start marker. */
@@ -26,12 +18,13 @@ type State =
  * Tells reasoning, content and calls of tools apart in a reply that comes piece by piece, wherever the pieces end. What may
  * still become a marker is held back.
  */
-export class ReplyParser {
+export class ReplyParser implements PartReader {
   readonly #shape: ReplyShape
   #state: State
   /** Text that was not told yet. */
   #held = ''
-  #json = new JsonEnd()
+  /** Of the call that was begun last. */
+  #reader: ArgumentReader | undefined
   /** White space around reasoning and calls is nobody's. */
   #trims: boolean
   /** White space of the content that is told when more follows. */
@@ -44,7 +37,6 @@ export class ReplyParser {
     this.#trims = at !== undefined
   }
 
-  /** Whether content may follow at once: guesses at it can be shown then. */
   get inContent(): boolean {
     return this.#state === 'content' || this.#state === 'begin'
   }
@@ -62,7 +54,6 @@ export class ReplyParser {
     return parts
   }
 
-  /** The reply is over: what was held back is what it is. */
   end(): Part[] {
     const held = this.#held
     this.#held = ''
@@ -73,16 +64,15 @@ export class ReplyParser {
     if (this.#state === 'begin' || this.#state === 'content') {
       return blank + held === '' ? [] : [{ type: 'content', text: blank + held }]
     }
-    // A call that was cut off before its arguments is none.
-    return this.#state === 'arguments' ? [{ type: 'arguments', text: held }] : []
+    // What is left of a call that was cut off says nothing by itself.
+    return []
   }
 
-  /** For text that may be taken back. */
   clone(): ReplyParser {
     const copy = new ReplyParser(this.#shape)
     copy.#state = this.#state
     copy.#held = this.#held
-    copy.#json = this.#json.clone()
+    copy.#reader = this.#reader?.clone()
     copy.#trims = this.#trims
     copy.#blank = this.#blank
     return copy
@@ -150,13 +140,13 @@ export class ReplyParser {
   }
 
   #head(parts: Part[]): boolean {
-    const { format, names } = this.#shape.tools!
-    const begins = names.map((name) => ({ name, begin: format.begin(name) }))
+    const { format, tools } = this.#shape.tools!
+    const begins = tools.map((tool) => ({ tool, begin: format.begin(tool.name) }))
     const found = begins.find(({ begin }) => this.#held.startsWith(begin))
     if (found) {
-      parts.push({ type: 'call', id: `call_${randomBytes(12).toString('hex')}`, name: found.name })
+      parts.push({ type: 'call', id: newCallId(), name: found.tool.name })
       this.#held = this.#held.slice(found.begin.length)
-      this.#json = new JsonEnd()
+      this.#reader = format.arguments.reader(found.tool)
       this.#state = 'arguments'
       return true
     }
@@ -169,8 +159,8 @@ export class ReplyParser {
   }
 
   #arguments(parts: Part[]): boolean {
-    const { length, ended } = this.#json.take(this.#held)
-    if (length > 0) parts.push({ type: 'arguments', text: this.#held.slice(0, length) })
+    const { json, length, ended } = this.#reader!.take(this.#held)
+    if (json !== '') parts.push({ type: 'arguments', text: json })
     this.#held = this.#held.slice(length)
     if (!ended) return false
     parts.push({ type: 'call_end' })
@@ -203,12 +193,4 @@ export class ReplyParser {
     this.#blank = said.slice(kept.length)
     return kept === '' ? [] : [{ type: 'content', text: kept }]
   }
-}
-
-/** How many characters at the end of a text may be the beginning of a marker. */
-function overlap(text: string, marker: string): number {
-  for (let length = Math.min(text.length, marker.length - 1); length > 0; length--) {
-    if (marker.startsWith(text.slice(-length))) return length
-  }
-  return 0
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Item } from './item.ts'
+import type { Item } from '../items/item.ts'
 
 /** The query of `GET /v1/responses/{id}/input_items`. */
 export const listQuery = z.object({

@@ -1,7 +1,7 @@
 import type { Usage } from '@incipit/engine/api'
+import type { Item } from '../items/item.ts'
 import type { Account, WireTimings } from '../wire.ts'
 import { timingsOf } from '../wire.ts'
-import type { Item } from './item.ts'
 import type { ResponsesBody } from './responses-body.ts'
 
 type ResponseStatus = 'in_progress' | 'completed' | 'incomplete' | 'failed'

@@ -1,12 +1,13 @@
 import type { ChatBody } from '../chat-body.ts'
+import { templateOptions } from '../chat-form.ts'
 import type { DeclaredConstraint } from '../constraint.ts'
+import type { Item } from '../items/item.ts'
+import { messagesOf } from '../items/messages-of.ts'
 import { reasoningPlace } from '../reasoning-place.ts'
-import { type PlanDefaults, planChat, type RequestPlan, templateOptions } from '../request-plan.ts'
+import { type PlanDefaults, planChat, type RequestPlan } from '../request-plan.ts'
 import type { ServedEngine } from '../served-engine.ts'
-import { messagesOf } from './conversation.ts'
-import type { Item } from './item.ts'
+import { chatTools } from '../tools/flat-tool-parameters.ts'
 import type { ResponsesBody } from './responses-body.ts'
-import { chatTools } from './tools.ts'
 
 /**
  * What a `/v1/responses` body asks for: it is a chat that is told otherwise.

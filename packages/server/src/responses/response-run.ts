@@ -1,11 +1,11 @@
 import { type GenerateEvent, IncipitError, type Prefilled, type TokenLogprobs } from '@incipit/engine/api'
 import { start } from '../choices.ts'
 import { errorAnswer } from '../errors.ts'
-import { newId } from '../realtime/outbox.ts'
+import { Output, type OutputEvent } from '../items/output.ts'
+import { newId } from '../new-id.ts'
 import { readReply } from '../reply/read-reply.ts'
 import type { RequestPlan } from '../request-plan.ts'
 import type { ServedEngine } from '../served-engine.ts'
-import { Output, type OutputEvent } from './output.ts'
 import {
   accountOf,
   begun,
@@ -94,7 +94,7 @@ export class ResponseRun {
         logprobs = []
       } else if (event.type === 'provisional') {
         // The one type that the official client's own stream takes and passes over.
-        yield { type: 'keepalive', provisional: event.provisional } as OutputEvent
+        yield { type: 'keepalive', provisional: event.provisional }
       } else {
         const { end, account, reasoningTokens } = event
         // A client that cancels is gone. If somebody is still there to be told, the engine's owner did it.
@@ -122,7 +122,7 @@ export class ResponseRun {
     }
   }
 
-  #numbered(event: OutputEvent & { readonly response?: object }): ResponseEvent {
+  #numbered(event: OutputEvent): ResponseEvent {
     return { ...event, sequence_number: this.#sequence++ }
   }
 }

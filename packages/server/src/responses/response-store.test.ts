@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Item } from './item.ts'
+import type { Item } from '../items/item.ts'
 import { begun, type ResponseObject } from './response-object.ts'
 import { conversationOf, ResponseStore } from './response-store.ts'
 

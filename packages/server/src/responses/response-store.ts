@@ -1,5 +1,5 @@
 import { ServerError } from '../errors.ts'
-import type { Item } from './item.ts'
+import type { Item } from '../items/item.ts'
 import type { ResponseObject } from './response-object.ts'
 
 export interface StoredResponse {

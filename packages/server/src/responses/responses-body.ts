@@ -1,8 +1,8 @@
 import { z } from 'zod'
+import { inputItem } from '../items/input-item.ts'
 import { isEmpty, neutral, refineShared, sharedParameters, tokenLimit } from '../parameters.ts'
 import { strictArray } from '../strict-array.ts'
-import { inputItem } from './input-item.ts'
-import { refineResponseTools, responseToolParameters } from './tools.ts'
+import { flatToolParameters, refineFlatTools } from '../tools/flat-tool-parameters.ts'
 
 const { n: _n, max_tokens: _maxTokens, ...shared } = sharedParameters
 
@@ -50,7 +50,7 @@ function foreign(values: readonly unknown[]) {
 export const responsesBody = z
   .object({
     ...shared,
-    ...responseToolParameters,
+    ...flatToolParameters,
     input: z
       .union([z.string(), strictArray(inputItem, { least: 0 })], 'must be a string or an array of items')
       .nullish(),
@@ -89,7 +89,7 @@ export const responsesBody = z
     response_format: foreign([]),
   })
   .superRefine(refineShared)
-  .superRefine(refineResponseTools)
+  .superRefine(refineFlatTools)
   .superRefine((body, context) => {
     const refuse = (path: string[], message: string, more = {}) =>
       context.addIssue({ code: 'custom', path, message, ...more })

@@ -1,90 +1,42 @@
-import type { WebSocket } from '@fastify/websocket'
 import { IncipitError } from '@incipit/engine/api'
 import { errorAnswer, ServerError } from '../errors.ts'
-import { parseFrame } from '../realtime/client-events.ts'
-import { closeCodes, type RealtimeOptions } from '../realtime/connection.ts'
-import { Outbox } from '../realtime/outbox.ts'
+import type { ClientSocket } from '../socket/client-socket.ts'
+import { parseFrame } from '../socket/frame.ts'
 import type { StoredResponse } from './response-store.ts'
 import type { Responses } from './responses.ts'
-
-/** Bytes that may wait for a slow reader: minutes of text. */
-const UNREAD_BOUND = 1024 * 1024
 
 /** Requests of a connection that wait or run. */
 const MAX_REQUESTS = 32
 
-/** Milliseconds a client has to answer the closing of the socket. */
-const CLOSE_GRACE = 5_000
-
-export interface ResponsesConnectionOptions extends Required<RealtimeOptions> {
-  readonly responses: Responses
-  readonly report: (error: unknown) => void
-}
-
 /**
- * A socket over which responses are asked for (`response.create`) and told, with the events of a stream. Those of one
- * `stream_id` are made one after the other. Its last response can be gone on with though it is not kept.
+ * A client that asks over a socket for responses (`response.create`), and is told them with the events of a stream. Those
+ * of one `stream_id` are made one after the other. Its last response can be gone on with though it is not kept.
  */
 export class ResponsesConnection {
-  readonly #socket: WebSocket
-  readonly #options: ResponsesConnectionOptions
-  readonly #outbox: Outbox
+  readonly #client: ClientSocket
+  readonly #responses: Responses
+  readonly #report: (error: unknown) => void
   readonly #controller = new AbortController()
-  readonly #idle: NodeJS.Timeout
-  readonly #ping: NodeJS.Timeout
   /** The last request of each lane, which the next one waits for. */
   readonly #lanes = new Map<string, Promise<void>>()
   #requests = 0
   #last: StoredResponse | undefined
-  #alive = true
 
-  constructor(socket: WebSocket, options: ResponsesConnectionOptions) {
-    const { idleTimeout, pingInterval, drainTimeout } = options
-    this.#socket = socket
-    this.#options = options
-    this.#outbox = new Outbox(socket, {
-      bound: UNREAD_BOUND,
-      patience: drainTimeout,
-      onStuck: () => this.close(closeCodes.tryAgainLater, 'the client does not read what it is sent'),
+  constructor(client: ClientSocket, responses: Responses, report: (error: unknown) => void) {
+    this.#client = client
+    this.#responses = responses
+    this.#report = report
+    client.listen({
+      isBusy: () => this.#requests > 0,
+      receive: (data) => this.#receive(data),
+      end: () => this.#controller.abort(new DOMException('the client has disconnected', 'AbortError')),
     })
-    this.#idle = setTimeout(() => {
-      if (this.#requests > 0) this.#idle.refresh()
-      else this.close(closeCodes.normal, 'idle for too long')
-    }, idleTimeout)
-    this.#ping = setInterval(() => {
-      if (!this.#alive) socket.terminate()
-      this.#alive = false
-      socket.ping()
-    }, pingInterval)
-    socket.on('pong', () => {
-      this.#alive = true
-    })
-    socket.on('message', (data, isBinary) => this.#receive(isBinary ? undefined : String(data)))
-    socket.once('close', () => this.#end())
-  }
-
-  /** Ends what runs at once and says goodbye. */
-  close(code: number, reason: string): void {
-    this.#socket.close(code, reason)
-    this.#end()
-    const patience = setTimeout(() => this.#socket.terminate(), CLOSE_GRACE)
-    this.#socket.once('close', () => clearTimeout(patience))
-  }
-
-  #end(): void {
-    clearTimeout(this.#idle)
-    clearInterval(this.#ping)
-    this.#controller.abort(new DOMException('the client has disconnected', 'AbortError'))
   }
 
   /** @param data undefined for a binary frame */
   #receive(data: string | undefined): void {
-    if (this.#controller.signal.aborted) return
-    this.#alive = true
-    this.#idle.refresh()
     let lane = ''
     try {
-      if (data === undefined) throw new ServerError('unsupported', 'binary frames are not supported')
       const { type, ...body } = objectOf(parseFrame(data))
       lane = laneOf(body)
       if (type !== 'response.create') {
@@ -112,7 +64,7 @@ export class ResponsesConnection {
 
   /** Never throws. */
   async #respond(lane: string, body: object): Promise<void> {
-    const { responses } = this.#options
+    const responses = this.#responses
     const { signal } = this.#controller
     try {
       signal.throwIfAborted()
@@ -124,12 +76,12 @@ export class ResponsesConnection {
         for await (const event of run.events()) {
           if (run.response.status !== 'in_progress') this.#last = responses.done(prepared)
           this.#send({ ...event }, lane)
-          await this.#outbox.drained()
+          await this.#client.outbox.drained()
           signal.throwIfAborted()
         }
       } catch (error) {
         if (signal.aborted) return
-        this.#options.report(error)
+        this.#report(error)
         this.#send({ ...run.failed(error) }, lane)
       }
     } catch (error) {
@@ -138,13 +90,13 @@ export class ResponsesConnection {
   }
 
   #fail(error: unknown, lane: string): void {
-    this.#options.report(error)
+    this.#report(error)
     const { status, body } = errorAnswer(error)
     this.#send({ type: 'error', status, error: body.error }, lane)
   }
 
   #send({ type, ...fields }: { readonly type: string } & Record<string, unknown>, lane: string): void {
-    this.#outbox.send(type, { ...fields, ...(lane && { stream_id: lane }) })
+    this.#client.outbox.send(type, { ...fields, ...(lane && { stream_id: lane }) })
   }
 }
 

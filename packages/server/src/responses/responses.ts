@@ -1,12 +1,12 @@
 import { inWordsOf } from '../answer.ts'
 import { type ConstraintChecker, checkConstraint } from '../constraint.ts'
 import { ServerError } from '../errors.ts'
+import type { ItemReference } from '../items/input-item.ts'
+import { type Item, itemId } from '../items/item.ts'
 import type { ModelDirectory } from '../models/model-directory.ts'
 import type { RequestPlan } from '../request-plan.ts'
 import type { ServedEngine } from '../served-engine.ts'
 import { validate } from '../validate.ts'
-import type { ItemReference } from './input-item.ts'
-import { type Item, itemId } from './item.ts'
 import { isPrewarm, planResponse } from './response-plan.ts'
 import { ResponseRun } from './response-run.ts'
 import { conversationOf, ResponseStore, type StoredResponse } from './response-store.ts'
@@ -47,16 +47,21 @@ export class Responses {
   ): Promise<Prepared> {
     const { models, constraints } = this.#options
     const body = validate(responsesBody, value)
-    using stack = new DisposableStack()
-    const { engine, name, defaults } = stack.use(await models.use(body.model || undefined, signal))
-    if (isPrewarm(body) && engine.prefill === undefined) {
-      throw new ServerError('unsupported', 'this server cannot prefill', { param: 'prompt_cache_options.prewarm' })
+    const model = await models.use(body.model || undefined, signal)
+    const release = () => model[Symbol.dispose]()
+    try {
+      const { engine, name, defaults } = model
+      if (isPrewarm(body) && engine.prefill === undefined) {
+        throw new ServerError('unsupported', 'this server cannot prefill', { param: 'prompt_cache_options.prewarm' })
+      }
+      const input = this.#input(body, last)
+      const plan = await planResponse(body, input, engine, defaults)
+      await checkConstraint(constraints, plan.constraint)
+      return { body, plan, run: new ResponseRun(body, plan, name), engine, input, [Symbol.dispose]: release }
+    } catch (error) {
+      release()
+      throw error
     }
-    const input = this.#input(body, last)
-    const plan = await planResponse(body, input, engine, defaults)
-    await checkConstraint(constraints, plan.constraint)
-    const held = stack.move()
-    return { body, plan, run: new ResponseRun(body, plan, name), engine, input, [Symbol.dispose]: () => held.dispose() }
   }
 
   /** Starts it; what the engine says of the request is said in its own words. */

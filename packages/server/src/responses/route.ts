@@ -3,11 +3,12 @@ import { countTokens } from '../count-tokens.ts'
 import { whileConnected } from '../disconnect.ts'
 import { ServerError } from '../errors.ts'
 import { definedHeaders } from '../response-stream.ts'
+import type { SocketRoutes } from '../socket/socket-routes.ts'
 import { EventStream } from '../sse.ts'
 import { validate } from '../validate.ts'
 import { listItems, listQuery } from './list-items.ts'
 import { Responses, type ResponsesOptions } from './responses.ts'
-import { mountResponsesSocket, type SocketOptions } from './socket.ts'
+import { ResponsesConnection } from './responses-connection.ts'
 
 /** Where responses are made, by a request or over a socket. */
 export const RESPONSES_PATH = '/v1/responses'
@@ -24,9 +25,12 @@ export const responsesPaths = {
   [COUNT_PATH]: ['POST'],
 } as const
 
-type ResponsesRoute = ResponsesOptions & SocketOptions
+interface ResponsesRoute extends ResponsesOptions {
+  readonly sockets: SocketRoutes
+  readonly report: (request: FastifyRequest, error: unknown) => void
+}
 
-/** Adds `/v1/responses`; see `docs/responses.md`. Needs the app's WebSocket plugin to be registered before. */
+/** Adds `/v1/responses`; see `docs/responses.md`. */
 export function mountResponses(app: FastifyInstance, options: ResponsesRoute): void {
   const responses = new Responses(options)
   app.post(RESPONSES_PATH, (request, reply) => create(responses, request, reply, options.report))
@@ -47,7 +51,13 @@ export function mountResponses(app: FastifyInstance, options: ResponsesRoute): v
     return listItems(input, validate(listQuery, request.query))
   })
   app.post(COUNT_PATH, (request, reply) => count(responses, request, reply))
-  mountResponsesSocket(app, RESPONSES_PATH, responses, options)
+  options.sockets.add(RESPONSES_PATH, {
+    hint: 'GET is for WebSockets here: connect with ws:// or wss://, or use POST',
+    prepare: async () => {},
+    connect: (client, _, request) => {
+      new ResponsesConnection(client, responses, (error) => options.report(request, error))
+    },
+  })
 }
 
 function idOf(request: FastifyRequest): string {

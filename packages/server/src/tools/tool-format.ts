@@ -1,3 +1,8 @@
+import type { ArgumentNotation } from './arguments/argument-reader.ts'
+import { gemmaArguments } from './arguments/gemma-arguments.ts'
+import { jsonArguments } from './arguments/json-arguments.ts'
+import { xmlArguments } from './arguments/xml-arguments.ts'
+
 /** How a model writes a call of a tool, so that text can be told from calls and calls can be enforced. */
 export interface ToolFormat {
   readonly name: string
@@ -5,6 +10,7 @@ export interface ToolFormat {
   readonly trigger: string
   /** A call up to its arguments; begins with the trigger. */
   begin(tool: string): string
+  readonly arguments: ArgumentNotation
   /** What follows the arguments. */
   readonly end: string
   /** The template describes tools by itself, and shows calls and their results. */
@@ -18,6 +24,7 @@ const hermes: ToolFormat = {
   name: 'hermes',
   trigger: '<tool_call>',
   begin: (tool) => `<tool_call>\n${object(tool)}`,
+  arguments: jsonArguments,
   end: '}\n</tool_call>',
   native: true,
 }
@@ -31,6 +38,7 @@ const known: readonly { readonly fits: (template: string) => boolean; readonly f
       name: 'mistral',
       trigger: '[TOOL_CALLS]',
       begin: (tool) => `[TOOL_CALLS]${tool}[ARGS]`,
+      arguments: jsonArguments,
       end: '',
       native: true,
     },
@@ -41,6 +49,7 @@ const known: readonly { readonly fits: (template: string) => boolean; readonly f
       name: 'mistral-list',
       trigger: '[TOOL_CALLS]',
       begin: (tool) => `[TOOL_CALLS][${object(tool)}`,
+      arguments: jsonArguments,
       end: '}]',
       native: true,
     },
@@ -52,7 +61,32 @@ const known: readonly { readonly fits: (template: string) => boolean; readonly f
       name: 'granite',
       trigger: '<|tool_call|>',
       begin: (tool) => `<|tool_call|>[${object(tool)}`,
+      arguments: jsonArguments,
       end: '}]',
+      native: true,
+    },
+  },
+  {
+    // Gemma 4; those before know no tools.
+    fits: (template) => template.includes('<|tool_call>call:'),
+    format: {
+      name: 'gemma',
+      trigger: '<|tool_call>',
+      begin: (tool) => `<|tool_call>call:${tool}{`,
+      arguments: gemmaArguments,
+      end: '}<tool_call|>',
+      native: true,
+    },
+  },
+  {
+    // Qwen3-Coder, Qwen3.5 and others; in a template the end of a line may be written out.
+    fits: (template) => /<tool_call>(\\n|\n)<function=/.test(template) && template.includes('<parameter='),
+    format: {
+      name: 'qwen-xml',
+      trigger: '<tool_call>',
+      begin: (tool) => `<tool_call>\n<function=${tool}>\n`,
+      arguments: xmlArguments,
+      end: '</function>\n</tool_call>',
       native: true,
     },
   },
@@ -63,6 +97,7 @@ const known: readonly { readonly fits: (template: string) => boolean; readonly f
       name: 'llama-3',
       trigger: '{"name": ',
       begin: (tool) => object(tool, 'parameters'),
+      arguments: jsonArguments,
       end: '}',
       native: true,
     },

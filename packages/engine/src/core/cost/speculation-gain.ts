@@ -122,8 +122,21 @@ export class SpeculationGain {
    * @param delayed requests that wait longer for their first token because of it, this one among them
    */
   lookaheadPays({ survival, rows, burst }: LookaheadCost, unread: number, delayed: number): boolean {
-    const price = this.stepMs(rows) + (burst - 1) * this.stepMs(1)
-    return survival * this.stepMs(unread) > price * Math.max(1, delayed)
+    return survival * this.stepMs(unread) > this.#lookaheadMs(rows, burst) * Math.max(1, delayed)
+  }
+
+  /**
+   * Whether a lookahead pays although another one follows: when what lies between the two takes longer, as often as this
+   * one can be shown, than the lookahead itself as often as it was in vain.
+   * @param shown how often
+   * @param between prompt rows from here to the next one
+   */
+  soonerPays(shown: number, { rows, burst }: LookaheadCost, between: number): boolean {
+    return shown * this.stepMs(between) > (1 - shown) * this.#lookaheadMs(rows, burst)
+  }
+
+  #lookaheadMs(rows: number, burst: number): number {
+    return this.stepMs(rows) + (burst - 1) * this.stepMs(1)
   }
 
   /**

@@ -6,7 +6,7 @@ import { replay } from '../../../test/replay.ts'
 import { IncipitError } from '../../api/errors.ts'
 import type { ReplyText } from './reply-text.ts'
 import { CallerFault, TokenChooser, type TokenChooserOptions } from './token-chooser.ts'
-import { maskOf } from './token-mask.ts'
+import { allows, maskOf } from './token-mask.ts'
 
 const greedy = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 }
 const vocabulary = 6
@@ -140,6 +140,37 @@ describe('a constraint', () => {
     const one = chooser({ constraint: new RuledState(rising) })
     assert.equal(one.choose(row(0, 0, 9, 9, 9, 9), reply([0])).token, 2)
     assert.equal(one.choose(row(9, 9, 9, 0, 1, 9), reply([0, 2])).token, 4)
+  })
+
+  it('chooses the same where single tokens can be checked without a mask', () => {
+    class Checking extends RuledState {
+      allowedLength([token]: readonly number[]): number {
+        return allows(this.mask(), token!) ? 1 : 0
+      }
+    }
+    const logits = fc.array(fc.constantFrom(Number.NEGATIVE_INFINITY, -1, 0, 0.5, 2), {
+      minLength: vocabulary,
+      maxLength: vocabulary,
+    })
+    const allowed = fc.uniqueArray(fc.nat(vocabulary - 1), { minLength: 1 })
+    const sampling = fc.record({
+      temperature: fc.constantFrom(0, 1),
+      topP: fc.constantFrom(1, 0.6),
+      topK: fc.constantFrom(0, 2),
+      minP: fc.constantFrom(0, 0.3),
+      seed: fc.nat(9),
+    })
+    const more = fc.constantFrom({}, { logitBias: new Map([[1, -1]]) }, { logprobs: 2 })
+    const wanted = fc.constantFrom({ logprobs: true }, { probability: true }, { others: 2 })
+    fc.assert(
+      fc.property(logits, allowed, sampling, more, wanted, (logits, allowed, sampling, more, wanted) => {
+        const rules: Rules = { allowed: () => maskOf(allowed, vocabulary), forced: () => [] }
+        const choice = (constraint: RuledState) =>
+          chooser({ ...more, sampling, constraint }).choose(row(...logits), reply(), wanted)
+        assert.deepEqual(choice(new Checking(rules)), choice(new RuledState(rules)))
+      }),
+      { numRuns: 2000, ...replay },
+    )
   })
 
   it('says how much of a draft it allows, and what it forces', () => {

@@ -81,6 +81,8 @@ export class TokenChooser implements Disposable {
   readonly #logprobs: number | undefined
   /** Nothing but sampling: then the reply before need not be followed. */
   readonly #plain: boolean
+  /** A constraint and nothing else, and what is chosen without it is chosen with it as well, if it is allowed. */
+  readonly #checkable: boolean
   readonly #repeats: boolean
   #promptTokens: ReadonlySet<number> | undefined
   /** Logits that were changed, as they were before. */
@@ -101,7 +103,12 @@ export class TokenChooser implements Disposable {
     this.#logprobs = options.logprobs
     const { frequency, presence, repetition } = this.#penalties
     this.#repeats = frequency !== 0 || presence !== 0 || repetition !== 1
-    this.#plain = !options.constraint && this.#bias.size === 0 && !this.#repeats && this.#minTokens === 0
+    const shapes = this.#bias.size > 0 || this.#repeats || this.#minTokens > 0
+    this.#plain = !options.constraint && !shapes
+    // What top-k, top-p and min-p keep depends on what a mask has left.
+    const { temperature, topK, topP, minP } = options.sampling
+    const keepsAll = !(temperature > 0) || (topK <= 0 && topP >= 1 && minP <= 0)
+    this.#checkable = options.constraint?.allowedLength !== undefined && !shapes && keepsAll
   }
 
   /** Whether the reply must have some form. */
@@ -117,9 +124,19 @@ export class TokenChooser implements Disposable {
   choose(logits: Float32Array, reply: ReplyText, wanted: Wanted = {}): Choice {
     const logprobs = wanted.logprobs && this.#logprobs !== undefined ? topLogprobs(logits, this.#logprobs) : undefined
     this.#before.clear()
-    if (!this.#plain) this.#shape(logits, reply)
     const position = this.#prompt.length + reply.end - reply.start
     const { tolerate } = wanted
+    if (this.#checkable && !wanted.probability && wanted.others === undefined && !tolerate) {
+      // A check takes a third of a mask, and four in five of what the model wants to say are allowed.
+      const token = choose(logits, this.sampling, position)
+      if (this.allowedLength([token], reply) === 1) {
+        return {
+          token,
+          ...(logprobs && { logprobs: { token, logprob: logprobs.of(logits[token]!), top: logprobs.top } }),
+        }
+      }
+    }
+    if (!this.#plain) this.#shape(logits, reply)
     const best = wanted.probability ? topProbability(logits) : undefined
     const own = best && !(this.sampling.temperature > 0) ? best.token : choose(logits, this.sampling, position)
     const tolerated =

@@ -1,5 +1,6 @@
 // The process of an engine, started by `Supervisor`. It serves one engine over its pipe, and ends with that.
 import { writeFileSync } from 'node:fs'
+import { enableCompileCache, flushCompileCache } from 'node:module'
 import { Socket } from 'node:net'
 import { readLines } from '../lines.ts'
 import type { Load, ToChild } from '../messages.ts'
@@ -15,8 +16,10 @@ const pipe = new Socket({ fd: 3, readable: true, writable: true })
 const out = new Outgoing((line) => pipe.write(line))
 let host: Promise<Host> | undefined
 
+// The engine is imported when it is known which one: what Node makes of its files is kept for the next start.
+enableCompileCache()
 // Whoever stops the parent stops this process by the end of the pipe; a signal to both is the parent's to answer.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGBREAK'] as const) process.on(signal, () => {})
 // Nobody waits for native code that is still running, as an ordinary exit would.
 pipe.on('close', () => process.kill(process.pid, 'SIGKILL'))
 pipe.on('error', () => {})
@@ -28,11 +31,15 @@ function take(line: string): void {
   const message = decodeToChild(line)
   if (message.type === 'load' || message.type === 'loadEmbedder') {
     host ??= load(message)
-    host.catch((error: unknown) => {
-      out.say({ type: 'unloadable', error: plain(error) })
-      out.flush()
-      pipe.end(() => process.exit(1))
-    })
+    // This process is killed in the end, and then nobody writes it.
+    host.then(
+      () => flushCompileCache(),
+      (error: unknown) => {
+        out.say({ type: 'unloadable', error: plain(error) })
+        out.flush()
+        pipe.end(() => process.exit(1))
+      },
+    )
   } else void host?.then((host) => host.take(message))
 }
 

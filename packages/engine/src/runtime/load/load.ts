@@ -1,7 +1,8 @@
 import { basename } from 'node:path'
 import type { EngineOptions, Log } from '../../api/engine-options.ts'
 import { IncipitError } from '../../api/errors.ts'
-import type { ModelInfo, ModelMemory } from '../../api/model-info.ts'
+import type { ModelInfo, ModelMemory, ModelOffload } from '../../api/model-info.ts'
+import { weightFormats } from '../../api/weight-formats.ts'
 import { hasWindowAlone } from '../../core/kv/sequence-memory.ts'
 import { type MachineConstants, machineConstants } from '../../core/schedule/machine-constants.ts'
 import { defaultCacheDir, type Gguf, modelHash, readGguf } from '../../gguf/index.ts'
@@ -10,11 +11,12 @@ import { Model } from '../../llama/model.ts'
 import { Threadpool } from '../../llama/threadpool.ts'
 import type { Vocab } from '../../llama/vocab.ts'
 import { Acceptances } from '../../proposers/acceptances.ts'
-import type { SkimCalibration } from '../../proposers/lookahead-odds.ts'
+import { FirstWords } from '../../proposers/first-words.ts'
 import { Openings } from '../../proposers/opening.ts'
 import { maxDraft } from '../../proposers/proposer.ts'
 import { availability } from '../../proposers/registry.ts'
 import type { ChatTemplate } from '../../text/template.ts'
+import { Cleanup } from '../cleanup.ts'
 import { defaultThreads } from '../default-threads.ts'
 import { Device } from '../device.ts'
 import type { DraftRunner } from '../draft-runner.ts'
@@ -35,6 +37,7 @@ import { planCut, wantedCut } from './plan-cut.ts'
 import { loadSkimCalibration } from './skim-calibration.ts'
 import { templateOf } from './template-of.ts'
 import { tryMemory } from './try-memory.ts'
+import { weightsIn } from './weights.ts'
 
 /** Everything `Engine` runs on. */
 export interface EngineParts {
@@ -44,7 +47,7 @@ export interface EngineParts {
   readonly vocab: Vocab
   readonly template: ChatTemplate | undefined
   readonly exit: Exit | undefined
-  readonly skim: SkimCalibration
+  readonly firstWords: FirstWords
   /** How replies began. */
   readonly openings: Openings
   /** What is known of the proposers' acceptance. */
@@ -67,15 +70,16 @@ export interface EngineParts {
 export async function load(path: string, options: EngineOptions): Promise<EngineParts> {
   checkOptions(options)
   const log = carefulLog(options.log)
-  using cleanup = new DisposableStack()
+  using cleanup = new Cleanup()
   if (options.log) cleanup.defer(addNativeLog(log))
-  const gguf = await readGguf(path)
   const cacheDir = options.cacheDir ?? defaultCacheDir()
+  const file = options.format === undefined ? path : await weightsIn(options.format, path, cacheDir, log)
+  const gguf = await readGguf(file)
   const draftBytes = options.draft === undefined ? 0 : (await readGguf(options.draft)).size
   requireMemory(memoryNeed(gguf, options, draftBytes), machineMemory())
-  const hash = await modelHash(path, cacheDir)
+  const hash = await modelHash(file, cacheDir)
   const noMtp = (options.draft ?? options.experts) ? 'another model drafts' : whyNoMtp(gguf)
-  const whole = cleanup.use(await Model.load(path, { mtp: noMtp === undefined }))
+  const whole = cleanup.use(await Model.load(file, { mtp: noMtp === undefined }))
   const contextLength = Math.max(1, Math.min(options.contextLength ?? 8192, whole.trainingContext || 8192))
   const parallel = options.parallel ?? 8
   const cutOptions = { cut: options.cut, cacheDir, hash, log }
@@ -151,6 +155,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
     memory: modelMemory({ ...layout, memory }, sizes),
     cache: profileOf.cache,
     stages: ranges,
+    ...modelOffload(stages),
     ...(cut.refused === undefined ? {} : { cutRefused: cut.refused }),
     proposers: availability({
       memory,
@@ -172,7 +177,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
     vocab,
     template,
     exit,
-    skim,
+    firstWords: new FirstWords(skim, profile?.firstWords),
     openings: new Openings(),
     acceptances: new Acceptances(profile?.acceptances),
     profileOf,
@@ -192,6 +197,14 @@ function modelMemory({ memory, bytes }: CacheLayout, sizes: MemorySizes): ModelM
   return { kind, window, allRows: dropsRows, snapshots, snapshotsLeftOut, bytes }
 }
 
+function modelOffload(stages: readonly Stage[]): { offload?: ModelOffload } {
+  const parts = stages.flatMap(({ model }) => (model.offload ? [{ ...model.offload, of: model.layers + 1 }] : []))
+  if (parts.length === 0) return {}
+  const sum = (read: (part: (typeof parts)[number]) => number) => parts.reduce((total, part) => total + read(part), 0)
+  const devices = new Set(parts.flatMap(({ devices }) => devices.map(({ description }) => description)))
+  return { offload: { layers: sum(({ layers }) => layers), of: sum(({ of }) => of), devices: [...devices] } }
+}
+
 function checkOptions(options: EngineOptions): void {
   const check = (
     param: 'parallel' | 'maxWaiting' | 'contextLength' | 'cells' | 'threads' | 'snapshots',
@@ -209,6 +222,10 @@ function checkOptions(options: EngineOptions): void {
   check('cells', 2 ** 30)
   check('snapshots', mostSnapshots, options.snapshots, 0)
   for (const threads of [options.threads ?? 1].flat()) check('threads', 512, threads)
+  if (options.format !== undefined && !weightFormats.includes(options.format)) {
+    const message = `format must be one of ${weightFormats.join(', ')}, not ${options.format}`
+    throw new IncipitError('invalid_request', message, { param: 'format' })
+  }
 }
 
 /** A log that throws must not end what it is told of. */

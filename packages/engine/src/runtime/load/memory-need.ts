@@ -1,6 +1,6 @@
 import { IncipitError } from '../../api/errors.ts'
 import { architectureOf, type Gguf, metadataNumber } from '../../gguf/index.ts'
-import { cellBytes, stateBytes } from '../../llama/model.ts'
+import { cellBytes, stateBytes } from '../../llama/cell-bytes.ts'
 
 /** Bytes that a loaded model needs for certain, by what for. */
 export interface MemoryNeed {

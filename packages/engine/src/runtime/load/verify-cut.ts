@@ -7,10 +7,11 @@ import { derivedDir, type StageFile } from '../../gguf/index.ts'
 import { kernelsInUse } from '../../llama/library.ts'
 import { Model } from '../../llama/model.ts'
 import { Acceptances } from '../../proposers/acceptances.ts'
-import { CalibratedOdds } from '../../proposers/lookahead-odds.ts'
+import { FirstWords } from '../../proposers/first-words.ts'
 import { defaultSkimCalibration } from '../../proposers/skim-default.ts'
 import { Loop } from '../../serving/loop.ts'
 import { runPrompt } from '../../serving/run-prompt.ts'
+import { Cleanup } from '../cleanup.ts'
 import { readDerived, writeDerived } from '../derived-json.ts'
 import { Device } from '../device.ts'
 import { LlamaExecutor } from '../llama-executor.ts'
@@ -60,7 +61,7 @@ async function differenceOf(whole: Model, files: readonly StageFile[]): Promise<
   // Uncut first, on a device of its own; the model itself stays with the caller.
   const expected = await lastLogits([{ model: whole, from: 0, to: whole.layers, last: true }], tokens)
   // Of stage files that cannot all be loaded none may stay in memory.
-  using loaded = new DisposableStack()
+  using loaded = new Cleanup()
   const parts: Part[] = []
   for (const file of files) parts.push({ ...file, model: loaded.use(await Model.load(file.path)) })
   const staged = await lastLogits(parts, tokens)
@@ -83,7 +84,7 @@ interface Part {
 /** Logits of the last token, as the engine's own loop computes them. */
 async function lastLogits(parts: readonly Part[], tokens: readonly number[]): Promise<Float32Array> {
   using device = new Device(1)
-  using stack = new DisposableStack()
+  using stack = new Cleanup()
   const stages = parts.map((part) => {
     const stage = new Stage(part.model, device, { ...part, cells, slots: 1, batch: cells, outputs: 1 })
     // The models belong to the caller.
@@ -107,7 +108,7 @@ async function lastLogits(parts: readonly Part[], tokens: readonly number[]): Pr
     vocabulary: model.vocab,
     acceptances: new Acceptances(),
     exit: undefined,
-    lookaheadOdds: new CalibratedOdds(defaultSkimCalibration),
+    firstWords: new FirstWords(defaultSkimCalibration),
     now: () => performance.now(),
   })
   await runPrompt(loop, tokens)

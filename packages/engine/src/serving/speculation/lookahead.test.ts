@@ -10,7 +10,7 @@ import { TokenChooser } from '../../core/sampling/token-chooser.ts'
 import { maskOf } from '../../core/sampling/token-mask.ts'
 import { SequenceTable } from '../../core/sequences/sequence-table.ts'
 import { Acceptances } from '../../proposers/acceptances.ts'
-import { CalibratedOdds } from '../../proposers/lookahead-odds.ts'
+import { FirstWords } from '../../proposers/first-words.ts'
 import { defaultSkimCalibration } from '../../proposers/skim-default.ts'
 import { ActiveRequest } from '../active-request.ts'
 import { Outbox } from '../outbox.ts'
@@ -67,7 +67,7 @@ function begin(
     stats,
     acceptances: new Acceptances(),
     exit: undefined,
-    lookaheadOdds: new CalibratedOdds(defaultSkimCalibration),
+    firstWords: new FirstWords(defaultSkimCalibration),
     delayed: () => 1,
     guarded: (_: ActiveRequest, act: () => void) => act(),
   }

@@ -1,6 +1,7 @@
 import type { TokenProbability } from '../../core/sampling/sample.ts'
 import { inPrompt, type Rows, type Sequence, type Step, tailLength } from '../../core/sequences/sequence.ts'
-import { burst, type LookaheadPlan, lookaheadsFrom } from '../../proposers/skim.ts'
+import type { LookaheadOdds, SeenToken } from '../../proposers/lookahead-odds.ts'
+import { burst, type LookaheadPlan, lookaheadsThatPay } from '../../proposers/skim.ts'
 import type { ActiveRequest } from '../active-request.ts'
 import { trace } from '../trace.ts'
 import { type Alternatives, candidates } from './alternatives.ts'
@@ -24,8 +25,8 @@ interface State {
   /** Those still to be taken. */
   plans: readonly LookaheadPlan[]
   running: Running | undefined
-  /** The first token that the last one saw. */
-  seen: number | undefined
+  /** What they have seen, in order. */
+  readonly seen: SeenToken[]
 }
 
 /**
@@ -48,9 +49,14 @@ export class Lookahead {
     const sequence = request.sequence!
     // Once a place was lost, nobody waits for the first word any more, or the prompt is cut no further.
     const wanted = this.#states.get(request)?.plans ?? request.plan.lookaheads
-    const state: State = { plans: [], running: undefined, seen: undefined }
+    const state: State = { plans: [], running: undefined, seen: this.#states.get(request)?.seen ?? [] }
     this.#states.set(request, state)
-    state.plans = lookaheadsFrom(sequence.computed[0]!, wanted, (plan) => this.#pays(request, state, plan))
+    const computed = sequence.computed[0]!
+    state.plans = this.#worthwhile(
+      request,
+      state,
+      wanted.filter(({ forkAt }) => forkAt > computed),
+    )
     this.#pauseAtNext(request, state)
     this.#open(request, state)
   }
@@ -83,13 +89,15 @@ export class Lookahead {
     if (!state || !plan) return
     const sequence = request.sequence!
     if (state.running?.tokens.length === 0 || sequence.computed.at(-1)! < plan.forkAt) return
-    state.plans = state.plans.slice(1)
     if (state.running) this.#stop(state)
-    if (!this.#pays(request, state, plan)) {
+    const worthwhile = this.#worthwhile(request, state, state.plans)
+    if (worthwhile[0] !== plan) {
       trace?.(`no lookahead seq${sequence.order}: its rows cost more than it is worth`)
-      this.#lookNoMore(request, state)
+      state.plans = worthwhile
+      this.#pauseAtNext(request, state)
       return
     }
+    state.plans = worthwhile.slice(1)
     const { table } = this.#parts
     const ahead = table.addLookahead(sequence, plan.forkAt, request.prompt.slice(plan.tailFrom))
     if (ahead === undefined) {
@@ -107,7 +115,8 @@ export class Lookahead {
    * not sure enough is followed by the next one.
    */
   decoded(request: ActiveRequest, step: Step, rows: Rows): void {
-    const { executor, table, lookaheadOdds, vocabulary, contextLength } = this.#parts
+    const { executor, table, vocabulary, contextLength } = this.#parts
+    const odds = this.#oddsOf(request)
     const state = this.#states.get(request)!
     const running = state.running!
     const { sequence: ahead, tokens, plan } = running
@@ -121,20 +130,28 @@ export class Lookahead {
       ...(first && { others: candidates }),
     })
     const { token, probability = 0, others = [] } = choice
-    const stability = lookaheadOdds.stability({ depth: tokens.length, seen: state.seen, token, probability, plan })
     tokens.push(token)
     table.decide(ahead, token)
     if (first) {
+      const seen = { before: state.seen.at(-1)?.token, token, probability, plan }
+      const stability = odds.first(seen)
+      state.seen.push(seen)
       running.likely = others
       running.inTail = isBetter(request, token, stability)
       if (running.inTail) request.tail.set({ source: 'skim', tokens: [token], confidences: [stability] }, 1)
-      if (stability >= request.plan.minStability) this.#lookNoMore(request, state)
-    } else if (running.inTail) request.tail.append('skim', { token, stability })
+      const { minStability, firstStability = minStability } = request.plan
+      if (stability >= firstStability) this.#lookNoMore(request, state)
+    } else if (running.inTail) request.tail.append('skim', { token, stability: odds.later(probability) })
     request.flush()
     const enough = Math.min(burst, table.longestDraft(parent), request.maxTokens, contextLength - 1 - parent.prompt)
     if (tokens.length < enough && !vocabulary.isEndOfGeneration(token)) return
     this.#stop(state)
     if (state.plans.length === 0) this.#alternatives.start(request, tokens[0]!, running.likely)
+  }
+
+  /** What lookaheads saw of the first token, in order. */
+  seenBy(request: ActiveRequest): readonly SeenToken[] {
+    return this.#states.get(request)?.seen ?? []
   }
 
   /** No lookahead any more: the one that runs is dropped, and the prompt goes on to its end. */
@@ -153,10 +170,8 @@ export class Lookahead {
 
   /** The lookahead that runs is over. */
   #stop(state: State): void {
-    const { sequence, tokens } = state.running!
-    this.#parts.table.remove(sequence)
+    this.#parts.table.remove(state.running!.sequence)
     state.running = undefined
-    state.seen = tokens[0]
   }
 
   #lookNoMore(request: ActiveRequest, state: State): void {
@@ -170,11 +185,20 @@ export class Lookahead {
     else this.#parts.table.resume(sequence!)
   }
 
-  #pays(request: ActiveRequest, { seen }: State, { forkAt, tailFrom }: LookaheadPlan): boolean {
+  #worthwhile(request: ActiveRequest, { seen }: State, plans: readonly LookaheadPlan[]): readonly LookaheadPlan[] {
     const { prompt } = request.sequence!
-    const { gain, lookaheadOdds, delayed } = this.#parts
-    const cost = { survival: lookaheadOdds.usual(seen), rows: prompt - tailFrom, burst }
-    return gain.lookaheadPays(cost, prompt - forkAt, delayed())
+    const { gain, delayed } = this.#parts
+    const odds = this.#oddsOf(request)
+    return lookaheadsThatPay(plans, (plan, next) => {
+      const { forkAt, tailFrom } = plan
+      const cost = { survival: odds.usual(seen.at(-1)?.token), rows: prompt - tailFrom, burst }
+      if (!gain.lookaheadPays(cost, prompt - forkAt, delayed())) return false
+      return next === undefined || gain.soonerPays(odds.shown(plan), cost, next.forkAt - forkAt)
+    })
+  }
+
+  #oddsOf({ plan }: ActiveRequest): LookaheadOdds {
+    return this.#parts.firstWords.of(plan.cacheNamespace).odds
   }
 }
 

@@ -5,7 +5,7 @@ import type { Executor } from '../../core/executor.ts'
 import type { SequenceTable } from '../../core/sequences/sequence-table.ts'
 import type { Acceptances } from '../../proposers/acceptances.ts'
 import type { ExitCalibration } from '../../proposers/exit-calibration.ts'
-import type { LookaheadOdds } from '../../proposers/lookahead-odds.ts'
+import type { FirstWordBook } from '../../proposers/first-words.ts'
 import type { ActiveRequest } from '../active-request.ts'
 
 /** What speculation works with. */
@@ -19,8 +19,8 @@ export interface SpeculationParts {
   readonly acceptances: Acceptances
   /** What the guesses of the exit head are worth, where there is one. */
   readonly exit: ExitCalibration | undefined
-  /** What the first words of lookaheads are worth. */
-  readonly lookaheadOdds: LookaheadOdds
+  /** What guesses at first words are worth. */
+  readonly firstWords: FirstWordBook
   /** How many requests wait longer for their first token when work is added now. */
   readonly delayed: () => number
   /** Does something for one request; what the caller's code throws meanwhile ends this request alone. */

@@ -14,10 +14,12 @@ export class Speculation {
   readonly #exit: EarlyExit | undefined
   readonly #drafting: Drafting
   readonly #guarded: SpeculationParts['guarded']
+  readonly #firstWords: SpeculationParts['firstWords']
 
   constructor(parts: SpeculationParts) {
     const alternatives = new Alternatives(parts.table, parts.gain)
     this.#guarded = parts.guarded
+    this.#firstWords = parts.firstWords
     this.#lookahead = new Lookahead(parts, alternatives)
     this.#exit = parts.exit && new EarlyExit(parts, parts.exit, alternatives)
     const { draftModel } = parts.executor
@@ -49,7 +51,16 @@ export class Speculation {
   }
 
   /** The prompt's own first token is decided: a lookahead that still runs comes too late. */
-  firstTokenDecided(request: ActiveRequest): void {
+  firstTokenDecided(request: ActiveRequest, token: number): void {
+    const { plan, reply } = request
+    this.#firstWords.decided({
+      namespace: plan.cacheNamespace,
+      token,
+      looks: this.#lookahead.seenBy(request),
+      shown: reply.firstShown,
+      minStability: plan.firstStability ?? plan.minStability,
+      onAverage: plan.firstStability !== undefined,
+    })
     this.#lookahead.end(request)
   }
 

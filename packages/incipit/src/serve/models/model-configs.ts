@@ -5,7 +5,7 @@ import { resolveModel } from '../../models/resolve.ts'
 import { defined, type NamedFile } from '../../options.ts'
 import { readText } from '../../text-file.ts'
 import type { ModelConfig } from './model-config.ts'
-import { type ModelEntry, readModelsFile } from './models-file.ts'
+import type { ModelEntry, ModelsFile } from './models-file.ts'
 
 /** What the command line says about models. */
 export interface ModelFlags extends EngineFlags, ReplyFlags {
@@ -23,7 +23,7 @@ export interface ModelConfigs {
 }
 
 /** Options that belong to one model. */
-const ofOneModel = ['draft', 'experts', 'heads', 'prefix'] as const
+const ofOneModel = ['draft', 'experts', 'heads', 'format', 'prefix'] as const
 
 /**
  * The models to serve: of a file of models, of the command line, or the one that the environment or the store chooses. One
@@ -32,7 +32,7 @@ const ofOneModel = ['draft', 'experts', 'heads', 'prefix'] as const
  */
 export async function modelConfigs(flags: ModelFlags): Promise<ModelConfigs> {
   if (flags.models !== undefined && flags.model) throw new UsageError('give --model or --models, not both')
-  const file = flags.models === undefined ? undefined : await readModelsFile(flags.models)
+  const file = flags.models === undefined ? undefined : await modelsFile(flags.models)
   const { model = [undefined], prefix = [] } = flags
   const several = (file?.models ?? model).length > 1 || file !== undefined
   for (const option of ofOneModel) {
@@ -45,6 +45,12 @@ export async function modelConfigs(flags: ModelFlags): Promise<ModelConfigs> {
   const models: ModelConfig[] = []
   for (const entry of entries) models.push(await modelConfig(entry, ofAll, entries.length === 1))
   return { models, memory: flags.memory ?? file?.memory }
+}
+
+/** Nobody else needs what it is checked with. */
+async function modelsFile(path: string): Promise<ModelsFile> {
+  const { readModelsFile } = await import('./models-file.ts')
+  return readModelsFile(path)
 }
 
 /** @param alone there is no other model */
@@ -62,12 +68,12 @@ async function modelConfig(
   if (own.alpha !== undefined && policy !== 'tolerant') {
     throw new UsageError(`the model ${name}: alpha needs the policy tolerant`)
   }
-  const { cut, context, parallel, maxWaiting, cache, threads, draft, experts, heads, tier, alpha } = {
+  const { cut, context, parallel, maxWaiting, cache, threads, draft, experts, heads, format, tier, alpha } = {
     ...ofAll,
     ...defined(own),
   }
   const drafter = draft === undefined ? undefined : (await resolveModel(draft, { option: '--draft' })).path
-  const engine = { cut, context, parallel, maxWaiting, cache, threads, experts, heads, draft: drafter }
+  const engine = { cut, context, parallel, maxWaiting, cache, threads, experts, heads, format, draft: drafter }
   return {
     ...defined({ ...engine, tier, alpha: policy === 'tolerant' ? alpha : undefined }),
     name,

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { policies, tierNames } from '@incipit/engine/api'
+import { policies, tierNames, weightFormats } from '@incipit/engine/api'
 import { z } from 'zod'
 import { UsageError } from '../../failure.ts'
 import { readText } from '../../text-file.ts'
@@ -11,7 +11,7 @@ const positive = z.int().min(1)
 
 /** One model of the file. What it leaves out is as the command line says. */
 const model = z.strictObject({
-  /** A path (from the folder of the file, or from here), a name in the store, or hf:owner/repo/file.gguf. */
+  /** A path (from the folder of the file, or from here), a name in the store, a short name, or hf:owner/repo/file.gguf. */
   model: z.string().min(1),
   name: name.optional(),
   aliases: z.array(name).optional(),
@@ -29,6 +29,7 @@ const model = z.strictObject({
   draft: z.string().min(1).optional(),
   experts: positive.optional(),
   heads: z.string().min(1).optional(),
+  format: z.enum(weightFormats).optional(),
   /** Name and file of system prompts. */
   prefixes: z.record(name, z.string().min(1)).optional(),
 })

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { isForEmbeddings, readGguf } from '@incipit/engine/gguf'
 import { SpawnedEmbedder, SpawnedEngine } from '@incipit/engine/spawn'
-import { cacheSaltOf, type PoolModel } from '@incipit/server'
+import { cacheSaltOf, type PoolModel } from '@incipit/server/pool'
 import { engineOptions } from '../../flags.ts'
 import { defined } from '../../options.ts'
 import { type KeptPrefix, pinPrefixes } from '../prefixes.ts'

@@ -96,9 +96,12 @@ export class AttachedBackend implements Backend {
   open(): BackendSession {
     const session = ++this.#lastId
     const connection = this.#connection
-    // What cannot be sent any more is not missed: the connection is gone, and so is the session.
     const send = async (message: () => Promise<void>) => {
-      await Promise.try(message).catch(() => {})
+      try {
+        await message()
+      } catch {
+        // What cannot be sent any more is not missed: the connection is gone, and so is the session.
+      }
     }
     void send(() => connection.sendNotification(openNotification, { session }))
     return {
@@ -143,7 +146,8 @@ export class AttachedBackend implements Backend {
     }
     if (signal.aborted) cancel()
     signal.addEventListener('abort', cancel, { once: true })
-    Promise.try(() => ask(id, source.token)).then(
+    const asked = async () => ask(id, source.token)
+    asked().then(
       ({ usage, tooLong }) => {
         if (usage) onUsage?.(usage)
         queue.end(tooLong === undefined ? undefined : new PromptTooLong(tooLong))

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { IncipitError, type Log } from '@incipit/engine/api'
-import { requireExit } from '../../policy.ts'
+import { requireExit } from '../../require-exit.ts'
 import type { ServedEngine } from '../../served-engine.ts'
 import {
   type EmbedderInUse,

@@ -1,0 +1,2 @@
+export { createIncipit, type IncipitProvider, type IncipitSettings } from './provider.ts'
+export { provisionalTextOf } from './provisional-metadata.ts'

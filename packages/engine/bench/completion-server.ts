@@ -1,0 +1,34 @@
+import type { Server } from './drive.ts'
+import { ServerProcess } from './server-process.ts'
+import type { Settings } from './settings.ts'
+import { eventsOf } from './sse-events.ts'
+
+interface CompletionEvent {
+  readonly content: string
+  readonly stop: boolean
+  readonly tokens_predicted: number
+}
+
+/** `incipit serve` or llama-server under load, over HTTP: llama-server's own endpoint, which incipit has, too. */
+export async function completionServer(settings: Settings): Promise<Server> {
+  const { engine, program, model, ...options } = settings
+  const server = await (engine === 'llama-server'
+    ? ServerProcess.llamaServer(program!, model, options)
+    : ServerProcess.incipit(model, options))
+  return {
+    async serve({ prompt, maxTokens, temperature = 0 }, onTokens) {
+      const response = await fetch(`${server.address}/completion`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ prompt, n_predict: maxTokens, temperature, stream: true }),
+      })
+      if (!response.ok) throw new Error(`${server.name}: ${response.status} ${await response.text()}`)
+      for await (const { content, stop, tokens_predicted: tokens } of eventsOf<CompletionEvent>(response.body!)) {
+        if (stop) return tokens
+        if (content !== '') onTokens(1)
+      }
+      throw new Error(`${server.name}: the reply ended without its last event`)
+    },
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  }
+}

@@ -1,0 +1,70 @@
+import type { ToolCall } from '@incipit/client'
+import { useState } from 'preact/hooks'
+import type { Turn } from './conversations.ts'
+
+/**
+ * The tools that a reply calls, and where it is the last one a form for their results: here nobody but the reader can
+ * say what they are.
+ */
+export function ToolCalls(props: {
+  calls: readonly ToolCall[]
+  onResults: ((results: readonly string[]) => void) | undefined
+}) {
+  const { calls, onResults } = props
+  const [results, setResults] = useState<readonly string[]>(calls.map(() => ''))
+  if (!onResults) {
+    return (
+      <div class="calls">
+        {calls.map((call) => (
+          <Call key={call.id} call={call} />
+        ))}
+      </div>
+    )
+  }
+  return (
+    <form
+      class="calls"
+      aria-label="Results of the tools"
+      onSubmit={(event) => {
+        event.preventDefault()
+        onResults(results)
+      }}
+    >
+      {calls.map((call, i) => (
+        <label key={call.id}>
+          <Call call={call} />
+          <textarea
+            dir="auto"
+            rows={2}
+            placeholder="What it gives back"
+            aria-label={`Result of ${call.function.name}`}
+            value={results[i]}
+            onInput={(event) => setResults(results.with(i, event.currentTarget.value))}
+          />
+        </label>
+      ))}
+      <button type="submit" class="primary">
+        {calls.length === 1 ? 'Give the result' : 'Give the results'}
+      </button>
+    </form>
+  )
+}
+
+function Call({ call }: { call: ToolCall }) {
+  const { name, arguments: json } = call.function
+  return (
+    <code class="call" dir="ltr">
+      <b>{name}</b>({json})
+    </code>
+  )
+}
+
+/** What a tool gave back. */
+export function ToolResult({ turn: { content, call } }: { turn: Turn }) {
+  const name = call?.function.name
+  return (
+    <article class="message result-of" aria-label={`Result of ${name}`}>
+      <span class="faint">{name} gave</span> <span dir="auto">{content || 'nothing'}</span>
+    </article>
+  )
+}
