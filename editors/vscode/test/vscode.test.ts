@@ -149,6 +149,7 @@ async function openFile(name: string): Promise<void> {
   await page.keyboard.type(name)
   await page.locator('.quick-input-list .monaco-list-row').first().waitFor()
   await page.keyboard.press('Enter')
+  await page.locator('.tab.active').filter({ hasText: name }).waitFor()
   await page.locator('.view-lines').first().waitFor()
 }
 
