@@ -2,6 +2,7 @@ import { commands, type ExtensionContext, window, workspace } from 'vscode'
 import { LanguageClient, type LanguageClientOptions, type ServerOptions } from 'vscode-languageclient/node'
 import { chooseModel } from './choose-model'
 import { tellContext } from './editor-context'
+import { NextEditView } from './next-edit'
 import { StatusBar } from './status-bar'
 import { showTrace } from './trace'
 
@@ -11,6 +12,8 @@ let client: LanguageClient | undefined
 
 export async function activate(context: ExtensionContext): Promise<void> {
   const status = new StatusBar()
+  // While the server starts, or is gone, nobody listens.
+  const nextEdit = new NextEditView(() => (client?.isRunning() ? client : undefined))
   const start = async () => {
     const [command = 'incipit', ...args] = workspace.getConfiguration('incipit').get<string[]>('command', [])
     const server: ServerOptions = { command, args }
@@ -36,6 +39,8 @@ export async function activate(context: ExtensionContext): Promise<void> {
   register('chooseModel', () => client && chooseModel(client))
   register('showTrace', () => client && showTrace(client))
   register('alternatives', () => commands.executeCommand('editor.action.inlineSuggest.trigger'))
+  register('takeNextEdit', () => nextEdit.take())
+  register('dismissNextEdit', () => nextEdit.dismiss())
   register('acceptWord', () => commands.executeCommand('editor.action.inlineSuggest.acceptNextWord'))
   register('acceptLine', () => commands.executeCommand('editor.action.inlineSuggest.acceptNextLine'))
   register('restart', async () => {
@@ -44,8 +49,8 @@ export async function activate(context: ExtensionContext): Promise<void> {
   })
   context.subscriptions.push(
     status,
+    nextEdit,
     tellContext((method, params) => {
-      // While the server starts, or is gone, nobody listens.
       if (client?.isRunning()) void client.sendNotification(method, params)
     }),
     workspace.onDidChangeConfiguration((change) => {

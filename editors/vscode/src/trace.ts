@@ -38,7 +38,9 @@ function written({ at, path, position, source, silence, shown, ms, firstMs, prom
   const { promptTokens, cachedTokens } = prompt
   if (promptTokens !== undefined) parts.push(`${promptTokens} tokens, ${cachedTokens} of them computed before`)
   for (const { source, text } of prompt.related) parts.push(`From ${source}:\n${fenced(text)}`)
-  parts.push(`Before the cursor:\n${fenced(prompt.before)}`, `Behind it:\n${fenced(prompt.after)}`)
+  // A next edit has no cursor: all of it is a conversation.
+  if (prompt.before !== '') parts.push(`Before the cursor:\n${fenced(prompt.before)}`)
+  if (prompt.after !== '') parts.push(`Behind it:\n${fenced(prompt.after)}`)
   return parts.join('\n\n')
 }
 

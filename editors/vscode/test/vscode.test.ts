@@ -32,6 +32,15 @@ export function sum(values: readonly number[]): number {
 }
 `
 
+const averageCode = `export function average(values: readonly number[]): number {
+  let total = 0
+  for (const value of values) {
+    total += value
+  }
+  return total / values.length
+}
+`
+
 let folder: string
 let server: CodeServer
 let browser: Browser
@@ -46,6 +55,7 @@ before(async () => {
   assert.equal(build.status, 0)
   await mkdir(join(folder, 'work'))
   await writeFile(join(folder, 'work', 'sum.ts'), code)
+  await writeFile(join(folder, 'work', 'average.ts'), averageCode)
   server = await CodeServer.start(folder, vsix, {
     'security.workspace.trust.enabled': false,
     'workbench.startupEditor': 'none',
@@ -127,19 +137,24 @@ async function until<T>(what: () => Promise<T | undefined | false | ''>, name: s
 }
 
 /** The file as it is saved now. */
-async function saved(): Promise<string> {
+async function saved(name = 'sum.ts'): Promise<string> {
   await page.keyboard.press('Control+s')
   await sleep(400)
-  return readFile(join(folder, 'work', 'sum.ts'), 'utf8')
+  return readFile(join(folder, 'work', name), 'utf8')
+}
+
+async function openFile(name: string): Promise<void> {
+  await page.keyboard.press('Control+p')
+  await page.locator('.quick-input-widget input').first().waitFor()
+  await page.keyboard.type(name)
+  await page.locator('.quick-input-list .monaco-list-row').first().waitFor()
+  await page.keyboard.press('Enter')
+  await page.locator('.tab.active').filter({ hasText: name }).waitFor()
+  await page.locator('.view-lines').first().waitFor()
 }
 
 test('ghost text: shown, typed through, accepted, undone', { skip, timeout: 180_000 }, async () => {
-  await page.keyboard.press('Control+p')
-  await page.locator('.quick-input-widget input').first().waitFor()
-  await page.keyboard.type('sum.ts')
-  await page.locator('.quick-input-list .monaco-list-row').first().waitFor()
-  await page.keyboard.press('Enter')
-  await page.locator('.view-lines').first().waitFor()
+  await openFile('sum.ts')
   await until(async () => /incipit/.test((await status().textContent()) ?? ''), 'the status bar')
   await until(
     async () => !/is loading/.test((await status().locator('a').getAttribute('aria-label')) ?? 'is loading'),
@@ -180,6 +195,41 @@ test('the status bar shows the time to the first token; switched off there is no
   assert.equal(await ghost(), '')
   await run('incipit: Switch completions on or off')
   await until(async () => /is ready/.test((await status().locator('a').getAttribute('aria-label')) ?? ''), 'on again')
+})
+
+const models = process.env.INCIPIT_MODELS ?? join(root, '..', 'shared', 'models')
+const smol = join(models, 'SmolLM2-135M-Instruct.Q4_1.gguf')
+
+test('the next edit: drawn where it is, made with Tab', {
+  skip: skip || (existsSync(smol) ? false : `${smol} is missing`),
+  timeout: 120_000,
+}, async () => {
+  await run('incipit: Choose the model')
+  await page.locator('.quick-input-widget input[placeholder*="The model"]').waitFor()
+  await page.keyboard.type('SmolLM2')
+  await page.keyboard.press('Enter')
+  const label = async () => (await status().locator('a').getAttribute('aria-label')) ?? ''
+  await until(async () => /is loading/.test(await label()), 'another model')
+  await until(async () => /is ready/.test(await label()), 'ready')
+
+  await openFile('average.ts')
+  await goTo(2, 7)
+  await page.keyboard.press('Control+Shift+ArrowRight')
+  await page.keyboard.type('sum')
+  const struckThrough = () =>
+    page
+      .locator('.view-lines .view-line span')
+      .evaluateAll((spans) =>
+        spans
+          .filter((span) => getComputedStyle(span).textDecorationLine.includes('line-through'))
+          .map(({ textContent }) => textContent),
+      )
+  await until(async () => (await struckThrough()).includes('total'), 'struck through')
+  await picture('next-edit')
+  // What completes at the cursor would come first.
+  if ((await ghost()) !== '') await page.keyboard.press('Escape')
+  await page.keyboard.press('Tab')
+  await until(async () => (await saved('average.ts')) === averageCode.replaceAll('total', 'sum'), 'made')
 })
 
 test('what was sent can be seen', { skip, timeout: 120_000 }, async () => {

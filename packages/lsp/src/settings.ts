@@ -23,6 +23,8 @@ export interface Settings {
   readonly relatedFiles: boolean
   /** Whether what comes after a completion is computed while it is shown. */
   readonly nextAhead: boolean
+  /** Whether the change that follows from the last ones is offered. */
+  readonly nextEdits: boolean
   readonly threads: number
   /** Whether engines are shared with other editors of this user. */
   readonly share: boolean
@@ -44,6 +46,7 @@ export const defaultSettings: Settings = {
   patienceMs: 600,
   relatedFiles: true,
   nextAhead: true,
+  nextEdits: true,
   threads: 0,
   share: true,
 }

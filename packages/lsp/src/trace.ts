@@ -3,8 +3,11 @@ export interface TraceEntry {
   readonly at: string
   readonly path: string
   readonly position: { readonly line: number; readonly character: number }
-  /** `typed`: it was shown and is typed through; `known`: it was there; `ahead`: it was being computed; `asked`. */
-  readonly source: 'typed' | 'known' | 'ahead' | 'asked' | 'none'
+  /**
+   * `typed`: it was shown and is typed through; `known`: it was there; `ahead`: it was being computed; `asked`; `edit`: the
+   * next edit.
+   */
+  readonly source: 'typed' | 'known' | 'ahead' | 'asked' | 'edit' | 'none'
   /** Why nothing was shown, where nothing was. */
   readonly silence?: string
   readonly shown: string
@@ -23,6 +26,8 @@ export interface SentPrompt {
   /** As the back end counts them. */
   readonly promptTokens?: number
   readonly cachedTokens?: number
+  /** Of the reply, how many were predicted. */
+  readonly acceptedPredictionTokens?: number
 }
 
 const most = 50

@@ -1,17 +1,30 @@
 import { type FimOrder, IncipitError } from '@incipit/engine/api'
 import type { FimPrompt } from '../context/fim-format.ts'
+import type { EditPrompt } from '../edits/edit-prompt.ts'
 import type { Said } from '../suggest/gate.ts'
 
-export interface CompletionOptions {
+/** What a request took, as the back end counts it. */
+export interface BackendUsage {
+  readonly promptTokens: number
+  /** Of these, how many were computed already. */
+  readonly cachedTokens: number
+  /** How many tokens of the reply were predicted, where that is said. */
+  readonly acceptedPredictionTokens?: number
+}
+
+export interface RewriteOptions {
   readonly maxTokens: number
   readonly signal: AbortSignal
+  /** Where the back end says so. */
+  readonly onUsage?: (usage: BackendUsage) => void
+}
+
+export interface CompletionOptions extends RewriteOptions {
   /** 0 is greedy. */
   readonly temperature?: number
   readonly seed?: number
   /** Nobody waits for it yet: it gives way to everything else. */
   readonly background?: boolean
-  /** How many tokens the prompt had, and how many of them were computed already, where the back end says so. */
-  readonly onUsage?: (usage: { readonly promptTokens: number; readonly cachedTokens: number }) => void
 }
 
 /** Where completions come from. */
@@ -26,11 +39,18 @@ export interface Backend {
   readonly probabilities: boolean
   /** Whether its completions can begin with a given text: `FimPrompt.begun` is empty otherwise. */
   readonly begins: boolean
+  /** Whether it can be told to rewrite code: it follows instructions, or has not refused yet. */
+  readonly rewrites: boolean
   /** Why it gives no completions at present, where it does not. */
   readonly failure: Error | undefined
   /** Resolves when it is lost and another one must be opened. Absent: it is never. */
   readonly gone?: Promise<void>
   open(): BackendSession
+  /**
+   * What becomes of a piece of code.
+   * @throws PromptTooLong, and whatever the back end fails with
+   */
+  rewrite(prompt: EditPrompt, options: RewriteOptions): AsyncIterable<Said>
   close(): Promise<void>
 }
 

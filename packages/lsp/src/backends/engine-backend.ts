@@ -1,8 +1,23 @@
-import type { EngineApi, FimOrder, FimTokens, InputApi, PromptFrame, PromptPiece } from '@incipit/engine/api'
-import { IncipitError } from '@incipit/engine/api'
+import {
+  type EngineApi,
+  type FimOrder,
+  type FimTokens,
+  type Generation,
+  IncipitError,
+  type InputApi,
+  type PromptFrame,
+  type PromptPiece,
+} from '@incipit/engine/api'
 import { type FimPrompt, frameOf, plainText } from '../context/fim-format.ts'
+import { type EditPrompt, editStop } from '../edits/edit-prompt.ts'
 import type { Said } from '../suggest/gate.ts'
-import { type Backend, type BackendSession, type CompletionOptions, PromptTooLong } from './backend.ts'
+import {
+  type Backend,
+  type BackendSession,
+  type CompletionOptions,
+  PromptTooLong,
+  type RewriteOptions,
+} from './backend.ts'
 
 /** Completions from an engine of ours: each document is an open text, computed while it is typed. */
 export class EngineBackend implements Backend {
@@ -22,12 +37,22 @@ export class EngineBackend implements Backend {
     return this.#engine.info.fim?.order
   }
 
+  get rewrites(): boolean {
+    return this.#engine.info.hasChatTemplate
+  }
+
   get failure(): Error | undefined {
     return this.#engine.failure
   }
 
   open(): BackendSession {
     return new EngineSession(this.#engine)
+  }
+
+  rewrite({ messages, beginsWith, predicted }: EditPrompt, options: RewriteOptions): AsyncGenerator<Said> {
+    const { maxTokens, signal } = options
+    const request = { messages, beginsWith, prediction: predicted, stop: [editStop], maxTokens, signal }
+    return saidIn(() => this.#engine.generate({ ...request, logprobs: 0, tier: 'code' }), options)
   }
 
   close(): Promise<void> {
@@ -63,24 +88,15 @@ class EngineSession implements BackendSession {
     }
   }
 
-  async *complete(prompt: FimPrompt, options: CompletionOptions): AsyncGenerator<Said> {
-    const { maxTokens, signal, temperature = 0, seed = 0, background = false, onUsage } = options
+  complete(prompt: FimPrompt, options: CompletionOptions): AsyncGenerator<Said> {
+    const { maxTokens, signal, temperature = 0, seed = 0, background = false } = options
     const tier = background ? 'batch' : 'code'
     const request = { maxTokens, signal, temperature, seed, logprobs: 0, tier, beginsWith: prompt.begun } as const
-    try {
-      const reply = this.#isFollowed(prompt)
+    const ask = () =>
+      this.#isFollowed(prompt)
         ? this.#input!.respond(request)
         : this.#engine.generate({ ...request, prompt: this.#promptOf(prompt) })
-      for await (const event of reply) {
-        if (event.type === 'delta') {
-          const logprob = event.logprobs?.reduce((sum, token) => sum + token.logprob, 0)
-          yield { text: event.text, probability: logprob === undefined ? undefined : Math.exp(logprob) }
-        } else if (event.type === 'done') onUsage?.(event.usage)
-      }
-    } catch (error) {
-      if (error instanceof IncipitError && error.code === 'context_overflow') throw new PromptTooLong(error.message)
-      throw error
-    }
+    return saidIn(ask, options)
   }
 
   close(): void {
@@ -105,6 +121,20 @@ class EngineSession implements BackendSession {
 
   #textOf(prompt: FimPrompt): string {
     return this.#marks ? prompt.before : plainText(prompt)
+  }
+}
+
+async function* saidIn(ask: () => Generation, { onUsage }: RewriteOptions): AsyncGenerator<Said> {
+  try {
+    for await (const event of ask()) {
+      if (event.type === 'delta') {
+        const logprob = event.logprobs?.reduce((sum, token) => sum + token.logprob, 0)
+        yield { text: event.text, probability: logprob === undefined ? undefined : Math.exp(logprob) }
+      } else if (event.type === 'done') onUsage?.(event.usage)
+    }
+  } catch (error) {
+    if (error instanceof IncipitError && error.code === 'context_overflow') throw new PromptTooLong(error.message)
+    throw error
   }
 }
 

@@ -6,9 +6,12 @@ const maxLength = 8_000_000
 
 /** A change of a document, as offsets in the text before it. */
 export interface Change {
+  /** That text. */
+  readonly before: string
   readonly from: number
   readonly to: number
-  readonly length: number
+  /** What stands there now. */
+  readonly inserted: string
 }
 
 export type ChangeListener = (document: TextDocument, changes: readonly Change[]) => void
@@ -24,9 +27,10 @@ export function changingDocuments(onChanges: ChangeListener) {
       // One by one: each is meant for the text that the one before left.
       for (const change of changes) {
         const range = 'range' in change ? change.range : undefined
+        const before = current.getText()
         const from = range ? current.offsetAt(range.start) : 0
-        const to = range ? current.offsetAt(range.end) : current.getText().length
-        made.push({ from, to: Math.max(from, to), length: change.text.length })
+        const to = range ? current.offsetAt(range.end) : before.length
+        made.push({ before, from, to: Math.max(from, to), inserted: change.text })
         current = TextDocument.update(current, [change], version)
       }
       onChanges(current, made)

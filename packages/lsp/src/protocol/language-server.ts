@@ -1,6 +1,5 @@
 import {
-  type CompletionItem,
-  CompletionItemKind,
+  CodeActionKind,
   type CompletionList,
   type Connection,
   DidChangeConfigurationNotification,
@@ -9,6 +8,7 @@ import {
   type InlineCompletionItem,
   InlineCompletionTriggerKind,
   type Position,
+  type SelectedCompletionInfo,
   TextDocumentSyncKind,
   TextDocuments,
 } from 'vscode-languageserver'
@@ -19,11 +19,14 @@ import { lineEnd } from '../context/prompt-window.ts'
 import { type OpenFile, relatedChunks } from '../context/related-files.ts'
 import { isSecretFile, withoutSecrets } from '../context/secrets.ts'
 import { type Change, changingDocuments, unfitReason } from '../documents/documents.ts'
-import { DocumentSession, type SessionHost, type Suggestion } from '../sessions/document-session.ts'
+import { DocumentSession, type SessionHost, type Suggestion, type Work } from '../sessions/document-session.ts'
+import type { EditHost } from '../sessions/next-edits.ts'
 import { backendSettings, defaultSettings, type Settings, settingsFrom } from '../settings.ts'
 import { calibrationOf } from '../suggest/calibrations.ts'
-import { insertionOf, styleOf } from '../suggest/insertion.ts'
+import { type Insertion, insertionOf, styleOf } from '../suggest/insertion.ts'
 import { Trace } from '../trace.ts'
+import { signalOf } from './cancellation.ts'
+import { inlineItem, listItem } from './items.ts'
 import {
   acceptedCommand,
   configureRequest,
@@ -31,11 +34,13 @@ import {
   cursorNotification,
   type ModelChoice,
   modelsRequest,
+  rejectedCommand,
   type Status,
   statsRequest,
   statusNotification,
   traceRequest,
 } from './messages.ts'
+import { NextEditProvider } from './next-edit-provider.ts'
 import { Workspace } from './workspace.ts'
 
 export interface LanguageServerOptions {
@@ -62,6 +67,7 @@ export class LanguageServer {
   /** Where the cursor of each document was last, and when. */
   readonly #cursors = new Map<string, { offset: number; touched: number }>()
   readonly #trace = new Trace()
+  readonly #nextEdits: NextEditProvider
   #workspace = new Workspace([])
   #settings = defaultSettings
   /** Changed by a command, for this session. */
@@ -103,10 +109,22 @@ export class LanguageServer {
     connection.onCompletion(async ({ textDocument, position }, token) =>
       this.#completion(textDocument.uri, position, signalOf(token)),
     )
-    connection.onExecuteCommand(({ command }) => {
+    connection.onExecuteCommand(({ command, arguments: given = [] }) => {
+      if (command === rejectedCommand) this.#nextEdits.reject(given[0])
       if (command !== acceptedCommand) return
       this.#accepted++
       this.#tell()
+    })
+    this.#nextEdits = new NextEditProvider(connection, {
+      document: (uri) => {
+        const document = this.#documents.get(uri)
+        return document && this.#silenceAbout(document) === undefined ? document : undefined
+      },
+      host: () => this.#editHost(),
+      answered: (uri, entry) => {
+        if (entry.shown !== '') this.#shown++
+        this.#trace.add({ at: new Date().toISOString(), path: this.#workspace.pathOf(uri), ...entry })
+      },
     })
     connection.onNotification(cursorNotification, ({ uri, position }) => this.#moved(uri, position))
     connection.onNotification(contextNotification, ({ chunks }) => {
@@ -144,7 +162,8 @@ export class LanguageServer {
         inlineCompletionProvider: {},
         // For editors that show no inline completions. No trigger characters: they would open a list at each of them.
         ...(capabilities.textDocument?.inlineCompletion ? {} : { completionProvider: {} }),
-        executeCommandProvider: { commands: [acceptedCommand] },
+        codeActionProvider: { codeActionKinds: [CodeActionKind.RefactorRewrite] },
+        executeCommandProvider: { commands: [acceptedCommand, rejectedCommand] },
       },
     }
   }
@@ -247,10 +266,11 @@ export class LanguageServer {
   #changed(document: TextDocument, changes: readonly Change[]): void {
     const { uri } = document
     const session = this.#sessions.get(uri)
-    for (const { from, to, length } of changes) session?.changed(from, to, length)
+    for (const { from, to, inserted } of changes) session?.changed(from, to, inserted.length)
+    if (this.#silenceAbout(document) === undefined) this.#nextEdits.changed(uri, changes)
     const last = changes.at(-1)
     if (!last) return
-    const cursor = last.from + last.length
+    const cursor = last.from + last.inserted.length
     this.#touch(uri, cursor)
     // The documents hand the new one out only after this.
     queueMicrotask(() => this.#sessionOf(uri)?.follow(Math.min(cursor, document.getText().length)))
@@ -299,14 +319,23 @@ export class LanguageServer {
       calibrate: calibrationOf(backend.model),
       related: (cursor, budget) => this.#related(uri, cursor, budget),
       began: () => this.#work(1),
-      ended: (work) => {
-        this.#stats.completions++
-        this.#stats.saidTokens += work.saidTokens
-        this.#stats.promptTokens += work.promptTokens
-        this.#stats.cachedTokens += work.cachedTokens
-        this.#work(-1, work.firstMs)
-      },
+      ended: (work) => this.#worked(work),
     }
+  }
+
+  #editHost(): EditHost | undefined {
+    const backend = this.#backend
+    const settings = this.#settings
+    if (!backend || !settings.enabled || !settings.nextEdits) return undefined
+    return { backend, settings, began: () => this.#work(1), ended: (work) => this.#worked(work) }
+  }
+
+  #worked({ firstMs, saidTokens, promptTokens, cachedTokens }: Work): void {
+    this.#stats.completions++
+    this.#stats.saidTokens += saidTokens
+    this.#stats.promptTokens += promptTokens
+    this.#stats.cachedTokens += cachedTokens
+    this.#work(-1, firstMs)
   }
 
   #work(more: 1 | -1, firstMs?: number): void {
@@ -346,58 +375,29 @@ export class LanguageServer {
   async #inline(
     uri: string,
     position: Position,
-    asked: {
-      invoked: boolean
-      signal: AbortSignal
-      selected?: { readonly range: { readonly start: Position; readonly end: Position }; readonly text: string }
-    },
+    { selected, ...asked }: { invoked: boolean; signal: AbortSignal; selected?: SelectedCompletionInfo },
   ): Promise<InlineCompletionItem[]> {
-    const { invoked, signal, selected } = asked
     // With an entry of a completion list selected, the cursor is where that begins, and the entry stands there.
     const from = selected?.range.start ?? position
-    const found = await this.#suggest(uri, from, { invoked, signal, ...(selected && { selected: selected.text }) })
-    return found.map(({ text, replaces }) => ({
-      insertText: (selected?.text ?? '') + text,
-      range: {
-        start: from,
-        end: selected ? selected.range.end : { line: position.line, character: position.character + replaces },
-      },
-      command: { title: 'accepted', command: acceptedCommand, arguments: [++this.#lastId] },
-    }))
+    const found = await this.#suggest(uri, from, { ...asked, ...(selected && { selected: selected.text }) })
+    return found.map((insertion) => inlineItem(insertion, from, selected, ++this.#lastId))
   }
 
   async #completion(uri: string, position: Position, signal: AbortSignal): Promise<CompletionList> {
     const found = await this.#suggest(uri, position, { invoked: false, signal })
     const document = this.#documents.get(uri)
     if (!document) return { isIncomplete: true, items: [] }
-    const items = found.map(({ text, replaces }): CompletionItem => {
-      const line = document.getText({ start: { line: position.line, character: 0 }, end: position })
-      // Editors filter by the word at the cursor, so the entry begins with it.
-      const word = /[\p{L}\p{N}_$]*$/u.exec(line)![0]
-      const newText = word + text
-      const start = { line: position.line, character: position.character - word.length }
-      const end = { line: position.line, character: position.character + replaces }
-      return {
-        label: firstLine(newText.trimStart()),
-        kind: CompletionItemKind.Text,
-        detail: 'incipit',
-        documentation: newText,
-        filterText: newText,
-        // Before everything that begins with a letter.
-        sortText: '!',
-        preselect: true,
-        textEdit: { range: { start, end }, newText },
-        command: { title: 'accepted', command: acceptedCommand, arguments: [++this.#lastId] },
-      }
-    })
-    return { isIncomplete: true, items }
+    return {
+      isIncomplete: true,
+      items: found.map((insertion) => listItem(insertion, document, position, ++this.#lastId)),
+    }
   }
 
   async #suggest(
     uri: string,
     position: Position,
     asked: { readonly invoked: boolean; readonly signal: AbortSignal; readonly selected?: string },
-  ): Promise<{ text: string; replaces: number }[]> {
+  ): Promise<Insertion[]> {
     const started = performance.now()
     const document = this.#documents.get(uri)
     if (!document) return []
@@ -420,21 +420,6 @@ export class LanguageServer {
   }
 }
 
-function signalOf(token: {
-  readonly isCancellationRequested: boolean
-  onCancellationRequested(listener: () => void): unknown
-}): AbortSignal {
-  const abort = new AbortController()
-  if (token.isCancellationRequested) abort.abort()
-  token.onCancellationRequested(() => abort.abort())
-  return abort.signal
-}
-
 function object(value: unknown): Record<string, unknown> {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
-}
-
-function firstLine(text: string): string {
-  const [first = '', ...others] = text.split('\n')
-  return others.length > 0 ? `${first} …` : first
 }

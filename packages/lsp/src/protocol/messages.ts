@@ -1,5 +1,5 @@
 import { NotificationType, RequestType, RequestType0 } from 'vscode-languageserver'
-import type { Position } from 'vscode-languageserver-textdocument'
+import type { Position, TextEdit } from 'vscode-languageserver-textdocument'
 import type { RelatedChunk } from '../context/fim-format.ts'
 import type { TraceEntry } from '../trace.ts'
 
@@ -51,5 +51,23 @@ export const modelsRequest = new RequestType0<readonly ModelChoice[], void>('inc
 /** Changes settings of this session only: what is missing stays. */
 export const configureRequest = new RequestType<Readonly<Record<string, unknown>>, null, void>('incipit/configure')
 
-/** The commands that completions carry and editors run. */
+/** A change that follows from the last ones. */
+export interface OfferedEdit {
+  /** For `incipit.rejected`. */
+  readonly id: number
+  readonly textDocument: { readonly uri: string; readonly version: number }
+  /** In the order of the text, none of which overlap. */
+  readonly edits: readonly TextEdit[]
+}
+
+/** What the writer would change next in a document; null: nothing. The cursor says where they are. */
+export const nextEditRequest = new RequestType<
+  { readonly textDocument: { readonly uri: string }; readonly position: Position },
+  OfferedEdit | null,
+  void
+>('incipit/nextEdit')
+
+/** The commands that completions and next edits carry and editors run. */
 export const acceptedCommand = 'incipit.accepted'
+/** With the id of a next edit that is not wanted: it is not offered again. */
+export const rejectedCommand = 'incipit.rejected'

@@ -27,7 +27,7 @@ export interface SessionHost {
 }
 
 /** What one completion took. */
-interface Work {
+export interface Work {
   /** Milliseconds to its first text, if there was one and somebody waited for it. */
   readonly firstMs: number | undefined
   /** Tokens that were said. */

@@ -1,8 +1,17 @@
 import type { FimOrder } from '@incipit/engine/api'
 import { type FimPrompt, plainText } from '../../context/fim-format.ts'
+import type { EditPrompt } from '../../edits/edit-prompt.ts'
 import type { Said } from '../../suggest/gate.ts'
-import { type Backend, type BackendSession, type CompletionOptions, PromptTooLong } from '../backend.ts'
+import {
+  type Backend,
+  type BackendSession,
+  type CompletionOptions,
+  PromptTooLong,
+  type RewriteOptions,
+} from '../backend.ts'
+import { ChatRewriter } from './chat-rewriter.ts'
 import { get, post, record, type Server, ServerFailure, streamed } from './post.ts'
+import { probabilityOf } from './probability.ts'
 import { WarmUp } from './warm-up.ts'
 
 /**
@@ -17,12 +26,14 @@ export class LlamaServer implements Backend {
   readonly failure = undefined
   readonly #server: Server
   readonly #fillsIn: boolean
+  readonly #rewriter: ChatRewriter
 
   private constructor(server: Server, model: string, contextTokens: number, fillsIn: boolean) {
     this.#server = server
     this.model = model
     this.contextTokens = contextTokens
     this.#fillsIn = fillsIn
+    this.#rewriter = new ChatRewriter(server, {})
   }
 
   /** @throws ServerFailure, or what `fetch` throws */
@@ -53,8 +64,16 @@ export class LlamaServer implements Backend {
     return this.#fillsIn ? 'psm' : undefined
   }
 
+  get rewrites(): boolean {
+    return this.#rewriter.available
+  }
+
   open(): BackendSession {
     return new LlamaServerSession(this.#server, this.#fillsIn)
+  }
+
+  rewrite(prompt: EditPrompt, options: RewriteOptions): AsyncGenerator<Said> {
+    return this.#rewriter.rewrite(prompt, options)
   }
 
   async close(): Promise<void> {}
@@ -120,16 +139,4 @@ class LlamaServerSession implements BackendSession {
       prompt: '',
     }
   }
-}
-
-/** The product over the tokens of a piece. */
-function probabilityOf(tokens: unknown): number | undefined {
-  if (!Array.isArray(tokens) || tokens.length === 0) return undefined
-  let sum = 0
-  for (const token of tokens) {
-    const { logprob } = record(token)
-    if (typeof logprob !== 'number') return undefined
-    sum += logprob
-  }
-  return Math.exp(sum)
 }

@@ -1,7 +1,15 @@
 import { type FimFamily, type FimOrder, fimFamily } from '@incipit/engine/api'
 import { type FimPrompt, plainText, promptText } from '../../context/fim-format.ts'
+import type { EditPrompt } from '../../edits/edit-prompt.ts'
 import type { Said } from '../../suggest/gate.ts'
-import { type Backend, type BackendSession, type CompletionOptions, PromptTooLong } from '../backend.ts'
+import {
+  type Backend,
+  type BackendSession,
+  type CompletionOptions,
+  PromptTooLong,
+  type RewriteOptions,
+} from '../backend.ts'
+import { ChatRewriter } from './chat-rewriter.ts'
 import { get, post, record, type Server, ServerFailure, streamed } from './post.ts'
 import { WarmUp } from './warm-up.ts'
 
@@ -28,6 +36,7 @@ export class OpenAiServer implements Backend {
   readonly #server: Server
   readonly #options: OpenAiOptions
   readonly #family: FimFamily | undefined
+  readonly #rewriter: ChatRewriter
 
   private constructor(server: Server, model: string, options: OpenAiOptions) {
     this.#server = server
@@ -37,6 +46,7 @@ export class OpenAiServer implements Backend {
     // Ours knows the tokens of its model itself.
     this.#family = options.incipit ? undefined : fimFamily({ name: model, architecture: '' })
     this.#abilities = { logprobs: true, suffix: true }
+    this.#rewriter = new ChatRewriter(server, { model, ...(options.incipit && { tier: 'code' }) })
   }
 
   /** @throws ServerFailure, or what `fetch` throws */
@@ -57,8 +67,16 @@ export class OpenAiServer implements Backend {
     return this.#abilities.suffix ? 'psm' : undefined
   }
 
+  get rewrites(): boolean {
+    return this.#rewriter.available
+  }
+
   open(): BackendSession {
     return new OpenAiSession(this.#server, this.model, this.#family, this.#abilities, this.#options)
+  }
+
+  rewrite(prompt: EditPrompt, options: RewriteOptions): AsyncGenerator<Said> {
+    return this.#rewriter.rewrite(prompt, options)
   }
 
   async close(): Promise<void> {}

@@ -1,17 +1,26 @@
 import { connect, type Socket } from 'node:net'
 import { type FimOrder, IncipitError } from '@incipit/engine/api'
-import { CancellationTokenSource, type MessageConnection } from 'vscode-languageserver'
+import { type CancellationToken, CancellationTokenSource, type MessageConnection } from 'vscode-languageserver'
 import { createMessageConnection, SocketMessageReader, SocketMessageWriter } from 'vscode-languageserver/node'
 import type { FimPrompt } from '../../context/fim-format.ts'
+import type { EditPrompt } from '../../edits/edit-prompt.ts'
 import type { Said } from '../../suggest/gate.ts'
-import { type Backend, type BackendSession, type CompletionOptions, PromptTooLong } from '../backend.ts'
 import {
+  type Backend,
+  type BackendSession,
+  type CompletionOptions,
+  PromptTooLong,
+  type RewriteOptions,
+} from '../backend.ts'
+import {
+  type CompletionEnd,
   closeNotification,
   completeRequest,
   followNotification,
   type HostInfo,
   infoRequest,
   openNotification,
+  rewriteRequest,
   saidNotification,
   sharedProtocol,
 } from './messages.ts'
@@ -76,6 +85,10 @@ export class AttachedBackend implements Backend {
     return this.#info.begins
   }
 
+  get rewrites(): boolean {
+    return this.#info.rewrites
+  }
+
   get failure(): Error | undefined {
     return this.#failure
   }
@@ -98,13 +111,30 @@ export class AttachedBackend implements Backend {
     }
   }
 
+  rewrite(prompt: EditPrompt, options: RewriteOptions): AsyncGenerator<Said> {
+    const { maxTokens } = options
+    return this.#said(options, (id, token) =>
+      this.#connection.sendRequest(rewriteRequest, { id, prompt, maxTokens }, token),
+    )
+  }
+
   async close(): Promise<void> {
     this.#connection.dispose()
     this.#socket.destroy()
   }
 
-  async *#complete(session: number, prompt: FimPrompt, options: CompletionOptions): AsyncGenerator<Said> {
-    const { signal, onUsage, ...plain } = options
+  #complete(session: number, prompt: FimPrompt, options: CompletionOptions): AsyncGenerator<Said> {
+    const { signal: _signal, onUsage: _onUsage, ...plain } = options
+    return this.#said(options, (id, token) =>
+      this.#connection.sendRequest(completeRequest, { session, id, prompt, ...plain }, token),
+    )
+  }
+
+  /** What is said to a request until its end. */
+  async *#said(
+    { signal, onUsage }: RewriteOptions,
+    ask: (id: number, token: CancellationToken) => Promise<CompletionEnd>,
+  ): AsyncGenerator<Said> {
     if (this.#failure) throw this.#failure
     const id = ++this.#lastId
     const queue = new PieceQueue()
@@ -116,9 +146,8 @@ export class AttachedBackend implements Backend {
     }
     if (signal.aborted) cancel()
     signal.addEventListener('abort', cancel, { once: true })
-    const ask = async () =>
-      this.#connection.sendRequest(completeRequest, { session, id, prompt, ...plain }, source.token)
-    ask().then(
+    const asked = async () => ask(id, source.token)
+    asked().then(
       ({ usage, tooLong }) => {
         if (usage) onUsage?.(usage)
         queue.end(tooLong === undefined ? undefined : new PromptTooLong(tooLong))

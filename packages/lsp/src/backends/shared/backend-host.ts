@@ -1,12 +1,16 @@
 import { createServer, type Server, type Socket } from 'node:net'
+import type { CancellationToken } from 'vscode-languageserver'
 import { createMessageConnection, SocketMessageReader, SocketMessageWriter } from 'vscode-languageserver/node'
-import { type Backend, type BackendSession, PromptTooLong } from '../backend.ts'
+import type { Said } from '../../suggest/gate.ts'
+import { type Backend, type BackendSession, type BackendUsage, PromptTooLong, type RewriteOptions } from '../backend.ts'
 import {
+  type CompletionEnd,
   closeNotification,
   completeRequest,
   followNotification,
   infoRequest,
   openNotification,
+  rewriteRequest,
   saidNotification,
   sharedProtocol,
 } from './messages.ts'
@@ -48,9 +52,9 @@ export class BackendHost implements AsyncDisposable {
     this.#sockets.add(socket)
     const sessions = new Map<number, BackendSession>()
     const connection = createMessageConnection(new SocketMessageReader(socket), new SocketMessageWriter(socket))
-    const { model, contextTokens, order, probabilities, begins } = this.#backend
+    const { model, contextTokens, order, probabilities, begins, rewrites } = this.#backend
     connection.onRequest(infoRequest, () => {
-      return { protocol: sharedProtocol, model, contextTokens, order, probabilities, begins }
+      return { protocol: sharedProtocol, model, contextTokens, order, probabilities, begins, rewrites }
     })
     connection.onNotification(openNotification, ({ session }) => {
       sessions.set(session, this.#backend.open())
@@ -60,17 +64,21 @@ export class BackendHost implements AsyncDisposable {
       sessions.get(session)?.close()
       sessions.delete(session)
     })
-    connection.onRequest(completeRequest, async ({ session, id, prompt, ...options }, token) => {
+    /** Sends on what is said until its end, or until nobody wants it. */
+    const send = async (
+      id: number,
+      token: CancellationToken,
+      ask: (options: Pick<RewriteOptions, 'signal' | 'onUsage'>) => AsyncIterable<Said>,
+    ): Promise<CompletionEnd> => {
       const abort = new AbortController()
       token.onCancellationRequested(() => abort.abort())
       socket.once('close', () => abort.abort())
-      let usage: { promptTokens: number; cachedTokens: number } | undefined
-      const onUsage = (known: typeof usage) => {
+      let usage: BackendUsage | undefined
+      const onUsage = (known: BackendUsage) => {
         usage = known
       }
       try {
-        const said = sessions.get(session)?.complete(prompt, { ...options, signal: abort.signal, onUsage }) ?? []
-        for await (const piece of said) {
+        for await (const piece of ask({ signal: abort.signal, onUsage })) {
           if (socket.destroyed) break
           void connection.sendNotification(saidNotification, { id, ...piece }).catch(() => {})
         }
@@ -79,7 +87,14 @@ export class BackendHost implements AsyncDisposable {
         if (error instanceof PromptTooLong) return { tooLong: error.message }
         throw error
       }
+    }
+    connection.onRequest(completeRequest, ({ session, id, prompt, ...plain }, token) => {
+      const there = sessions.get(session)
+      return there ? send(id, token, (options) => there.complete(prompt, { ...plain, ...options })) : {}
     })
+    connection.onRequest(rewriteRequest, ({ id, prompt, maxTokens }, token) =>
+      send(id, token, (options) => this.#backend.rewrite(prompt, { maxTokens, ...options })),
+    )
     socket.on('error', () => {})
     socket.once('close', () => {
       for (const session of sessions.values()) session.close()

@@ -1,10 +1,12 @@
 import type { FimOrder } from '@incipit/engine/api'
 import { NotificationType, RequestType, RequestType0 } from 'vscode-languageserver'
 import type { FimPrompt } from '../../context/fim-format.ts'
+import type { EditPrompt } from '../../edits/edit-prompt.ts'
 import type { Said } from '../../suggest/gate.ts'
+import type { BackendUsage } from '../backend.ts'
 
 /** Rises with every change of the messages: an older host is not attached to. */
-export const sharedProtocol = 1
+export const sharedProtocol = 2
 
 export interface HostInfo {
   readonly protocol: number
@@ -13,6 +15,7 @@ export interface HostInfo {
   readonly order: FimOrder | undefined
   readonly probabilities: boolean
   readonly begins: boolean
+  readonly rewrites: boolean
 }
 
 export interface Completion {
@@ -26,8 +29,15 @@ export interface Completion {
   readonly background?: boolean
 }
 
+export interface Rewriting {
+  /** Chosen by who asks; `said` names it. */
+  readonly id: number
+  readonly prompt: EditPrompt
+  readonly maxTokens: number
+}
+
 export interface CompletionEnd {
-  readonly usage?: { readonly promptTokens: number; readonly cachedTokens: number }
+  readonly usage?: BackendUsage
   /** The prompt was too long: a smaller one may fit. */
   readonly tooLong?: string
 }
@@ -40,4 +50,5 @@ export const followNotification = new NotificationType<{ readonly session: numbe
   'follow',
 )
 export const completeRequest = new RequestType<Completion, CompletionEnd, void>('complete')
+export const rewriteRequest = new RequestType<Rewriting, CompletionEnd, void>('rewrite')
 export const saidNotification = new NotificationType<{ readonly id: number } & Said>('said')
