@@ -56,6 +56,11 @@ export class EarlyReply implements ReplySink {
     return last?.type === 'done' && last.finishReason !== 'stop'
   }
 
+  /** It says no more before the text is final, which it is begun for. */
+  isSpent(budget: number): boolean {
+    return this.cutShort || this.request.replyTokens >= budget
+  }
+
   push(event: GenerateEvent, tokens?: readonly number[]): void {
     if (this.#sink) {
       this.#sink.push(event, tokens)

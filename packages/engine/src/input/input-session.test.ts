@@ -197,6 +197,29 @@ test('typing what the ghost says keeps it, and the reply is that of the longer t
   assert.equal(text, await plain(`Once upon a time${words}`, 20))
 })
 
+test('when all of a ghost is typed and it says no more, another one comes behind it', { skip }, async () => {
+  const ghosts: ProvisionalEvent[] = []
+  using input = engine.open({
+    raw: true,
+    speculate: 'reply',
+    replyBudget: 6,
+    maxTokens: 20,
+    proposers: [],
+    onPreview: (event) => ghosts.push(event),
+  })
+  input.append('Once upon a time')
+  const until = async (met: () => boolean) => {
+    for (const deadline = Date.now() + 10_000; !met() && Date.now() < deadline; ) await sleep(5)
+    assert.ok(met(), JSON.stringify(ghosts.at(-1)))
+  }
+  await until(() => ghosts.at(-1)?.tokens === 6)
+  const said = ghosts.at(-1)!.text
+  input.append(said)
+  await until(() => (ghosts.at(-1)?.tokens ?? 0) > 0 && ghosts.at(-1)!.text !== said)
+  input.commit()
+  assert.equal((await textOf(input.respond())).text, await plain(`Once upon a time${said}`, 20))
+})
+
 test('typing something else takes the ghost back', { skip }, async () => {
   const ghosts: ProvisionalEvent[] = []
   using input = engine.open({ raw: true, speculate: 'reply', maxTokens: 12, onPreview: (event) => ghosts.push(event) })

@@ -280,7 +280,10 @@ export class InputSession implements InputApi {
     // It holds from where the reply begins, which would be elsewhere.
     if (this.#options.constraint) return undefined
     if (!next.startsWith(early.text)) return undefined
-    return early.said.startsWith(next.slice(early.text.length)) ? early : undefined
+    const typed = next.slice(early.text.length)
+    // All of it is typed, and it says no more before the text is final: another one is to be begun behind it.
+    if (typed === early.said && early.isSpent(this.#options.replyBudget ?? defaultReplyBudget)) return undefined
+    return early.said.startsWith(typed) ? early : undefined
   }
 
   /**
