@@ -206,7 +206,7 @@ test('the next edit: drawn where it is, made with Tab', {
 }, async () => {
   await run('incipit: Choose the model')
   await page.locator('.quick-input-widget input[placeholder*="The model"]').waitFor()
-  await page.keyboard.type('SmolLM2')
+  await page.keyboard.type(smol)
   await page.keyboard.press('Enter')
   const label = async () => (await status().locator('a').getAttribute('aria-label')) ?? ''
   await until(async () => /is loading/.test(await label()), 'another model')

@@ -11,12 +11,17 @@ const extras = ['prediction', 'logprobs'] as const
 export class ChatRewriter {
   readonly #server: Server
   readonly #common: object
+  readonly #continues: boolean
   #refused = 0
 
-  /** @param common parameters of every request, the model's name say */
-  constructor(server: Server, common: object) {
+  /**
+   * @param common parameters of every request, the model's name say
+   * @param continues the server goes on with a message of the assistant: then the reply is given its beginning
+   */
+  constructor(server: Server, common: object, continues = false) {
     this.#server = server
     this.#common = common
+    this.#continues = continues
   }
 
   /** Whether it has not refused everything. */
@@ -28,7 +33,9 @@ export class ChatRewriter {
   async *rewrite(prompt: EditPrompt, options: RewriteOptions): AsyncGenerator<Said> {
     const { signal, onUsage } = options
     try {
-      for await (const event of streamed(await this.#ask(prompt, options))) {
+      const response = await this.#ask(prompt, options)
+      if (this.#continues) yield { text: prompt.beginsWith, probability: 1 }
+      for await (const event of streamed(response)) {
         const { delta, logprobs } = record(Array.isArray(event.choices) ? event.choices[0] : undefined)
         const { content } = record(delta)
         if (typeof content === 'string' && content !== '') {
@@ -42,13 +49,18 @@ export class ChatRewriter {
     }
   }
 
-  async #ask({ messages, predicted }: EditPrompt, { maxTokens, signal }: RewriteOptions): Promise<Response> {
+  async #ask(
+    { messages, beginsWith, predicted }: EditPrompt,
+    { maxTokens, signal }: RewriteOptions,
+  ): Promise<Response> {
     for (;;) {
       const refused = this.#refused
       const given = new Set<string>(extras.slice(refused))
       const body = {
         ...this.#common,
-        messages,
+        ...(this.#continues
+          ? { messages: [...messages, { role: 'assistant', content: beginsWith }], continue_final_message: true }
+          : { messages }),
         max_tokens: maxTokens,
         temperature: 0,
         stop: [editStop],

@@ -46,7 +46,8 @@ export class OpenAiServer implements Backend {
     // Ours knows the tokens of its model itself.
     this.#family = options.incipit ? undefined : fimFamily({ name: model, architecture: '' })
     this.#abilities = { logprobs: true, suffix: true }
-    this.#rewriter = new ChatRewriter(server, { model, ...(options.incipit && { tier: 'code' }) })
+    const { incipit } = options
+    this.#rewriter = new ChatRewriter(server, { model, ...(incipit && { tier: 'code' }) }, incipit)
   }
 
   /** @throws ServerFailure, or what `fetch` throws */
