@@ -12,6 +12,7 @@ import { CodeServer, installCodeServer } from './code-server.ts'
 // The packaged extension in a real VS Code, in a real browser, with the model of this repository.
 
 const root = join(import.meta.dirname, '..', '..', '..')
+const models = process.env.INCIPIT_MODELS ?? join(root, '..', 'shared', 'models')
 const chromium = process.env.INCIPIT_CHROMIUM ?? '/usr/bin/chromium'
 const skip =
   process.env.INCIPIT_TEST !== 'full'
@@ -48,6 +49,8 @@ let page: Page
 
 before(async () => {
   if (skip) return
+  // Where the language server looks for models to choose from.
+  process.env.INCIPIT_MODELS ??= models
   folder = await mkdtemp(join(tmpdir(), 'incipit-vscode-'))
   installCodeServer()
   const vsix = join(folder, 'incipit.vsix')
@@ -145,9 +148,9 @@ async function saved(name = 'sum.ts'): Promise<string> {
 
 async function openFile(name: string): Promise<void> {
   await page.keyboard.press('Control+p')
-  await page.locator('.quick-input-widget input').first().waitFor()
-  await page.keyboard.type(name)
-  await page.locator('.quick-input-list .monaco-list-row').first().waitFor()
+  await page.locator('.quick-input-widget input').first().fill(name)
+  // What was there before stands in the list until the search is done.
+  await page.locator('.quick-input-list .monaco-list-row').filter({ hasText: name }).first().waitFor()
   await page.keyboard.press('Enter')
   await page.locator('.tab.active').filter({ hasText: name }).waitFor()
   await page.locator('.view-lines').first().waitFor()
@@ -197,7 +200,6 @@ test('the status bar shows the time to the first token; switched off there is no
   await until(async () => /is ready/.test((await status().locator('a').getAttribute('aria-label')) ?? ''), 'on again')
 })
 
-const models = process.env.INCIPIT_MODELS ?? join(root, '..', 'shared', 'models')
 const smol = join(models, 'SmolLM2-135M-Instruct.Q4_1.gguf')
 
 test('the next edit: drawn where it is, made with Tab', {
@@ -206,7 +208,7 @@ test('the next edit: drawn where it is, made with Tab', {
 }, async () => {
   await run('incipit: Choose the model')
   await page.locator('.quick-input-widget input[placeholder*="The model"]').waitFor()
-  await page.keyboard.type(smol)
+  await page.keyboard.type('SmolLM2')
   await page.keyboard.press('Enter')
   const label = async () => (await status().locator('a').getAttribute('aria-label')) ?? ''
   await until(async () => /is loading/.test(await label()), 'another model')

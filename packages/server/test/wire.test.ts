@@ -76,7 +76,8 @@ test('min_stability bounds what is shown', { skip }, async (t) => {
   assert.ok(some.length > 0)
   assert.ok(some.every((stability) => stability >= most))
   const usual = await stabilities({ include_provisional: true })
-  assert.ok(usual.every((stability) => stability >= 0.9))
+  // A first word from 0.7 on, wherever its bound has moved, and what follows it from 0.9 on.
+  assert.ok(usual.every((stability) => stability >= 0.7 * 0.9))
   assert.deepEqual(await stabilities({ min_stability: 0 }), [], 'only who asks sees it')
 })
 
