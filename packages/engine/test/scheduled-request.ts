@@ -194,7 +194,7 @@ function grammarOf(chooser: TokenChooser): GrammarProposer {
 function lookaheadsOf({ prompt, lookaheads }: Arrival): LookaheadPlan[] {
   const plans = lookaheads.map(({ at, skip }) => {
     const forkAt = Math.floor(at * (prompt.length - 1))
-    return { share: at, forkAt, tailFrom: forkAt + 1 + Math.floor(skip * (prompt.length - 1 - forkAt)) }
+    return { forkAt, tailFrom: forkAt + 1 + Math.floor(skip * (prompt.length - 1 - forkAt)) }
   })
   return plans
     .filter(({ forkAt, tailFrom }) => forkAt > 0 && tailFrom < prompt.length)

@@ -148,10 +148,6 @@ export class ScriptedGain extends SpeculationGain {
     return this.#pays()
   }
 
-  override soonerPays(): boolean {
-    return this.#pays()
-  }
-
   override alternativePays(): boolean {
     return this.#pays()
   }
@@ -166,7 +162,7 @@ export class ScriptedGain extends SpeculationGain {
 export function scriptedOdds(odds: readonly number[]): LookaheadOdds {
   const next = inTurn(odds)
   const one = () => next() ?? 1
-  return { first: one, later: one, usual: () => 1, shown: () => 1, decided() {} }
+  return { first: one, later: one, usual: () => 1, decided() {} }
 }
 
 const steps = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]

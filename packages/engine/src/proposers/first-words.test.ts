@@ -8,7 +8,6 @@ const word = (survives: boolean, more: Partial<DecidedWord> = {}): DecidedWord =
   token: 1,
   looks: [],
   shown: { token: survives ? 1 : 2, stability: 0.9, source: 'skim' },
-  minStability: 0.9,
   onAverage: true,
   ...more,
 })
@@ -43,7 +42,7 @@ describe('what is learnt of first words', () => {
 
   it('goes on where it was saved, in no namespace and with the same calibration', () => {
     const before = new FirstWords(defaultSkimCalibration)
-    const plan = { share: 0.1, forkAt: 20, tailFrom: 180 }
+    const plan = { forkAt: 20, tailFrom: 180 }
     const look = { before: undefined, token: 2, probability: 0.5, plan }
     for (let i = 0; i < 9; i++) before.decided(word(false, { looks: [look] }))
     const saved: unknown = JSON.parse(JSON.stringify(before))

@@ -57,8 +57,6 @@ export interface DecidedWord {
   readonly looks: readonly SeenToken[]
   /** What was shown first. */
   readonly shown: ShownWord | undefined
-  /** From which stability on it could be shown. */
-  readonly minStability: number
   /** No client has asked for this bound: it is the promise on the average. */
   readonly onAverage: boolean
 }
@@ -100,9 +98,9 @@ export class FirstWords implements FirstWordBook {
     return known
   }
 
-  decided({ namespace, token, looks, shown, minStability, onAverage }: DecidedWord): void {
+  decided({ namespace, token, looks, shown, onAverage }: DecidedWord): void {
     const { odds, bound } = this.of(namespace)
-    odds.decided(looks, token, minStability)
+    odds.decided(looks, token)
     if (shown === undefined) return
     const survived = shown.token === token
     if (onAverage) bound.observe(survived)

@@ -36,35 +36,17 @@ export interface LookaheadOdds {
    * @param before what the one before it saw, if there was one
    */
   usual(before: number | undefined): number
-  /** How often a lookahead at this place is sure enough to be shown, and right. */
-  shown(plan: LookaheadPlan): number
   /**
    * The reply begins with this token.
    * @param looks what was seen before, in order
-   * @param bound stability from which on it could be shown
    */
-  decided(looks: readonly SeenToken[], token: number, bound: number): void
-}
-
-// Before any were counted: so many, of what those at the next later place show, and what that is worth in lookaheads.
-const usuallyShown = 0.5
-const usuallyShownEarlier = 0.9
-const priorWeight = 4
-// Counts fade with every prompt, so that what did not pay is tried again.
-const memory = 0.98
-
-interface Count {
-  readonly share: number
-  tried: number
-  shown: number
+  decided(looks: readonly SeenToken[], token: number): void
 }
 
 /** Odds as `incipit tune --skim` measures them, corrected by every look of this engine: each is verified a moment later. */
 export class LearnedOdds implements LookaheadOdds {
   readonly #calibration: SkimCalibration
   readonly #recalibration: Recalibration
-  /** By share of the prompt read before, rising. */
-  readonly #counts: Count[] = []
 
   /** @param saved how far the calibration was off before: `toJSON` */
   constructor(calibration: SkimCalibration, saved?: unknown) {
@@ -92,27 +74,7 @@ export class LearnedOdds implements LookaheadOdds {
     return survival.reduce((sum, one) => sum + this.#recalibration.correct(one), 0) / Math.max(1, survival.length)
   }
 
-  shown({ share }: LookaheadPlan): number {
-    let expected = usuallyShown
-    for (const { share: at, tried, shown } of this.#counts.toReversed()) {
-      if (at < share) break
-      const known = (shown + priorWeight * expected) / (tried + priorWeight)
-      if (at === share) return known
-      expected = usuallyShownEarlier * known
-    }
-    return expected
-  }
-
-  decided(looks: readonly SeenToken[], token: number, bound: number): void {
-    for (const count of this.#counts) {
-      count.tried *= memory
-      count.shown *= memory
-    }
-    for (const look of looks) {
-      const count = this.#countOf(look.plan.share)
-      count.tried++
-      if (look.token === token && this.first(look) >= bound) count.shown++
-    }
+  decided(looks: readonly SeenToken[], token: number): void {
     this.#recalibration.fade()
     for (const look of looks) this.#recalibration.observe(this.#calibrated(look), look.token === token)
   }
@@ -121,14 +83,5 @@ export class LearnedOdds implements LookaheadOdds {
     const { first, agreeing, differing } = this.#calibration
     if (before === undefined) return survivalOf(first, probability)
     return survivalOf(before === token ? agreeing : differing, probability)
-  }
-
-  #countOf(share: number): Count {
-    const known = this.#counts.find((count) => count.share === share)
-    if (known) return known
-    const count = { share, tried: 0, shown: 0 }
-    this.#counts.push(count)
-    this.#counts.sort((a, b) => a.share - b.share)
-    return count
   }
 }

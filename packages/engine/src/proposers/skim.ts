@@ -10,10 +10,10 @@
 /** Below this the prompt itself is soon done and a lookahead gains little. */
 export const minPrompt = 200
 /**
- * Shares of the prompt that are read before each lookahead. A long prompt affords more of them; the first ones are taken
- * where lookaheads are usually sure enough at once.
+ * Shares of the prompt that are read before each lookahead. A long prompt affords one more. A first one at 6%, and leaving
+ * out those that are seldom sure enough, showed less (docs/benchmarks.md).
  */
-const prefixShares = { few: [0.1, 0.35], many: [0.06, 0.1, 0.2, 0.35] }
+const prefixShares = { few: [0.1, 0.35], many: [0.1, 0.2, 0.35] }
 const manyFrom = 400
 /** Tokens of content before the template's suffix that a lookahead reads. */
 const tailTokens = 24
@@ -21,8 +21,6 @@ const tailTokens = 24
 export const burst = 4
 
 export interface LookaheadPlan {
-  /** Share of the prompt that is read before it, about. */
-  readonly share: number
   /** It shares the prompt's rows [0, forkAt). */
   readonly forkAt: number
   /** It goes on with prompt tokens [tailFrom, end). */
@@ -44,7 +42,7 @@ export function planLookaheads(prompt: number, suffix: number, tile = 1): Lookah
     // Rather a little later than a little earlier: a look that has read more is right more often.
     const inFirstTile = prompt < manyFrom && 2 * rows < tile
     const forkAt = inFirstTile ? rows : tile * Math.max(1, Math.floor(rows / tile + 0.75))
-    return { share, forkAt, tailFrom }
+    return { forkAt, tailFrom }
   })
   return plans.filter(({ forkAt }, i) => forkAt < tailFrom && forkAt !== plans[i + 1]?.forkAt)
 }
@@ -53,12 +51,11 @@ export function planLookaheads(prompt: number, suffix: number, tile = 1): Lookah
  * Lookaheads that a prompt takes from where it stands, from the first that pays on: a prompt that stops for one which then
  * is not taken would be cut for nothing.
  * @param looks those ahead of it
- * @param pays whether one does, with the next one after it
  */
 export function lookaheadsThatPay(
   looks: readonly LookaheadPlan[],
-  pays: (look: LookaheadPlan, next: LookaheadPlan | undefined) => boolean,
+  pays: (look: LookaheadPlan) => boolean,
 ): readonly LookaheadPlan[] {
-  const first = looks.findIndex((look, i) => pays(look, looks[i + 1]))
+  const first = looks.findIndex(pays)
   return first < 0 ? [] : looks.slice(first)
 }

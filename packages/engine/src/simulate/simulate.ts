@@ -100,7 +100,6 @@ class Simulation {
         first: ({ probability }) => probability,
         later: (probability) => probability,
         usual: () => guesses.looks,
-        shown: () => guesses.looks,
         decided() {},
       }),
       now: () => this.#clock.now,

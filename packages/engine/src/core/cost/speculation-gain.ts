@@ -125,16 +125,6 @@ export class SpeculationGain {
     return survival * this.stepMs(unread) > this.#lookaheadMs(rows, burst) * Math.max(1, delayed)
   }
 
-  /**
-   * Whether a lookahead pays although another one follows: when what lies between the two takes longer, as often as this
-   * one can be shown, than the lookahead itself as often as it was in vain.
-   * @param shown how often
-   * @param between prompt rows from here to the next one
-   */
-  soonerPays(shown: number, { rows, burst }: LookaheadCost, between: number): boolean {
-    return shown * this.stepMs(between) > (1 - shown) * this.#lookaheadMs(rows, burst)
-  }
-
   #lookaheadMs(rows: number, burst: number): number {
     return this.stepMs(rows) + (burst - 1) * this.stepMs(1)
   }

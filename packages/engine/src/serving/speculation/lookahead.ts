@@ -189,11 +189,9 @@ export class Lookahead {
     const { prompt } = request.sequence!
     const { gain, delayed } = this.#parts
     const odds = this.#oddsOf(request)
-    return lookaheadsThatPay(plans, (plan, next) => {
-      const { forkAt, tailFrom } = plan
+    return lookaheadsThatPay(plans, ({ forkAt, tailFrom }) => {
       const cost = { survival: odds.usual(seen.at(-1)?.token), rows: prompt - tailFrom, burst }
-      if (!gain.lookaheadPays(cost, prompt - forkAt, delayed())) return false
-      return next === undefined || gain.soonerPays(odds.shown(plan), cost, next.forkAt - forkAt)
+      return gain.lookaheadPays(cost, prompt - forkAt, delayed())
     })
   }
 

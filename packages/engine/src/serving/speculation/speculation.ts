@@ -58,7 +58,6 @@ export class Speculation {
       token,
       looks: this.#lookahead.seenBy(request),
       shown: reply.firstShown,
-      minStability: plan.firstStability ?? plan.minStability,
       onAverage: plan.firstStability !== undefined,
     })
     this.#lookahead.end(request)
