@@ -138,9 +138,10 @@ test('a reply begun in a pause is released at the commit of the same text', { sk
   for (let i = 1; i < ghosts.length; i++) assert.ok(ghosts[i]!.rev > ghosts[i - 1]!.rev)
 })
 
-test('a reply begun in a pause stops at its budget until the commit', { skip }, async () => {
+/** An open text whose reply has been begun up to its budget of six tokens. */
+async function openWithGhost() {
   const ghosts: ProvisionalEvent[] = []
-  using input = engine.open({
+  const input = engine.open({
     raw: true,
     speculate: 'reply',
     replyBudget: 6,
@@ -149,10 +150,19 @@ test('a reply begun in a pause stops at its budget until the commit', { skip }, 
     onPreview: (event) => ghosts.push(event),
   })
   input.append('Once upon a time')
-  const deadline = Date.now() + 10_000
-  while ((ghosts.at(-1)?.tokens ?? 0) < 6 && Date.now() < deadline) await sleep(5)
+  const until = async (met: () => boolean) => {
+    for (const deadline = Date.now() + 10_000; !met() && Date.now() < deadline; ) await sleep(5)
+    assert.ok(met(), JSON.stringify(ghosts.at(-1)))
+  }
+  await until(() => (ghosts.at(-1)?.tokens ?? 0) >= 6)
+  return { input, ghosts, until }
+}
+
+test('a reply begun in a pause stops at its budget until the commit', { skip }, async () => {
+  const opened = await openWithGhost()
+  using input = opened.input
   await engine.idle()
-  assert.equal(ghosts.at(-1)?.tokens, 6)
+  assert.equal(opened.ghosts.at(-1)?.tokens, 6)
   input.commit()
   assert.equal((await textOf(input.respond())).text, await plain('Once upon a time', 20))
 })
@@ -198,21 +208,9 @@ test('typing what the ghost says keeps it, and the reply is that of the longer t
 })
 
 test('when all of a ghost is typed and it says no more, another one comes behind it', { skip }, async () => {
-  const ghosts: ProvisionalEvent[] = []
-  using input = engine.open({
-    raw: true,
-    speculate: 'reply',
-    replyBudget: 6,
-    maxTokens: 20,
-    proposers: [],
-    onPreview: (event) => ghosts.push(event),
-  })
-  input.append('Once upon a time')
-  const until = async (met: () => boolean) => {
-    for (const deadline = Date.now() + 10_000; !met() && Date.now() < deadline; ) await sleep(5)
-    assert.ok(met(), JSON.stringify(ghosts.at(-1)))
-  }
-  await until(() => ghosts.at(-1)?.tokens === 6)
+  const opened = await openWithGhost()
+  using input = opened.input
+  const { ghosts, until } = opened
   const said = ghosts.at(-1)!.text
   input.append(said)
   await until(() => (ghosts.at(-1)?.tokens ?? 0) > 0 && ghosts.at(-1)!.text !== said)

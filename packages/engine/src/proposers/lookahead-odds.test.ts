@@ -7,7 +7,6 @@ const seen = (token: number, probability: number, before?: number): SeenToken =>
   before,
   token,
   probability,
-  plan: { forkAt: 10, tailFrom: 90 },
 })
 
 describe('the odds of lookaheads', () => {

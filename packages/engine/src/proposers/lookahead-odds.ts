@@ -1,6 +1,5 @@
 import { type Calibration, survivalOf } from '../core/sampling/calibration.ts'
 import { Recalibration, type SavedRecalibration } from './recalibration.ts'
-import type { LookaheadPlan } from './skim.ts'
 
 /** Survival of what a lookahead sees, by its own probability. */
 export interface SkimCalibration {
@@ -22,7 +21,6 @@ export interface SeenToken {
   readonly token: number
   /** The model's own. */
   readonly probability: number
-  readonly plan: LookaheadPlan
 }
 
 /** What is known of how often lookaheads are right. */

@@ -12,7 +12,6 @@ import { trimToConstraint } from './trim-to-constraint.ts'
 /** A lookahead that runs. */
 interface Running {
   readonly sequence: Sequence
-  readonly plan: LookaheadPlan
   readonly tokens: number[]
   /** Its tokens are the tail; not when somebody else is surer. */
   inTail: boolean
@@ -48,8 +47,9 @@ export class Lookahead {
   began(request: ActiveRequest): void {
     const sequence = request.sequence!
     // Once a place was lost, nobody waits for the first word any more, or the prompt is cut no further.
-    const wanted = this.#states.get(request)?.plans ?? request.plan.lookaheads
-    const state: State = { plans: [], running: undefined, seen: this.#states.get(request)?.seen ?? [] }
+    const before = this.#states.get(request)
+    const wanted = before?.plans ?? request.plan.lookaheads
+    const state: State = { plans: [], running: undefined, seen: before?.seen ?? [] }
     this.#states.set(request, state)
     const computed = sequence.computed[0]!
     state.plans = this.#worthwhile(
@@ -106,7 +106,7 @@ export class Lookahead {
       return
     }
     trace?.(`lookahead seq${sequence.order} at ${plan.forkAt}, rest from ${plan.tailFrom}`)
-    state.running = { sequence: ahead, plan, tokens: [], inTail: true, likely: [] }
+    state.running = { sequence: ahead, tokens: [], inTail: true, likely: [] }
     this.#pauseAtNext(request, state)
   }
 
@@ -119,7 +119,7 @@ export class Lookahead {
     const odds = this.#oddsOf(request)
     const state = this.#states.get(request)!
     const running = state.running!
-    const { sequence: ahead, tokens, plan } = running
+    const { sequence: ahead, tokens } = running
     const parent = request.sequence!
     const { prompt: start, committed: end } = ahead
     // What it decodes is no committed text of the reply.
@@ -133,7 +133,7 @@ export class Lookahead {
     tokens.push(token)
     table.decide(ahead, token)
     if (first) {
-      const seen = { before: state.seen.at(-1)?.token, token, probability, plan }
+      const seen = { before: state.seen.at(-1)?.token, token, probability }
       const stability = odds.first(seen)
       state.seen.push(seen)
       running.likely = others
