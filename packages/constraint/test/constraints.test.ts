@@ -4,20 +4,12 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { ConstraintError, Constraints, type Declared, type Matcher } from '../src/index.ts'
-import { allows, control, ends, naming, tokenizing, tokensOf, vocabulary } from './fixtures.ts'
+import { allows, control, ends, judgementOf, naming, tokenizing, tokensOf, vocabulary } from './fixtures.ts'
 
 const constraints = new Constraints(vocabulary)
 const forcing = new Constraints(tokenizing)
 
-/** How far a text is allowed: whole and complete, whole, or not. */
-function judged(declared: Declared, text: string): 'complete' | 'begun' | 'refused' {
-  const matcher = constraints.compile(declared)
-  for (const token of tokensOf(text)) {
-    if (!allows(matcher.mask(), token)) return 'refused'
-    matcher.advance(token)
-  }
-  return matcher.ending === 'no' ? 'begun' : 'complete'
-}
+const judged = (declared: Declared, text: string) => judgementOf(constraints.compile(declared), text)
 
 test('the library in the repository is the one that its hash names', () => {
   const file = (name: string) => readFileSync(new URL(`../wasm/${name}`, import.meta.url))

@@ -1,4 +1,4 @@
-import type { Vocabulary } from '../src/index.ts'
+import type { Matcher, Vocabulary } from '../src/index.ts'
 
 /** A vocabulary of all bytes, some longer pieces, a control token and two tokens that end a text. */
 const pieces = ['{"', '":', ', ', 'true', 'false', 'null', 'name', 'age', '12', 'yes', 'no', 'ab', ' ', '\n  ']
@@ -38,4 +38,15 @@ export function tokensOf(text: string): number[] {
 
 export function allows(mask: Uint32Array, token: number): boolean {
   return ((mask[token >> 5]! >> (token & 31)) & 1) === 1
+}
+
+export type Judgement = 'complete' | 'begun' | 'refused'
+
+/** How far a text is allowed from here: whole and complete, whole, or not. */
+export function judgementOf(matcher: Matcher, text: string): Judgement {
+  for (const token of tokensOf(text)) {
+    if (!allows(matcher.mask(), token)) return 'refused'
+    matcher.advance(token)
+  }
+  return matcher.ending === 'no' ? 'begun' : 'complete'
 }

@@ -1,23 +1,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Constraints, type Declared, type TagPart } from '../src/index.ts'
-import { allows, control, naming, tokensOf, vocabulary } from './fixtures.ts'
+import { allows, control, type Judgement, judgementOf, naming, tokensOf, vocabulary } from './fixtures.ts'
 
 // What stands in a tag that is no value of a schema, and replies that are nothing but tags.
 
 const constraints = new Constraints(vocabulary)
 
-/** How far a text is allowed: whole and complete, whole, or not. */
-function judged(declared: Declared, text: string): 'complete' | 'begun' | 'refused' {
-  const matcher = constraints.compile(declared)
-  for (const token of tokensOf(text)) {
-    if (!allows(matcher.mask(), token)) return 'refused'
-    matcher.advance(token)
-  }
-  return matcher.ending === 'no' ? 'begun' : 'complete'
-}
+const judged = (declared: Declared, text: string) => judgementOf(constraints.compile(declared), text)
 
-function assertJudged(declared: Declared, cases: Record<string, 'complete' | 'begun' | 'refused'>): void {
+function assertJudged(declared: Declared, cases: Record<string, Judgement>): void {
   for (const [text, expected] of Object.entries(cases)) assert.equal(judged(declared, text), expected, text)
 }
 
