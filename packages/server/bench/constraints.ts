@@ -9,6 +9,7 @@ import compile from '@incipit/constraint/compiler'
 import { Engine } from '@incipit/engine'
 import type { ConstraintState } from '@incipit/engine/api'
 import { median, quantile } from '../../engine/bench/numbers.ts'
+import { eventsOf } from '../../engine/bench/sse-events.ts'
 import { table } from '../../engine/bench/table.ts'
 import { type Task, tasks } from './schemas.ts'
 
@@ -74,6 +75,15 @@ interface Reply {
   readonly shown?: { readonly ms: number; readonly text: string }
 }
 
+interface ChatEvent {
+  readonly provisional?: { readonly text: string }
+  readonly choices?: readonly {
+    readonly delta?: { readonly content?: string }
+    readonly finish_reason?: string | null
+  }[]
+  readonly usage?: { readonly completion_tokens: number } | null
+}
+
 async function ask(server: Server, task: Task, constrained: boolean, provisional = false): Promise<Reply> {
   const body = {
     messages: [{ role: 'user', content: task.prompt }],
@@ -93,21 +103,15 @@ async function ask(server: Server, task: Task, constrained: boolean, provisional
     body: JSON.stringify(body),
   })
   if (!response.ok) throw new Error(`${server.name}: ${task.name}: ${await response.text()}`)
-  let [text, rest, firstMs, tokens, finish] = ['', '', 0, 0, '']
+  let [text, firstMs, tokens, finish] = ['', 0, 0, '']
   let shown: { ms: number; text: string } | undefined
-  for await (const part of response.body!.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + part).split('\n')
-    rest = lines.pop()!
-    for (const line of lines) {
-      if (!line.startsWith('data: {')) continue
-      const event = JSON.parse(line.slice(6))
-      if (event.provisional?.text) shown ??= { ms: performance.now() - began, text: event.provisional.text }
-      const choice = event.choices?.[0]
-      if (choice?.delta?.content && firstMs === 0) firstMs = performance.now() - began
-      text += choice?.delta?.content ?? ''
-      finish = choice?.finish_reason ?? finish
-      tokens = event.usage?.completion_tokens ?? tokens
-    }
+  for await (const { provisional, choices, usage } of eventsOf<ChatEvent>(response.body!)) {
+    if (provisional?.text) shown ??= { ms: performance.now() - began, text: provisional.text }
+    const choice = choices?.[0]
+    if (choice?.delta?.content && firstMs === 0) firstMs = performance.now() - began
+    text += choice?.delta?.content ?? ''
+    finish = choice?.finish_reason ?? finish
+    tokens = usage?.completion_tokens ?? tokens
   }
   const totalMs = performance.now() - began
   return { firstMs, totalMs, tokens, text, whole: finish === 'stop', ...(shown && { shown }) }

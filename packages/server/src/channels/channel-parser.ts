@@ -1,5 +1,6 @@
-import type { Part, PartReader } from '../reply/part.ts'
-import { type ArgumentReader, overlap } from '../tools/arguments/argument-reader.ts'
+import { HoldingReader } from '../reply/holding-reader.ts'
+import type { Part } from '../reply/part.ts'
+import { overlap } from '../tools/arguments/argument-reader.ts'
 import { jsonArguments } from '../tools/arguments/json-arguments.ts'
 import { newCallId } from '../tools/call-id.ts'
 import type { Tool } from '../tools/tool.ts'
@@ -28,60 +29,47 @@ const ends = [harmony.end, '<|call|>', '<|return|>']
 const blankLine = '\n\n'
 
 /** Tells reasoning, content and calls of tools apart in a reply that is said in channels and comes piece by piece. */
-export class ChannelParser implements PartReader {
+export class ChannelParser extends HoldingReader {
   readonly #shape: ChannelShape
   #state: State
-  /** Text that was not told yet. */
-  #held = ''
-  #reader: ArgumentReader | undefined
   /** Something of the kind was told: a further message of it is a paragraph of its own. */
   #thought = false
   #said = false
   #atBegin = false
 
   constructor(shape: ChannelShape) {
+    super()
     this.#shape = shape
     this.#state = shape.inAnswer ? 'content' : 'header'
   }
 
-  get inContent(): boolean {
+  override get inContent(): boolean {
     return this.#state === 'content' || this.#state === 'header'
   }
 
-  get inReasoning(): boolean {
+  override get inReasoning(): boolean {
     return this.#state === 'reasoning'
   }
 
-  feed(text: string): Part[] {
-    this.#held += text
-    const parts: Part[] = []
-    while (this.#step(parts)) {
-      // Until more text is needed.
-    }
-    return parts
-  }
-
-  end(): Part[] {
-    const held = this.#held
-    this.#held = ''
+  override end(): Part[] {
+    const held = this.held
+    this.held = ''
     // A header without a message is nothing.
     if (held === '' || (this.#state !== 'reasoning' && this.#state !== 'content')) return []
     return [{ type: this.#state, text: held }]
   }
 
-  clone(): ChannelParser {
+  override clone(): ChannelParser {
     const copy = new ChannelParser(this.#shape)
     copy.#state = this.#state
-    copy.#held = this.#held
-    copy.#reader = this.#reader?.clone()
+    this.copyHeld(copy)
     copy.#thought = this.#thought
     copy.#said = this.#said
     copy.#atBegin = this.#atBegin
     return copy
   }
 
-  #step(parts: Part[]): boolean {
-    if (this.#held === '') return false
+  protected override step(parts: Part[]): boolean {
     switch (this.#state) {
       case 'header':
         return this.#header(parts)
@@ -109,21 +97,21 @@ export class ChannelParser implements PartReader {
   }
 
   #header(parts: Part[]): boolean {
-    const at = this.#held.indexOf(harmony.message)
+    const at = this.held.indexOf(harmony.message)
     if (at < 0) {
-      if (mayBeHeader(this.#held)) return false
+      if (mayBeHeader(this.held)) return false
       // It answers without more ado.
       this.#state = 'content'
       return true
     }
-    const header = this.#held.slice(0, at)
-    this.#held = this.#held.slice(at + harmony.message.length)
+    const header = this.held.slice(0, at)
+    this.held = this.held.slice(at + harmony.message.length)
     this.#atBegin = true
     const name = / to=functions\.([^\s<]+)/.exec(header)?.[1]
     const tool = this.#shape.tools.find((tool) => tool.name === name)
     if (tool) {
       parts.push({ type: 'call', id: newCallId(), name: tool.name })
-      this.#reader = jsonArguments.reader(tool)
+      this.reader = jsonArguments.reader(tool)
       this.#state = 'arguments'
       return true
     }
@@ -132,11 +120,7 @@ export class ChannelParser implements PartReader {
   }
 
   #arguments(parts: Part[]): boolean {
-    const { json, length, ended } = this.#reader!.take(this.#held)
-    if (json !== '') parts.push({ type: 'arguments', text: json })
-    this.#held = this.#held.slice(length)
-    if (!ended) return false
-    parts.push({ type: 'call_end' })
+    if (!this.takeArguments(parts)) return false
     this.#state = 'over'
     return true
   }
@@ -144,12 +128,12 @@ export class ChannelParser implements PartReader {
   /** The text of a message, up to its end. */
   #body(tell: (text: string) => void): boolean {
     const found = ends
-      .map((end) => ({ end, at: this.#held.indexOf(end) }))
+      .map((end) => ({ end, at: this.held.indexOf(end) }))
       .filter(({ at }) => at >= 0)
       .toSorted((a, b) => a.at - b.at)[0]
-    const length = found?.at ?? this.#held.length - Math.max(...ends.map((end) => overlap(this.#held, end)))
-    if (length > 0) tell(this.#held.slice(0, length))
-    this.#held = this.#held.slice(length + (found?.end.length ?? 0))
+    const length = found?.at ?? this.held.length - Math.max(...ends.map((end) => overlap(this.held, end)))
+    if (length > 0) tell(this.held.slice(0, length))
+    this.held = this.held.slice(length + (found?.end.length ?? 0))
     if (!found) return false
     this.#state = 'header'
     return true

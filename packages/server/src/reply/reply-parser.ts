@@ -1,6 +1,7 @@
-import { type ArgumentReader, overlap } from '../tools/arguments/argument-reader.ts'
+import { overlap } from '../tools/arguments/argument-reader.ts'
 import { newCallId } from '../tools/call-id.ts'
-import type { Part, PartReader } from './part.ts'
+import { HoldingReader } from './holding-reader.ts'
+import type { Part } from './part.ts'
 import type { ReplyShape } from './reply-shape.ts'
 
 type State =
@@ -18,45 +19,33 @@ type State =
  * Tells reasoning, content and calls of tools apart in a reply that comes piece by piece, wherever the pieces end. What may
  * still become a marker is held back.
  */
-export class ReplyParser implements PartReader {
+export class ReplyParser extends HoldingReader {
   readonly #shape: ReplyShape
   #state: State
-  /** Text that was not told yet. */
-  #held = ''
-  /** Of the call that was begun last. */
-  #reader: ArgumentReader | undefined
   /** White space around reasoning and calls is nobody's. */
   #trims: boolean
   /** White space of the content that is told when more follows. */
   #blank = ''
 
   constructor(shape: ReplyShape) {
+    super()
     this.#shape = shape
     const at = shape.reasoning?.at
     this.#state = at === 'open' ? 'reasoning' : at === 'optional' ? 'begin' : 'content'
     this.#trims = at !== undefined
   }
 
-  get inContent(): boolean {
+  override get inContent(): boolean {
     return this.#state === 'content' || this.#state === 'begin'
   }
 
-  get inReasoning(): boolean {
+  override get inReasoning(): boolean {
     return this.#state === 'reasoning'
   }
 
-  feed(text: string): Part[] {
-    this.#held += text
-    const parts: Part[] = []
-    while (this.#step(parts)) {
-      // Until more text is needed.
-    }
-    return parts
-  }
-
-  end(): Part[] {
-    const held = this.#held
-    this.#held = ''
+  override end(): Part[] {
+    const held = this.held
+    this.held = ''
     const blank = this.#trims ? '' : this.#blank
     this.#blank = ''
     if (held === '' && blank === '') return []
@@ -68,18 +57,16 @@ export class ReplyParser implements PartReader {
     return []
   }
 
-  clone(): ReplyParser {
+  override clone(): ReplyParser {
     const copy = new ReplyParser(this.#shape)
     copy.#state = this.#state
-    copy.#held = this.#held
-    copy.#reader = this.#reader?.clone()
+    this.copyHeld(copy)
     copy.#trims = this.#trims
     copy.#blank = this.#blank
     return copy
   }
 
-  #step(parts: Part[]): boolean {
-    if (this.#held === '') return false
+  protected override step(parts: Part[]): boolean {
     switch (this.#state) {
       case 'begin':
         return this.#begin()
@@ -98,9 +85,9 @@ export class ReplyParser implements PartReader {
 
   #begin(): boolean {
     const { start } = this.#shape.reasoning!
-    const text = this.#held.trimStart()
+    const text = this.held.trimStart()
     if (text.startsWith(start)) {
-      this.#held = text.slice(start.length)
+      this.held = text.slice(start.length)
       this.#state = 'reasoning'
       return true
     }
@@ -113,10 +100,10 @@ export class ReplyParser implements PartReader {
 
   #reasoning(parts: Part[]): boolean {
     const { end } = this.#shape.reasoning!
-    const at = this.#held.indexOf(end)
-    const length = at >= 0 ? at : this.#held.length - overlap(this.#held, end)
-    if (length > 0) parts.push({ type: 'reasoning', text: this.#held.slice(0, length) })
-    this.#held = this.#held.slice(at >= 0 ? at + end.length : length)
+    const at = this.held.indexOf(end)
+    const length = at >= 0 ? at : this.held.length - overlap(this.held, end)
+    if (length > 0) parts.push({ type: 'reasoning', text: this.held.slice(0, length) })
+    this.held = this.held.slice(at >= 0 ? at + end.length : length)
     if (at < 0) return false
     this.#state = 'content'
     return true
@@ -125,15 +112,15 @@ export class ReplyParser implements PartReader {
   #text(parts: Part[]): boolean {
     const { tools } = this.#shape
     if (tools === undefined) {
-      parts.push(...this.#content(this.#held))
-      this.#held = ''
+      parts.push(...this.#content(this.held))
+      this.held = ''
       return false
     }
     const { trigger } = tools.format
-    const at = this.#held.indexOf(trigger)
-    const length = at >= 0 ? at : this.#held.length - overlap(this.#held, trigger)
-    parts.push(...this.#content(this.#held.slice(0, length)))
-    this.#held = this.#held.slice(length)
+    const at = this.held.indexOf(trigger)
+    const length = at >= 0 ? at : this.held.length - overlap(this.held, trigger)
+    parts.push(...this.#content(this.held.slice(0, length)))
+    this.held = this.held.slice(length)
     if (at < 0) return false
     this.#state = 'head'
     return true
@@ -142,28 +129,24 @@ export class ReplyParser implements PartReader {
   #head(parts: Part[]): boolean {
     const { format, tools } = this.#shape.tools!
     const begins = tools.map((tool) => ({ tool, begin: format.begin(tool.name) }))
-    const found = begins.find(({ begin }) => this.#held.startsWith(begin))
+    const found = begins.find(({ begin }) => this.held.startsWith(begin))
     if (found) {
       parts.push({ type: 'call', id: newCallId(), name: found.tool.name })
-      this.#held = this.#held.slice(found.begin.length)
-      this.#reader = format.arguments.reader(found.tool)
+      this.held = this.held.slice(found.begin.length)
+      this.reader = format.arguments.reader(found.tool)
       this.#state = 'arguments'
       return true
     }
-    if (begins.some(({ begin }) => begin.startsWith(this.#held))) return false
+    if (begins.some(({ begin }) => begin.startsWith(this.held))) return false
     // Text that only looks like a call.
-    parts.push(...this.#content(this.#held.slice(0, format.trigger.length)))
-    this.#held = this.#held.slice(format.trigger.length)
+    parts.push(...this.#content(this.held.slice(0, format.trigger.length)))
+    this.held = this.held.slice(format.trigger.length)
     this.#state = 'content'
     return true
   }
 
   #arguments(parts: Part[]): boolean {
-    const { json, length, ended } = this.#reader!.take(this.#held)
-    if (json !== '') parts.push({ type: 'arguments', text: json })
-    this.#held = this.#held.slice(length)
-    if (!ended) return false
-    parts.push({ type: 'call_end' })
+    if (!this.takeArguments(parts)) return false
     this.#blank = ''
     this.#trims = true
     this.#state = 'tail'
@@ -172,8 +155,8 @@ export class ReplyParser implements PartReader {
 
   #tail(): boolean {
     const { end } = this.#shape.tools!.format
-    if (this.#held.length < end.length && end.startsWith(this.#held)) return false
-    if (this.#held.startsWith(end)) this.#held = this.#held.slice(end.length)
+    if (this.held.length < end.length && end.startsWith(this.held)) return false
+    if (this.held.startsWith(end)) this.held = this.held.slice(end.length)
     this.#state = 'content'
     return true
   }
