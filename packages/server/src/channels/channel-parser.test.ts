@@ -67,8 +67,8 @@ test('a clone goes its own way', () => {
   parser.feed('<|channel|>commentary to=functions.weather json<|message|>{"city": "')
   const copy = parser.clone()
   assert.deepEqual(
-    copy.feed('Rome').map(({ type }) => type),
-    ['arguments'],
+    copy.feed('Rome"}').map(({ type }) => type),
+    ['arguments', 'call_end'],
   )
   assert.equal(parser.inContent, false)
   assert.deepEqual(
