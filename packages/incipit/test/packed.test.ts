@@ -22,6 +22,9 @@ describe('the published packages', { skip, timeout: 600_000 }, () => {
     INCIPIT_MODELS: '',
     INCIPIT_MODEL: '',
     NODE_OPTIONS: '',
+    // Output is read here, also where the tests themselves are printed in colour.
+    FORCE_COLOR: undefined,
+    NO_COLOR: '1',
     NODE_COMPILE_CACHE: join(installation.folder, 'compiled'),
   })
   before(async () => {
