@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { chatMessage } from './chat-message.ts'
 import { constraintParameters, refineConstraint } from './constraint.ts'
+import { empty, neutral } from './neutral.ts'
 import {
-  neutral,
   promptLogprobsParameter,
   refinePromptLogprobs,
   refineShared,
@@ -33,10 +33,18 @@ export const chatBody = z
     continue_final_message: z.boolean().nullish(),
     // llama-server's: `none` leaves the reasoning in the content.
     reasoning_format: z.enum(['none', 'auto', 'deepseek', 'deepseek-legacy']).nullish(),
+    // llama-server's name of max_tokens, which wins over it there.
+    n_predict: tokenLimit.nullish(),
     return_progress: returnProgress,
     modalities: neutral([], textOnly),
     audio: neutral([]),
     web_search_options: neutral([]),
+    // vLLM's.
+    chat_template: neutral([]),
+    documents: neutral([], empty),
+    echo: neutral([false]),
+    add_special_tokens: neutral([false]),
+    include_reasoning: neutral([true]),
   })
   .superRefine(refineShared)
   .superRefine(refineConstraint)

@@ -68,7 +68,7 @@ export function planChat(
   model: ChatModel = {},
   at?: 'open' | 'closed' | 'optional',
 ): RequestPlan {
-  const maxTokens = limit(body.max_completion_tokens ?? body.max_tokens)
+  const maxTokens = limit(body.n_predict ?? body.max_completion_tokens ?? body.max_tokens)
   const { messages, request, constraint, shape } = chatForm(body, model, at)
   const input: GenerateRequest = {
     messages: messages(body.messages),
@@ -100,7 +100,7 @@ export function planCompletion(
   model: Pick<ModelInfo, 'vocabulary'> & FillsIn,
   defaults: PlanDefaults = {},
 ): RequestPlan {
-  const maxTokens = limit(body.max_tokens ?? DEFAULT_COMPLETION_TOKENS)
+  const maxTokens = limit(body.n_predict ?? body.max_tokens ?? DEFAULT_COMPLETION_TOKENS)
   checkTokens(body.prompt, model)
   // The text around a gap is text.
   const parseSpecial = !body.suffix && body.parse_special !== false

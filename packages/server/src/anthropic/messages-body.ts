@@ -2,8 +2,10 @@ import { tierNames } from '@incipit/engine/api'
 import { z } from 'zod'
 import type { ChatBody } from '../chat-body.ts'
 import { describedAs } from '../described-as.ts'
-import { empty, neutral, sharedParameters } from '../parameters.ts'
+import { empty, neutral } from '../neutral.ts'
+import { sharedParameters } from '../parameters.ts'
 import { strictArray } from '../strict-array.ts'
+import { unsupportedParameters } from '../unsupported-parameters.ts'
 import { unsupported } from '../validate.ts'
 import { systemContent, textOf } from './content-block.ts'
 import { chatMessagesOf, message } from './message.ts'
@@ -55,6 +57,7 @@ export type CountBody = z.infer<typeof countBody>
 /** The body of `POST /v1/messages`. */
 export const messagesBody = z
   .object({
+    ...unsupportedParameters,
     ...promptFields,
     // 0 computes the prompt and says nothing.
     max_tokens: z.int().min(0),

@@ -2,7 +2,8 @@ import { IncipitError, type ModelInfo, tierNames } from '@incipit/engine/api'
 import { z } from 'zod'
 import type { ChatBody } from '../chat-body.ts'
 import { ServerError } from '../errors.ts'
-import { empty, neutral, sharedParameters } from '../parameters.ts'
+import { empty, neutral } from '../neutral.ts'
+import { sharedParameters } from '../parameters.ts'
 import { modelOptions, samplingOf } from './options.ts'
 
 const schema = z.record(z.string(), z.unknown())

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { constraintParameters, refineConstraint } from '../constraint.ts'
-import { empty, neutral, sharedParameters, textOnly } from '../parameters.ts'
+import { empty, neutral } from '../neutral.ts'
+import { sharedParameters, textOnly } from '../parameters.ts'
 import { minStability } from '../policy.ts'
 import { flatToolParameters } from '../tools/flat-tool-parameters.ts'
 
