@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { ChatBody } from '../chat-body.ts'
 import { describedAs } from '../described-as.ts'
 import { empty, neutral } from '../neutral.ts'
-import { sharedParameters } from '../parameters.ts'
+import { returnProgress, sharedParameters } from '../parameters.ts'
 import { strictArray } from '../strict-array.ts'
 import { unsupportedParameters } from '../unsupported-parameters.ts'
 import { unsupported } from '../validate.ts'
@@ -73,6 +73,7 @@ export const messagesBody = z
     // Ours.
     tier: z.enum(tierNames).nullish(),
     cache_salt: sharedParameters.cache_salt,
+    return_progress: returnProgress,
   })
   .superRefine(refineToolFields)
 
@@ -91,6 +92,7 @@ export function chatBodyOf(body: MessagesBody): ChatBody {
     top_p: body.top_p,
     stop: body.stop_sequences,
     stream: body.stream,
+    return_progress: body.return_progress,
     tier: body.tier,
     cache_salt: body.cache_salt,
     json_schema: body.output_config?.format?.schema,

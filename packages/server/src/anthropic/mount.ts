@@ -6,8 +6,9 @@ import { withModel } from '../models/with-model.ts'
 import { jsonOrEvents } from '../openapi/operation.ts'
 import { route } from '../route.ts'
 import { eventOf } from '../sse.ts'
+import { loadingProgress } from '../wire.ts'
 import { anthropicError } from './errors.ts'
-import { messageTeller } from './message-teller.ts'
+import { messageTeller, progressEvent } from './message-teller.ts'
 import {
   type CountBody,
   chatBodyOf,
@@ -24,6 +25,7 @@ export function mountAnthropic(app: FastifyInstance, options: DialectOptions): v
   const waiting = {
     ...options,
     errorEvent: (error: unknown, requestId: string) => eventOf(anthropicError(error, requestId).body, 'error'),
+    loadingEvent: (ms: number) => eventOf(progressEvent(loadingProgress(ms)), 'ping'),
   }
 
   const messages = (request: FastifyRequest, reply: FastifyReply, body: MessagesBody) => {
