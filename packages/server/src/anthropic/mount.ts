@@ -3,10 +3,11 @@ import { answer } from '../answer.ts'
 import { countTokens } from '../count-tokens.ts'
 import { type DialectOptions, mountDialect, planConversation } from '../dialect.ts'
 import { withModel } from '../models/with-model.ts'
-import { jsonOrEvents } from '../openapi/operation.ts'
+import { json, jsonOrEvents } from '../openapi/operation.ts'
 import { route } from '../route.ts'
 import { eventOf } from '../sse.ts'
 import { loadingProgress } from '../wire.ts'
+import { message, messageEvent, tokenCount } from './answers.ts'
 import { anthropicError } from './errors.ts'
 import { messageTeller, progressEvent } from './message-teller.ts'
 import {
@@ -60,7 +61,7 @@ export function mountAnthropic(app: FastifyInstance, options: DialectOptions): v
         dialect: 'anthropic',
         input: messagesBody,
         uses: 'reply',
-        answers: jsonOrEvents,
+        answers: jsonOrEvents(message, messageEvent),
       },
       messages,
     )
@@ -74,6 +75,7 @@ export function mountAnthropic(app: FastifyInstance, options: DialectOptions): v
         dialect: 'anthropic',
         input: countBody,
         uses: 'model',
+        answers: json(tokenCount),
       },
       count,
     )
