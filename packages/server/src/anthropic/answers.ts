@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { count, progress } from '../answers/wire.ts'
-import { anthropicError } from './error-schema.ts'
+import { anthropicErrorSchema } from './error-schema.ts'
 
 const stop = {
   stop_reason: z
@@ -67,7 +67,7 @@ export const messageEvent = z.discriminatedUnion('type', [
   }),
   z.strictObject({ type: z.literal('message_stop') }),
   z.strictObject({ type: z.literal('ping'), prompt_progress: progress.optional() }),
-  anthropicError,
+  anthropicErrorSchema,
 ])
 
 /** The answer of `POST /v1/messages/count_tokens`. */

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { bytes, count, progress } from '../answers/wire.ts'
 import { runningSamplers } from '../samplers.ts'
-import { llamaServerError } from './error-schema.ts'
+import { llamaServerErrorSchema } from './error-schema.ts'
 
 const settings = z.strictObject({
   n_predict: z.int(),
@@ -73,7 +73,7 @@ export const completionAnswer = z.union([
 const piece = z.strictObject({ ...said, stop: z.literal(false), prompt_progress: progress.optional() })
 
 /** The data of an event of their streams. */
-export const completionEvent = z.union([piece, last, llamaServerError])
+export const completionEvent = z.union([piece, last, llamaServerErrorSchema])
 
 /** The answer of `POST /tokenize`. */
 export const tokenizeAnswer = z.strictObject({

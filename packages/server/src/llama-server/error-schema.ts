@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
 /** The shape of every failure. */
-export const llamaServerError = z.strictObject({
+export const llamaServerErrorSchema = z.strictObject({
   error: z.strictObject({ code: z.int(), message: z.string(), type: z.string() }),
 })

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { count, likelyToken, progress } from '../answers/wire.ts'
-import { ollamaError } from './error-schema.ts'
+import { ollamaErrorSchema } from './error-schema.ts'
 
 const thinking = z.string().optional()
 
@@ -47,7 +47,7 @@ function replies<Said extends z.core.$ZodShape>(said: Said) {
     logprobs,
     prompt_progress: progress.optional(),
   })
-  return { answer: z.union([whole, loaded]), line: z.union([piece, whole, ollamaError]) }
+  return { answer: z.union([whole, loaded]), line: z.union([piece, whole, ollamaErrorSchema]) }
 }
 
 export const chatReplies = replies(chat)

@@ -1,4 +1,4 @@
 import { z } from 'zod'
 
 /** The shape of every failure. */
-export const ollamaError = z.strictObject({ error: z.string() })
+export const ollamaErrorSchema = z.strictObject({ error: z.string() })

@@ -3,6 +3,7 @@ import { start } from '../choices.ts'
 import { errorAnswer } from '../errors.ts'
 import { Output, type OutputEvent } from '../items/output.ts'
 import { newId } from '../new-id.ts'
+import { promptOf } from '../prompt-of.ts'
 import { readReply } from '../reply/read-reply.ts'
 import type { RequestPlan } from '../request-plan.ts'
 import type { ServedEngine } from '../served-engine.ts'
@@ -109,16 +110,10 @@ export class ResponseRun {
   }
 }
 
-/** What it takes to compute a prompt, and no more. */
-function promptOnly({ messages, template, cacheSalt, tier, progress }: GenerateRequest): GenerateRequest {
-  return {
-    messages: messages!,
-    ...(template && { template }),
-    ...(cacheSalt !== undefined && { cacheSalt }),
-    ...(tier && { tier }),
-    ...(progress && { progress }),
-    maxTokens: 0,
-  }
+/** The same, of which only the prompt is computed. */
+function promptOnly(request: GenerateRequest): GenerateRequest {
+  const { tier, progress } = request
+  return { ...promptOf(request), ...(tier && { tier }), ...(progress && { progress }), maxTokens: 0 }
 }
 
 /** The one type that the official client's own stream takes and passes over. */
