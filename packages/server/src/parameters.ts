@@ -28,13 +28,15 @@ export const tokenLimit = describedAs(
 export const returnProgress = z.boolean().nullish()
 
 /** By token id; as an object, or as llama-server's list of pairs. */
-const logitBias = z.union(
-  [
-    z.record(z.string().regex(/^\d+$/, 'must be a token id'), z.number().min(-100).max(100)),
-    strictArray(z.tuple([z.int().min(0), z.number().min(-100).max(100)]), { least: 0 }),
-  ],
-  'must give a number from -100 to 100 for token ids',
-)
+const logitBias = z
+  .union(
+    [
+      z.record(z.string().regex(/^\d+$/, 'must be a token id'), z.number().min(-100).max(100)),
+      strictArray(z.tuple([z.int().min(0), z.number().min(-100).max(100)]), { least: 0 }),
+    ],
+    'must give a number from -100 to 100 for token ids',
+  )
+  .transform((biases): Record<number, number> => (Array.isArray(biases) ? Object.fromEntries(biases) : biases))
 
 const stop = z.string().min(1, 'a stop string must not be empty')
 

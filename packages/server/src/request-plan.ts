@@ -187,9 +187,7 @@ function sharedRequest(body: SharedParameters, defaults: PlanDefaults): Generate
   if (typeof body.cache_prompt === 'boolean') request.cachePrompt = body.cache_prompt
   if (body.cache_salt) request.cacheSalt = body.cache_salt
   if (typeof body.prediction === 'string') request.prediction = body.prediction
-  if (body.logit_bias) {
-    request.logitBias = Array.isArray(body.logit_bias) ? Object.fromEntries(body.logit_bias) : body.logit_bias
-  }
+  if (body.logit_bias) request.logitBias = body.logit_bias
   if (body.min_tokens) request.minTokens = body.min_tokens
   if (body.ignore_eos) request.ignoreEnd = true
   const tier = tierOf(body) ?? defaults.tier

@@ -148,6 +148,22 @@ test('a form that cannot be is refused by its place, and changes nothing', optio
   assert.match((await client.reply()).text, /^(yes|no)$/)
 })
 
+test('a token that is banned for a session is not said in it, until it is allowed again', options, async (t) => {
+  const { client } = await open(t, { max_output_tokens: 4, ignore_eos: true })
+  const question = 'What is the opposite of hot?'
+  const { text } = await client.ask(question)
+  const [first] = engine().tokenize(text)
+  client.send('conversation.replace', { messages: [] })
+  await client.configure({ logit_bias: { [first!]: -100 } })
+  const banned = await client.ask(question)
+  assert.notEqual(engine().tokenize(banned.text)[0], first)
+  assert.equal(banned.usage!.completion_tokens, 4)
+  client.send('conversation.replace', { messages: [] })
+  await client.configure({ logit_bias: { [first!]: 100 } })
+  const forced = await client.ask(question)
+  assert.ok(forced.text.startsWith(engine().detokenize([first!]).repeat(2)), forced.text)
+})
+
 const weather = {
   type: 'function',
   name: 'get_weather',

@@ -121,9 +121,10 @@ export interface GenerateRequest extends Partial<Sampling> {
   repetitionPenalty?: number
   /**
    * The three penalties look at so many of the last tokens, of the prompt and the reply alike, as llama.cpp's do. At least
-   * 1. Default: at the whole reply, and the repetition penalty at the whole prompt, too.
+   * 1. Default, and null, also where an open input says otherwise: at the whole reply, and the repetition penalty at the whole
+   * prompt, too.
    */
-  penaltyWindow?: number
+  penaltyWindow?: number | null
   /** The reply does not end by itself, or with a stop string, before it has this many tokens. Default 0. */
   minTokens?: number
   /**

@@ -64,7 +64,7 @@ export function normalise(request: GenerateRequest): CheckedRequest {
       frequency: number(request, 'frequencyPenalty', 0, -2, 2),
       presence: number(request, 'presencePenalty', 0, -2, 2),
       repetition: number(request, 'repetitionPenalty', 1, 0.01, 100),
-      ...(request.penaltyWindow !== undefined && {
+      ...((request.penaltyWindow ?? undefined) !== undefined && {
         window: number(request, 'penaltyWindow', 1, 1, Number.MAX_SAFE_INTEGER, true),
       }),
     },

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { constraintParameters, refineConstraint } from '../constraint.ts'
-import { empty, neutral } from '../neutral.ts'
+import { neutral } from '../neutral.ts'
 import { sharedParameters, textOnly } from '../parameters.ts'
 import { minStability } from '../policy.ts'
 import { flatToolParameters } from '../tools/flat-tool-parameters.ts'
@@ -25,13 +25,6 @@ const shared = {
   ...sampling,
   ...constraintParameters,
   ...flatToolParameters,
-  frequency_penalty: neutral([0]),
-  presence_penalty: neutral([0]),
-  repetition_penalty: neutral([1]),
-  repeat_penalty: neutral([1]),
-  logit_bias: neutral([], empty),
-  min_tokens: neutral([0]),
-  ignore_eos: neutral([false]),
   max_output_tokens: z.union([z.int().min(1), z.literal('inf')], 'must be a whole number or "inf"').nullish(),
   instructions: z.string().nullish(),
   chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),

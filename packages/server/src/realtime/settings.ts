@@ -1,5 +1,6 @@
 import { type GenerateRequest, type InputOptions, showsGuesses, type TierName } from '@incipit/engine/api'
 import { type ConstraintFields, constraintFields, saysConstraint } from '../constraint.ts'
+import { penaltiesOf } from '../penalties.ts'
 import { enginePolicy, type NamedPolicy } from '../policy.ts'
 import type { PlanDefaults } from '../request-plan.ts'
 import type { FlatToolFields } from '../tools/flat-tool-parameters.ts'
@@ -17,6 +18,15 @@ export interface Settings extends ConstraintFields {
   top_k: number
   min_p: number
   seed: number | null
+  frequency_penalty: number
+  presence_penalty: number
+  repetition_penalty: number
+  /** Penalties look at so many of the last tokens. */
+  repeat_last_n: number | null
+  /** By token id. */
+  logit_bias: Readonly<Record<number, number>> | null
+  min_tokens: number
+  ignore_eos: boolean
   stop: readonly string[]
   max_output_tokens: number | null
   /** Functions that a reply may or must call. */
@@ -54,6 +64,13 @@ export const defaultSettings: Settings = {
   top_k: 0,
   min_p: 0,
   seed: null,
+  frequency_penalty: 0,
+  presence_penalty: 0,
+  repetition_penalty: 1,
+  repeat_last_n: null,
+  logit_bias: null,
+  min_tokens: 0,
+  ignore_eos: false,
   stop: [],
   max_output_tokens: null,
   tools: [],
@@ -124,6 +141,13 @@ type Shared =
   | 'top_k'
   | 'min_p'
   | 'seed'
+  | 'frequency_penalty'
+  | 'presence_penalty'
+  | 'repetition_penalty'
+  | 'repeat_last_n'
+  | 'logit_bias'
+  | 'min_tokens'
+  | 'ignore_eos'
   | 'stop'
   | 'max_output_tokens'
   | 'tools'
@@ -141,7 +165,7 @@ function shared(
   pick: <K extends keyof Settings>(name: K, value: Settings[K] | null | undefined) => Settings[K],
   update: ResponseParameters | SessionParameters,
 ): Pick<Settings, Shared> {
-  const { stop, top_k: topK, max_output_tokens: most, reasoning } = update
+  const { stop, top_k: topK, max_output_tokens: most, reasoning, repetition_penalty: repetition } = update
   return {
     instructions: pick('instructions', update.instructions),
     temperature: pick('temperature', update.temperature),
@@ -150,6 +174,14 @@ function shared(
     top_k: pick('top_k', typeof topK === 'number' ? Math.max(0, topK) : topK),
     min_p: pick('min_p', update.min_p),
     seed: pick('seed', update.seed),
+    frequency_penalty: pick('frequency_penalty', update.frequency_penalty),
+    presence_penalty: pick('presence_penalty', update.presence_penalty),
+    // llama-server's name is the other one.
+    repetition_penalty: pick('repetition_penalty', repetition === undefined ? update.repeat_penalty : repetition),
+    repeat_last_n: pick('repeat_last_n', update.repeat_last_n),
+    logit_bias: pick('logit_bias', update.logit_bias),
+    min_tokens: pick('min_tokens', update.min_tokens),
+    ignore_eos: pick('ignore_eos', update.ignore_eos),
     stop: pick('stop', typeof stop === 'string' ? [stop] : stop),
     max_output_tokens: pick('max_output_tokens', most === 'inf' ? null : most),
     tools: pick('tools', update.tools),
@@ -165,6 +197,8 @@ function shared(
   }
 }
 
+const noPenalties = { frequencyPenalty: 0, presencePenalty: 0, repetitionPenalty: 1, penaltyWindow: null }
+
 /**
  * What the engine is to do under these settings. Every option is spelled out, because one that is left out keeps its
  * former value in an open session.
@@ -178,6 +212,11 @@ export function requestOptions(settings: Settings, seed: number) {
     topK: settings.top_k,
     minP: settings.min_p,
     seed: settings.seed ?? seed,
+    ...noPenalties,
+    ...penaltiesOf(settings),
+    logitBias: settings.logit_bias ?? {},
+    minTokens: settings.min_tokens,
+    ignoreEnd: settings.ignore_eos,
     stop: settings.stop,
     // The engine's own bound is the context.
     maxTokens: settings.max_output_tokens ?? Number.MAX_SAFE_INTEGER,
