@@ -11,6 +11,7 @@ import {
   textOnly,
   tokenLimit,
 } from './parameters.ts'
+import { reasoningBudgetFields } from './reasoning-budget.ts'
 import { strictArray } from './strict-array.ts'
 import { refineTools, toolParameters } from './tools/tool-parameters.ts'
 
@@ -31,6 +32,7 @@ export const chatBody = z
     enable_thinking: z.boolean().nullish(),
     add_generation_prompt: z.boolean().nullish(),
     continue_final_message: z.boolean().nullish(),
+    ...reasoningBudgetFields,
     // llama-server's: `none` leaves the reasoning in the content.
     reasoning_format: z.enum(['none', 'auto', 'deepseek', 'deepseek-legacy']).nullish(),
     // llama-server's name of max_tokens, which wins over it there.

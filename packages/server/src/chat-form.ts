@@ -3,6 +3,7 @@ import { channelConstraint, speaksInChannels } from './channels/harmony.ts'
 import type { ChatBody } from './chat-body.ts'
 import { constraintOf, type DeclaredConstraint } from './constraint.ts'
 import { ServerError } from './errors.ts'
+import { reasoningBudgetOf } from './reasoning-budget.ts'
 import type { ReplyShape } from './reply/reply-shape.ts'
 import { withDescribedTools } from './tools/describe-tools.ts'
 import { toolConstraint } from './tools/tool-constraint.ts'
@@ -12,7 +13,7 @@ import { toolsOf } from './tools/tool-parameters.ts'
 /** How a conversation becomes a prompt, and what its reply looks like, whatever is said in it. */
 export interface ChatForm {
   /** What of it the engine is asked, but for the messages. */
-  readonly request: Pick<GenerateRequest, 'template' | 'showSpecial' | 'constraint'>
+  readonly request: Pick<GenerateRequest, 'template' | 'showSpecial' | 'constraint' | 'reasoningBudget'>
   /** The messages that the template is given for a conversation. */
   readonly messages: (conversation: readonly ChatMessage[]) => ChatMessage[]
   /** What a reply must look like. */
@@ -40,11 +41,13 @@ type TemplateFields = Pick<
 /** Those, and what says how its reply is read and what it must look like. */
 export type FormFields = TemplateFields &
   Pick<ChatBody, 'tools' | 'tool_choice' | 'parallel_tool_calls' | 'reasoning_format'> &
-  Parameters<typeof constraintOf>[0]
+  Parameters<typeof constraintOf>[0] &
+  Parameters<typeof reasoningBudgetOf>[0]
 
 /**
  * @param at where the prompt leaves a model that thinks
- * @throws ServerError `unsupported` for tools together with a form of the reply that is no schema, IncipitError
+ * @throws ServerError `unsupported` for tools together with a form of the reply that is no schema, and for a bound of reasoning
+ *   that is said in channels, IncipitError
  *   `invalid_request` for a strict tool that this model's calls cannot be held to
  */
 export function chatForm(body: FormFields, model: ChatModel = {}, at?: 'open' | 'closed' | 'optional'): ChatForm {
@@ -61,9 +64,13 @@ export function chatForm(body: FormFields, model: ChatModel = {}, at?: 'open' | 
       )
     : form
   const reasoning = splits ? model.reasoning : undefined
+  const budget = reasoningBudgetOf(body)
   return {
     // Markers that are control tokens are looked for in the text.
-    request: requestOf(template, reasoning !== undefined || called !== undefined, constraint),
+    request: {
+      ...requestOf(template, reasoning !== undefined || called !== undefined, constraint),
+      ...(budget && { reasoningBudget: budget.tokens }),
+    },
     messages: (conversation) =>
       format && !format.native
         ? withDescribedTools(conversation, tools, format, model.chatTemplate)
@@ -79,6 +86,11 @@ export function chatForm(body: FormFields, model: ChatModel = {}, at?: 'open' | 
 /** The same for a model that says everything in channels. */
 function channelForm(body: FormFields, splits: boolean): ChatForm {
   const { tools, choice } = toolsOf(body)
+  const budget = reasoningBudgetOf(body)
+  if (budget) {
+    const message = `${budget.param}: what this model thinks cannot be bounded, because it says it in a channel`
+    throw new ServerError('unsupported', message, { param: budget.param })
+  }
   const template = templateOptions(body, tools.length > 0 ? body.tools! : [])
   const inAnswer = template.continueFinal ?? false
   const form = constraintOf(body)

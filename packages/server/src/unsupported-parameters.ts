@@ -25,6 +25,11 @@ export const unsupportedParameters = {
   n_indent: neutral([0]),
   t_max_predict_ms: neutral([], z.number().max(0)),
   lora: neutral([], empty),
+  thinking_budget_tokens: neutral([-1]),
+  reasoning_budget_tokens: neutral([-1]),
+  thinking_token_budget: neutral([-1]),
+  // What is said where a reasoning is cut.
+  reasoning_budget_message: neutral(['']),
 
   use_beam_search: neutral([false]),
   length_penalty: neutral([1]),

@@ -33,6 +33,10 @@ const values: Record<Name, { asks: unknown[]; nothing: unknown[] }> = {
   n_indent: { asks: [2], nothing: [0] },
   t_max_predict_ms: { asks: [50], nothing: [0, -1] },
   lora: { asks: [[{ id: 0, scale: 1 }]], nothing: [[]] },
+  thinking_budget_tokens: { asks: [5], nothing: [-1] },
+  reasoning_budget_tokens: { asks: [5], nothing: [-1] },
+  thinking_token_budget: { asks: [5], nothing: [-1] },
+  reasoning_budget_message: { asks: ['Enough.'], nothing: [''] },
   use_beam_search: { asks: [true], nothing: [false] },
   length_penalty: { asks: [0.5], nothing: [1] },
   early_stopping: { asks: [true], nothing: [false] },
@@ -46,6 +50,8 @@ const values: Record<Name, { asks: unknown[]; nothing: unknown[] }> = {
   repetition_detection: { asks: [{ max_pattern_size: 3 }], nothing: [] },
   truncate_prompt_tokens: { asks: [10], nothing: [-1] },
 }
+
+const budgets: Name[] = ['thinking_budget_tokens', 'reasoning_budget_tokens', 'thinking_token_budget']
 
 /** What tunes something that is off. */
 const without = {
@@ -65,9 +71,9 @@ const inOptions = (options: object) => ({ messages, stream: false, options })
 
 /** How each endpoint is asked, and what it has of its own by one of these names. */
 const endpoints: { path: string; body: (fields: object) => object; honours: Name[] }[] = [
-  { path: '/v1/chat/completions', body: (fields) => ({ messages, ...fields }), honours: ['n_predict'] },
+  { path: '/v1/chat/completions', body: (fields) => ({ messages, ...fields }), honours: ['n_predict', ...budgets] },
   { path: '/v1/completions', body: (fields) => ({ prompt: 'Hi', ...fields }), honours: ['n_predict'] },
-  { path: '/v1/responses', body: (fields) => ({ input: 'Hi', ...fields }), honours: [] },
+  { path: '/v1/responses', body: (fields) => ({ input: 'Hi', ...fields }), honours: budgets },
   { path: '/v1/messages', body: (fields) => ({ messages, max_tokens: 5, ...fields }), honours: [] },
   { path: '/api/chat', body: inOptions, honours: [] },
   {
@@ -160,7 +166,8 @@ for (const [name, path, event, taken] of [
 ] as const) {
   test(`over a socket, ${name}: the same`, async (t) => {
     const server = await serve(t, engine())
-    const asked = cases.flatMap(([name, { asks }]) => asks.map((value) => [name, value] as const))
+    const refused = cases.filter(([name]) => !budgets.includes(name))
+    const asked = refused.flatMap(([name, { asks }]) => asks.map((value) => [name, value] as const))
     const events = asked.map(([name, value]) => event({ [name]: value }))
     const told = await exchange(server, path, events, ['error', taken])
     for (const [i, { type, error }] of told.entries()) {

@@ -170,19 +170,19 @@ export class RequestPlanner {
 
   /** @param chat the prompt of a conversation: the constraint is for the answer then, not for the reasoning before it */
   #constraint(
-    { constraint, beginsWith }: CheckedRequest,
+    { constraint, beginsWith, reasoningBudget: budget }: CheckedRequest,
     chat: readonly number[] | undefined,
   ): ConstraintState | undefined {
     const { vocab, reasoning } = this.#parts
     if (beginsWith !== '') return new Beginning(new TextEncoder().encode(beginsWith), vocab)
-    if (constraint === undefined) return undefined
-    const state = this.constraint(constraint)
+    if (constraint === undefined && budget === undefined) return undefined
+    const answer = constraint && this.constraint(constraint)
     // Channels are those of the reasoning, too.
-    if (reasoning === undefined || chat === undefined || constraint.type === 'channels') return state
-    this.#reasoning ??= new ReasoningTokens(reasoning, vocab)
+    if (reasoning === undefined || chat === undefined || constraint?.type === 'channels') return answer
+    this.#reasoning ??= new ReasoningTokens(reasoning, vocab, inText(vocab, { special: true })(reasoning.end))
     const tail = chat.slice(-promptTail).map((token) => this.#reasoning!.textOf(token))
     const at = reasoningAt(tail.join(''), reasoning)
-    return at === 'closed' ? state : new AfterReasoning(state, this.#reasoning, at)
+    return at === 'closed' ? answer : new AfterReasoning({ answer, budget }, this.#reasoning, at)
   }
 
   /** Bytes of a token in a text that has control tokens, too. */
@@ -217,10 +217,13 @@ function withoutEnds(bias: ReadonlyMap<number, number>, ends: readonly number[])
  * Tokens of text in the middle of other text. Some tokenizers put a space before everything they read: behind the end of a
  * line they do it there.
  */
-function inText(vocab: Pick<Tokenizer, 'tokenize'>): (text: string) => readonly number[] {
+function inText(
+  vocab: Pick<Tokenizer, 'tokenize'>,
+  options: { special?: boolean } = {},
+): (text: string) => readonly number[] {
   const line = vocab.tokenize('\n')
   return (text) => {
-    const tokens = vocab.tokenize(`\n${text}`)
-    return line.every((token, i) => tokens[i] === token) ? tokens.slice(line.length) : vocab.tokenize(text)
+    const tokens = vocab.tokenize(`\n${text}`, options)
+    return line.every((token, i) => tokens[i] === token) ? tokens.slice(line.length) : vocab.tokenize(text, options)
   }
 }

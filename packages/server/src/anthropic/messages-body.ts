@@ -14,8 +14,7 @@ import { refineToolFields, toolFields, toolsInChatTerms } from './tools.ts'
 const thinking = z.discriminatedUnion(
   'type',
   [
-    // How much it thinks is the model's own business: max_tokens is the one bound.
-    z.object({ type: z.literal('enabled'), budget_tokens: z.int().nullish(), display: z.string().nullish() }),
+    z.object({ type: z.literal('enabled'), budget_tokens: z.int().min(0).nullish(), display: z.string().nullish() }),
     z.object({ type: z.literal('adaptive'), display: z.string().nullish() }),
     z.object({ type: z.literal('disabled') }),
   ],
@@ -110,6 +109,7 @@ export function promptInChatTerms(body: PromptFields): ChatBody {
       ...body.messages.flatMap((message) => chatMessagesOf(message)),
     ],
     ...(thinking && { enable_thinking: thinking.type !== 'disabled' }),
+    ...(thinking?.type === 'enabled' && { thinking_budget_tokens: thinking.budget_tokens }),
     ...(effort && { chat_template_kwargs: { reasoning_effort: effort } }),
     ...toolsInChatTerms(body),
   }

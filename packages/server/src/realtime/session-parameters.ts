@@ -3,6 +3,7 @@ import { constraintParameters, refineConstraint } from '../constraint.ts'
 import { neutral } from '../neutral.ts'
 import { sharedParameters, textOnly } from '../parameters.ts'
 import { minStability } from '../policy.ts'
+import { reasoningBudgetFields } from '../reasoning-budget.ts'
 import { flatToolParameters } from '../tools/flat-tool-parameters.ts'
 
 const {
@@ -32,6 +33,7 @@ const shared = {
   // OpenAI's.
   reasoning: z.object({ effort: z.string().nullish() }).nullish(),
   enable_thinking: z.boolean().nullish(),
+  ...reasoningBudgetFields,
   reasoning_format: z.enum(['none', 'auto', 'deepseek', 'deepseek-legacy']).nullish(),
   n: neutral([1]),
   output_modalities: neutral([], textOnly),

@@ -37,6 +37,8 @@ export interface Settings extends ConstraintFields {
   chat_template_kwargs: Readonly<Record<string, unknown>> | null
   reasoning_effort: string | null
   enable_thinking: boolean | null
+  /** Most tokens of reasoning. */
+  thinking_budget_tokens: number | null
   /** `none` leaves reasoning in the text. */
   reasoning_format: NonNullable<SessionParameters['reasoning_format']>
   /** Show text that may still be taken back. */
@@ -79,6 +81,7 @@ export const defaultSettings: Settings = {
   chat_template_kwargs: null,
   reasoning_effort: null,
   enable_thinking: null,
+  thinking_budget_tokens: null,
   reasoning_format: 'auto',
   provisional: false,
   min_stability: 0.9,
@@ -156,6 +159,7 @@ type Shared =
   | 'chat_template_kwargs'
   | 'reasoning_effort'
   | 'enable_thinking'
+  | 'thinking_budget_tokens'
   | 'reasoning_format'
   | 'tier'
   | 'policy'
@@ -190,6 +194,7 @@ function shared(
     chat_template_kwargs: pick('chat_template_kwargs', update.chat_template_kwargs),
     reasoning_effort: pick('reasoning_effort', update.reasoning_effort ?? reasoning?.effort ?? update.reasoning_effort),
     enable_thinking: pick('enable_thinking', update.enable_thinking),
+    thinking_budget_tokens: pick('thinking_budget_tokens', budgetIn(update)),
     reasoning_format: pick('reasoning_format', update.reasoning_format),
     tier: pick('tier', update.tier),
     policy: pick('policy', update.policy),
@@ -198,6 +203,13 @@ function shared(
 }
 
 const noPenalties = { frequencyPenalty: 0, presencePenalty: 0, repetitionPenalty: 1, penaltyWindow: null }
+
+/** The other servers' names are the same; -1 is no bound. */
+function budgetIn(update: ResponseParameters | SessionParameters): number | null | undefined {
+  const { thinking_budget_tokens: own, reasoning_budget_tokens: second, thinking_token_budget: third } = update
+  const said = [own, second, third].find((value) => value !== undefined)
+  return said === -1 ? null : said
+}
 
 /**
  * What the engine is to do under these settings. Every option is spelled out, because one that is left out keeps its

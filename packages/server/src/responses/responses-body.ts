@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { inputItem } from '../items/input-item.ts'
 import { empty, neutral } from '../neutral.ts'
 import { refineShared, returnProgress, sharedParameters, tokenLimit } from '../parameters.ts'
+import { reasoningBudgetFields } from '../reasoning-budget.ts'
 import { strictArray } from '../strict-array.ts'
 import { flatToolParameters, refineFlatTools } from '../tools/flat-tool-parameters.ts'
 
@@ -69,6 +70,7 @@ export const responsesBody = z
     prompt_cache_key: z.string().nullish(),
     chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),
     enable_thinking: z.boolean().nullish(),
+    ...reasoningBudgetFields,
     return_progress: returnProgress,
 
     // Everything below would change the reply and cannot be honoured.
