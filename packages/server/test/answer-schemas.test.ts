@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { after, type TestContext, test } from 'node:test'
-import { ConstraintChecks } from '@incipit/constraint'
+import { type TestContext, test } from 'node:test'
 import { IncipitError } from '@incipit/engine/api'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { loadedBert } from './bert.ts'
+import { constraintChecks } from './constraint-checks.ts'
 import { delta, done, fakeEngine, guess, says } from './fake-engine.ts'
 import { missing, smol } from './models.ts'
 import { type OpenApi, openApiOf } from './openapi.ts'
@@ -28,8 +28,7 @@ const skip = missing(smol)
 const timeout = 120_000
 const engine = templated(template, 1024)
 const embedder = loadedBert()
-const constraints = new ConstraintChecks()
-after(() => constraints[Symbol.dispose]())
+const constraints = constraintChecks()
 
 type Method = 'get' | 'post' | 'delete'
 

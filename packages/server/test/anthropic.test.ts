@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { after, type TestContext, test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import Anthropic from '@anthropic-ai/sdk'
-import { ConstraintChecks } from '@incipit/constraint'
 import compile from '@incipit/constraint/compiler'
+import { constraintChecks } from './constraint-checks.ts'
 import { delta, done, fakeEngine, says } from './fake-engine.ts'
 import { assertFree, loaded, missing, onlyFull, settled, smol } from './models.ts'
 import { serve } from './serve.ts'
@@ -14,8 +14,7 @@ const skip = missing(smol)
 const long = skip || onlyFull
 const timeout = 60_000
 const engine = loaded(smol, { contextLength: 1024, constraints: compile })
-const constraints = new ConstraintChecks()
-after(() => constraints[Symbol.dispose]())
+const constraints = constraintChecks()
 
 const messages = [{ role: 'user' as const, content: 'What is the weather in Paris?' }]
 const request = { model: 'any', messages, temperature: 0, max_tokens: 16 }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { after, type TestContext, test } from 'node:test'
-import { ConstraintChecks } from '@incipit/constraint'
+import { type TestContext, test } from 'node:test'
 import compile from '@incipit/constraint/compiler'
 import { Ollama } from 'ollama'
 import type { ServedEngine } from '../src/index.ts'
+import { constraintChecks } from './constraint-checks.ts'
 import { delta, done, fakeEngine, says } from './fake-engine.ts'
 import { assertFree, loaded, missing, onlyFull, prelude, smol } from './models.ts'
 import { serve } from './serve.ts'
@@ -16,8 +16,7 @@ const long = skip || onlyFull
 const timeout = 60_000
 const engine = loaded(smol, { contextLength: 1024, constraints: compile })
 const code = loaded(prelude, { cut: 'none' })
-const constraints = new ConstraintChecks()
-after(() => constraints[Symbol.dispose]())
+const constraints = constraintChecks()
 
 const messages = [{ role: 'user', content: 'What is the weather in Paris?' }]
 const options = { temperature: 0, num_predict: 16 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, type TestContext, test } from 'node:test'
-import { ConstraintChecks } from '@incipit/constraint'
 import compile from '@incipit/constraint/compiler'
+import { constraintChecks } from './constraint-checks.ts'
 import { assertFree, loaded, missing, smol } from './models.ts'
 import { RealtimeClient, type ServerEvent } from './realtime-client.ts'
 import { type Chunk, type Served, serve } from './serve.ts'
@@ -10,8 +10,7 @@ import { type Chunk, type Served, serve } from './serve.ts'
 
 const options = { skip: missing(smol), timeout: 60_000 }
 const engine = loaded(smol, { contextLength: 1024, constraints: compile })
-const constraints = new ConstraintChecks()
-after(() => constraints[Symbol.dispose]())
+const constraints = constraintChecks()
 
 const greedy = { temperature: 0, max_output_tokens: 60 }
 

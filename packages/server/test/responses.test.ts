@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, type TestContext, test } from 'node:test'
 import { createOpenAI } from '@ai-sdk/openai'
-import { ConstraintChecks } from '@incipit/constraint'
 import compile from '@incipit/constraint/compiler'
 import { generateText, stepCountIs, streamText, tool } from 'ai'
 import OpenAI from 'openai'
@@ -9,6 +8,7 @@ import { zodTextFormat } from 'openai/helpers/zod'
 import type { ResponseInputItem, ResponseStreamEvent } from 'openai/resources/responses/responses'
 import { ResponsesWS } from 'openai/resources/responses/ws'
 import { z } from 'zod'
+import { constraintChecks } from './constraint-checks.ts'
 import { assertFree, full, loaded, longMessage, missing, onlyFull, settled, smol } from './models.ts'
 import { serve } from './serve.ts'
 import { assertWeather, weather } from './weather-tool.ts'
@@ -23,8 +23,7 @@ const options = { skip, timeout }
 /** Cases that take their time. */
 const slow = { skip: skip || onlyFull, timeout }
 const engine = loaded(smol, { contextLength: 1024, constraints: compile })
-const constraints = new ConstraintChecks()
-after(() => constraints[Symbol.dispose]())
+const constraints = constraintChecks()
 
 const capital = { model: 'any', input: 'What is the capital of France?', temperature: 0, max_output_tokens: 24 }
 const weatherTool = { type: 'function' as const, ...weather, strict: true }

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
-import { after, type TestContext, test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
-import { ConstraintChecks } from '@incipit/constraint'
 import compile from '@incipit/constraint/compiler'
 import { generateText, stepCountIs, tool } from 'ai'
 import OpenAI from 'openai'
 import { z } from 'zod'
+import { constraintChecks } from './constraint-checks.ts'
 import { assertFree, loaded, missing, smol } from './models.ts'
 import { type Chunk, serve } from './serve.ts'
 import { assertWeather, weather } from './weather-tool.ts'
@@ -15,8 +15,7 @@ import { assertWeather, weather } from './weather-tool.ts'
 const skip = missing(smol)
 const timeout = 60_000
 const engine = loaded(smol, { contextLength: 1024, constraints: compile })
-const constraints = new ConstraintChecks()
-after(() => constraints[Symbol.dispose]())
+const constraints = constraintChecks()
 
 const weatherTool = { type: 'function' as const, function: { ...weather, strict: true } }
 const messages = [{ role: 'user' as const, content: 'What is the weather in Paris?' }]
