@@ -12,10 +12,8 @@ export const reasoningBudgetFields = {
 
 type BudgetFields = z.infer<z.ZodObject<typeof reasoningBudgetFields>>
 
-/** The bound that a body names, and the field that it stands in. */
-export function reasoningBudgetOf(body: BudgetFields): { readonly param: string; readonly tokens: number } | undefined {
-  const names = Object.keys(reasoningBudgetFields) as (keyof BudgetFields)[]
-  const param = names.find((name) => typeof body[name] === 'number')
-  const tokens = param === undefined ? -1 : body[param]!
-  return param === undefined || tokens < 0 ? undefined : { param, tokens }
+/** The bound that a body names. */
+export function reasoningBudgetOf(body: BudgetFields): number | undefined {
+  const said = body.thinking_budget_tokens ?? body.reasoning_budget_tokens ?? body.thinking_token_budget ?? -1
+  return said < 0 ? undefined : said
 }

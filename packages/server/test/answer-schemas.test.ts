@@ -8,25 +8,14 @@ import { delta, done, fakeEngine, guess, says } from './fake-engine.ts'
 import { missing, smol } from './models.ts'
 import { type OpenApi, openApiOf } from './openapi.ts'
 import { type Served, serve } from './serve.ts'
-import { templated } from './templated.ts'
+import { templated, thinking } from './templated.ts'
 import { weather } from './weather-tool.ts'
 
 // What a server answers is what its own description says, by the word of a validator that is not ours.
 
-/** A model that thinks unless it is told not to. */
-const template = `{% for m in messages %}<|im_start|>{{ m.role }}
-{{ m.content }}<|im_end|>
-{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
-{% if enable_thinking is defined and not enable_thinking %}<think>
-
-</think>
-
-{% else %}<think>
-{% endif %}{% endif %}`
-
 const skip = missing(smol)
 const timeout = 120_000
-const engine = templated(template, 1024)
+const engine = templated(thinking, 1024)
 const embedder = loadedBert()
 const constraints = constraintChecks()
 

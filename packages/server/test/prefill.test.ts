@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import compile from '@incipit/constraint/compiler'
 import { delta, done, fakeEngine, says } from './fake-engine.ts'
 import { loaded, missing, settled, smol, stories } from './models.ts'
 import { type Chunk, serve } from './serve.ts'
 import { weather } from './weather-tool.ts'
 
 const timeout = 60_000
-const chat = loaded(smol, { contextLength: 1024 })
+const chat = loaded(smol, { contextLength: 1024, constraints: compile })
 const tiny = loaded(stories, { contextLength: 256 })
 
 interface Prefilled {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { after, type TestContext, test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import compile from '@incipit/constraint/compiler'
 import { constraintChecks } from './constraint-checks.ts'
 import { assertFree, loaded, missing, smol } from './models.ts'

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { after, type TestContext, test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { createOpenAI } from '@ai-sdk/openai'
 import compile from '@incipit/constraint/compiler'
 import { generateText, stepCountIs, streamText, tool } from 'ai'

@@ -136,6 +136,8 @@ async function exchange(server: Served, path: string, sent: readonly object[], t
     wake()
   })
   await new Promise((resolve) => socket.once('open', resolve))
+  // Something to answer; of responses it is part of the request.
+  if (path === '/v1/realtime') socket.send(JSON.stringify({ type: 'conversation.replace', messages }))
   for (const [i, event] of sent.entries()) {
     socket.send(JSON.stringify(event))
     while (told.length <= i) await new Promise<void>((resolve) => (wake = resolve))

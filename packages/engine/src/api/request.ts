@@ -110,7 +110,7 @@ export interface GenerateRequest extends Partial<Sampling> {
   constraint?: Constraint | null
   /**
    * Most tokens of what a model thinks before it answers: then the marker follows that its reasoning ends with. Of a
-   * conversation with a model that thinks in tags; with others it does nothing. Default, and null: as many as it likes.
+   * conversation with a model that thinks; with others it does nothing. Default, and null: as many as it likes.
    */
   reasoningBudget?: number | null
   /** Added to the logits of these tokens (ids) before a token is chosen, -100 to 100; -100 all but bans one. */

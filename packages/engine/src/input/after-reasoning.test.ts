@@ -10,16 +10,12 @@ const pieces = ['<think>', '</think>', '<', 'think', '>', '</', '\n', ' ', 'a', 
 const end = 13
 const control = new Set([0, 1, end])
 const markers = { start: '<think>', end: '</think>' }
-const tokens = new ReasoningTokens(
-  markers,
-  {
-    size: pieces.length,
-    endTokens: [end],
-    bytesOf: (token) => Buffer.from(control.has(token) ? '' : pieces[token]!),
-    specialText: (token) => pieces[token]!,
-  },
-  [1],
-)
+const tokens = new ReasoningTokens(markers, {
+  size: pieces.length,
+  endTokens: [end],
+  bytesOf: (token) => Buffer.from(control.has(token) ? '' : pieces[token]!),
+  specialText: (token) => pieces[token]!,
+})
 const id = (text: string) => pieces.indexOf(text)
 
 /** `{` a or b `}`, then the end. */
@@ -35,7 +31,7 @@ const allowed = (state: AfterReasoning) =>
 
 /** What may follow at each place of a reply. */
 function walk(from: 'open' | 'optional', ...reply: string[]): string[] {
-  const state = new AfterReasoning({ answer: constraint() }, tokens, from)
+  const state = new AfterReasoning(constraint(), tokens, from)
   for (const text of reply) {
     assert.ok(allows(state.mask(), id(text)), `${text} after ${reply}`)
     state.advance(id(text))
@@ -66,103 +62,35 @@ test('where the reply may think or not, it begins with the marker or with the an
   assert.deepEqual(walk('optional', '{'), ['a', 'b'])
 })
 
-/** A reply with a bounded reasoning, whose answer has no form. */
-function bounded(budget: number, from: 'open' | 'optional', ...reply: string[]): AfterReasoning {
-  const state = new AfterReasoning({ budget }, tokens, from)
-  for (const text of reply) {
-    assert.ok(allows(state.mask(), id(text)), `${text} after ${reply}`)
-    state.advance(id(text))
-  }
-  return state
-}
-
-const everything = pieces.map((text) => text.replace('\n', '\\n'))
-
-test('reasoning that was long enough ends, and what follows is free', () => {
-  assert.deepEqual(allowed(bounded(2, 'open')), everything)
-  assert.deepEqual(allowed(bounded(2, 'open', 'a')), everything)
-  assert.deepEqual(allowed(bounded(2, 'open', 'a', 'b')), ['</think>'])
-  assert.deepEqual(bounded(2, 'open', 'a', 'b').forced(), [id('</think>')])
-  assert.deepEqual(allowed(bounded(2, 'open', 'a', 'b', '</think>', 'a', 'b', 'a')), everything)
-  assert.deepEqual(allowed(bounded(0, 'open')), ['</think>'])
-  // It may end before, and a reply without reasoning has no bound.
-  assert.deepEqual(allowed(bounded(2, 'open', 'a', '</think>', 'a', 'b')), everything)
-  assert.deepEqual(allowed(bounded(2, 'optional', 'a', 'b', 'a')), everything)
-  assert.deepEqual(allowed(bounded(1, 'optional', '\n', '<', 'think', '>')), everything)
-  assert.deepEqual(allowed(bounded(1, 'optional', '\n', '<', 'think', '>', 'a')), ['</think>'])
-  // What only looks like the beginning of the marker is an answer.
-  assert.deepEqual(allowed(bounded(1, 'optional', '<', 'a', 'a', 'a')), everything)
-})
-
-test('an answer of a form follows a bounded reasoning', () => {
-  const state = new AfterReasoning({ answer: constraint(), budget: 1 }, tokens, 'open')
-  assert.equal(state.allowedLength([id('a'), id('</think>'), id('{'), id('a'), id('}'), end]), 6)
-  assert.equal(state.allowedLength([id('a'), id('a')]), 1)
-  state.advance(id('a'))
-  assert.deepEqual(allowed(state), ['</think>'])
-  state.advance(id('</think>'))
-  assert.deepEqual(allowed(state), ['\\n', ' ', '{'])
-  state.rollback(1)
-  assert.deepEqual(allowed(state), ['</think>'])
-})
-
-test('a marker of several tokens is forced token by token, and a character is not cut', () => {
-  const bytes = ['<', '/t>', 'a', Buffer.from('é').subarray(0, 1), Buffer.from('é').subarray(1)]
-  const vocabulary = {
-    size: bytes.length,
-    endTokens: [],
-    bytesOf: (token: number) => Buffer.from(bytes[token]!),
-    specialText: () => '',
-  }
-  const plain = new ReasoningTokens({ start: '<t>', end: '</t>' }, vocabulary, [0, 1])
-  const may = (...reply: number[]) => {
-    const state = new AfterReasoning({ budget: 1 }, plain, 'open')
-    for (const token of reply) state.advance(token)
-    return bytes.flatMap((_, token) => (allows(state.mask(), token) ? [token] : []))
-  }
-  assert.deepEqual(may(2), [0])
-  assert.deepEqual(may(2, 0), [1])
-  assert.deepEqual(may(2, 0, 1), [0, 1, 2, 3, 4])
-  assert.deepEqual(may(3), [0, 1, 2, 3, 4])
-  assert.deepEqual(may(3, 4, 2), [0])
-  assert.deepEqual(may(3, 4, 3, 4), [0])
-})
-
 test('back and forth it stands where whoever came there directly stands', () => {
   const steps = fc.array(fc.record({ pick: fc.nat(), back: fc.nat(6) }), { maxLength: 40 })
   fc.assert(
-    fc.property(
-      fc.constantFrom('open' as const, 'optional' as const),
-      fc.option(fc.nat(4)),
-      steps,
-      (from, most, steps) => {
-        const fresh = () => new AfterReasoning({ answer: constraint(), budget: most ?? undefined }, tokens, from)
-        let state = fresh()
-        const reply: number[] = []
-        for (const { pick, back } of steps) {
-          const may = pieces.flatMap((_, token) => (token !== end && allows(state.mask(), token) ? [token] : []))
-          if (may.length > 0) {
-            reply.push(may[pick % may.length]!)
-            state.advance(reply.at(-1)!)
-          }
-          const taken = Math.min(reply.length, back)
-          state.rollback(taken)
-          reply.length -= taken
-          if (back === 5) state = state.fork() as AfterReasoning
-          const direct = fresh()
-          for (const token of reply) direct.advance(token)
-          assert.deepEqual(allowed(state), allowed(direct))
-          assert.deepEqual(state.forced(), direct.forced())
-          const draft = [pick % pieces.length, 1, id('\n'), id('{'), id('a')]
-          const length = state.allowedLength(draft)
-          for (const [i, token] of draft.entries()) {
-            assert.equal(allows(direct.mask(), token), i < length)
-            if (i >= length) break
-            direct.advance(token)
-          }
+    fc.property(fc.constantFrom('open' as const, 'optional' as const), steps, (from, steps) => {
+      let state = new AfterReasoning(constraint(), tokens, from)
+      const reply: number[] = []
+      for (const { pick, back } of steps) {
+        const may = pieces.flatMap((_, token) => (token !== end && allows(state.mask(), token) ? [token] : []))
+        if (may.length > 0) {
+          reply.push(may[pick % may.length]!)
+          state.advance(reply.at(-1)!)
         }
-      },
-    ),
+        const taken = Math.min(reply.length, back)
+        state.rollback(taken)
+        reply.length -= taken
+        if (back === 5) state = state.fork() as AfterReasoning
+        const direct = new AfterReasoning(constraint(), tokens, from)
+        for (const token of reply) direct.advance(token)
+        assert.deepEqual(allowed(state), allowed(direct))
+        assert.deepEqual(state.forced(), direct.forced())
+        const draft = [pick % pieces.length, 1, id('\n'), id('{'), id('a')]
+        const length = state.allowedLength(draft)
+        for (const [i, token] of draft.entries()) {
+          assert.equal(allows(direct.mask(), token), i < length)
+          if (i >= length) break
+          direct.advance(token)
+        }
+      }
+    }),
   )
 })
 

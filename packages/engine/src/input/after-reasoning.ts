@@ -1,6 +1,6 @@
 import type { ConstraintState, TokenMask } from '../api/constraint.ts'
 import type { ReasoningMarkers } from '../api/reasoning.ts'
-import { allows, maskOf } from '../core/sampling/token-mask.ts'
+import { allows } from '../core/sampling/token-mask.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 
 /** What of a vocabulary matters for reasoning; made once for a model. */
@@ -10,19 +10,14 @@ export class ReasoningTokens {
   readonly all: TokenMask
   /** Tokens of white space. */
   readonly blank: TokenMask
-  /** The end marker. */
-  readonly ending: readonly number[]
   readonly #vocabulary: Pick<Tokenizer, 'size' | 'bytesOf' | 'specialText'>
   readonly #opening = new Map<number, TokenMask>()
 
-  /** @param ending the end marker as tokens in the middle of a text */
   constructor(
     markers: ReasoningMarkers,
     vocabulary: Pick<Tokenizer, 'size' | 'bytesOf' | 'specialText'> & { readonly endTokens: readonly number[] },
-    ending: readonly number[],
   ) {
     this.markers = markers
-    this.ending = ending
     this.#vocabulary = vocabulary
     this.all = new Uint32Array(Math.ceil(vocabulary.size / 32)).fill(0xffffffff)
     for (const token of vocabulary.endTokens) this.all[token >> 5]! &= ~(1 << (token & 31))
@@ -38,11 +33,6 @@ export class ReasoningTokens {
       this.#opening.set(said, mask)
     }
     return mask
-  }
-
-  /** One token of the end marker alone. */
-  endingAt(said: number): TokenMask {
-    return maskOf([this.ending[said]!], this.#vocabulary.size)
   }
 
   /** The text of any token, control tokens included. */
@@ -68,76 +58,46 @@ type Place =
   | 'start'
   /** So much of the start marker was said. */
   | { readonly opening: number }
-  /** In the reasoning: so many tokens of it, and its last characters, where the end marker may have begun. */
-  | { readonly reasoning: string; readonly tokens: number }
-  /** It was long enough: so many tokens of the end marker were said. */
-  | { readonly ending: number }
+  /** In the reasoning; the last characters of it, where the end marker may have begun. */
+  | { readonly reasoning: string }
   /** Behind the end marker, where white space may stand. */
   | 'after'
   | 'constrained'
 
-/** The text ends inside a character. */
-const insideCharacter = /\uFFFD$/
-/** Behind the first token of a character there are at most so many more of it. */
-const restOfCharacter = 3
-
-export interface ReasoningTerms {
-  /** What holds for the answer. Default: nothing. */
-  readonly answer?: ConstraintState | undefined
-  /**
-   * Most tokens of reasoning: then its end marker follows, a few tokens later where a character would be cut. Default: as many
-   * as there are.
-   */
-  readonly budget?: number | undefined
-}
-
 /**
- * A reply that may begin with reasoning. It may be bounded, and a constraint holds for the answer and not for the reasoning
- * before it; then the reply does not end in its reasoning either.
+ * A constraint that holds for the answer and not for the reasoning before it. The reply does not end in its reasoning.
  */
 export class AfterReasoning implements ConstraintState {
-  readonly #answer: ConstraintState | undefined
-  readonly #budget: number
+  readonly #inner: ConstraintState
   readonly #tokens: ReasoningTokens
   /** Where it stood before each token of the reply, and where it stands. */
   readonly #places: Place[]
 
   /** @param from where the prompt leaves the model */
-  constructor(
-    { answer, budget = Number.POSITIVE_INFINITY }: ReasoningTerms,
-    tokens: ReasoningTokens,
-    from: 'open' | 'optional' | readonly Place[],
-  ) {
-    this.#answer = answer
-    this.#budget = budget
+  constructor(inner: ConstraintState, tokens: ReasoningTokens, from: 'open' | 'optional' | readonly Place[]) {
+    this.#inner = inner
     this.#tokens = tokens
-    this.#places = from === 'open' ? [this.#reasoning('', 0)] : from === 'optional' ? ['start'] : [...from]
+    this.#places = from === 'open' ? [{ reasoning: '' }] : from === 'optional' ? ['start'] : [...from]
   }
 
   mask(): TokenMask | undefined {
     const place = this.#place
-    if (typeof place === 'object' && 'ending' in place) return this.#tokens.endingAt(place.ending)
-    if (this.#answer === undefined) return undefined
-    if (place === 'constrained') return this.#answer.mask()
-    if (place === 'after') return union(this.#answer.mask(), this.#tokens.blank)
-    if (place === 'start') return union(this.#answer.mask(), this.#tokens.opening(0))
+    if (place === 'constrained') return this.#inner.mask()
+    if (place === 'after') return union(this.#inner.mask(), this.#tokens.blank)
+    if (place === 'start') return union(this.#inner.mask(), this.#tokens.opening(0))
     return 'opening' in place ? this.#tokens.opening(place.opening) : this.#tokens.all
   }
 
   forced(): readonly number[] {
-    const place = this.#place
-    if (typeof place === 'object' && 'ending' in place) return this.#tokens.ending.slice(place.ending)
-    return place === 'constrained' && this.#answer ? this.#answer.forced() : []
+    return this.#place === 'constrained' ? this.#inner.forced() : []
   }
 
   allowedLength(tokens: readonly number[]): number {
-    const before = this.#places.length
     let length = 0
     try {
       for (; length < tokens.length; length++) {
-        if (this.#place === 'constrained') {
-          if (this.#answer === undefined) return tokens.length
-          if (this.#answer.allowedLength) return length + this.#answer.allowedLength(tokens.slice(length))
+        if (this.#place === 'constrained' && this.#inner.allowedLength) {
+          return length + this.#inner.allowedLength(tokens.slice(length))
         }
         const token = tokens[length]!
         if (!allows(this.mask(), token)) break
@@ -145,40 +105,32 @@ export class AfterReasoning implements ConstraintState {
       }
       return length
     } finally {
-      this.rollback(this.#places.length - before)
+      this.rollback(length)
     }
   }
 
   advance(token: number): void {
     const next = this.#next(token)
-    if (next === 'constrained') this.#answer?.advance(token)
+    if (next === 'constrained') this.#inner.advance(token)
     this.#places.push(next)
   }
 
   rollback(count: number): void {
     const taken = this.#places.splice(this.#places.length - count)
-    const said = taken.filter((place) => place === 'constrained').length
-    if (said > 0) this.#answer?.rollback(said)
+    const inner = taken.filter((place) => place === 'constrained').length
+    if (inner > 0) this.#inner.rollback(inner)
   }
 
   fork(): ConstraintState {
-    const answer = this.#answer?.fork()
-    return new AfterReasoning({ answer, budget: this.#budget }, this.#tokens, this.#places)
+    return new AfterReasoning(this.#inner.fork(), this.#tokens, this.#places)
   }
 
   [Symbol.dispose](): void {
-    this.#answer?.[Symbol.dispose]?.()
+    this.#inner[Symbol.dispose]?.()
   }
 
   get #place(): Place {
     return this.#places.at(-1)!
-  }
-
-  /** In the reasoning, or where it was long enough at its end marker. */
-  #reasoning(text: string, tokens: number): Place {
-    const over = tokens - this.#budget
-    if (over >= restOfCharacter || (over >= 0 && !insideCharacter.test(text))) return { ending: 0 }
-    return { reasoning: text, tokens }
   }
 
   #next(token: number): Place {
@@ -187,20 +139,15 @@ export class AfterReasoning implements ConstraintState {
     const text = this.#tokens.textOf(token)
     if (place === 'after') return text !== '' && text.trim() === '' ? 'after' : 'constrained'
     const { start, end } = this.#tokens.markers
-    if (typeof place === 'object' && 'ending' in place) {
-      return place.ending + 1 < this.#tokens.ending.length ? { ending: place.ending + 1 } : 'after'
-    }
     if (place === 'start' || 'opening' in place) {
       const said = place === 'start' ? 0 : place.opening
       // What the constraint allows goes first: a text may begin like the marker.
-      if (said === 0 && this.#answer && allows(this.#answer.mask(), token)) return 'constrained'
-      if (said === 0 && !this.#answer && text.trim() === '') return 'start'
-      const rest = start.slice(said)
-      if (rest.length > text.length && rest.startsWith(text)) return { opening: said + text.length }
-      return text.startsWith(rest) ? this.#reasoning(text.slice(rest.length), 0) : 'constrained'
+      if (said === 0 && allows(this.#inner.mask(), token)) return 'constrained'
+      if (said + text.length < start.length) return { opening: said + text.length }
+      return { reasoning: text.slice(start.length - said) }
     }
     const together = place.reasoning + text
-    return together.includes(end) ? 'after' : this.#reasoning(together.slice(1 - end.length), place.tokens + 1)
+    return together.includes(end) ? 'after' : { reasoning: together.slice(1 - end.length) }
   }
 }
 

@@ -20,6 +20,7 @@ import type { InputPrefill } from '../serving/input-prefill.ts'
 import type { ReplySink } from '../serving/reply-stream.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { AfterReasoning, ReasoningTokens } from './after-reasoning.ts'
+import { BoundedReasoning, endingOf } from './bounded-reasoning.ts'
 import type { PromptTokenizer } from './prompt-tokenizer.ts'
 
 /** What requests are planned with. */
@@ -177,12 +178,28 @@ export class RequestPlanner {
     if (beginsWith !== '') return new Beginning(new TextEncoder().encode(beginsWith), vocab)
     if (constraint === undefined && budget === undefined) return undefined
     const answer = constraint && this.constraint(constraint)
+    if (reasoning === undefined || chat === undefined) return answer
+    this.#reasoning ??= new ReasoningTokens(reasoning, vocab)
+    const tokens = this.#reasoning
+    const at = reasoningAt(
+      chat
+        .slice(-promptTail)
+        .map((token) => tokens.textOf(token))
+        .join(''),
+      reasoning,
+    )
+    if (at === 'closed') return answer
     // Channels are those of the reasoning, too.
-    if (reasoning === undefined || chat === undefined || constraint?.type === 'channels') return answer
-    this.#reasoning ??= new ReasoningTokens(reasoning, vocab, inText(vocab, { special: true })(reasoning.end))
-    const tail = chat.slice(-promptTail).map((token) => this.#reasoning!.textOf(token))
-    const at = reasoningAt(tail.join(''), reasoning)
-    return at === 'closed' ? answer : new AfterReasoning({ answer, budget }, this.#reasoning, at)
+    const whole = answer && constraint?.type !== 'channels' ? new AfterReasoning(answer, tokens, at) : answer
+    if (budget === undefined) return whole
+    const bound = {
+      markers: reasoning,
+      budget,
+      ending: inText(vocab, { special: true })(endingOf(reasoning)),
+      textOf: (token: number) => tokens.textOf(token),
+      size: vocab.size,
+    }
+    return new BoundedReasoning(bound, whole, at === 'open' ? 'inside' : 'outside')
   }
 
   /** Bytes of a token in a text that has control tokens, too. */

@@ -4,7 +4,7 @@ import { count } from './wire.ts'
 
 const at = z.number().describe('Milliseconds on the clock of the engine’s process.')
 const request = count
-const probability = z.number().min(0).max(1)
+const probability = z.number()
 
 const step = z.strictObject({
   type: z.literal('step'),
