@@ -9,10 +9,10 @@ import {
   PromptTooLong,
   type RewriteOptions,
 } from '../backend.ts'
+import { WarmUp } from '../warm-up.ts'
 import { ChatRewriter } from './chat-rewriter.ts'
 import { get, post, record, type Server, ServerFailure, streamed } from './post.ts'
 import { probabilityOf } from './probability.ts'
-import { WarmUp } from './warm-up.ts'
 
 /**
  * Completions from llama.cpp's server: `/infill`, which knows the special tokens of its model, or `/completion` with what

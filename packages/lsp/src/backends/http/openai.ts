@@ -9,9 +9,9 @@ import {
   PromptTooLong,
   type RewriteOptions,
 } from '../backend.ts'
+import { WarmUp } from '../warm-up.ts'
 import { ChatRewriter } from './chat-rewriter.ts'
 import { get, post, record, type Server, ServerFailure, streamed } from './post.ts'
-import { WarmUp } from './warm-up.ts'
 
 export interface OpenAiOptions {
   /** The server's name for the model; undefined: its first one. */
