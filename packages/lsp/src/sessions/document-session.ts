@@ -83,7 +83,7 @@ export class DocumentSession {
     const view = this.#view(cursor, asked.selected)
     if (insideWord(view.situation)) return [silent('inside a word')]
     const first = await this.#best(cursor, view, asked)
-    if (!asked.invoked || asked.signal.aborted) return [first]
+    if (!asked.invoked || asked.signal.aborted || this.#closed) return [first]
     const others = await this.#alternatives(this.#prompt(cursor, asked.selected), view, asked.signal)
     const texts = new Set([first.text])
     return [first, ...others.filter(({ text }) => text !== '' && !texts.has(text) && texts.add(text))]
@@ -141,14 +141,16 @@ export class DocumentSession {
       const silence = shown.heldBack ? 'less likely than the bound' : 'nothing to say'
       return { text: '', trace: { ...trace, silence } }
     }
-    if (this.#host.settings.nextAhead) this.#beginAhead(cursor, view, shown.text, asked)
+    // First the answer: what computes takes the cores.
+    setImmediate(() => {
+      if (this.#host.settings.nextAhead && this.#isAt(view)) this.#beginAhead(cursor, view, shown.text, asked)
+    })
     return { text: shown.text, trace }
   }
 
   /** Begins to say what comes at a place; what else is being said for this document ends. */
   #begin(prompt: FimPrompt, view: View, bounds: Bounds): Generation {
     const generation = this.#generation(view, prompt)
-    this.#session.follow(prompt)
     this.#generations.stopOthers(generation)
     this.#generations.prune()
     this.#generations.add(generation)
@@ -184,7 +186,7 @@ export class DocumentSession {
     }
     void this.#run(generation, prompt, { background: true }, enough).then(() => {
       const nothing = generation.state === 'ended' && generation.text.slice(generation.begun).trim() === ''
-      if (!nothing || this.#closed || this.#ahead !== generation) return
+      if (!nothing || this.#ahead !== generation) return
       if (this.#isAt(behind)) this.#beginBehind()
       else if (this.#isAt(view)) below()
     })
@@ -199,7 +201,7 @@ export class DocumentSession {
   /** Whether the cursor stands at this place now. */
   #isAt({ place }: View): boolean {
     const { view } = this.#current
-    return view.place.tail === place.tail && view.place.head === place.head
+    return !this.#closed && view.place.tail === place.tail && view.place.head === place.head
   }
 
   #generation(view: View, { begun }: FimPrompt): Generation {
