@@ -6,7 +6,7 @@ import {
   type Position,
   type SelectedCompletionInfo,
 } from 'vscode-languageserver'
-import { lineEnd } from '../context/prompt-window.ts'
+import { lineEnd } from '../documents/line-text.ts'
 import { type Insertion, insertionOf, styleOf } from '../suggest/insertion.ts'
 import type { TraceEntry } from '../trace.ts'
 import type { Activity } from './activity.ts'

@@ -8,6 +8,7 @@ import {
 } from 'vscode-languageserver'
 import type { Backend } from '../backends/backend.ts'
 import { withoutSecrets } from '../context/secrets.ts'
+import { record } from '../record.ts'
 import type { EditHost } from '../sessions/next-edits.ts'
 import { type Settings, settingsFrom } from '../settings.ts'
 import { Trace, type TraceEntry } from '../trace.ts'
@@ -168,7 +169,7 @@ export class LanguageServer {
     const asked = this.#asksConfiguration
       ? await this.#connection.workspace.getConfiguration(section).catch(() => undefined)
       : undefined
-    const given = { ...object(this.#initial), ...object(pushed), ...object(asked), ...this.#overrides }
+    const given = { ...record(this.#initial), ...record(pushed), ...record(asked), ...this.#overrides }
     const { settings, problems } = settingsFrom(given)
     for (const problem of problems) this.#connection.window.showWarningMessage(`incipit: ${problem}`)
     await this.#backend.apply(settings)
@@ -187,7 +188,7 @@ export class LanguageServer {
 
   #tell(): void {
     // Editors that do not know it complain.
-    if (object(this.#initial).status !== true) return
+    if (record(this.#initial).status !== true) return
     const { state, backend, settings, failure: message } = this.#backend
     const status: Status = {
       state: state === 'ready' && this.#activity.working ? 'working' : state,
@@ -199,8 +200,4 @@ export class LanguageServer {
     const tell = async () => this.#connection.sendNotification(statusNotification, status)
     tell().catch(() => {})
   }
-}
-
-function object(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
 }

@@ -1,6 +1,7 @@
 import type { FimOrder } from '@incipit/engine/api'
 import { type FimPrompt, plainText } from '../../context/fim-format.ts'
 import type { EditPrompt } from '../../edits/edit-prompt.ts'
+import { record } from '../../record.ts'
 import type { Said } from '../../suggest/gate.ts'
 import {
   type Backend,
@@ -11,7 +12,7 @@ import {
 } from '../backend.ts'
 import { WarmUp } from '../warm-up.ts'
 import { ChatRewriter } from './chat-rewriter.ts'
-import { get, post, record, type Server, ServerFailure, streamed } from './post.ts'
+import { get, post, type Server, ServerFailure, streamed } from './post.ts'
 import { probabilityOf } from './probability.ts'
 
 /**
