@@ -1,15 +1,17 @@
 import type { TextDocument } from 'vscode-languageserver-textdocument'
-import { type BackendSession, type BackendUsage, type CompletionOptions, PromptTooLong } from '../backends/backend.ts'
+import { type BackendSession, PromptTooLong } from '../backends/backend.ts'
 import { lineComment } from '../context/comments.ts'
 import type { FimPrompt } from '../context/fim-format.ts'
-import { type View, viewAt, viewBefore, viewBehind } from '../documents/document-view.ts'
+import { type View, viewAt } from '../documents/document-view.ts'
 import { type Found, findSuggestion, isTypedOut, wholeLines } from '../suggest/find.ts'
-import { isHopeless, isWorthShowing, withoutLead } from '../suggest/gate.ts'
-import { Generation } from '../suggest/generation.ts'
+import { isWorthShowing } from '../suggest/gate.ts'
+import type { Generation } from '../suggest/generation.ts'
 import { Generations } from '../suggest/generations.ts'
-import { insideWord, linePrefix, nextIndent } from '../suggest/situation.ts'
+import { insideWord } from '../suggest/situation.ts'
 import { type Bounds, shownOf } from '../suggest/view-of.ts'
 import type { TraceEntry } from '../trace.ts'
+import { Ahead, type CursorView } from './ahead.ts'
+import { CompletionRunner } from './completion-runner.ts'
 import { DocumentPrompts, type PromptHost } from './document-prompts.ts'
 import type { WorkListener } from './work.ts'
 
@@ -44,10 +46,11 @@ export class DocumentSession {
   readonly #host: SessionHost
   readonly #session: BackendSession
   readonly #prompts: DocumentPrompts
+  readonly #runner: CompletionRunner
   readonly #generations = new Generations()
+  readonly #ahead: Ahead
   /** Where the cursor was last. */
-  #current: { readonly view: View; readonly cursor: number }
-  #ahead: Generation | undefined
+  #current: CursorView = { view: viewAt('', 0, ''), cursor: 0 }
   #closed = false
 
   /** @param path in the workspace */
@@ -56,7 +59,14 @@ export class DocumentSession {
     this.#host = host
     this.#prompts = new DocumentPrompts(path, host)
     this.#session = host.backend.open()
-    this.#current = { view: viewAt('', 0, ''), cursor: 0 }
+    this.#runner = new CompletionRunner(host, this.#session, () => this.#prompts.shrink())
+    this.#ahead = new Ahead({
+      generations: this.#generations,
+      runner: this.#runner,
+      current: () => this.#current,
+      bounds: () => this.#bounds(false),
+      prompt: (at, more) => this.#prompt(at, more),
+    })
   }
 
   /** A change, as offsets in the text before it. */
@@ -70,7 +80,7 @@ export class DocumentSession {
     this.#generations.stopStrangers(view.typedTail, view.place.head)
     this.#session.follow(this.#prompt(cursor))
     if (!this.#host.settings.nextAhead) return
-    if (isTypedOut(this.#generations, view, this.#bounds(false))) this.#beginBehind()
+    if (isTypedOut(this.#generations, view, this.#bounds(false))) this.#ahead.begin(this.#current, '')
   }
 
   /** Other files changed so much that their chunks are chosen again at the next occasion. */
@@ -91,6 +101,7 @@ export class DocumentSession {
 
   close(): void {
     this.#closed = true
+    this.#ahead.close()
     this.#generations.clear()
     this.#session.close()
   }
@@ -143,97 +154,18 @@ export class DocumentSession {
     }
     // First the answer: what computes takes the cores.
     setImmediate(() => {
-      if (this.#host.settings.nextAhead && this.#isAt(view)) this.#beginAhead(cursor, view, shown.text, asked)
+      if (!this.#host.settings.nextAhead || this.#closed || !this.#ahead.isAt(view)) return
+      this.#ahead.begin({ cursor, view }, shown.text, asked.selected)
     })
     return { text: shown.text, trace }
   }
 
   /** Begins to say what comes at a place; what else is being said for this document ends. */
   #begin(prompt: FimPrompt, view: View, bounds: Bounds): Generation {
-    const generation = this.#generation(view, prompt)
-    this.#generations.stopOthers(generation)
-    this.#generations.prune()
+    this.#generations.stop()
+    const { generation } = this.#runner.start(view, prompt, {}, (said) => this.#enough(said, view, bounds))
     this.#generations.add(generation)
-    void this.#run(generation, prompt, {}, () => this.#enough(generation, view, bounds))
     return generation
-  }
-
-  /**
-   * What comes when the text that is shown is accepted, or typed to its end: one line, because that is what is looked at
-   * next. Where nothing comes in that line, it is the line below, as deep as an editor would begin it.
-   */
-  #beginAhead(cursor: number, view: View, text: string, asked: Asked): void {
-    const behind = viewBehind(view, text)
-    const bounds = this.#bounds(false)
-    const below = () => {
-      if (linePrefix(behind.situation).trim() === '') return
-      this.#beginAhead(cursor, view, `${text}\n${nextIndent(behind.situation)}`, asked)
-    }
-    const there = this.#find(behind, bounds)
-    if (there?.shown.text || there?.generation.state === 'running') return
-    if (there) {
-      below()
-      return
-    }
-    this.#ahead?.stop()
-    const prompt = this.#prompt(cursor, (asked.selected ?? '') + text)
-    const generation = this.#generation(behind, prompt)
-    this.#ahead = generation
-    this.#generations.add(generation)
-    const enough = () => {
-      const said = generation.text.slice(generation.begun)
-      return /\S[^\n]*\n/.test(said) || isHopeless(generation.from(generation.begun), bounds.least, bounds.calibrate)
-    }
-    void this.#run(generation, prompt, { background: true }, enough).then(() => {
-      const nothing = generation.state === 'ended' && generation.text.slice(generation.begun).trim() === ''
-      if (!nothing || this.#ahead !== generation) return
-      if (this.#isAt(behind)) this.#beginBehind()
-      else if (this.#isAt(view)) below()
-    })
-  }
-
-  /** The cursor stands at the end of what was shown: what comes next, if that is not being computed already. */
-  #beginBehind(): void {
-    const { view, cursor } = this.#current
-    this.#beginAhead(cursor, view, '', { signal: new AbortController().signal, invoked: false })
-  }
-
-  /** Whether the cursor stands at this place now. */
-  #isAt({ place }: View): boolean {
-    const { view } = this.#current
-    return !this.#closed && view.place.tail === place.tail && view.place.head === place.head
-  }
-
-  #generation(view: View, { begun }: FimPrompt): Generation {
-    return new Generation(viewBefore(view, begun.length).place, begun.length)
-  }
-
-  #run(
-    generation: Generation,
-    prompt: FimPrompt,
-    options: Partial<CompletionOptions>,
-    enough: (generation: Generation) => boolean,
-  ): Promise<void> {
-    const { signal } = generation
-    const { maxTokens } = this.#host.settings
-    const { related, before, begun, after } = prompt
-    const sent = { related, before: before + begun, after }
-    generation.sent = sent
-    const onUsage = ({ promptTokens, cachedTokens }: BackendUsage) => {
-      generation.sent = { ...sent, promptTokens, cachedTokens }
-    }
-    const said = this.#session.complete(prompt, { ...options, maxTokens, signal, onUsage })
-    this.#host.began()
-    return generation
-      .read(onIndentedLine(prompt) ? withoutLead(said, begun.length) : said, () => {
-        if (enough(generation)) generation.stop()
-      })
-      .then(() => {
-        if (generation.error instanceof PromptTooLong) this.#prompts.shrink()
-        const { promptTokens = 0, cachedTokens = 0 } = generation.sent ?? {}
-        const firstMs = options.background ? undefined : generation.firstMs
-        this.#host.ended({ firstMs, saidTokens: generation.tokens, promptTokens, cachedTokens })
-      })
   }
 
   /** Whether more of a generation changes nothing, for where the cursor is by now. */
@@ -261,17 +193,14 @@ export class DocumentSession {
     const bounds = this.#bounds(true)
     const seeds = Array.from({ length: alternatives - 1 }, (_, i) => i + 1)
     const all = seeds.map(async (seed) => {
-      const generation = this.#generation(view, prompt)
+      const shown = (said: Generation) => shownOf(said, said.begun, view.situation, bounds)
+      const options = { temperature: 0.7, seed }
+      const { generation, over } = this.#runner.start(view, prompt, options, (said) => shown(said).complete)
       const stop = () => generation.stop()
       signal.addEventListener('abort', stop, { once: true })
-      const { maxTokens } = this.#host.settings
-      const options = { maxTokens, signal: generation.signal, temperature: 0.7, seed }
-      await generation.read(this.#session.complete(prompt, options), () => {
-        if (shownOf(generation, prompt.begun.length, view.situation, bounds).complete) generation.stop()
-      })
+      await over
       signal.removeEventListener('abort', stop)
-      const { text } = shownOf(generation, prompt.begun.length, view.situation, bounds)
-      return { text, trace: { source: 'asked' as const } }
+      return { text: shown(generation).text, trace: { source: 'asked' as const } }
     })
     return Promise.all(all)
   }
@@ -292,11 +221,6 @@ export class DocumentSession {
   #prompt(cursor: number, more = ''): FimPrompt {
     return this.#prompts.at(this.#document(), cursor, more)
   }
-}
-
-/** Whether the cursor stands on an empty line that is indented already. */
-function onIndentedLine({ before, begun }: FimPrompt): boolean {
-  return /(^|\n)[ \t]+$/.test(before + begun)
 }
 
 function silent(silence: string): Suggestion {
