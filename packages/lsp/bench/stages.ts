@@ -17,7 +17,8 @@ export function printStages(name: string, timed: readonly Timed[]): void {
   const rows = [...Map.groupBy(timed, ({ entry }) => entry.source)].map(([source, all]) => {
     const begun = source === 'asked' ? all : []
     const of = (numbers: readonly number[]) => (numbers.length === 0 ? '' : median(numbers).toFixed(1))
-    const computed = ({ entry: { prompt } }: Timed) => (prompt?.promptTokens ?? Number.NaN) - (prompt?.cachedTokens ?? 0)
+    const computed = ({ entry: { prompt } }: Timed) =>
+      (prompt?.promptTokens ?? Number.NaN) - (prompt?.cachedTokens ?? 0)
     return [
       source,
       all.length,

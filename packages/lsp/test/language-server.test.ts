@@ -211,7 +211,7 @@ test('texts and places that no editor should send', async () => {
     'let a = "\ud83d"\nlet b = |\n',
     '\ufefflet a = 1\rlet b = |\rlet c = 3\r',
     '\u0001\u0007\u001b[31m\u2028\u202e|\ufffd\u0085',
-    'x'.repeat(300) + '|' + '\ud83d\ude42'.repeat(300),
+    `${'x'.repeat(300)}|${'\ud83d\ude42'.repeat(300)}`,
   ]
   for (const text of junk) {
     const { uri, at } = await opened(text)

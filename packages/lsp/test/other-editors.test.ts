@@ -51,7 +51,7 @@ function skipUnless(installed: boolean, name: string): string | false {
 async function configured(editor: string, settings: string, given: string): Promise<string> {
   const docs = await readFile(fileURLToPath(new URL('../../../docs/editors.md', import.meta.url)), 'utf8')
   const [, block] = new RegExp(`^\\*\\*${editor}\\*\\*.*\n\`{3}\\w+\n([^]*?)\`{3}`, 'm').exec(docs) ?? []
-  assert.ok(block?.includes(settings), `docs/editors.md configures ${editor} in another way`)
+  assert.ok(block !== undefined && block.includes(settings), `docs/editors.md configures ${editor} in another way`)
   return block.replace(settings, given)
 }
 
@@ -84,7 +84,12 @@ async function drive(
     XDG_STATE_HOME: folder,
   }
   const scripts = fileURLToPath(new URL('./editors', import.meta.url))
-  const { stderr } = spawnSync(editor, args(file, init, scripts), { cwd: folder, env, encoding: 'utf8', timeout: 120_000 })
+  const { stderr } = spawnSync(editor, args(file, init, scripts), {
+    cwd: folder,
+    env,
+    encoding: 'utf8',
+    timeout: 120_000,
+  })
   const written = await readFile(answer, 'utf8').catch(() => JSON.stringify({ failure: stderr }))
   const result: Result = JSON.parse(written)
   assert.equal(result.failure, undefined)

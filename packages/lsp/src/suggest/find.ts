@@ -41,11 +41,7 @@ export function wholeLines(found: Found): Found | undefined {
 }
 
 /** Whether something that was said is accepted, or typed to its end. */
-export function isTypedOut(
-  generations: Generations,
-  { typedTail, place, situation }: View,
-  bounds: Bounds,
-): boolean {
+export function isTypedOut(generations: Generations, { typedTail, place, situation }: View, bounds: Bounds): boolean {
   for (const { generation, typed } of generations.fitting(typedTail, place.head)) {
     if (typed === undefined || typed <= generation.begun) continue
     if (generation.text.slice(typed).trim() === '') return true
