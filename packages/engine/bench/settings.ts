@@ -10,6 +10,8 @@ export interface Settings {
   /** Most tokens of a sequence. */
   contextLength: number
   threads: number
+  /** Of `incipit serve`: nothing is guessed. */
+  plain?: boolean
   /** Of llama-server: its path. */
   program?: string
   /** Of node-llama-cpp. */
