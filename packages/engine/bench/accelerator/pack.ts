@@ -37,7 +37,7 @@ interface Locked {
 }
 const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as Locked
 // Of them only what is read at run time; and llama.cpp for this platform.
-const unread = /koffi\/(src|vendor|doc)(\/|$)|\.(md|map|d\.ts|d\.mts|d\.cts)$/
+const unread = /koffi\/(vendor|doc)(\/|$)|\.(md|map|d\.ts|d\.mts|d\.cts)$/
 const otherPlatform = /@node-llama-cpp\/(?!linux-x64$)/
 for (const [path, { dev, devOptional, link, resolved }] of Object.entries(packages)) {
   if (!path.startsWith('node_modules/') || dev || devOptional || otherPlatform.test(path)) continue

@@ -77,7 +77,9 @@ def main() -> None:
     if not all(map(os.path.exists, paths)):
         return
     with tarfile.open(fileobj=Joined(paths), mode="r|xz") as archive:
-        archive.extractall(work, filter="fully_trusted")
+        # We packed it ourselves. (An argument of the method in newer versions only.)
+        archive.extraction_filter = lambda member, _: member
+        archive.extractall(work)
     folders = cuda_folders()
     library = os.path.join(work, "node_modules/@node-llama-cpp/linux-x64-cuda/bins/linux-x64-cuda/libggml-cuda.so")
     if os.path.exists(library):
