@@ -5,9 +5,9 @@ import type { LoadRequest } from './load.ts'
 export interface Server extends AsyncDisposable {
   /**
    * Answers one request; waits for a place by itself. `onTokens` is called whenever tokens of the reply can be read, with
-   * their number. Returns the tokens of the whole reply.
+   * their number. Returns the tokens of the whole reply; rejects when the signal comes, where an engine knows of it.
    */
-  serve(request: LoadRequest, onTokens: (count: number) => void): Promise<number>
+  serve(request: LoadRequest, onTokens: (count: number) => void, signal?: AbortSignal): Promise<number>
   /** Of the steps since the last call. Undefined for an engine that does not say. */
   takeSteps?(): StepTimes
 }
@@ -66,7 +66,8 @@ export async function openLoop(server: Server, requests: readonly LoadRequest[])
   return { outcomes, ms: performance.now() - start }
 }
 
-async function timed(server: Server, request: LoadRequest, arrival: number): Promise<Outcome> {
+/** One request. */
+export async function timed(server: Server, request: LoadRequest, arrival: number): Promise<Outcome> {
   let last = 0
   let ttft = Number.NaN
   const gaps: number[] = []

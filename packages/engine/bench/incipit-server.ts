@@ -4,8 +4,15 @@ import type { Settings } from './settings.ts'
 
 /** incipit under load: every request goes to the engine at once. */
 export async function incipitServer(settings: Settings): Promise<Server> {
-  const { model, streams, cachePrompt = true, engine: _, program: __, prioritisation: ___, ...options } = settings
-  const engine = await Engine.load(model, { ...options, parallel: streams, cut: 'none' })
+  const { model, streams, contextLength, threads, cacheDir, cache, cachePrompt = true } = settings
+  const engine = await Engine.load(model, {
+    parallel: streams,
+    contextLength,
+    threads,
+    cut: 'none',
+    ...(cacheDir !== undefined && { cacheDir }),
+    ...(cache !== undefined && { cache }),
+  })
   let before = engine.stats()
   return {
     async serve({ at: _, shared: __, ...request }, onTokens) {

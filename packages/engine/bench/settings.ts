@@ -16,6 +16,8 @@ export interface Settings {
   cache?: 'unified' | 'separate'
   /** Of incipit: what is computed of a prompt is kept for others. Default true. */
   cachePrompt?: boolean
+  /** Of `incipit serve`: nothing is guessed. */
+  plain?: boolean
   /** Of llama-server: its path. */
   program?: string
   /** Of node-llama-cpp. */
