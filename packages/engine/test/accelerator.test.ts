@@ -138,18 +138,22 @@ test('from an empty folder with what is carried alone: the commands of an accele
     rmSync(carried, { recursive: true })
   }
   const out = join(folder, 'results')
-  const measure = (budget: number) =>
-    run('sh', [join(bench, 'measure.sh'), '--plan', 'small', '--budget', String(budget), '--out', out], there)
+  const measure = (budget: string, ...options: string[]) =>
+    run('sh', [join(bench, 'measure.sh'), '--plan', 'small', '--budget', budget, '--out', out, ...options], there)
   const done = () =>
     readLines(join(out, 'results.jsonl')).flatMap((line) =>
       line.kind === 'end' && line.failure === undefined ? [line.part] : [],
     )
-  // Too little for all of it; a second run goes on where the first one was.
-  measure(25)
-  const before = done()
-  const text = measure(400)
+  assert.match(measure('1'), /no time was left for: costs small-llama-q8_0, first-token/)
+  assert.deepEqual(done(), [])
+  // Two more runs: the second one goes on where the first one was.
+  measure('200', '--only', 'costs')
   const all = plans.small.parts.map(({ name }) => name)
-  assert(before.length > 0 && before.length < all.length, `${before}`)
+  assert.deepEqual(
+    done(),
+    all.filter((name) => name.startsWith('costs')),
+  )
+  const text = measure('400')
   assert.deepEqual(done().toSorted(), all.toSorted())
   for (const title of ['First words', 'Closed loop', 'Outside of llama_decode', 'Copies of rows', 'Stages']) {
     assert.match(text, new RegExp(`^## ${title}$`, 'm'))

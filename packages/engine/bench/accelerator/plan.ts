@@ -109,7 +109,7 @@ export const plans: Readonly<Record<'full' | 'small', Plan>> = {
       part('copies', 'small-llama-q8_0', 4),
       part('exit', 'small-llama-q4_k_m', 10),
       part('costs', 'small-llama-q4_k_m', 8),
-      part('poisson', 'small-llama-q8_0', 8, 4),
+      part('poisson', 'small-llama-q8_0', 30, 4),
       part('typed', 'small-llama-q8_0', 8),
       part('first-token', 'small-smollm-q8_0', 8),
       part('variants', 'small-llama-q8_0', 10, 4),
