@@ -1,6 +1,6 @@
 """What travels to an accelerator: the code and the training rows, in loads that stand alone.
 
-    python -m accelerator.pack --work DIR --config base --to FOLDER [--weights PIECES] [--mebibytes 56]
+    python -m accelerator.pack --work DIR --config base --to FOLDER [--weights PIECES] [--mebibytes 44]
 
 Writes FOLDER/load-1, load-2, ...: each the code and some of the shards, at most so many MiB. Copied into one folder
 they are all that accelerator.train needs; any of them alone will do, with less text. --weights: go on from these.
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--config", default="base")
     parser.add_argument("--to", type=Path, required=True, help="an empty or new folder")
     parser.add_argument("--weights", type=Path, help="go on from these pieces")
-    parser.add_argument("--mebibytes", type=float, default=56, help="size of one load")
+    parser.add_argument("--mebibytes", type=float, default=44, help="size of one load")
     args = parser.parse_args()
     c = config.load(args.config)
     weights.check_size(c)

@@ -54,7 +54,7 @@ def run(work: Path, python: str, llama: Path | None, seconds: float) -> dict:
     """Returns what was seen; raises when a part of the way does not work."""
     c = config.load(CONFIGURATION)
     documents, tokenizer = smoke.prepare(smoke.HERE, work, c)
-    loads = pack.pack(work, c.train.sequence, work / "loads", pack.code_bytes() / 2**20 + 0.06, shard_bytes=60_000)
+    loads = pack.pack(work, c.train.sequence, work / "loads", pack.code_bytes() / 2**20 + 0.04, shard_bytes=40_000)
     there, out = work / "there", work / "out"
     there.mkdir()
     for load in loads:
@@ -83,7 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--llama", type=Path, default=os.environ.get("INCIPIT_LLAMA_DIR"), help="folder with libllama.so of llama.cpp v0.5.0")
-    parser.add_argument("--seconds", type=float, default=25, help="of the run that goes on")
+    parser.add_argument("--seconds", type=float, default=45, help="of the run that goes on")
     args = parser.parse_args()
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

@@ -76,7 +76,7 @@ def test_the_base_model_fits_into_what_comes_back_and_into_the_repository() -> N
 
 def test_the_way_there_and_back(tmp_path: Path) -> None:
     llama = os.environ.get("INCIPIT_LLAMA_DIR")
-    seen = rehearse.run(tmp_path, sys.executable, Path(llama) if llama else None, 25)
+    seen = rehearse.run(tmp_path, sys.executable, Path(llama) if llama else None, 45)
     assert seen["loads"] > 1 and seen["loss"] < 6.0  # ln 512 = 6.2
     if llama is None:
         pytest.skip("ran all but the comparison with llama.cpp: INCIPIT_LLAMA_DIR is not set")
