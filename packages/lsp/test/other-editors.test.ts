@@ -50,8 +50,8 @@ function skipUnless(installed: boolean, name: string): string | false {
  */
 async function configured(editor: string, settings: string, given: string): Promise<string> {
   const docs = await readFile(fileURLToPath(new URL('../../../docs/editors.md', import.meta.url)), 'utf8')
-  const [, block] = new RegExp(`^\\*\\*${editor}\\*\\*.*\n\`{3}\\w+\n([^]*?)\`{3}`, 'm').exec(docs) ?? []
-  assert.ok(block !== undefined && block.includes(settings), `docs/editors.md configures ${editor} in another way`)
+  const [, block = ''] = new RegExp(`^\\*\\*${editor}\\*\\*.*\n\`{3}\\w+\n([^]*?)\`{3}`, 'm').exec(docs) ?? []
+  assert.ok(block.includes(settings), `docs/editors.md configures ${editor} in another way`)
   return block.replace(settings, given)
 }
 

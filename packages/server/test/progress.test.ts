@@ -116,6 +116,7 @@ test('a stream that waits for its model says how long, in chunks that clients kn
     },
     useEmbedder: () => Promise.reject(new Error('none')),
     loaded: () => undefined,
+    follow: () => () => {},
   }
   const server = await serve(t, models, { keepAlive: 5 })
   const messages = [{ role: 'user', content: 'Hi' }]

@@ -68,7 +68,9 @@ function candidates(vocabulary: Vocabulary, [first, second]: Uint8Array): number
   indexes.set(vocabulary, index)
   const begin = first! << 8
   if (second !== undefined) return [...(index.get(begin | second) ?? []), ...(index.get(~begin) ?? [])]
-  return Array.from({ length: 256 }, (_, any) => index.get(begin | any) ?? []).flat().concat(index.get(~begin) ?? [])
+  return Array.from({ length: 256 }, (_, any) => index.get(begin | any) ?? [])
+    .flat()
+    .concat(index.get(~begin) ?? [])
 }
 
 /** Tokens by their first two bytes; those of one byte by the complement of that. */
