@@ -75,8 +75,8 @@ async function obey(
 
 async function answer(conversation: Conversation, text: string, messages: Messages): Promise<void> {
   const controller = new AbortController()
-  const output = replyOutput(process.stdout, { json: false, lossy: conversation.lossy })
   messages.duringReply(() => controller.abort())
+  const output = await replyOutput(process.stdout, { json: false, lossy: conversation.lossy })
   let failure: unknown
   try {
     for await (const event of conversation.send(text, controller.signal)) await output.event(event)

@@ -1,4 +1,5 @@
 import type { Change } from '../documents/documents.ts'
+import { unixLines } from '../documents/line-text.ts'
 
 /** Lines of a document as they were, and as they are. Line ends are `\n`. */
 export interface RecentEdit {
@@ -87,8 +88,4 @@ function changedLines(before: string, after: string): Pick<RecentEdit, 'before' 
     now.pop()
   }
   return { before: old.join('\n'), after: now.join('\n') }
-}
-
-function unixLines(text: string): string {
-  return text.replaceAll('\r', '')
 }
