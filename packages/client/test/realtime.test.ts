@@ -174,7 +174,7 @@ test('what the server refuses is said, and the session goes on', { timeout }, as
   chat.update({ temperature: 0 })
   assert.equal(chat.state.error, undefined)
   assert.throws(() => open(t, url).send(), { code: 'invalid_request' })
-  await assert.rejects(chat.send({ logit_bias: { 1: 2 } }).done, { code: 'unsupported' })
+  await assert.rejects(chat.send({ audio: { output: {} } }).done, { code: 'unsupported' })
   assert.equal((await chat.send().done).finishReason, 'stop')
 })
 
@@ -200,7 +200,7 @@ test('a reply that is refused ends, also when its beginning was shown before', {
   while (engine.inputs[0]!.options.policy !== 'provisional') await new Promise((resolve) => setTimeout(resolve, 1))
   engine.inputs[0]!.options.onPreview!(guess(1, 0, 'Hi'))
   await until(chat, ({ preview }) => preview.provisional === 'Hi')
-  await assert.rejects(chat.send({ logit_bias: { 1: 2 } }).done, { code: 'unsupported' })
+  await assert.rejects(chat.send({ audio: { output: {} } }).done, { code: 'unsupported' })
 })
 
 test('a reply that fails rejects with the server’s error', { timeout }, async (t) => {
