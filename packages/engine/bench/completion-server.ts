@@ -10,17 +10,23 @@ interface CompletionEvent {
 }
 
 /** `incipit serve` or llama-server under load, over HTTP: llama-server's own endpoint, which incipit has, too. */
-export async function completionServer(settings: Settings): Promise<Server> {
-  const { engine, program, model, ...options } = settings
+export async function completionServer(settings: Settings): Promise<Server & { readonly process: ServerProcess }> {
+  const { engine, program, model, plain, ...options } = settings
   const server = await (engine === 'llama-server'
     ? ServerProcess.llamaServer(program!, model, options)
     : ServerProcess.incipit(model, options))
   return {
-    async serve({ prompt, maxTokens, temperature = 0 }, onTokens) {
+    process: server,
+    async serve({ prompt, maxTokens, temperature = 0, endless }, onTokens, signal) {
       const response = await fetch(`${server.address}/completion`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ prompt, n_predict: maxTokens, temperature, stream: true }),
+        body: JSON.stringify({
+          ...{ prompt, n_predict: maxTokens, temperature, stream: true },
+          ...(plain && { speculate: false }),
+          ...(endless && { ignore_eos: true }),
+        }),
+        ...(signal && { signal }),
       })
       if (!response.ok) throw new Error(`${server.name}: ${response.status} ${await response.text()}`)
       for await (const { content, stop, tokens_predicted: tokens } of eventsOf<CompletionEvent>(response.body!)) {

@@ -5,9 +5,18 @@ import type { LoadRequest } from './load.ts'
 export interface Server extends AsyncDisposable {
   /**
    * Answers one request; waits for a place by itself. `onTokens` is called whenever tokens of the reply can be read, with
-   * their number. Returns the tokens of the whole reply.
+   * their number. Returns the tokens of the whole reply; rejects when the signal comes, where an engine knows of it.
    */
-  serve(request: LoadRequest, onTokens: (count: number) => void): Promise<number>
+  serve(request: LoadRequest, onTokens: (count: number) => void, signal?: AbortSignal): Promise<number>
+  /** Of the steps since the last call. Undefined for an engine that does not say. */
+  takeSteps?(): StepTimes
+}
+
+/** Steps of an engine, and the milliseconds inside of `llama_decode` and between two of them. */
+export interface StepTimes {
+  readonly steps: number
+  readonly decodeMs: number
+  readonly outsideMs: number
 }
 
 /** What became of one request. Times in milliseconds. */
@@ -27,6 +36,7 @@ export interface Round {
   outcomes: Outcome[]
   /** From the start to the end of the last reply. */
   ms: number
+  steps?: StepTimes | undefined
 }
 
 /** `streams` clients, each of which sends its next request when its reply is done, until none is left. */
@@ -56,7 +66,8 @@ export async function openLoop(server: Server, requests: readonly LoadRequest[])
   return { outcomes, ms: performance.now() - start }
 }
 
-async function timed(server: Server, request: LoadRequest, arrival: number): Promise<Outcome> {
+/** One request. */
+export async function timed(server: Server, request: LoadRequest, arrival: number): Promise<Outcome> {
   let last = 0
   let ttft = Number.NaN
   const gaps: number[] = []

@@ -20,6 +20,16 @@ export const throughput: Figure = {
   digits: 0,
 }
 
+/** Milliseconds per token of a reply after its first. */
+export const msPerToken: Figure = {
+  title: 'ms per token',
+  of: ({ outcomes }) => {
+    const ms = outcomes.reduce((sum, { gaps }) => sum + gaps.reduce((a, b) => a + b, 0), 0)
+    return ms / outcomes.reduce((sum, { replyTokens }) => sum + replyTokens - 1, 0)
+  },
+  digits: 2,
+}
+
 /** What a load of many streams is judged by. */
 export const loadFigures: readonly Figure[] = [
   throughput,
@@ -41,17 +51,8 @@ export const loadFigures: readonly Figure[] = [
       ),
     digits: 1,
   },
+  msPerToken,
 ]
-
-/** Milliseconds per token of a reply after its first. */
-export const msPerToken: Figure = {
-  title: 'ms per token',
-  of: ({ outcomes }) => {
-    const ms = outcomes.reduce((sum, { gaps }) => sum + gaps.reduce((a, b) => a + b, 0), 0)
-    return ms / outcomes.reduce((sum, { replyTokens }) => sum + replyTokens - 1, 0)
-  },
-  digits: 2,
-}
 
 /** Requests that were answered per second of the round. */
 export function requestsPerSecond({ outcomes, ms }: Round): number {

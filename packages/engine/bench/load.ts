@@ -13,6 +13,8 @@ export interface LoadRequest {
   /** For incipit only: sampled at this temperature (default: greedily), and who may speculate (default: its own choice). */
   temperature?: number
   proposers?: readonly ProposerName[]
+  /** Of servers: the reply goes on to its last token, whatever the model says. */
+  endless?: boolean
   /** Milliseconds after the start at which it arrives; undefined in a closed loop. */
   at?: number
 }

@@ -32,6 +32,8 @@ const { values } = parseArgs({
     // This server instead of node-llama-cpp as the peer, and `incipit serve` beside it instead of the engine: both over
     // HTTP. build-llama-server.ts makes one.
     'llama-server': { type: 'string' },
+    // Beside it also incipit without speculation.
+    plain: { type: 'boolean', default: false },
     // Also node-llama-cpp with its other rule for filling batches.
     'first-in-first-out': { type: 'boolean', default: false },
   },
@@ -65,10 +67,13 @@ if (values.only !== 'speculation' && program === undefined) installPeer()
 
 const contenders = (streams: number): Contender[] => {
   if (program !== undefined) {
-    return [
-      { name: 'incipit serve', settings: { ...settings, engine: 'incipit serve', streams } },
+    const own = { ...settings, engine: 'incipit serve' as const, streams }
+    const list: Contender[] = [
+      { name: 'incipit serve', settings: own },
       { name: 'llama-server', settings: { ...settings, engine: 'llama-server', program, streams } },
     ]
+    if (values.plain) list.push({ name: 'incipit serve, no speculation', settings: { ...own, plain: true } })
+    return list
   }
   const peer = { ...settings, engine: 'node-llama-cpp' as const, streams }
   const list: Contender[] = [

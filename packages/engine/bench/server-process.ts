@@ -35,6 +35,10 @@ export class ServerProcess implements AsyncDisposable {
     return start('llama-server', program, args, threads)
   }
 
+  get pid(): number {
+    return this.#child.pid!
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const ended = once(this.#child, 'exit')
     this.#child.kill('SIGTERM')

@@ -204,17 +204,14 @@ describe('incipit serve', { skip: missing(stories, smol) }, () => {
   })
 
   it('answers 503 while the model loads, and shows the page already', async (test) => {
-    const probe = createServer().listen(0, '127.0.0.1')
-    await once(probe, 'listening')
-    const { port } = probe.address() as AddressInfo
-    probe.close()
-    const command = start(['serve', '--model', smol, '--threads', '1', '--port', String(port)])
+    const command = start(['serve', '--model', smol, '--threads', '1', '--port', '0'])
     test.after(() => command.child.kill('SIGKILL'))
+    const [, url = ''] = await printed(command, /^incipit \S+ is at (\S+) and loads SmolLM2-135M-Instruct.Q4_1\n/)
     const answers = new Map<number, { retryAfter: string | null; body: unknown }>()
     await until(async () => {
-      const answer = await fetch(`http://127.0.0.1:${port}/health`).catch(() => undefined)
+      const answer = await fetch(`${url}/health`).catch(() => undefined)
       if (answer === undefined) return false
-      const page = await fetch(`http://127.0.0.1:${port}/`)
+      const page = await fetch(`${url}/`)
       assert.match(await page.text(), /<title>incipit<\/title>/)
       answers.set(answer.status, { retryAfter: answer.headers.get('retry-after'), body: await answer.json() })
       return answer.status === 200

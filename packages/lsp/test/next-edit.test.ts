@@ -156,8 +156,8 @@ test('from an incipit that serves: by its address, and by its socket', { skip: w
     await gone
   })
   let said = ''
-  while (!/http:\/\/\S+:\d+/.test(said)) said += String((await once(child.stdout, 'data'))[0])
-  const [server = ''] = /http:\/\/[\d.]+:\d+/.exec(said) ?? []
+  while (!said.includes('serves on')) said += String((await once(child.stdout, 'data'))[0])
+  const [, server = ''] = /serves on (\S+)/.exec(said) ?? []
   for (const from of [{ server }, { model: smol, share: true }]) {
     await using other = await Editor.start({ settings: { ...from, minAcceptance: 0 }, env })
     await other.until('ready')

@@ -169,7 +169,6 @@ test('parameters out of range are named', () => {
 const shared: Record<string, { asks: unknown[]; neutral: unknown[] }> = {
   guided_whitespace_pattern: { asks: ['[ ]?'], neutral: [] },
   grammar_lazy: { asks: [true], neutral: [false] },
-  use_beam_search: { asks: [true], neutral: [false] },
 }
 const chatOnly: typeof shared = {
   functions: { asks: [[{ name: 'f' }]], neutral: [[]] },
@@ -177,9 +176,14 @@ const chatOnly: typeof shared = {
   modalities: { asks: [['text', 'audio']], neutral: [['text']] },
   audio: { asks: [{ voice: 'alloy' }], neutral: [] },
   web_search_options: { asks: [{}], neutral: [] },
+  chat_template: { asks: ['{{ messages }}'], neutral: [] },
+  documents: { asks: [[{ title: 'a', text: 'b' }]], neutral: [[]] },
+  echo: { asks: [true], neutral: [false] },
+  add_special_tokens: { asks: [true], neutral: [false] },
+  include_reasoning: { asks: [false], neutral: [true] },
 }
 const completionOnly: typeof shared = {
-  best_of: { asks: [2], neutral: [1] },
+  add_special_tokens: { asks: [false], neutral: [true] },
 }
 
 for (const [name, parse, table] of [

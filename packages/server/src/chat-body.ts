@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { chatMessage } from './chat-message.ts'
 import { constraintParameters, refineConstraint } from './constraint.ts'
+import { empty, neutral } from './neutral.ts'
 import {
-  neutral,
   promptLogprobsParameter,
   refinePromptLogprobs,
   refineShared,
@@ -11,6 +11,7 @@ import {
   textOnly,
   tokenLimit,
 } from './parameters.ts'
+import { reasoningBudgetFields } from './reasoning-budget.ts'
 import { strictArray } from './strict-array.ts'
 import { refineTools, toolParameters } from './tools/tool-parameters.ts'
 
@@ -31,12 +32,21 @@ export const chatBody = z
     enable_thinking: z.boolean().nullish(),
     add_generation_prompt: z.boolean().nullish(),
     continue_final_message: z.boolean().nullish(),
+    ...reasoningBudgetFields,
     // llama-server's: `none` leaves the reasoning in the content.
     reasoning_format: z.enum(['none', 'auto', 'deepseek', 'deepseek-legacy']).nullish(),
+    // llama-server's name of max_tokens, which wins over it there.
+    n_predict: tokenLimit.nullish(),
     return_progress: returnProgress,
     modalities: neutral([], textOnly),
     audio: neutral([]),
     web_search_options: neutral([]),
+    // vLLM's.
+    chat_template: neutral([]),
+    documents: neutral([], empty),
+    echo: neutral([false]),
+    add_special_tokens: neutral([false]),
+    include_reasoning: neutral([true]),
   })
   .superRefine(refineShared)
   .superRefine(refineConstraint)

@@ -1,8 +1,9 @@
 import type { ChatMessage, ChatTemplateOptions, Constraint, GenerateRequest, ModelInfo } from '@incipit/engine/api'
-import { channelConstraint, speaksInChannels } from './channels/harmony.ts'
+import { channelConstraint, contentOf, speaksInChannels } from './channels/harmony.ts'
 import type { ChatBody } from './chat-body.ts'
 import { constraintOf, type DeclaredConstraint } from './constraint.ts'
 import { ServerError } from './errors.ts'
+import { reasoningBudgetOf } from './reasoning-budget.ts'
 import type { ReplyShape } from './reply/reply-shape.ts'
 import { withDescribedTools } from './tools/describe-tools.ts'
 import { toolConstraint } from './tools/tool-constraint.ts'
@@ -12,7 +13,7 @@ import { toolsOf } from './tools/tool-parameters.ts'
 /** How a conversation becomes a prompt, and what its reply looks like, whatever is said in it. */
 export interface ChatForm {
   /** What of it the engine is asked, but for the messages. */
-  readonly request: Pick<GenerateRequest, 'template' | 'showSpecial' | 'constraint'>
+  readonly request: Pick<GenerateRequest, 'template' | 'showSpecial' | 'constraint' | 'reasoningBudget'>
   /** The messages that the template is given for a conversation. */
   readonly messages: (conversation: readonly ChatMessage[]) => ChatMessage[]
   /** What a reply must look like. */
@@ -20,8 +21,6 @@ export interface ChatForm {
   /** What is told apart in a reply. */
   readonly shape: ReplyShape
 }
-
-type JsonForm = Extract<Constraint, { type: 'json_schema' }>
 
 /** What of a model decides how a conversation becomes a prompt and a reply. */
 export type ChatModel = Partial<Pick<ModelInfo, 'chatTemplate' | 'reasoning'>>
@@ -40,7 +39,8 @@ type TemplateFields = Pick<
 /** Those, and what says how its reply is read and what it must look like. */
 export type FormFields = TemplateFields &
   Pick<ChatBody, 'tools' | 'tool_choice' | 'parallel_tool_calls' | 'reasoning_format'> &
-  Parameters<typeof constraintOf>[0]
+  Parameters<typeof constraintOf>[0] &
+  Parameters<typeof reasoningBudgetOf>[0]
 
 /**
  * @param at where the prompt leaves a model that thinks
@@ -55,15 +55,17 @@ export function chatForm(body: FormFields, model: ChatModel = {}, at?: 'open' | 
   const template = templateOptions(body, format?.native ? body.tools! : [])
   const called = format && choice !== 'none' ? { format, choice } : undefined
   const form = constraintOf(body)
+  // A call that begins as JSON does cannot be told from a value.
+  const value = called?.format.trigger.startsWith('{') ? undefined : jsonForm(form)
   const constraint = called
-    ? callsOr(form, !called.format.trigger.startsWith('{'), (otherwise) =>
+    ? callsOr(form, value, (otherwise) =>
         toolConstraint(tools, called.choice, body.parallel_tool_calls ?? true, called.format, otherwise),
       )
     : form
   const reasoning = splits ? model.reasoning : undefined
   return {
     // Markers that are control tokens are looked for in the text.
-    request: requestOf(template, reasoning !== undefined || called !== undefined, constraint),
+    request: requestOf(body, template, reasoning !== undefined || called !== undefined, constraint),
     messages: (conversation) =>
       format && !format.native
         ? withDescribedTools(conversation, tools, format, model.chatTemplate)
@@ -82,15 +84,15 @@ function channelForm(body: FormFields, splits: boolean): ChatForm {
   const template = templateOptions(body, tools.length > 0 ? body.tools! : [])
   const inAnswer = template.continueFinal ?? false
   const form = constraintOf(body)
-  const json = form?.constraint.type === 'json_schema' ? form.constraint : undefined
+  const content = form && contentOf(form.constraint)
   const calls = tools.length > 0 && choice !== 'none'
   const constraint = calls
-    ? callsOr(form, true, (otherwise) => channelConstraint(tools, choice, otherwise, inAnswer))
-    : json
-      ? { constraint: channelConstraint([], 'none', json, inAnswer), param: form!.param, form: form! }
+    ? callsOr(form, content, (otherwise) => channelConstraint(tools, choice, otherwise, inAnswer))
+    : content
+      ? { constraint: channelConstraint([], 'none', content, inAnswer), param: form!.param, form: form! }
       : form
   return {
-    request: requestOf(template, true, constraint),
+    request: requestOf(body, template, true, constraint),
     messages: (conversation) => [...conversation],
     constraint,
     shape: { channels: { reasoning: splits, inAnswer, tools: calls ? tools : [] } },
@@ -98,29 +100,35 @@ function channelForm(body: FormFields, splits: boolean): ChatForm {
 }
 
 function requestOf(
+  body: FormFields,
   template: ChatTemplateOptions,
   showSpecial: boolean,
   constraint: DeclaredConstraint | undefined,
 ): ChatForm['request'] {
+  const reasoningBudget = reasoningBudgetOf(body)
   return {
     ...(Object.keys(template).length > 0 && { template }),
     ...(showSpecial && { showSpecial }),
     ...(constraint && { constraint: constraint.constraint }),
+    ...(reasoningBudget !== undefined && { reasoningBudget }),
   }
+}
+
+function jsonForm(form: DeclaredConstraint | undefined) {
+  return form?.constraint.type === 'json_schema' ? form.constraint : undefined
 }
 
 /**
  * A reply that calls tools, or is of a form.
- * @param together whether a call can be told from a reply of a form
+ * @param otherwise the form, where a call can be told from what has it
  * @param calls what a reply must look like that calls tools, or is of this form
  */
-function callsOr(
+function callsOr<Form>(
   form: DeclaredConstraint | undefined,
-  together: boolean,
-  calls: (otherwise: JsonForm | undefined) => Constraint,
+  otherwise: Form | undefined,
+  calls: (otherwise: Form | undefined) => Constraint,
 ): DeclaredConstraint {
-  const otherwise = form?.constraint.type === 'json_schema' ? form.constraint : undefined
-  if (form && !(otherwise && together)) {
+  if (form && otherwise === undefined) {
     const message = 'this form of the reply and tools do not go together here; with "tool_choice": "none" they do'
     throw new ServerError('unsupported', message, { param: form.param })
   }

@@ -1,7 +1,7 @@
 import type { ChatMessage } from '@incipit/engine/api'
 import { z } from 'zod'
 import { describedAs } from './described-as.ts'
-import { neutral } from './parameters.ts'
+import { neutral } from './neutral.ts'
 import { strictArray } from './strict-array.ts'
 import { textOf, textPart } from './text-part.ts'
 import { unsupported } from './validate.ts'

@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { constraintParameters, refineConstraint } from './constraint.ts'
+import { neutral } from './neutral.ts'
 import {
   MAX_CHOICES,
-  neutral,
   promptLogprobsParameter,
   refinePromptLogprobs,
   refineShared,
@@ -51,9 +51,12 @@ export const completionBody = z
     parse_special: z.boolean().nullish(),
     // What stands behind the gap that the reply fills.
     suffix: z.string().nullish(),
+    // llama-server's name of max_tokens, which wins over it there.
+    n_predict: tokenLimit.nullish(),
     return_progress: returnProgress,
-    // Anything above 1 would be a search over log probabilities.
-    best_of: neutral([1]),
+    best_of: z.int().min(1).nullish(),
+    // The token that every prompt of the model begins with.
+    add_special_tokens: neutral([true]),
   })
   .superRefine(refineShared)
   .superRefine(refineConstraint)
@@ -61,6 +64,12 @@ export const completionBody = z
   .refine((body) => !(body.echo && body.suffix && typeof body.logprobs === 'number'), {
     path: ['logprobs'],
     error: 'with echo and suffix is not supported: the prompt that is computed is another one than the echoed text',
+    ...unsupported,
+  })
+  // More would be a search over log probabilities.
+  .refine((body) => (body.best_of ?? 1) <= (body.n ?? 1), {
+    path: ['best_of'],
+    error: 'above n is not supported by this server; leave it out',
     ...unsupported,
   })
   .refine((body) => body.prompt.length * (body.n ?? 1) <= MAX_CHOICES, {

@@ -1,6 +1,6 @@
 import { type Constraint, IncipitError } from '@incipit/engine/api'
 import { z } from 'zod'
-import { neutral } from './parameters.ts'
+import { neutral } from './neutral.ts'
 
 /** What a reply must look like, and which field of the body says so. */
 export interface DeclaredConstraint {

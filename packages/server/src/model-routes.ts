@@ -1,8 +1,11 @@
 import type { FastifyInstance } from 'fastify'
+import { engineAnswer } from './answers/engine.ts'
+import { modelCard, modelList } from './answers/models.ts'
+import { stepsEvent } from './answers/steps.ts'
 import { engineCard } from './engine-card.ts'
 import { type ModelCard, unknownModel } from './models/model-directory.ts'
 import { modelQuery, type WaitOptions, withModel } from './models/with-model.ts'
-import { nothing } from './openapi/operation.ts'
+import { json, nothing } from './openapi/operation.ts'
 import { route } from './route.ts'
 import { StepStreams, stepsQuery } from './steps.ts'
 
@@ -25,7 +28,13 @@ export function addModelRoutes(app: FastifyInstance, waiting: WaitOptions, start
     app,
     'GET',
     '/v1/models',
-    { id: 'listModels', summary: 'The models that are served.', dialect: 'openai', input: nothing },
+    {
+      id: 'listModels',
+      summary: 'The models that are served.',
+      dialect: 'openai',
+      input: nothing,
+      answers: json(modelList),
+    },
     async () => ({ object: 'list', data: models.list().map(card) }),
   )
   // A wildcard, because names may contain slashes.
@@ -33,7 +42,14 @@ export function addModelRoutes(app: FastifyInstance, waiting: WaitOptions, start
     app,
     'GET',
     '/v1/models/*',
-    { id: 'getModel', summary: 'One of the models.', dialect: 'openai', input: nothing, uses: 'model' },
+    {
+      id: 'getModel',
+      summary: 'One of the models.',
+      dialect: 'openai',
+      input: nothing,
+      uses: 'model',
+      answers: json(modelCard),
+    },
     async (request) => {
       const { '*': id } = request.params as { '*': string }
       const all = models.list()
@@ -54,6 +70,7 @@ export function addModelRoutes(app: FastifyInstance, waiting: WaitOptions, start
       dialect: 'incipit',
       input: modelQuery,
       uses: 'model',
+      answers: json(engineAnswer),
     },
     (request, reply, query) =>
       withModel(waiting, query, request, reply, async ({ name, engine }) => reply.send(await engineCard(engine, name))),
@@ -69,11 +86,8 @@ export function addModelRoutes(app: FastifyInstance, waiting: WaitOptions, start
       dialect: 'incipit',
       input: stepsQuery,
       uses: 'reply',
-      answers: ['text/event-stream'],
+      answers: { 'text/event-stream': stepsEvent },
     },
-    (request, reply, query) =>
-      withModel(waiting, { model: query.model }, request, reply, ({ engine }) =>
-        steps.respond(engine, query, request, reply),
-      ),
+    (request, reply, query) => steps.respond(models, query, request, reply),
   )
 }

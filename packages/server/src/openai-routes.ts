@@ -1,4 +1,8 @@
 import type { FastifyInstance } from 'fastify'
+import { chatCompletion, chatEvent } from './answers/chat.ts'
+import { completion, completionEvent } from './answers/completion.ts'
+import { embeddingsAnswer } from './answers/embeddings.ts'
+import { prefillAnswer } from './answers/prefill.ts'
 import { chatBody } from './chat-body.ts'
 import { templateOptions } from './chat-form.ts'
 import { completionBody } from './completion-body.ts'
@@ -7,7 +11,7 @@ import type { DialectOptions } from './dialect.ts'
 import { embeddings, embeddingsBody } from './embeddings.ts'
 import { chatFormat, completionFormat, type Format, type FormatOptions } from './format.ts'
 import { withModel } from './models/with-model.ts'
-import { jsonOrEvents } from './openapi/operation.ts'
+import { json, jsonOrEvents } from './openapi/operation.ts'
 import { prefill } from './prefill.ts'
 import { prefillBody } from './prefill-body.ts'
 import { reasoningPlace } from './reasoning-place.ts'
@@ -39,7 +43,7 @@ export function addOpenAiRoutes(app: FastifyInstance, options: DialectOptions): 
       dialect: 'openai',
       input: chatBody,
       uses: 'reply',
-      answers: jsonOrEvents,
+      answers: jsonOrEvents(chatCompletion, chatEvent),
     },
     (request, reply, body) =>
       withModel({ ...options, loadingEvent: loading(chatFormat, body) }, body, request, reply, async (model) => {
@@ -64,7 +68,7 @@ export function addOpenAiRoutes(app: FastifyInstance, options: DialectOptions): 
       dialect: 'openai',
       input: completionBody,
       uses: 'reply',
-      answers: jsonOrEvents,
+      answers: jsonOrEvents(completion, completionEvent),
     },
     (request, reply, body) =>
       withModel({ ...options, loadingEvent: loading(completionFormat, body) }, body, request, reply, async (model) => {
@@ -80,7 +84,14 @@ export function addOpenAiRoutes(app: FastifyInstance, options: DialectOptions): 
     app,
     'POST',
     '/v1/prefill',
-    { id: 'prefill', summary: 'Computes a prompt ahead.', dialect: 'incipit', input: prefillBody, uses: 'reply' },
+    {
+      id: 'prefill',
+      summary: 'Computes a prompt ahead.',
+      dialect: 'incipit',
+      input: prefillBody,
+      uses: 'reply',
+      answers: json(prefillAnswer),
+    },
     (request, reply, body) =>
       withModel(options, { model: body.model }, request, reply, ({ name, engine }) =>
         prefill({ engine, model: name }, body, request, reply),
@@ -91,7 +102,14 @@ export function addOpenAiRoutes(app: FastifyInstance, options: DialectOptions): 
     app,
     'POST',
     '/v1/embeddings',
-    { id: 'createEmbedding', summary: 'Vectors of texts.', dialect: 'openai', input: embeddingsBody, uses: 'reply' },
+    {
+      id: 'createEmbedding',
+      summary: 'Vectors of texts.',
+      dialect: 'openai',
+      input: embeddingsBody,
+      uses: 'reply',
+      answers: json(embeddingsAnswer),
+    },
     (request, reply, body) => embeddings(models, body, request, reply),
   )
 }

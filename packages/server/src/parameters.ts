@@ -4,7 +4,7 @@ import { describedAs } from './described-as.ts'
 import { alpha, minStability, policy, policyProblem } from './policy.ts'
 import { strictArray } from './strict-array.ts'
 import { textOf, textPart } from './text-part.ts'
-import { unsupported } from './validate.ts'
+import { unsupportedParameters } from './unsupported-parameters.ts'
 
 /** Most choices per prompt (`n`). */
 const MAX_N = 8
@@ -28,13 +28,15 @@ export const tokenLimit = describedAs(
 export const returnProgress = z.boolean().nullish()
 
 /** By token id; as an object, or as llama-server's list of pairs. */
-const logitBias = z.union(
-  [
-    z.record(z.string().regex(/^\d+$/, 'must be a token id'), z.number().min(-100).max(100)),
-    strictArray(z.tuple([z.int().min(0), z.number().min(-100).max(100)]), { least: 0 }),
-  ],
-  'must give a number from -100 to 100 for token ids',
-)
+const logitBias = z
+  .union(
+    [
+      z.record(z.string().regex(/^\d+$/, 'must be a token id'), z.number().min(-100).max(100)),
+      strictArray(z.tuple([z.int().min(0), z.number().min(-100).max(100)]), { least: 0 }),
+    ],
+    'must give a number from -100 to 100 for token ids',
+  )
+  .transform((biases): Record<number, number> => (Array.isArray(biases) ? Object.fromEntries(biases) : biases))
 
 const stop = z.string().min(1, 'a stop string must not be empty')
 
@@ -94,12 +96,11 @@ export const sharedParameters = {
   min_tokens: z.int().min(0).nullish(),
   ignore_eos: z.boolean().nullish(),
 
-  // Everything below would change the reply and cannot be honoured yet. It is refused rather than ignored.
-  use_beam_search: neutral([false]),
+  ...unsupportedParameters,
 }
 
 /** Fields of {@link sharedParameters} as the rest of the server reads them. */
-export type SharedParameters = z.infer<z.ZodObject<typeof sharedParameters>>
+export type SharedParameters = Omit<z.infer<z.ZodObject<typeof sharedParameters>>, keyof typeof unsupportedParameters>
 
 /** vLLM's number of likeliest tokens that are told with every token of the prompt. */
 export const promptLogprobsParameter = { prompt_logprobs: z.int().min(0).max(20).nullish() }
@@ -111,31 +112,6 @@ export function refinePromptLogprobs(body: PromptLogprobsBody, context: z.Refine
   if (!isSet(body.prompt_logprobs) || !body.stream) return
   context.addIssue({ code: 'custom', path: ['prompt_logprobs'], message: 'does not go with "stream": true' })
 }
-
-/**
- * A parameter this server does not honour: absent, null and the values that leave the reply as it is pass, everything
- * else is refused as `unsupported`.
- *
- * @param others passing values that are no literals
- */
-export function neutral(values: readonly (string | number | boolean)[], ...others: readonly z.ZodType[]) {
-  const hint = values.length === 0 ? '' : ` or set it to ${values.map((value) => JSON.stringify(value)).join(' or ')}`
-  const literals = z.literal([null, ...values])
-  const passing = others.length === 0 ? literals : z.union([literals, ...others])
-  return describedAs(
-    z
-      .unknown()
-      .optional()
-      .refine((value) => value === undefined || passing.safeParse(value).success, {
-        error: `is not supported by this server; leave it out${hint}`,
-        ...unsupported,
-      }),
-    passing.describe('Not supported: only values that ask for nothing.'),
-  )
-}
-
-/** `[]` and `{}`. */
-export const empty = z.union([z.array(z.unknown()).max(0), z.strictObject({})])
 
 /** What asks for replies in text alone. */
 export const textOnly = strictArray(z.literal('text'), { least: 0 })

@@ -1,9 +1,10 @@
+import type { GenerateRequest } from '@incipit/engine/api'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { whileConnected } from './disconnect.ts'
 import { ServerError } from './errors.ts'
-import { filledIn } from './fill-in.ts'
 import type { PrefillBody } from './prefill-body.ts'
-import { checkTokens } from './request-plan.ts'
+import { promptOf } from './prompt-of.ts'
+import { planChat, planCompletion } from './request-plan.ts'
 import type { ServedEngine } from './served-engine.ts'
 
 interface PrefillOptions {
@@ -26,17 +27,13 @@ export async function prefill(
 ): Promise<FastifyReply> {
   const compute = engine.prefill?.bind(engine)
   if (compute === undefined) throw new ServerError('unsupported', 'this server cannot prefill')
-  const prompts = promptsOf(body, engine.info)
-  checkTokens(
-    prompts.map(({ prompt }) => prompt ?? ''),
-    engine.info,
-  )
+  const requests = requestsOf(body, engine.info)
   return whileConnected(request, reply, async (signal) => {
     let promptTokens = 0
     let cachedTokens = 0
     // One after the other: prompts of one request often begin the same way.
-    for (const prompt of prompts) {
-      const done = await compute({ ...prompt, signal })
+    for (const request of requests) {
+      const done = await compute({ ...promptOf(request), signal })
       signal.throwIfAborted()
       promptTokens += done.promptTokens
       cachedTokens += done.cachedTokens
@@ -49,13 +46,9 @@ export async function prefill(
   })
 }
 
-type PromptRequest = Omit<Parameters<NonNullable<ServedEngine['prefill']>>[0], 'signal'>
-
-function promptsOf(
-  { messages, prompt, suffix, cache_salt: salt }: PrefillBody,
-  model: ServedEngine['info'],
-): PromptRequest[] {
-  const shared = salt ? { cacheSalt: salt } : {}
-  if (messages) return [{ messages, ...shared }]
-  return (prompt ?? []).map((prompt) => ({ prompt: filledIn(prompt, suffix, model), ...shared }))
+/** The same requests as of the endpoints that the prompts are for. */
+function requestsOf(body: PrefillBody, model: ServedEngine['info']): readonly GenerateRequest[] {
+  const { messages, prompt, suffix, parse_special, ...shared } = body
+  if (messages) return planChat({ ...shared, messages }, {}, model).choices
+  return planCompletion({ prompt: prompt ?? [], suffix, parse_special, cache_salt: body.cache_salt }, model).choices
 }

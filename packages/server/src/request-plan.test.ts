@@ -147,6 +147,17 @@ test('a model that speaks in channels is held to them, with tools and with a for
   assert.equal((last({ tools, tool_choice: 'required' }) as unknown[]).length, 3)
   const begun = { messages: [...messages, { role: 'assistant', content: 'So' }] }
   assert.deepEqual(last({ ...begun, response_format: { type: 'json_object' } }), [['', schema]])
+  const pattern = (over: object) => {
+    const { choices } = planChat(validate(chatBody, { messages, ...over }), {}, { chatTemplate }, 'optional')
+    const { constraint } = choices[0]!
+    return constraint?.type === 'channels' ? constraint.last.at(-1)!.pattern : constraint?.type
+  }
+  assert.equal(pattern({ guided_regex: '[a-z]/[0-9]' }), '[a-z]/[0-9]')
+  assert.equal(pattern({ guided_choice: ['a.b', '(c)\nd/'], tools }), 'a\\.b|\\(c\\)\\nd/')
+  // A grammar is held to behind the reasoning, and does not go with calls.
+  const grammar = 'root ::= "yes"'
+  assert.equal(pattern({ grammar }), 'grammar')
+  assert.throws(() => pattern({ grammar, tools }), { code: 'unsupported', param: 'grammar' })
 })
 
 test('single parameters', () => {

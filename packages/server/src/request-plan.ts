@@ -68,7 +68,7 @@ export function planChat(
   model: ChatModel = {},
   at?: 'open' | 'closed' | 'optional',
 ): RequestPlan {
-  const maxTokens = limit(body.max_completion_tokens ?? body.max_tokens)
+  const maxTokens = limit(body.n_predict ?? body.max_completion_tokens ?? body.max_tokens)
   const { messages, request, constraint, shape } = chatForm(body, model, at)
   const input: GenerateRequest = {
     messages: messages(body.messages),
@@ -100,7 +100,7 @@ export function planCompletion(
   model: Pick<ModelInfo, 'vocabulary'> & FillsIn,
   defaults: PlanDefaults = {},
 ): RequestPlan {
-  const maxTokens = limit(body.max_tokens ?? DEFAULT_COMPLETION_TOKENS)
+  const maxTokens = limit(body.n_predict ?? body.max_tokens ?? DEFAULT_COMPLETION_TOKENS)
   checkTokens(body.prompt, model)
   // The text around a gap is text.
   const parseSpecial = !body.suffix && body.parse_special !== false
@@ -187,9 +187,7 @@ function sharedRequest(body: SharedParameters, defaults: PlanDefaults): Generate
   if (typeof body.cache_prompt === 'boolean') request.cachePrompt = body.cache_prompt
   if (body.cache_salt) request.cacheSalt = body.cache_salt
   if (typeof body.prediction === 'string') request.prediction = body.prediction
-  if (body.logit_bias) {
-    request.logitBias = Array.isArray(body.logit_bias) ? Object.fromEntries(body.logit_bias) : body.logit_bias
-  }
+  if (body.logit_bias) request.logitBias = body.logit_bias
   if (body.min_tokens) request.minTokens = body.min_tokens
   if (body.ignore_eos) request.ignoreEnd = true
   const tier = tierOf(body) ?? defaults.tier

@@ -1,10 +1,11 @@
 import type { FastifyInstance } from 'fastify'
+import { z } from 'zod'
 import { errorAnswer } from './errors.ts'
 import { expositionType } from './metrics/exposition.ts'
 import type { Metrics } from './metrics/metrics.ts'
 import type { ModelDirectory } from './models/model-directory.ts'
 import { type DescribedRoute, openApiDocument } from './openapi/document.ts'
-import { nothing } from './openapi/operation.ts'
+import { json, nothing } from './openapi/operation.ts'
 import { route } from './route.ts'
 
 interface ServerRoutesOptions {
@@ -32,6 +33,7 @@ export function addServerRoutes(app: FastifyInstance, { models, metrics, secured
       dialect: 'incipit',
       input: nothing,
       uses: 'model',
+      answers: json(z.strictObject({ status: z.literal('ok') })),
     },
     async (_request, reply) => {
       if (models.failure === undefined) return { status: 'ok' }
@@ -49,7 +51,7 @@ export function addServerRoutes(app: FastifyInstance, { models, metrics, secured
       summary: 'Counters and times in Prometheus’ text format.',
       dialect: 'incipit',
       input: nothing,
-      answers: ['text/plain'],
+      answers: { 'text/plain': z.string() },
     },
     async (_request, reply) => reply.type(expositionType).send(await metrics.text(models)),
   )
@@ -59,7 +61,13 @@ export function addServerRoutes(app: FastifyInstance, { models, metrics, secured
     app,
     'GET',
     '/openapi.json',
-    { id: 'getOpenApi', summary: 'This description.', dialect: 'incipit', input: nothing },
+    {
+      id: 'getOpenApi',
+      summary: 'This description.',
+      dialect: 'incipit',
+      input: nothing,
+      answers: json(z.looseObject({ openapi: z.string() })),
+    },
     async () => {
       document ??= openApiDocument(described, secured)
       return document

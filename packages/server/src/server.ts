@@ -162,7 +162,7 @@ export function createServer(served: ServedEngine | ModelDirectory, options: Ser
   const sockets = new SocketRoutes(app, { bounds: options.realtime ?? {}, cors: options.cors ?? false, report })
   mountRealtime({ sockets, models, constraints: options.constraints, textLimit: bodyLimit, report })
   refuseOthers(app, ['GET'], REALTIME_PATH)
-  mountResponses(app, { sockets, models, constraints: options.constraints, report })
+  mountResponses(app, { ...dialect, sockets })
   for (const [url, allowed] of Object.entries(responsesPaths)) refuseOthers(app, allowed, url)
 
   return app

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
-import { after, type TestContext, test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import Anthropic from '@anthropic-ai/sdk'
-import { ConstraintChecks } from '@incipit/constraint'
 import compile from '@incipit/constraint/compiler'
+import { constraintChecks } from './constraint-checks.ts'
 import { delta, done, fakeEngine, says } from './fake-engine.ts'
 import { assertFree, loaded, missing, onlyFull, settled, smol } from './models.ts'
 import { serve } from './serve.ts'
+import { assertWeather, weather } from './weather-tool.ts'
 
 // Anthropic's own client against /v1/messages.
 
@@ -13,22 +14,12 @@ const skip = missing(smol)
 const long = skip || onlyFull
 const timeout = 60_000
 const engine = loaded(smol, { contextLength: 1024, constraints: compile })
-const constraints = new ConstraintChecks()
-after(() => constraints[Symbol.dispose]())
+const constraints = constraintChecks()
 
 const messages = [{ role: 'user' as const, content: 'What is the weather in Paris?' }]
 const request = { model: 'any', messages, temperature: 0, max_tokens: 16 }
-const weather: Anthropic.Tool = {
-  name: 'get_weather',
-  description: 'The weather in a city.',
-  input_schema: {
-    type: 'object',
-    properties: { city: { type: 'string', maxLength: 12 }, unit: { enum: ['C', 'F'] } },
-    required: ['city', 'unit'],
-    additionalProperties: false,
-  },
-  strict: true,
-}
+const { parameters: input_schema, ...described } = weather
+const tool: Anthropic.Tool = { ...described, input_schema, strict: true }
 
 async function client(t: TestContext, options: { apiKey?: string } = {}): Promise<Anthropic> {
   const { url } = await serve(t, engine(), { constraints, ...options })
@@ -116,27 +107,26 @@ test('a tool that must be used, whole and streamed, and its result', { skip, tim
   const asked = {
     ...request,
     max_tokens: 60,
-    tools: [weather],
+    tools: [tool],
     tool_choice: { type: 'any' as const, disable_parallel_tool_use: true },
   }
   const whole = await anthropic.messages.create(asked)
   assert.equal(whole.stop_reason, 'tool_use')
   const [use] = whole.content
   assert.ok(use?.type === 'tool_use' && /^toolu_/.test(use.id))
-  const { city, unit } = use.input as { city: unknown; unit: unknown }
-  assert.ok(use.name === 'get_weather' && typeof city === 'string' && ['C', 'F'].includes(String(unit)))
+  assertWeather(use.name, use.input)
 
   const streamed = await anthropic.messages.stream(asked).finalMessage()
   const [again] = streamed.content
   assert.ok(again?.type === 'tool_use')
   assert.deepEqual([again.input, streamed.stop_reason], [use.input, 'tool_use'])
 
-  const { input_tokens } = await anthropic.messages.countTokens({ model: 'any', messages, tools: [weather] })
+  const { input_tokens } = await anthropic.messages.countTokens({ model: 'any', messages, tools: [tool] })
   assert.ok(input_tokens > 80)
   const answer = await anthropic.messages.create({
     ...request,
     max_tokens: 24,
-    tools: [weather],
+    tools: [tool],
     tool_choice: { type: 'none' },
     messages: [
       ...messages,
@@ -159,7 +149,7 @@ test('a tool that must be used, whole and streamed, and its result', { skip, tim
 
 test('a call that max_tokens cuts off is not told as whole', { skip, timeout }, async (t) => {
   const anthropic = await client(t)
-  const cut = { ...request, tools: [weather], tool_choice: { type: 'any' as const } }
+  const cut = { ...request, tools: [tool], tool_choice: { type: 'any' as const } }
   const { content, stop_reason } = await anthropic.messages.create(cut)
   assert.deepEqual([content, stop_reason], [[], 'max_tokens'])
   let reason: string | null = null
@@ -280,8 +270,8 @@ test("errors have Anthropic's shape, and name the field", { skip, timeout }, asy
   await refused({ messages: [] }, 400, bad, /messages/)
   await refused({ temperature: 1.5 }, 400, bad, /temperature/)
   await refused({ tools: [{ type: 'web_search_20250305', name: 'web_search' }] }, 400, bad, /tools\[0\]\.type/)
-  await refused({ tools: [weather, weather] }, 400, bad, /tools\[1\]\.name/)
-  await refused({ tools: [weather], tool_choice: { type: 'tool', name: 'x' } }, 400, bad, /tool_choice\.name/)
+  await refused({ tools: [tool, tool] }, 400, bad, /tools\[1\]\.name/)
+  await refused({ tools: [tool], tool_choice: { type: 'tool', name: 'x' } }, 400, bad, /tool_choice\.name/)
   await refused({ container: 'c' }, 400, bad, /container/)
   await refused({ messages: [{ role: 'user', content: 'word '.repeat(2000) }] }, 400, bad, /prompt is too long/)
 

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
-import { after, type TestContext, test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
-import { ConstraintChecks } from '@incipit/constraint'
 import compile from '@incipit/constraint/compiler'
 import { generateText, Output } from 'ai'
 import OpenAI from 'openai'
 import { zodResponseFormat } from 'openai/helpers/zod'
 import { z } from 'zod'
+import { constraintChecks } from './constraint-checks.ts'
 import { assertFree, loaded, missing, smol } from './models.ts'
 import { chunks, committed, serve } from './serve.ts'
 
@@ -15,8 +15,7 @@ import { chunks, committed, serve } from './serve.ts'
 const skip = missing(smol)
 const timeout = 60_000
 const engine = loaded(smol, { contextLength: 512, constraints: compile })
-const constraints = new ConstraintChecks()
-after(() => constraints[Symbol.dispose]())
+const constraints = constraintChecks()
 
 const server = (t: TestContext) => serve(t, engine(), { constraints })
 const person = z.object({ name: z.string().max(12), age: z.int().min(0).max(120), kind: z.enum(['friend', 'foe']) })

@@ -7,6 +7,7 @@ import { infillBody } from '../src/llama-server/infill.ts'
 import { chatBody } from '../src/ollama/chat-body.ts'
 import { generateBody } from '../src/ollama/generate-body.ts'
 import { modelOptions } from '../src/ollama/options.ts'
+import { unsupportedParameters } from '../src/unsupported-parameters.ts'
 
 const pages = {
   anthropic: Object.keys(messagesBody.shape),
@@ -19,8 +20,10 @@ for (const [dialect, fields] of Object.entries(pages)) {
     const page = readFileSync(new URL(`../../../docs/${dialect}.md`, import.meta.url), 'utf8')
     assert.ok(fields.length > 10)
     assert.deepEqual(
-      fields.filter((name) => !page.includes(`\`${name}\``)),
+      fields.filter((name) => !page.includes(`\`${name}\``) && !Object.hasOwn(unsupportedParameters, name)),
       [],
     )
+    // Where those are.
+    assert.ok(page.includes('server.md#refused'))
   })
 }

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
-import { after, type TestContext, test } from 'node:test'
-import { ConstraintChecks } from '@incipit/constraint'
+import { type TestContext, test } from 'node:test'
 import compile from '@incipit/constraint/compiler'
 import type { AIMessageChunk } from '@langchain/core/messages'
 import { ChatOpenAI, OpenAI } from '@langchain/openai'
 import { z } from 'zod'
+import { constraintChecks } from './constraint-checks.ts'
 import { assertFree, loaded, missing, settled, smol } from './models.ts'
 import { serve } from './serve.ts'
 
@@ -13,8 +13,7 @@ import { serve } from './serve.ts'
 const skip = missing(smol)
 const timeout = 60_000
 const engine = loaded(smol, { contextLength: 512, constraints: compile })
-const constraints = new ConstraintChecks()
-after(() => constraints[Symbol.dispose]())
+const constraints = constraintChecks()
 
 const question = 'What is the capital of France?'
 const settings = { model: 'any', apiKey: 'none', temperature: 0, maxTokens: 12, maxRetries: 0 }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { after, type TestContext, test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ConstraintChecks } from '@incipit/constraint'
 import compile from '@incipit/constraint/compiler'
+import { constraintChecks } from './constraint-checks.ts'
 import { delta, done, fakeEngine, says } from './fake-engine.ts'
 import { assertFree, loaded, missing, onlyFull, prelude, settled, smol } from './models.ts'
 import { type Served, serve } from './serve.ts'
@@ -14,8 +14,7 @@ const long = skip || onlyFull
 const timeout = 60_000
 const engine = loaded(smol, { contextLength: 1024, constraints: compile, parallel: 2 })
 const code = loaded(prelude, { cut: 'none' })
-const constraints = new ConstraintChecks()
-after(() => constraints[Symbol.dispose]())
+const constraints = constraintChecks()
 
 const prompt = 'The old man sat by the river and'
 const request = { prompt, temperature: 0, n_predict: 8 }

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
-import { after, type TestContext, test } from 'node:test'
-import { ConstraintChecks } from '@incipit/constraint'
+import { type TestContext, test } from 'node:test'
 import compile from '@incipit/constraint/compiler'
 import { Ollama } from 'ollama'
 import type { ServedEngine } from '../src/index.ts'
+import { constraintChecks } from './constraint-checks.ts'
 import { delta, done, fakeEngine, says } from './fake-engine.ts'
 import { assertFree, loaded, missing, onlyFull, prelude, smol } from './models.ts'
 import { serve } from './serve.ts'
+import { assertWeather, weather } from './weather-tool.ts'
 
 // Ollama's own client against /api.
 
@@ -15,24 +16,11 @@ const long = skip || onlyFull
 const timeout = 60_000
 const engine = loaded(smol, { contextLength: 1024, constraints: compile })
 const code = loaded(prelude, { cut: 'none' })
-const constraints = new ConstraintChecks()
-after(() => constraints[Symbol.dispose]())
+const constraints = constraintChecks()
 
 const messages = [{ role: 'user', content: 'What is the weather in Paris?' }]
 const options = { temperature: 0, num_predict: 16 }
-const weather = {
-  type: 'function',
-  function: {
-    name: 'get_weather',
-    description: 'The weather in a city.',
-    parameters: {
-      type: 'object',
-      properties: { city: { type: 'string', maxLength: 12 }, unit: { type: 'string', enum: ['C', 'F'] } },
-      required: ['city', 'unit'],
-      additionalProperties: false,
-    },
-  },
-}
+const tool = { type: 'function', function: weather }
 
 async function client(t: TestContext): Promise<Ollama & { url: string }> {
   const { url } = await serve(t, engine(), { constraints, modelName: 'smol' })
@@ -168,12 +156,12 @@ test('tools: whole calls with objects as arguments, and results by the name of t
       }),
   }
   const ollama = new Ollama({ host: (await serve(t, willing)).url })
-  const asked = { model: 'any', messages, tools: [weather], options: { ...options, num_predict: 60 } }
+  const asked = { model: 'any', messages, tools: [tool], options: { ...options, num_predict: 60 } }
   const whole = await ollama.chat(asked)
   const calls = whole.message.tool_calls ?? []
   assert.ok(calls.length > 0, whole.message.content)
   const { name, arguments: input } = calls[0]!.function
-  assert.ok(name === 'get_weather' && typeof input.city === 'string' && ['C', 'F'].includes(input.unit))
+  assertWeather(name, input)
   const streamed: unknown[] = []
   for await (const { message } of await ollama.chat({ ...asked, stream: true })) {
     streamed.push(...(message.tool_calls ?? []).map((call) => call.function.arguments))

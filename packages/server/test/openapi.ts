@@ -9,7 +9,7 @@ interface OpenApiOperation {
   tags: string[]
   security?: object[]
   requestBody?: { content: { 'application/json': { schema: JsonSchema } } }
-  responses: Record<string, { description: string }>
+  responses: Record<string, { description: string; content?: Record<string, { schema: JsonSchema }> }>
 }
 
 /** The parts of an OpenAPI document that the tests look at. */

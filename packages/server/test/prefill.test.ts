@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import compile from '@incipit/constraint/compiler'
 import { delta, done, fakeEngine, says } from './fake-engine.ts'
 import { loaded, missing, settled, smol, stories } from './models.ts'
 import { type Chunk, serve } from './serve.ts'
+import { weather } from './weather-tool.ts'
 
 const timeout = 60_000
-const chat = loaded(smol, { contextLength: 1024 })
+const chat = loaded(smol, { contextLength: 1024, constraints: compile })
 const tiny = loaded(stories, { contextLength: 256 })
 
 interface Prefilled {
@@ -44,6 +46,49 @@ test('a prompt that was prefilled is warm, and its answer is the same', { skip: 
   const again = (await (await server.post('/v1/prefill', body)).json()) as Prefilled
   assert.equal(again.usage.prompt_tokens, usage.prompt_tokens)
   assert.ok(again.usage.prompt_tokens_details.cached_tokens > 70)
+})
+
+test('what shapes the prompt of a chat shapes that of its prefill: tools, variables of the template, its last message', {
+  skip: missing(smol),
+  timeout,
+}, async (t) => {
+  const server = await serve(t, chat())
+  const tools = [{ type: 'function', function: weather }]
+  const system = { role: 'system', content: 'You are asked about the weather, and answer in one word.' }
+  const question = { role: 'user', content: 'Is it warm in Rome in June, and does it rain?' }
+  const bodies: object[] = [
+    { messages: [system, question], tools },
+    { messages: [question], tools, tool_choice: 'none' },
+    { messages: [{ ...question, content: 'And in Oslo?' }], add_generation_prompt: false },
+    { messages: [question, { role: 'assistant', content: 'It is warm, and it seldom' }] },
+  ]
+  for (const [i, body] of bodies.entries()) {
+    const asked = { ...body, cache_salt: `tenant ${i}` }
+    const { usage } = (await (await server.post('/v1/prefill', asked)).json()) as Prefilled
+    assert.equal(usage.prompt_tokens_details.cached_tokens, 0)
+    const answer = await server.post('/v1/chat/completions', { ...asked, max_tokens: 1 })
+    const told = (await answer.json()) as Chunk
+    assert.equal(told.usage!.prompt_tokens, usage.prompt_tokens)
+    // The last row is computed again, for what follows it.
+    assert.equal(cached(told), usage.prompt_tokens - 1)
+  }
+  const wrong = await server.post('/v1/prefill', { messages: [question], tools: [{ type: 'search' }] })
+  assert.equal(((await wrong.json()) as Chunk).error!.param, 'tools[0].type')
+})
+
+test('special tokens in the prompt of a completion are those of its prefill', {
+  skip: missing(smol),
+  timeout,
+}, async (t) => {
+  const server = await serve(t, chat())
+  const prompt = '<|im_start|>user\nWhich animal barks?<|im_end|>\n<|im_start|>assistant\n'
+  for (const parse_special of [true, false]) {
+    const body = { prompt, parse_special, cache_salt: `special ${parse_special}` }
+    const { usage } = (await (await server.post('/v1/prefill', body)).json()) as Prefilled
+    const told = (await (await server.post('/v1/completions', { ...body, max_tokens: 1 })).json()) as Chunk
+    assert.equal(told.usage!.prompt_tokens, usage.prompt_tokens)
+    assert.equal(cached(told), usage.prompt_tokens - 1)
+  }
 })
 
 test('prompts of completions, one or several', { skip: missing(stories), timeout }, async (t) => {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import Anthropic from '@anthropic-ai/sdk'
 import { SpawnedEngine } from '@incipit/engine/spawn'
+import { Ollama } from 'ollama'
 import OpenAI from 'openai'
 import type { ModelDirectory } from '../src/index.ts'
 import { delta, done, fakeEngine, says } from './fake-engine.ts'
@@ -20,9 +22,10 @@ interface Progress {
 /** Of every event of a stream that has one. */
 async function progressOf(server: Served, path: string, body: object): Promise<Progress[]> {
   const text = await (await server.post(path, { ...body, stream: true })).text()
-  const events = text.split('\n\n').filter((event) => event.startsWith('data: {'))
-  return events.flatMap((event) => {
-    const { prompt_progress: progress } = JSON.parse(event.slice('data: '.length)) as { prompt_progress?: Progress }
+  // Of Ollama's dialect a line is an event.
+  const objects = text.split('\n').flatMap((line) => /^(?:data: )?(\{.*\})$/.exec(line)?.[1] ?? [])
+  return objects.flatMap((object) => {
+    const { prompt_progress: progress } = JSON.parse(object) as { prompt_progress?: Progress }
     return progress ? [progress] : []
   })
 }
@@ -66,7 +69,14 @@ test('a long prompt says how far it is, from an engine in another process', { sk
 
   for (const [path, body] of [
     ['/v1/completions', { prompt: document, max_tokens: 2 }],
+    ['/v1/completions', { prompt: document, max_tokens: 0 }],
     ['/completion', { prompt: document, n_predict: 2, cache_prompt: false }],
+    ['/completion', { prompt: document, n_predict: 0 }],
+    ['/v1/responses', { input: document, max_output_tokens: 2 }],
+    ['/v1/responses', { input: document, prompt_cache_options: { prewarm: true } }],
+    ['/v1/messages', { messages, max_tokens: 2 }],
+    ['/api/chat', { messages, options: { num_predict: 2 } }],
+    ['/api/generate', { prompt: document, options: { num_predict: 2 } }],
   ] as const) {
     assert.deepEqual(await progressOf(server, path, body), [], 'nobody asked')
     assertRises(await progressOf(server, path, { ...body, return_progress: true }), () => true)
@@ -78,10 +88,20 @@ test('a long prompt says how far it is, from an engine in another process', { sk
     messages: [question] as [{ role: 'user'; content: string }],
     max_tokens: 8,
     temperature: 0,
+    // The same request runs the same way then, also where two words are nearly as likely.
+    cache_prompt: false,
   }
   const plain = await client.chat.completions.stream(body).finalContent()
   const told = { ...body, return_progress: true }
   assert.equal(await client.chat.completions.stream(told).finalContent(), plain, 'a client that does not know it')
+  const response = { model: 'any', input: document, max_output_tokens: 2, return_progress: true }
+  assert.equal((await client.responses.stream(response).finalResponse()).usage?.output_tokens, 2)
+  const anthropic = new Anthropic({ baseURL: server.url, apiKey: 'any' })
+  const message = { model: 'any', messages: body.messages, max_tokens: 2, return_progress: true }
+  assert.equal((await anthropic.messages.stream(message).finalMessage()).usage.output_tokens, 2)
+  const ollama = new Ollama({ host: server.url })
+  const pieces = await ollama.chat({ ...message, stream: true, options: { num_predict: 2 } })
+  assert.equal((await Array.fromAsync(pieces)).at(-1)!.eval_count, 2)
 })
 
 test('a stream that waits for its model says how long, in chunks that clients know', async (t) => {
@@ -96,6 +116,7 @@ test('a stream that waits for its model says how long, in chunks that clients kn
     },
     useEmbedder: () => Promise.reject(new Error('none')),
     loaded: () => undefined,
+    follow: () => () => {},
   }
   const server = await serve(t, models, { keepAlive: 5 })
   const messages = [{ role: 'user', content: 'Hi' }]
@@ -103,6 +124,9 @@ test('a stream that waits for its model says how long, in chunks that clients kn
   const chat = await server.post('/v1/chat/completions', { messages, ...asked })
   const completion = await server.post('/v1/completions', { prompt: 'Hi', ...asked })
   const native = await server.post('/completion', { prompt: 'Hi', ...asked })
+  const response = await server.post('/v1/responses', { input: 'Hi', ...asked })
+  const message = await server.post('/v1/messages', { messages, max_tokens: 2, ...asked })
+  const lines = await server.post('/api/chat', { messages, ...asked })
   setTimeout(() => loading.resolve(), 30)
   for (const [answer, object] of [
     [chat, 'chat.completion.chunk'],
@@ -123,4 +147,12 @@ test('a stream that waits for its model says how long, in chunks that clients kn
     await native.text(),
     /^data: \{"index":0,"content":"","tokens":\[\],"stop":false,.*"prompt_progress":\{"total":0/,
   )
+  assert.match(
+    await response.text(),
+    /^event: keepalive\ndata: \{"type":"keepalive","prompt_progress":\{"total":0[\s\S]*Hello/,
+  )
+  assert.match(await message.text(), /^event: ping\ndata: \{"type":"ping","prompt_progress":\{"total":0[\s\S]*Hello/)
+  const [first, ...rest] = (await lines.text()).trimEnd().split('\n')
+  assert.match(first!, /"message":\{"role":"assistant","content":""\},"done":false,"prompt_progress":\{"total":0/)
+  assert.match(rest.at(-1)!, /"done":true/)
 })

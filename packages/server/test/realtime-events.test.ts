@@ -68,7 +68,13 @@ test('what is malformed gets an error with the id of its event, and the socket g
       'session.guided_choice',
     ],
     [{ type: 'session.update', session: { modalities: ['audio'] } }, 'unsupported', 'session.modalities'],
-    [{ type: 'session.update', session: { logit_bias: { 1: 2 } } }, 'unsupported', 'session.logit_bias'],
+    [
+      { type: 'session.update', session: { logit_bias: { 999999: 2 } } },
+      'invalid_request',
+      'session.logit_bias.999999',
+    ],
+    [{ type: 'session.update', session: { logit_bias: { 1: 200 } } }, 'invalid_request', 'session.logit_bias.1'],
+    [{ type: 'session.update', session: { repetition_penalty: 0 } }, 'invalid_request', 'session.repetition_penalty'],
     [{ type: 'response.create', response: { conversation: 'none' } }, 'unsupported', 'response.conversation'],
     [{ type: 'response.create', response: { input: [] } }, 'unsupported', 'response.input'],
     [{ type: 'input_audio_buffer.append', audio: '' }, 'unsupported', 'type'],
@@ -116,6 +122,42 @@ test('what is malformed gets an error with the id of its event, and the socket g
   }
   client.skip()
   assert.equal((await client.ask('Hi')).text, 'Hello')
+  await client.close()
+})
+
+test('biases and penalties are what they are over HTTP, and null takes them away', { timeout }, async (t) => {
+  const engine = fakeRealtimeEngine(says(delta('x'), done()))
+  const client = await RealtimeClient.open(await serve(t, engine))
+  const shaped = () => {
+    const { options } = engine.inputs[0]!
+    const { logitBias, frequencyPenalty, presencePenalty, repetitionPenalty, penaltyWindow, minTokens, ignoreEnd } =
+      options
+    return [logitBias, frequencyPenalty, presencePenalty, repetitionPenalty, penaltyWindow, minTokens, ignoreEnd]
+  }
+  const nothing = [{}, 0, 0, 1, null, 0, false]
+  assert.deepEqual(shaped(), nothing)
+  const settings = {
+    logit_bias: [[5, 2]],
+    frequency_penalty: 0.5,
+    presence_penalty: -1,
+    repeat_penalty: 1.2,
+    repeat_last_n: 10,
+    min_tokens: 3,
+    ignore_eos: true,
+  }
+  const { session } = await client.configure(settings)
+  assert.deepEqual([session!.logit_bias, session!.repetition_penalty], [{ 5: 2 }, 1.2])
+  assert.deepEqual(shaped(), [{ 5: 2 }, 0.5, -1, 1.2, 10, 3, true])
+  // Penalties that look at nothing are none.
+  await client.configure({ repeat_last_n: 0 })
+  assert.deepEqual(shaped(), [{ 5: 2 }, 0, 0, 1, null, 3, true])
+  await client.configure(Object.fromEntries(Object.keys(settings).map((name) => [name, null])))
+  assert.deepEqual(shaped(), nothing)
+  client.send('input_text.append', { text: 'Hi' })
+  client.send('input_text.commit')
+  client.send('response.create', { response: { logit_bias: { 7: -100 } } })
+  await client.reply()
+  assert.deepEqual(engine.requests.at(-1)!.logitBias, { 7: -100 })
   await client.close()
 })
 

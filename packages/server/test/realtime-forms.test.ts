@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { after, type TestContext, test } from 'node:test'
-import { ConstraintChecks } from '@incipit/constraint'
+import { type TestContext, test } from 'node:test'
 import compile from '@incipit/constraint/compiler'
+import { constraintChecks } from './constraint-checks.ts'
 import { assertFree, loaded, missing, smol } from './models.ts'
 import { RealtimeClient, type ServerEvent } from './realtime-client.ts'
 import { type Chunk, type Served, serve } from './serve.ts'
@@ -10,8 +10,7 @@ import { type Chunk, type Served, serve } from './serve.ts'
 
 const options = { skip: missing(smol), timeout: 60_000 }
 const engine = loaded(smol, { contextLength: 1024, constraints: compile })
-const constraints = new ConstraintChecks()
-after(() => constraints[Symbol.dispose]())
+const constraints = constraintChecks()
 
 const greedy = { temperature: 0, max_output_tokens: 60 }
 
@@ -146,6 +145,22 @@ test('a form that cannot be is refused by its place, and changes nothing', optio
   assert.equal(response.param, 'response.guided_regex')
   client.send('response.create')
   assert.match((await client.reply()).text, /^(yes|no)$/)
+})
+
+test('a token that is banned for a session is not said in it, until it is allowed again', options, async (t) => {
+  const { client } = await open(t, { max_output_tokens: 4, ignore_eos: true })
+  const question = 'What is the opposite of hot?'
+  const { text } = await client.ask(question)
+  const [first] = engine().tokenize(text)
+  client.send('conversation.replace', { messages: [] })
+  await client.configure({ logit_bias: { [first!]: -100 } })
+  const banned = await client.ask(question)
+  assert.notEqual(engine().tokenize(banned.text)[0], first)
+  assert.equal(banned.usage!.completion_tokens, 4)
+  client.send('conversation.replace', { messages: [] })
+  await client.configure({ logit_bias: { [first!]: 100 } })
+  const forced = await client.ask(question)
+  assert.ok(forced.text.startsWith(engine().detokenize([first!]).repeat(2)), forced.text)
 })
 
 const weather = {

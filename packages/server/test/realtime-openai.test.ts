@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
-import { after, type TestContext, test } from 'node:test'
-import { ConstraintChecks } from '@incipit/constraint'
+import { type TestContext, test } from 'node:test'
 import compile from '@incipit/constraint/compiler'
 import OpenAI from 'openai'
 import { OpenAIRealtimeWS } from 'openai/realtime/ws'
 import type { RealtimeServerEvent } from 'openai/resources/realtime/realtime'
+import { constraintChecks } from './constraint-checks.ts'
 import { assertFree, loaded, missing, smol } from './models.ts'
 import { serve } from './serve.ts'
 
@@ -13,8 +13,7 @@ import { serve } from './serve.ts'
 
 const options = { skip: missing(smol), timeout: 60_000 }
 const engine = loaded(smol, { contextLength: 1024, constraints: compile })
-const constraints = new ConstraintChecks()
-after(() => constraints[Symbol.dispose]())
+const constraints = constraintChecks()
 
 class Client {
   readonly events: RealtimeServerEvent[] = []

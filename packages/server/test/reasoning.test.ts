@@ -3,25 +3,15 @@ import { test } from 'node:test'
 import { missing, smol } from './models.ts'
 import { RealtimeClient } from './realtime-client.ts'
 import { type Chunk, chunks, serve } from './serve.ts'
-import { templated } from './templated.ts'
+import { templated, thinking } from './templated.ts'
 
 /*
  * A model that thinks in tags: SmolLM2 with a template that opens its reasoning, unless told not to. It closes no tag by
- * itself, so what it says is led there by a bias, or by a constraint that begins behind the tag.
+ * itself, so what it says is led there by a bias, by a constraint that begins behind the tag, or by a bound.
  */
-const template = `{% for m in messages %}<|im_start|>{{ m.role }}
-{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endif %}{{ m.content }}<|im_end|>
-{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
-{% if enable_thinking is defined and not enable_thinking %}<think>
-
-</think>
-
-{% else %}<think>
-{% endif %}{% endif %}`
-
 const skip = missing(smol)
 const timeout = 60_000
-const engine = templated(template)
+const engine = templated(thinking)
 
 const messages = [{ role: 'user', content: 'Is the sky blue? Answer yes or no.' }]
 const off = { chat_template_kwargs: { enable_thinking: false } }
@@ -86,6 +76,63 @@ test('a form of the reply holds for the answer, not for the reasoning before it'
   assert.match(answered.content, /^(yes|no)$/)
 })
 
+test('reasoning that was long enough ends, and the answer follows', { skip, timeout }, async (t) => {
+  const { post } = await serve(t, engine())
+  // So small a model may have nothing to answer.
+  const body = { messages, temperature: 0, max_tokens: 24, min_tokens: 20 }
+  // As many as asked for, and the few that a character takes; what is told of them has no white space at its ends.
+  const assertBounded = (reasoning: string, content: string) => {
+    const tokens = engine().tokenize(reasoning).length
+    assert.ok(tokens >= 4 && tokens <= 9, `${tokens}: ${reasoning}`)
+    assert.ok(content.length > 5 && !content.includes('think>'), `${reasoning} / ${content}`)
+  }
+  for (const budget of [{ thinking_budget_tokens: 6 }, { reasoning_budget_tokens: 6 }, { thinking_token_budget: 6 }]) {
+    const whole = messageOf((await (await post('/v1/chat/completions', { ...body, ...budget })).json()) as Chunk)
+    assertBounded(whole.reasoning_content!, whole.content)
+    const streamed = await chunks(await post('/v1/chat/completions', { ...body, ...budget, stream: true }))
+    const deltas = streamed.map(({ choices }) => (choices[0]?.delta ?? {}) as Partial<Message>)
+    const all = (name: keyof Message) => deltas.map((delta) => delta[name] ?? '').join('')
+    assertBounded(all('reasoning_content'), all('content'))
+  }
+  const none = messageOf(
+    (await (await post('/v1/chat/completions', { ...body, thinking_budget_tokens: 0 })).json()) as Chunk,
+  )
+  assert.ok(none.content.length > 5 && !none.reasoning_content, JSON.stringify(none))
+  const endless = messageOf(
+    (await (await post('/v1/chat/completions', { ...body, thinking_budget_tokens: -1 })).json()) as Chunk,
+  )
+  assert.equal(endless.content, '')
+  // The form of the answer begins behind it.
+  const formed = { ...body, ...choice, thinking_budget_tokens: 6 }
+  assert.match(messageOf((await (await post('/v1/chat/completions', formed)).json()) as Chunk).content, /^(yes|no)$/)
+
+  const asked = {
+    input: messages[0]!.content,
+    max_output_tokens: 24,
+    temperature: 0,
+    min_tokens: 20,
+    thinking_budget_tokens: 6,
+  }
+  const response = (await (await post('/v1/responses', asked)).json()) as {
+    output: { type: string }[]
+    usage: { output_tokens_details: { reasoning_tokens: number } }
+  }
+  assert.deepEqual(
+    response.output.map(({ type }) => type),
+    ['reasoning', 'message'],
+  )
+  assert.ok(response.usage.output_tokens_details.reasoning_tokens < 16)
+  const anthropic = await post('/v1/messages', {
+    messages,
+    max_tokens: 24,
+    temperature: 0,
+    thinking: { type: 'enabled', budget_tokens: 6 },
+  })
+  const { content } = (await anthropic.json()) as { content: { type: string; thinking?: string }[] }
+  assert.equal(content[0]!.type, 'thinking')
+  assert.ok(engine().tokenize(content[0]!.thinking!).length <= 9, content[0]!.thinking)
+})
+
 test('earlier reasoning is given to the template', { skip, timeout }, async (t) => {
   const { post } = await serve(t, engine())
   const history = (reasoning?: string) => [
@@ -133,5 +180,31 @@ test('over a socket reasoning is an item of its own, and the next turn is told o
   ]
   const posted = await server.post('/v1/chat/completions', { messages: history, max_tokens: 1, ...off })
   assert.equal(usage!.prompt_tokens, ((await posted.json()) as Chunk).usage!.prompt_tokens)
+  await client.close()
+})
+
+test('over a socket reasoning is bounded, too, also of a reply that is begun in a pause', {
+  skip,
+  timeout,
+}, async (t) => {
+  const server = await serve(t, engine())
+  const client = await RealtimeClient.open(server)
+  await client.configure({
+    temperature: 0,
+    max_output_tokens: 24,
+    min_tokens: 20,
+    speculate: 'reply',
+    thinking_budget_tokens: 6,
+  })
+  client.send('input_text.append', { text: messages[0]!.content })
+  await new Promise((resolve) => setTimeout(resolve, 1000))
+  client.send('input_text.commit')
+  const types = async (response: object) => {
+    client.send('response.create', { response })
+    return (await client.next('response.done')).response!.output!.map(({ type }) => type)
+  }
+  assert.deepEqual(await types({}), ['reasoning', 'message'])
+  client.send('conversation.replace', { messages })
+  assert.deepEqual(await types({ thinking_token_budget: 40 }), ['reasoning'])
   await client.close()
 })

@@ -5,6 +5,7 @@ import { proposerNames } from '@incipit/engine/api'
 import { chatBody } from '../src/chat-body.ts'
 import { completionBody } from '../src/completion-body.ts'
 import { responsesBody } from '../src/responses/responses-body.ts'
+import { unsupportedParameters } from '../src/unsupported-parameters.ts'
 import { timingsOf } from '../src/wire.ts'
 import { done } from './fake-engine.ts'
 
@@ -23,9 +24,13 @@ test('docs/server.md names every parameter that a body may have', () => {
 test('docs/responses.md names every parameter that a body may have', () => {
   const page = readFileSync(new URL('../../../docs/responses.md', import.meta.url), 'utf8')
   assert.deepEqual(
-    Object.keys(responsesBody.shape).filter((name) => !page.includes(`\`${name}`)),
+    Object.keys(responsesBody.shape).filter(
+      (name) => !page.includes(`\`${name}`) && !Object.hasOwn(unsupportedParameters, name),
+    ),
     [],
   )
+  // Where those are.
+  assert.ok(page.includes('server.md#refused'))
 })
 
 test('docs/server.md names everything that timings tell, and everybody who may have guessed', () => {

@@ -7,6 +7,17 @@ import { Engine } from '@incipit/engine'
 import { copyOf, readGguf, writeGguf } from '../../engine/src/gguf/index.ts'
 import { missing, pathOf, smol } from './models.ts'
 
+/** A template that opens the reasoning of its model, unless it is told not to. */
+export const thinking = `{% for m in messages %}<|im_start|>{{ m.role }}
+{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endif %}{{ m.content }}<|im_end|>
+{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
+{% if enable_thinking is defined and not enable_thinking %}<think>
+
+</think>
+
+{% else %}<think>
+{% endif %}{% endif %}`
+
 /** Loads SmolLM2 with another chat template, for models that are too large to be here. Closed after the tests of the file. */
 export function templated(template: string, contextLength = 512): () => Engine {
   let folder: string

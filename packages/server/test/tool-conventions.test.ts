@@ -160,6 +160,15 @@ test('gpt-oss: what is thought is told apart from the answer', { skip, timeout }
     response_format: form,
   })
   assert.equal(typeof JSON.parse(answered.choices[0]!.message.content!).sure, 'boolean')
+  for (const [form, expected] of [
+    [{ guided_choice: ['yes (of course)', 'no'] }, /^(yes \(of course\)|no)$/],
+    [{ guided_regex: '[0-9]{2}/[0-9]' }, /^[0-9]{2}\/[0-9]$/],
+  ] as const) {
+    for (const tools of [{}, { tools: [book] }]) {
+      const body = { ...request, ...led(channels(), 'final', '<', '<|'), ...form, ...tools }
+      assert.match((await openai.chat.completions.create(body)).choices[0]!.message.content!, expected)
+    }
+  }
   const thinking = await openai.chat.completions.create({
     ...request,
     ...led(channels(), 'analysis'),
@@ -168,6 +177,16 @@ test('gpt-oss: what is thought is told apart from the answer', { skip, timeout }
   const { content, reasoning_content } = thinking.choices[0]!.message as { content: string; reasoning_content?: string }
   assert.ok(!content)
   assert.ok(reasoning_content!.length > 0 && !reasoning_content!.includes('<|'))
+})
+
+test('gpt-oss: what is thought is bounded, and the answer follows', { skip, timeout }, async (t) => {
+  const openai = await client(t, channels())
+  const body = { model: 'any', messages, temperature: 0, max_tokens: 60, tools: [book], thinking_budget_tokens: 4 }
+  const { choices } = await openai.chat.completions.create({ ...body, ...led(channels(), 'analysis') })
+  const { content, reasoning_content } = choices[0]!.message as { content: string; reasoning_content?: string }
+  const tokens = channels().tokenize(reasoning_content!).length
+  assert.ok(tokens >= 1 && tokens <= 7, reasoning_content)
+  assert.ok(content.length > 0 && !content.includes('<|'), content)
 })
 
 test('gpt-oss: channels hold from the first word, reasoning is no way around them', { skip, timeout }, async () => {

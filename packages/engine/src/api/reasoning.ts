@@ -4,12 +4,18 @@ export interface ReasoningMarkers {
   readonly start: string
   /** What it ends with: the answer begins here. */
   readonly end: string
+  /** Where it is said in messages of its own: how one of them ends, and how the next one begins. */
+  readonly messages?: { readonly end: string; readonly next: string }
 }
 
 /** Markers of the families whose templates name them, in the order in which they are looked for. */
 const known: readonly ReasoningMarkers[] = [
   // gpt-oss says in channels; the last one is the answer.
-  { start: '<|channel|>analysis<|message|>', end: '<|channel|>final<|message|>' },
+  {
+    start: '<|channel|>analysis<|message|>',
+    end: '<|channel|>final<|message|>',
+    messages: { end: '<|end|>', next: '<|start|>assistant' },
+  },
   { start: '<think>', end: '</think>' },
   { start: '<seed:think>', end: '</seed:think>' },
   { start: '[THINK]', end: '[/THINK]' },

@@ -108,6 +108,11 @@ export interface GenerateRequest extends Partial<Sampling> {
    * anything, also where an open input says otherwise.
    */
   constraint?: Constraint | null
+  /**
+   * Most tokens of what a model thinks before it answers: then the marker follows that its reasoning ends with. Of a
+   * conversation with a model that thinks; with others it does nothing. Default, and null: as many as it likes.
+   */
+  reasoningBudget?: number | null
   /** Added to the logits of these tokens (ids) before a token is chosen, -100 to 100; -100 all but bans one. */
   logitBias?: Readonly<Record<number, number>>
   /** Subtracted from a token's logit for each time that the reply has it already, -2 to 2. Default 0. */
@@ -121,9 +126,10 @@ export interface GenerateRequest extends Partial<Sampling> {
   repetitionPenalty?: number
   /**
    * The three penalties look at so many of the last tokens, of the prompt and the reply alike, as llama.cpp's do. At least
-   * 1. Default: at the whole reply, and the repetition penalty at the whole prompt, too.
+   * 1. Default, and null, also where an open input says otherwise: at the whole reply, and the repetition penalty at the whole
+   * prompt, too.
    */
-  penaltyWindow?: number
+  penaltyWindow?: number | null
   /** The reply does not end by itself, or with a stop string, before it has this many tokens. Default 0. */
   minTokens?: number
   /**

@@ -12,6 +12,7 @@ test('defaults: greedy, committed text only, no bound', () => {
     logitBias: new Map(),
     constraint: undefined,
     beginsWith: '',
+    reasoningBudget: undefined,
     minTokens: 0,
     maxTokens: Number.MAX_SAFE_INTEGER,
     logprobs: undefined,

@@ -22,6 +22,8 @@ export interface CheckedRequest {
   constraint: Constraint | undefined
   /** Empty: with anything. */
   beginsWith: string
+  /** Undefined: any number. */
+  reasoningBudget: number | undefined
   minTokens: number
   maxTokens: number
   /** Undefined: nothing is said about probabilities. */
@@ -64,13 +66,14 @@ export function normalise(request: GenerateRequest): CheckedRequest {
       frequency: number(request, 'frequencyPenalty', 0, -2, 2),
       presence: number(request, 'presencePenalty', 0, -2, 2),
       repetition: number(request, 'repetitionPenalty', 1, 0.01, 100),
-      ...(request.penaltyWindow !== undefined && {
+      ...((request.penaltyWindow ?? undefined) !== undefined && {
         window: number(request, 'penaltyWindow', 1, 1, Number.MAX_SAFE_INTEGER, true),
       }),
     },
     logitBias: biasOf(request.logitBias),
     constraint: constraintOf(request.constraint),
     beginsWith: beginningOf(request),
+    reasoningBudget: budgetOf(request),
     minTokens: number(request, 'minTokens', 0, 0, Number.MAX_SAFE_INTEGER, true),
     maxTokens: number(request, 'maxTokens', Number.MAX_SAFE_INTEGER, 0, Number.MAX_SAFE_INTEGER, true),
     logprobs,
@@ -176,12 +179,17 @@ function isOf(fits: boolean, param: string, what: string): void {
   if (!fits) throw new IncipitError('invalid_request', `${param}: must be ${what}`, { param })
 }
 
-function beginningOf({ beginsWith = '', constraint }: GenerateRequest): string {
+function budgetOf(request: GenerateRequest): number | undefined {
+  if (request.reasoningBudget === undefined || request.reasoningBudget === null) return undefined
+  return number(request, 'reasoningBudget', 0, 0, Number.MAX_SAFE_INTEGER, true)
+}
+
+function beginningOf({ beginsWith = '', constraint, reasoningBudget }: GenerateRequest): string {
   if (typeof beginsWith !== 'string') {
     throw new IncipitError('invalid_request', `beginsWith must be text, not ${beginsWith}`, { param: 'beginsWith' })
   }
-  if (beginsWith !== '' && constraint) {
-    const message = 'give beginsWith or a constraint, which says itself how a reply begins'
+  if (beginsWith !== '' && (constraint || typeof reasoningBudget === 'number')) {
+    const message = 'give beginsWith, or a constraint or a reasoningBudget, which say themselves how a reply begins'
     throw new IncipitError('invalid_request', message, { param: 'beginsWith' })
   }
   return beginsWith

@@ -20,6 +20,7 @@ import type { InputPrefill } from '../serving/input-prefill.ts'
 import type { ReplySink } from '../serving/reply-stream.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { AfterReasoning, ReasoningTokens } from './after-reasoning.ts'
+import { BoundedReasoning, endingOf } from './bounded-reasoning.ts'
 import type { PromptTokenizer } from './prompt-tokenizer.ts'
 
 /** What requests are planned with. */
@@ -170,19 +171,35 @@ export class RequestPlanner {
 
   /** @param chat the prompt of a conversation: the constraint is for the answer then, not for the reasoning before it */
   #constraint(
-    { constraint, beginsWith }: CheckedRequest,
+    { constraint, beginsWith, reasoningBudget: budget }: CheckedRequest,
     chat: readonly number[] | undefined,
   ): ConstraintState | undefined {
     const { vocab, reasoning } = this.#parts
     if (beginsWith !== '') return new Beginning(new TextEncoder().encode(beginsWith), vocab)
-    if (constraint === undefined) return undefined
-    const state = this.constraint(constraint)
-    // Channels are those of the reasoning, too.
-    if (reasoning === undefined || chat === undefined || constraint.type === 'channels') return state
+    if (constraint === undefined && budget === undefined) return undefined
+    const answer = constraint && this.constraint(constraint)
+    if (reasoning === undefined || chat === undefined) return answer
     this.#reasoning ??= new ReasoningTokens(reasoning, vocab)
-    const tail = chat.slice(-promptTail).map((token) => this.#reasoning!.textOf(token))
-    const at = reasoningAt(tail.join(''), reasoning)
-    return at === 'closed' ? state : new AfterReasoning(state, this.#reasoning, at)
+    const tokens = this.#reasoning
+    const at = reasoningAt(
+      chat
+        .slice(-promptTail)
+        .map((token) => tokens.textOf(token))
+        .join(''),
+      reasoning,
+    )
+    if (at === 'closed') return answer
+    // Channels are those of the reasoning, too.
+    const whole = answer && constraint?.type !== 'channels' ? new AfterReasoning(answer, tokens, at) : answer
+    if (budget === undefined) return whole
+    const bound = {
+      markers: reasoning,
+      budget,
+      ending: inText(vocab, { special: true })(endingOf(reasoning)),
+      textOf: (token: number) => tokens.textOf(token),
+      size: vocab.size,
+    }
+    return new BoundedReasoning(bound, whole, at === 'open' ? 'inside' : 'outside')
   }
 
   /** Bytes of a token in a text that has control tokens, too. */
@@ -217,10 +234,13 @@ function withoutEnds(bias: ReadonlyMap<number, number>, ends: readonly number[])
  * Tokens of text in the middle of other text. Some tokenizers put a space before everything they read: behind the end of a
  * line they do it there.
  */
-function inText(vocab: Pick<Tokenizer, 'tokenize'>): (text: string) => readonly number[] {
+function inText(
+  vocab: Pick<Tokenizer, 'tokenize'>,
+  options: { special?: boolean } = {},
+): (text: string) => readonly number[] {
   const line = vocab.tokenize('\n')
   return (text) => {
-    const tokens = vocab.tokenize(`\n${text}`)
-    return line.every((token, i) => tokens[i] === token) ? tokens.slice(line.length) : vocab.tokenize(text)
+    const tokens = vocab.tokenize(`\n${text}`, options)
+    return line.every((token, i) => tokens[i] === token) ? tokens.slice(line.length) : vocab.tokenize(text, options)
   }
 }

@@ -42,7 +42,7 @@ describe('what is learnt of first words', () => {
 
   it('goes on where it was saved, in no namespace and with the same calibration', () => {
     const before = new FirstWords(defaultSkimCalibration)
-    const look = { before: undefined, token: 2, probability: 0.5 }
+    const look = { before: undefined, token: 2, probability: 0.5, expected: undefined }
     for (let i = 0; i < 9; i++) before.decided(word(false, { looks: [look] }))
     const saved: unknown = JSON.parse(JSON.stringify(before))
     const known = ({ bound, odds }: ReturnType<FirstWords['of']>) => [bound.value, odds.first(look)]

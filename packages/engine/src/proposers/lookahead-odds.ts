@@ -1,4 +1,5 @@
 import { type Calibration, survivalOf } from '../core/sampling/calibration.ts'
+import { logistic, logit } from './log-odds.ts'
 import { Recalibration, type SavedRecalibration } from './recalibration.ts'
 
 /** Survival of what a lookahead sees, by its own probability. */
@@ -20,6 +21,14 @@ export interface SeenToken {
   readonly before: number | undefined
   readonly token: number
   /** The model's own. */
+  readonly probability: number
+  /** How the replies to similar prompts begin, and how often that is right; undefined where nobody knows. */
+  readonly expected: ExpectedToken | undefined
+}
+
+/** A token, and the probability that a reply begins with it. */
+export interface ExpectedToken {
+  readonly token: number
   readonly probability: number
 }
 
@@ -73,13 +82,33 @@ export class LearnedOdds implements LookaheadOdds {
   }
 
   decided(looks: readonly SeenToken[], token: number): void {
-    this.#recalibration.fade()
+    // A prompt that was not looked into says nothing about looks.
+    if (looks.length > 0) this.#recalibration.fade()
     for (const look of looks) this.#recalibration.observe(this.#calibrated(look), look.token === token)
   }
 
-  #calibrated({ before, token, probability }: SeenToken): number {
-    const { first, agreeing, differing } = this.#calibration
-    if (before === undefined) return survivalOf(first, probability)
-    return survivalOf(before === token ? agreeing : differing, probability)
+  #calibrated(seen: SeenToken): number {
+    return logistic(logit(survivalOf(this.#curveFor(seen), seen.probability)) + confirmation(seen))
   }
+
+  #curveFor({ before, token }: SeenToken): Calibration {
+    const { first, agreeing, differing } = this.#calibration
+    if (before === undefined) return first
+    return before === token ? agreeing : differing
+  }
+}
+
+// Of what two guesses would tell of one another that have nothing in common, so much is left: both fail at the same prompts.
+const independence = 0.5
+// Two that are both wrong agree as if there were so many other words: ln 4.5.
+const logOthers = 1.5
+
+/** What similar prompts say for a token that a lookahead has seen, or against it: added to its log-odds. */
+function confirmation({ token, expected }: SeenToken): number {
+  if (expected === undefined) return 0
+  const evidence =
+    expected.token === token
+      ? Math.max(0, logit(expected.probability) + logOthers)
+      : Math.log1p(-Math.min(0.99, expected.probability))
+  return independence * evidence
 }

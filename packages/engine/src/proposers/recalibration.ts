@@ -1,8 +1,9 @@
+import { logistic, logit } from './log-odds.ts'
+
 // Mean and variance of offset and slope before anything was seen: the calibration as it is, worth some tens of samples.
 const prior = { offset: 0, slope: 1, offsetVariance: 0.3, slopeVariance: 0.075 }
 // What was seen fades: with every prompt to this share of its weight.
 const memory = 0.995
-const leastProbability = 1e-4
 // What is surer is not wrong more often, whatever the same few levels of sureness say.
 const leastSlope = 0.1
 
@@ -92,13 +93,4 @@ function isSaved(value: unknown): value is SavedRecalibration {
   if (!Array.isArray(value) || value.length !== 5 || !value.every(Number.isFinite)) return false
   const [, slope, offsetPrecision, slopePrecision, cross] = value as unknown as SavedRecalibration
   return slope >= leastSlope && offsetPrecision > 0 && offsetPrecision * slopePrecision > cross ** 2
-}
-
-function logit(probability: number): number {
-  const p = Math.min(1 - leastProbability, Math.max(leastProbability, probability))
-  return Math.log(p / (1 - p))
-}
-
-function logistic(x: number): number {
-  return 1 / (1 + Math.exp(-x))
 }

@@ -69,14 +69,15 @@ async function run(argument: string | undefined, flags: RunFlags): Promise<void>
   const draft = flags.draft === undefined ? undefined : (await resolveModel(flags.draft, { option: '--draft' })).path
   const constraint = await constraintOf(flags)
   const { Engine } = await import('@incipit/engine')
+  const lossy = isLossy(flags.policy)
   // While the model loads.
-  const importing = import('../reply/output.ts')
+  const importing = import('../reply/output.ts').then(({ replyOutput }) =>
+    replyOutput(process.stdout, { json: flags.json === true, lossy }),
+  )
   const options = { parallel: 1, ...engineOptions({ ...flags, ...defined({ draft }) }) }
   const constraints = constraint && (await import('@incipit/constraint/compiler')).default
   await using engine = await Engine.load(path, { ...options, ...defined({ constraints }) })
-  const lossy = isLossy(flags.policy)
-  const { replyOutput } = await importing
-  const output = replyOutput(process.stdout, { json: flags.json === true, lossy })
+  const output = await importing
   using interrupt = interruptible(process.stdout, () => output.close())
   const raw = flags.raw === true || !engine.info.hasChatTemplate
   for (const note of notes(engine, flags)) process.stderr.write(`incipit: ${note}\n`)

@@ -15,6 +15,14 @@ interface BannerOptions {
   page: boolean
 }
 
+/** What `incipit serve` prints at once: models of some size take their time. */
+export function loadingLine(
+  models: readonly string[],
+  { version, address }: Pick<BannerOptions, 'version' | 'address'>,
+) {
+  return `${pc.bold(`incipit ${version}`)} is at ${address} and loads ${models.join(', ')}\n`
+}
+
 /**
  * What `incipit serve` prints once it serves one model: address, model, stages, cache, tiers, policies, proposers, prefixes,
  * and a command to try.

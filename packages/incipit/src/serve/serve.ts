@@ -6,7 +6,7 @@ import type { ModelPool, PoolModel } from '@incipit/server/pool'
 import { engineOptions } from '../flags.ts'
 import { shareWithEditors } from '../lsp/share-with-editors.ts'
 import { defined } from '../options.ts'
-import { banner, modelsBanner } from './banner.ts'
+import { banner, loadingLine, modelsBanner } from './banner.ts'
 import type { ServeConfig } from './config.ts'
 import { openLoadingServer } from './loading-server.ts'
 import type { StartedEngine } from './models/pool-model.ts'
@@ -29,13 +29,16 @@ export async function serve(config: ServeConfig): Promise<never> {
   const gate = await openLoadingServer(config.host, config.port, page)
   try {
     const { port } = gate.address() as AddressInfo
+    const address = addressOf(config.host, port)
+    const { apiKey, memory, models, strictModel, version } = config
+    const pinned = models.filter(({ pinned }) => pinned).map(({ name }) => name)
+    if (pinned.length > 0) process.stdout.write(loadingLine(pinned, { version, address }))
     const { log } = engineOptions({}, ['error', 'warn'])
     const [{ ModelPool }, { poolModel }, { ConstraintChecks }] = await Promise.all([
       import('@incipit/server/pool'),
       import('./models/pool-model.ts'),
       import('@incipit/constraint'),
     ])
-    const { apiKey, memory, models, strictModel } = config
     const started = new Map<string, StartedEngine>()
     const specs = await Promise.all(
       models.map((model) => poolModel(model, { apiKey, onStarted: (engine) => started.set(model.name, engine) })),
@@ -54,9 +57,8 @@ export async function serve(config: ServeConfig): Promise<never> {
     await app.ready()
     await takeOver(gate, app.server)
     loading = false
-    const address = addressOf(config.host, port)
     const options = {
-      version: config.version,
+      version,
       address,
       apiKey,
       showKey: process.stdout.isTTY === true,

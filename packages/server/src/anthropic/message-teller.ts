@@ -6,6 +6,7 @@ import type { Part } from '../reply/part.ts'
 import { type ReplyEvent, readReply } from '../reply/read-reply.ts'
 import type { RequestPlan } from '../request-plan.ts'
 import { EventStream } from '../sse.ts'
+import type { WireProgress } from '../wire.ts'
 import { anthropicError } from './errors.ts'
 import { MessageBlocks, wholeBlocks } from './message-blocks.ts'
 
@@ -21,6 +22,11 @@ type Done = Extract<ReplyEvent, { type: 'done' }>
 
 /** Said where nothing else is for long. */
 const ping = `event: ping\ndata: ${JSON.stringify({ type: 'ping' })}\n\n`
+
+/** How much of the prompt is computed, in the event that clients pass over. */
+export function progressEvent(progress: WireProgress): { type: 'ping'; prompt_progress: WireProgress } {
+  return { type: 'ping', prompt_progress: progress }
+}
 
 const nothing = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 }
 
@@ -46,6 +52,7 @@ export function messageTeller({ model, showsThinking, requestId, shape }: Messag
       const blocks = new MessageBlocks(showsThinking)
       for await (const event of reply(choices)) {
         if (event.type === 'part') for (const told of blocks.part(event.part)) await send(told)
+        else if (event.type === 'progress') await send(progressEvent(event.progress))
         if (event.type !== 'done') continue
         for (const told of blocks.end()) await send(told)
         const delta = { ...stopOf(event), container: null }

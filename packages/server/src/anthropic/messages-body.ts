@@ -2,8 +2,10 @@ import { tierNames } from '@incipit/engine/api'
 import { z } from 'zod'
 import type { ChatBody } from '../chat-body.ts'
 import { describedAs } from '../described-as.ts'
-import { empty, neutral, sharedParameters } from '../parameters.ts'
+import { empty, neutral } from '../neutral.ts'
+import { returnProgress, sharedParameters } from '../parameters.ts'
 import { strictArray } from '../strict-array.ts'
+import { unsupportedParameters } from '../unsupported-parameters.ts'
 import { unsupported } from '../validate.ts'
 import { systemContent, textOf } from './content-block.ts'
 import { chatMessagesOf, message } from './message.ts'
@@ -12,8 +14,7 @@ import { refineToolFields, toolFields, toolsInChatTerms } from './tools.ts'
 const thinking = z.discriminatedUnion(
   'type',
   [
-    // How much it thinks is the model's own business: max_tokens is the one bound.
-    z.object({ type: z.literal('enabled'), budget_tokens: z.int().nullish(), display: z.string().nullish() }),
+    z.object({ type: z.literal('enabled'), budget_tokens: z.int().min(0).nullish(), display: z.string().nullish() }),
     z.object({ type: z.literal('adaptive'), display: z.string().nullish() }),
     z.object({ type: z.literal('disabled') }),
   ],
@@ -55,6 +56,7 @@ export type CountBody = z.infer<typeof countBody>
 /** The body of `POST /v1/messages`. */
 export const messagesBody = z
   .object({
+    ...unsupportedParameters,
     ...promptFields,
     // 0 computes the prompt and says nothing.
     max_tokens: z.int().min(0),
@@ -70,6 +72,7 @@ export const messagesBody = z
     // Ours.
     tier: z.enum(tierNames).nullish(),
     cache_salt: sharedParameters.cache_salt,
+    return_progress: returnProgress,
   })
   .superRefine(refineToolFields)
 
@@ -88,6 +91,7 @@ export function chatBodyOf(body: MessagesBody): ChatBody {
     top_p: body.top_p,
     stop: body.stop_sequences,
     stream: body.stream,
+    return_progress: body.return_progress,
     tier: body.tier,
     cache_salt: body.cache_salt,
     json_schema: body.output_config?.format?.schema,
@@ -105,6 +109,7 @@ export function promptInChatTerms(body: PromptFields): ChatBody {
       ...body.messages.flatMap((message) => chatMessagesOf(message)),
     ],
     ...(thinking && { enable_thinking: thinking.type !== 'disabled' }),
+    ...(thinking?.type === 'enabled' && { thinking_budget_tokens: thinking.budget_tokens }),
     ...(effort && { chat_template_kwargs: { reasoning_effort: effort } }),
     ...toolsInChatTerms(body),
   }

@@ -3,11 +3,13 @@ import { answer } from '../answer.ts'
 import { countTokens } from '../count-tokens.ts'
 import { type DialectOptions, mountDialect, planConversation } from '../dialect.ts'
 import { withModel } from '../models/with-model.ts'
-import { jsonOrEvents } from '../openapi/operation.ts'
+import { json, jsonOrEvents } from '../openapi/operation.ts'
 import { route } from '../route.ts'
 import { eventOf } from '../sse.ts'
+import { loadingProgress } from '../wire.ts'
+import { message, messageEvent, tokenCount } from './answers.ts'
 import { anthropicError } from './errors.ts'
-import { messageTeller } from './message-teller.ts'
+import { messageTeller, progressEvent } from './message-teller.ts'
 import {
   type CountBody,
   chatBodyOf,
@@ -24,6 +26,7 @@ export function mountAnthropic(app: FastifyInstance, options: DialectOptions): v
   const waiting = {
     ...options,
     errorEvent: (error: unknown, requestId: string) => eventOf(anthropicError(error, requestId).body, 'error'),
+    loadingEvent: (ms: number) => eventOf(progressEvent(loadingProgress(ms)), 'ping'),
   }
 
   const messages = (request: FastifyRequest, reply: FastifyReply, body: MessagesBody) => {
@@ -58,7 +61,7 @@ export function mountAnthropic(app: FastifyInstance, options: DialectOptions): v
         dialect: 'anthropic',
         input: messagesBody,
         uses: 'reply',
-        answers: jsonOrEvents,
+        answers: jsonOrEvents(message, messageEvent),
       },
       messages,
     )
@@ -72,6 +75,7 @@ export function mountAnthropic(app: FastifyInstance, options: DialectOptions): v
         dialect: 'anthropic',
         input: countBody,
         uses: 'model',
+        answers: json(tokenCount),
       },
       count,
     )

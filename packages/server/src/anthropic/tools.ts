@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { ChatBody } from '../chat-body.ts'
 import { describedAs } from '../described-as.ts'
-import { empty, neutral } from '../parameters.ts'
+import { empty, neutral } from '../neutral.ts'
 import { strictArray } from '../strict-array.ts'
 import { MAX_TOOLS, toolName } from '../tools/tool-parameters.ts'
 import { unsupported } from '../validate.ts'

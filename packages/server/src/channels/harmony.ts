@@ -26,22 +26,43 @@ const before = [header('analysis'), header('commentary')].map(
   (begin): StructuralTag => ({ begin, end: harmony.end + harmony.next }),
 )
 
+/** What stands in a message. */
+type Content = Pick<StructuralTag, 'schema' | 'lenient' | 'pattern'>
+
+/** A form of the reply as the content of a message; undefined for those that are none, such as a grammar. */
+export function contentOf(form: Constraint): Content | undefined {
+  switch (form.type) {
+    case 'json_schema':
+      return { schema: form.schema, lenient: form.lenient }
+    case 'regex':
+      return { pattern: form.pattern }
+    case 'choice':
+      return { pattern: form.choices.map(literal).join('|') }
+    default:
+      return undefined
+  }
+}
+
+/** A regular expression for one text. */
+function literal(text: string): string {
+  return text.replace(/[\\.+*?()|[\]{}^$#&~-]/g, '\\$&').replace(/\n/g, '\\n')
+}
+
 /**
  * What a reply in channels must look like.
  *
- * @param form what it must answer with, where it answers; undefined: any text
+ * @param content what it must answer with, where it answers; undefined: any text
  * @param inAnswer the prompt ends in the answer: only that can go on
  */
 export function channelConstraint(
   tools: readonly Tool[],
   choice: ToolChoice,
-  form: Extract<Constraint, { type: 'json_schema' }> | undefined,
+  content: Content | undefined,
   inAnswer: boolean,
 ): Constraint {
-  const value = form ? { schema: form.schema, lenient: form.lenient } : {}
-  if (inAnswer) return { type: 'channels', before: [], last: [{ begin: '', ...value, end: '' }] }
+  if (inAnswer) return { type: 'channels', before: [], last: [{ begin: '', ...content, end: '' }] }
   const calls = choice === 'none' ? [] : callable(tools, choice).flatMap(callTags)
-  const answer: StructuralTag = { begin: header('final'), ...value, end: '' }
+  const answer: StructuralTag = { begin: header('final'), ...content, end: '' }
   return { type: 'channels', before, last: choice === 'auto' || choice === 'none' ? [...calls, answer] : calls }
 }
 

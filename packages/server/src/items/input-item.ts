@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { describedAs } from '../described-as.ts'
-import { neutral } from '../parameters.ts'
+import { neutral } from '../neutral.ts'
 import { strictArray } from '../strict-array.ts'
 import { unsupported } from '../validate.ts'
 import { uncarried } from './carried-reasoning.ts'

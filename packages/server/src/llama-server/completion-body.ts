@@ -1,12 +1,15 @@
 import { tierNames } from '@incipit/engine/api'
 import { z } from 'zod'
 import { constraintParameters, refineConstraint } from '../constraint.ts'
-import { empty, neutral, returnProgress, sharedParameters } from '../parameters.ts'
+import { neutral } from '../neutral.ts'
+import { returnProgress, sharedParameters } from '../parameters.ts'
 import { llamaPenaltiesOf, llamaPenaltyFields } from '../penalties.ts'
 import type { PromptsBody } from '../request-plan.ts'
+import { runningSamplers } from '../samplers.ts'
 import { strictArray } from '../strict-array.ts'
+import { unsupportedParameters } from '../unsupported-parameters.ts'
 import { type Prompt, promptField } from './prompt.ts'
-import { runningSamplers, switchedOff } from './samplers.ts'
+import { samplersField, switchedOff } from './samplers.ts'
 
 const bias = z.union([z.number().min(-100).max(100), z.literal(false)], 'must be a number from -100 to 100, or false')
 const logitBias = z.union(
@@ -18,6 +21,7 @@ const bound = z.int().min(-1)
 
 /** What `/completion` and `/infill` share. */
 export const completionFields = {
+  ...unsupportedParameters,
   ...llamaPenaltyFields,
   // Any name is accepted and the answer names the loaded model.
   model: z.string().nullish(),
@@ -38,7 +42,7 @@ export const completionFields = {
   n_probs: z.int().min(0).max(20).nullish(),
   return_tokens: z.boolean().nullish(),
   response_fields: z.array(z.string()).nullish(),
-  samplers: z.array(z.string()).nullish(),
+  samplers: samplersField.nullish(),
   json_schema: constraintParameters.json_schema,
   grammar: constraintParameters.grammar,
   // A reply ends at a line that is indented less, and where it has taken so long and has a line.
@@ -49,17 +53,8 @@ export const completionFields = {
   cache_salt: sharedParameters.cache_salt,
 
   // These would change the reply and cannot be honoured.
-  typical_p: neutral([1]),
-  top_n_sigma: neutral([-1]),
-  dynatemp_range: neutral([0]),
-  dry_multiplier: neutral([0]),
-  xtc_probability: neutral([0]),
-  mirostat: neutral([0]),
-  adaptive_target: neutral([], z.number().negative()),
-  min_keep: neutral([0]),
   post_sampling_probs: neutral([false]),
   grammar_lazy: neutral([false]),
-  lora: neutral([], empty),
 }
 
 const shared = z.object(completionFields).superRefine(refineConstraint)

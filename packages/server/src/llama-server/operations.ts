@@ -1,8 +1,17 @@
 import { z } from 'zod'
 import { chatBody } from '../chat-body.ts'
 import { modelQuery } from '../models/with-model.ts'
-import { jsonOrEvents } from '../openapi/operation.ts'
+import { json, jsonOrEvents } from '../openapi/operation.ts'
 import { strictArray } from '../strict-array.ts'
+import {
+  completionAnswer,
+  completionEvent,
+  detokenizeAnswer,
+  promptAnswer,
+  propsAnswer,
+  slotsAnswer,
+  tokenizeAnswer,
+} from './answers.ts'
 import { completionBody } from './completion-body.ts'
 import { infillBody } from './infill.ts'
 
@@ -14,7 +23,7 @@ const completion = {
   dialect,
   input: completionBody,
   uses: 'reply',
-  answers: jsonOrEvents,
+  answers: jsonOrEvents(completionAnswer, completionEvent),
 } as const
 
 /** What the routes do and take. */
@@ -27,7 +36,7 @@ export const operations = {
     dialect,
     input: infillBody,
     uses: 'reply',
-    answers: jsonOrEvents,
+    answers: completion.answers,
   },
   tokenize: {
     id: 'tokenize',
@@ -42,6 +51,7 @@ export const operations = {
       with_pieces: z.boolean().nullish(),
     }),
     uses: 'model',
+    answers: json(tokenizeAnswer),
   },
   detokenize: {
     id: 'detokenize',
@@ -49,6 +59,7 @@ export const operations = {
     dialect,
     input: z.object({ model, tokens: strictArray(z.int().min(0), { least: 0 }) }),
     uses: 'model',
+    answers: json(detokenizeAnswer),
   },
   applyTemplate: {
     id: 'applyTemplate',
@@ -56,6 +67,7 @@ export const operations = {
     dialect,
     input: chatBody,
     uses: 'model',
+    answers: json(promptAnswer),
   },
   props: {
     id: 'getProps',
@@ -63,6 +75,7 @@ export const operations = {
     dialect,
     input: modelQuery,
     uses: 'model',
+    answers: json(propsAnswer),
   },
   slots: {
     id: 'getSlots',
@@ -70,12 +83,13 @@ export const operations = {
     dialect,
     input: modelQuery.extend({ fail_on_no_slot: z.string().optional() }),
     uses: 'model',
+    answers: json(slotsAnswer),
   },
   saveSlot: {
     id: 'saveSlot',
     summary: 'Refused: this server saves no slots.',
     dialect,
     input: z.unknown(),
-    answers: [],
+    answers: {},
   },
 } as const

@@ -1,7 +1,8 @@
 import type { ModelInfo, PromptPiece } from '@incipit/engine/api'
 import { z } from 'zod'
 import { describedAs } from '../described-as.ts'
-import { empty, MAX_CHOICES, neutral } from '../parameters.ts'
+import { empty, neutral } from '../neutral.ts'
+import { MAX_CHOICES } from '../parameters.ts'
 import { strictArray } from '../strict-array.ts'
 
 const token = z.int().min(0)

@@ -1,8 +1,13 @@
+import { z } from 'zod'
 import type { SharedParameters } from '../parameters.ts'
+import { inOrder, runningSamplers, type Sampler } from '../samplers.ts'
+import { unsupported } from '../validate.ts'
 
-/** Those that we have, by llama-server's names, in the order in which they run. */
-const names = ['penalties', 'top_k', 'top_p', 'min_p', 'temperature'] as const
-type Sampler = (typeof names)[number]
+/** Names of samplers, of which those that are not named are off. */
+export const samplersField = z.array(z.string()).refine(inOrder, {
+  error: `run in the order ${runningSamplers(undefined).join(', ')} here`,
+  ...unsupported,
+})
 
 const off: { readonly [S in Sampler]: Partial<SharedParameters> } = {
   penalties: { repeat_penalty: null, presence_penalty: null, frequency_penalty: null },
@@ -12,12 +17,8 @@ const off: { readonly [S in Sampler]: Partial<SharedParameters> } = {
   temperature: { temperature: 1 },
 }
 
-/** Which of ours run where a request names some. It may name others, which are off or which we do not have. */
-export function runningSamplers(named: readonly string[] | null | undefined): readonly Sampler[] {
-  return named ? names.filter((name) => named.includes(name)) : names
-}
-
-/** Parameters that switch off those that do not run. */
+/** Parameters that switch off those samplers that do not run. */
 export function switchedOff(running: readonly Sampler[]): Partial<SharedParameters> {
-  return Object.assign({}, ...names.filter((name) => !running.includes(name)).map((name) => off[name]))
+  const others = runningSamplers(undefined).filter((name) => !running.includes(name))
+  return Object.assign({}, ...others.map((name) => off[name]))
 }

@@ -23,6 +23,8 @@ export interface WaitOptions {
   errorEvent?: (error: unknown, requestId: string) => string
   /** What a stream that wants to hear of progress is told while it waits, so many milliseconds long. Default: a comment. */
   loadingEvent?: (ms: number) => string
+  /** Sends the headers of such a stream. Default: of server-sent events. */
+  begin?: typeof beginEvents
 }
 
 /** Most milliseconds between two words on progress. */
@@ -34,7 +36,7 @@ const progressMs = 1000
  * @throws what `answer` and `ModelDirectory.use` throw
  */
 export function withModel(
-  { models, keepAlive, report, errorEvent = openAiErrorEvent, loadingEvent }: WaitOptions,
+  { models, keepAlive, report, errorEvent = openAiErrorEvent, loadingEvent, begin = beginEvents }: WaitOptions,
   { model: name, stream, return_progress: tellsProgress }: Wanted,
   request: FastifyRequest,
   reply: FastifyReply,
@@ -44,7 +46,12 @@ export function withModel(
     const begun = performance.now()
     const waitingEvent = (tellsProgress && loadingEvent) || (() => ': the model is loading\n\n')
     const pause = tellsProgress ? Math.min(progressMs, keepAlive) : keepAlive
-    const words = stream ? setInterval(() => tell(reply, waitingEvent(performance.now() - begun)), pause) : undefined
+    const tell = () => {
+      reply.hijack()
+      begin(reply.raw, definedHeaders(reply))
+      reply.raw.write(waitingEvent(performance.now() - begun))
+    }
+    const words = stream ? setInterval(tell, pause) : undefined
     try {
       using model = await models.use(name || undefined, signal)
       clearInterval(words)
@@ -63,12 +70,6 @@ export function withModel(
 
 function openAiErrorEvent(error: unknown): string {
   return eventOf(errorAnswer(error).body)
-}
-
-function tell(reply: FastifyReply, event: string): void {
-  reply.hijack()
-  beginEvents(reply.raw, definedHeaders(reply))
-  reply.raw.write(event)
 }
 
 /** The query of a route that tells something of a model. */

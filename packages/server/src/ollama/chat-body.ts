@@ -1,7 +1,7 @@
 import type { ChatMessage } from '@incipit/engine/api'
 import { z } from 'zod'
 import type { ChatBody } from '../chat-body.ts'
-import { empty, neutral } from '../parameters.ts'
+import { empty, neutral } from '../neutral.ts'
 import { strictArray } from '../strict-array.ts'
 import { refineTools, toolParameters } from '../tools/tool-parameters.ts'
 import { inChatTerms, requestFields } from './request-fields.ts'

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { ChatBody } from '../chat-body.ts'
 import type { CompletionBody } from '../completion-body.ts'
 import { ServerError } from '../errors.ts'
-import { empty, neutral } from '../parameters.ts'
+import { empty, neutral } from '../neutral.ts'
 import { inChatTerms, requestFields } from './request-fields.ts'
 
 /** The body of `POST /api/generate`. */

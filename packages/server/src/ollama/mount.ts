@@ -6,14 +6,16 @@ import type { ModelInUse } from '../models/model-directory.ts'
 import { withModel } from '../models/with-model.ts'
 import type { RequestPlan } from '../request-plan.ts'
 import { route } from '../route.ts'
+import { loadingProgress } from '../wire.ts'
 import { chatTermsOf } from './chat-body.ts'
 import { embed } from './embed.ts'
 import { ollamaError } from './errors.ts'
 import { generateTermsOf } from './generate-body.ts'
+import { beginLines, lineOf } from './line-stream.ts'
 import { running, show, tags } from './model-cards.ts'
 import { operations } from './operations.ts'
-import { chatSpelling, generateSpelling, replyTeller, type Spelling } from './reply-teller.ts'
-import { formField, loadAnswer, requireModel } from './request-fields.ts'
+import { chatSpelling, generateSpelling, progressLine, replyTeller, type Spelling } from './reply-teller.ts'
+import { formField, loadAnswer, type RequestFields, requireModel, streams } from './request-fields.ts'
 
 /** The version of Ollama whose API this is: clients refuse older ones. */
 const OLLAMA_VERSION = '0.13.0'
@@ -39,10 +41,33 @@ export function mountOllama(app: FastifyInstance, options: DialectOptions): void
     ...fields,
   })
 
+  /** While a model loads nothing is said but progress: there is nothing that a parser of lines would pass over. */
+  const withReplier = (
+    body: RequestFields,
+    spelling: Spelling,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    respond: (model: ModelInUse) => Promise<FastifyReply>,
+  ) => {
+    const { model, return_progress } = body
+    const waiting = {
+      ...options,
+      begin: beginLines,
+      errorEvent: (error: unknown) => lineOf(ollamaError(error).body),
+      loadingEvent: (ms: number) => lineOf(progressLine(model ?? '', spelling, loadingProgress(ms))),
+    }
+    return withModel(
+      waiting,
+      { model, return_progress, stream: streams(body) && return_progress },
+      request,
+      reply,
+      respond,
+    )
+  }
+
   mountDialect(app, options, ollamaError, (scope) => {
-    // Nothing is said while a model loads: there is nothing that a parser of lines would pass over.
     route(scope, 'POST', '/api/chat', operations.chat, (request, reply, body) =>
-      withModel(options, { model: body.model }, request, reply, async (model) => {
+      withReplier(body, chatSpelling, request, reply, async (model) => {
         requireModel(body, model.engine.info)
         if (!body.messages?.length) return reply.send(loaded(model, loadAnswer(body), chatSpelling))
         const plan = await planConversation(model, options, chatTermsOf(body), formField)
@@ -50,7 +75,7 @@ export function mountOllama(app: FastifyInstance, options: DialectOptions): void
       }),
     )
     route(scope, 'POST', '/api/generate', operations.generate, (request, reply, body) =>
-      withModel(options, { model: body.model }, request, reply, async (model) => {
+      withReplier(body, generateSpelling, request, reply, async (model) => {
         requireModel(body, model.engine.info)
         if (!body.prompt && !body.suffix) return reply.send(loaded(model, loadAnswer(body), generateSpelling))
         const terms = generateTermsOf(body, model.engine.info)

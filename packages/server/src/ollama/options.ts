@@ -1,10 +1,12 @@
 import { z } from 'zod'
 import { describedAs } from '../described-as.ts'
-import { neutral, type SharedParameters, sharedParameters } from '../parameters.ts'
+import { type SharedParameters, sharedParameters } from '../parameters.ts'
 import { llamaPenaltiesOf, llamaPenaltyFields } from '../penalties.ts'
+import { unsupportedParameters } from '../unsupported-parameters.ts'
 
 /** `options` of a request: sampling, and how to load the model, which is loaded already. */
 export const modelOptions = z.object({
+  ...unsupportedParameters,
   ...llamaPenaltyFields,
   temperature: sharedParameters.temperature,
   top_k: sharedParameters.top_k,
@@ -18,10 +20,6 @@ export const modelOptions = z.object({
   ).nullish(),
   stop: sharedParameters.stop,
   num_ctx: z.int().min(1).nullish(),
-  typical_p: neutral([1]),
-  tfs_z: neutral([1]),
-  mirostat: neutral([0]),
-  penalize_newline: neutral([true]),
 })
 
 export type ModelOptions = z.infer<typeof modelOptions>

@@ -4,6 +4,7 @@ import { endOf } from '../choices.ts'
 import { type ReplyEvent, readReply } from '../reply/read-reply.ts'
 import { type WholeReply, wholeReply } from '../reply/whole-reply.ts'
 import type { RequestPlan } from '../request-plan.ts'
+import type { WireProgress } from '../wire.ts'
 import { ollamaError } from './errors.ts'
 import { LineStream } from './line-stream.ts'
 
@@ -66,6 +67,7 @@ export function replyTeller(model: string, shape: RequestPlan['shape'], spell: S
       let call = { id: '', name: '', arguments: '' }
       for await (const event of read(choices)) {
         if (event.type === 'logprobs') logprobs.push(...event.logprobs)
+        else if (event.type === 'progress') await stream.send(progressLine(model, spell, event.progress))
         else if (event.type === 'done') {
           const { usage, timings } = event.account
           const last = { ...head(), ...spell({}), done: true, done_reason: doneReason(event.end) }
@@ -83,6 +85,11 @@ export function replyTeller(model: string, shape: RequestPlan['shape'], spell: S
     },
     fail: (stream, error) => stream.close(ollamaError(error).body),
   }
+}
+
+/** An object that says nothing but how much of the prompt is computed. */
+export function progressLine(model: string, spell: Spelling, progress: WireProgress): object {
+  return { model, created_at: new Date().toISOString(), ...spell({}), done: false, prompt_progress: progress }
 }
 
 /** A reply that calls tools stops, too. */

@@ -2,7 +2,8 @@ import { IncipitError, type ModelInfo, tierNames } from '@incipit/engine/api'
 import { z } from 'zod'
 import type { ChatBody } from '../chat-body.ts'
 import { ServerError } from '../errors.ts'
-import { empty, neutral, sharedParameters } from '../parameters.ts'
+import { empty, neutral } from '../neutral.ts'
+import { returnProgress, sharedParameters } from '../parameters.ts'
 import { modelOptions, samplingOf } from './options.ts'
 
 const schema = z.record(z.string(), z.unknown())
@@ -26,20 +27,26 @@ export const requestFields = {
   // Ours.
   tier: z.enum(tierNames).nullish(),
   cache_salt: sharedParameters.cache_salt,
+  return_progress: returnProgress,
 }
 
-type RequestFields = z.infer<z.ZodObject<typeof requestFields>>
+export type RequestFields = z.infer<z.ZodObject<typeof requestFields>>
 
 /** What Ollama calls the field that says what the reply must look like. */
 export const formField = 'format'
+
+/** Ollama's replies stream unless they are told not to. */
+export function streams({ stream }: RequestFields): boolean {
+  return stream ?? true
+}
 
 /** What both have in OpenAI's terms. */
 export function inChatTerms(body: RequestFields) {
   const { format, think } = body
   return {
     ...samplingOf(body.options ?? {}),
-    // Ollama's replies stream unless they are told not to.
-    stream: body.stream ?? true,
+    stream: streams(body),
+    return_progress: body.return_progress,
     tier: body.tier,
     cache_salt: body.cache_salt,
     ...(format === 'json' && { response_format: { type: 'json_object' as const } }),

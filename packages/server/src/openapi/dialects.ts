@@ -1,9 +1,13 @@
-import { z } from 'zod'
+import type { z } from 'zod'
+import { anthropicErrorSchema } from '../anthropic/error-schema.ts'
 import { anthropicError } from '../anthropic/errors.ts'
 import type { DialectError } from '../dialect.ts'
 import { errorAnswer } from '../errors.ts'
+import { llamaServerErrorSchema } from '../llama-server/error-schema.ts'
 import { llamaServerError } from '../llama-server/errors.ts'
+import { ollamaErrorSchema } from '../ollama/error-schema.ts'
 import { ollamaError } from '../ollama/errors.ts'
+import { openAiError } from './open-ai-error.ts'
 import type { Dialect } from './operation.ts'
 
 /** What routes of one protocol have in common. */
@@ -15,35 +19,22 @@ export interface DialectDescription {
   readonly error: z.ZodType
 }
 
-const openAiError = z.strictObject({
-  error: z.strictObject({
-    message: z.string(),
-    type: z.enum(['invalid_request_error', 'server_error']),
-    param: z.string().nullable(),
-    code: z.string(),
-  }),
-})
-
 export const dialects: Readonly<Record<Dialect, DialectDescription>> = {
   openai: { description: 'OpenAI’s API: docs/server.md, docs/responses.md', errorOf: errorAnswer, error: openAiError },
   anthropic: {
     description: 'Anthropic’s API: docs/anthropic.md',
     errorOf: anthropicError,
-    error: z.strictObject({
-      type: z.literal('error'),
-      error: z.strictObject({ type: z.string(), message: z.string() }),
-      request_id: z.string(),
-    }),
+    error: anthropicErrorSchema,
   },
   ollama: {
     description: 'Ollama’s API: docs/ollama.md',
     errorOf: ollamaError,
-    error: z.strictObject({ error: z.string() }),
+    error: ollamaErrorSchema,
   },
   'llama-server': {
     description: 'The own routes of llama.cpp’s server: docs/llama-server.md',
     errorOf: llamaServerError,
-    error: z.strictObject({ error: z.strictObject({ code: z.int(), message: z.string(), type: z.string() }) }),
+    error: llamaServerErrorSchema,
   },
   incipit: { description: 'What no other server has: docs/server.md', errorOf: errorAnswer, error: openAiError },
 }

@@ -15,7 +15,7 @@ export interface DescribedRoute {
 }
 
 /**
- * A server's routes as an OpenAPI document, made of the schemas that requests are checked against.
+ * A server's routes as an OpenAPI document, made of the schemas that requests are checked against and of those of the answers.
  *
  * @param secured the routes want the server's key
  */
@@ -68,7 +68,7 @@ function operationObject({ method, url, operation }: DescribedRoute, components:
     ...(method === 'POST' && {
       requestBody: { required: true, content: { 'application/json': { schema: components.reference(input, id) } } },
     }),
-    responses: { ...goodAnswer(operation), ...failures(method, operation, components) },
+    responses: { ...goodAnswer(operation, components), ...failures(method, operation, components) },
   }
 }
 
@@ -87,12 +87,17 @@ function queryParameters(input: z.ZodType): object[] {
   }))
 }
 
-function goodAnswer({ answers = ['application/json'], socket }: Operation): object {
+function goodAnswer({ id, answers, socket }: Operation, components: Components): object {
   if (socket) return { 101: { description: 'A WebSocket.' } }
-  if (answers.length === 0) return {}
-  const schema = (type: string) => (type === 'application/json' ? {} : { type: 'string' })
-  const content = Object.fromEntries(answers.map((type) => [type, { schema: schema(type) }]))
-  return { 200: { description: 'The answer.', content } }
+  const types = Object.entries(answers)
+  if (types.length === 0) return {}
+  const content = types.map(([type, schema]) => {
+    const name = type === 'application/json' ? `${id}Answer` : `${id}Event`
+    return [type, { schema: components.reference(schema, name) }] as const
+  })
+  const streams = types.length > 1 || !types.some(([type]) => type === 'application/json')
+  const description = streams ? 'The answer; of a stream, one of its events.' : 'The answer.'
+  return { 200: { description, content: Object.fromEntries(content) } }
 }
 
 /** What may go wrong, by status. */

@@ -13,8 +13,11 @@ export interface Operation<Input = unknown> {
   readonly input: z.ZodType<Input>
   /** What it works with, which says how it can fail. Default: with nothing that can. */
   readonly uses?: 'model' | 'reply' | 'response' | 'kept responses' | undefined
-  /** Media types of a good answer, the usual one first; none where there is no good answer. Default JSON. */
-  readonly answers?: readonly string[]
+  /**
+   * What a good answer looks like, by its media type, the usual one first: of a stream, the data of an event, or a line. None
+   * where there is no good answer.
+   */
+  readonly answers: Readonly<Record<string, z.ZodType>>
   /** It is the beginning of a WebSocket. */
   readonly socket?: true
 }
@@ -28,5 +31,12 @@ declare module 'fastify' {
 /** The input of an operation that takes none. */
 export const nothing = z.object({})
 
+/** An answer that does not stream. */
+export function json(answer: z.ZodType) {
+  return { 'application/json': answer }
+}
+
 /** Answers that stream where a request asks for it. */
-export const jsonOrEvents = ['application/json', 'text/event-stream'] as const
+export function jsonOrEvents(answer: z.ZodType, event: z.ZodType) {
+  return { ...json(answer), 'text/event-stream': event }
+}

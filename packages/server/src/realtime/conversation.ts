@@ -186,10 +186,15 @@ export class Conversation {
   }
 
   /** @throws IncipitError `invalid_request` for a policy that is impossible, here or on this model */
-  #check({ policy, provisional }: Settings, at: 'session' | 'response'): void {
+  #check({ policy, provisional, logit_bias: biases }: Settings, at: 'session' | 'response'): void {
+    const { info } = this.#options.engine
+    const stranger = Object.keys(biases ?? {}).find((token) => Number(token) >= info.vocabulary)
+    if (stranger !== undefined) {
+      throw invalid(`${at}.logit_bias.${stranger}`, `is outside the vocabulary of ${info.vocabulary}`)
+    }
     const problem = policyProblem(policy, provisional, 'the setting "provisional": true')
     if (problem !== undefined) throw invalid(`${at}.policy`, problem)
-    requireExit(policy, this.#options.engine.info, `${at}.policy`)
+    requireExit(policy, info, `${at}.policy`)
   }
 
   // --- turns ------------------------------------------------------------------------------------------------------------

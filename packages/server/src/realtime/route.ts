@@ -28,6 +28,7 @@ const operation = {
   dialect: 'incipit',
   input: modelQuery,
   uses: 'model',
+  answers: {},
   socket: true,
 } as const
 

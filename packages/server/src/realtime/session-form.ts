@@ -33,12 +33,19 @@ export async function formOf(
 }
 
 /** Of the form, what an open input or a request may have from before: all of it, because what is left out stays. */
-export function spelledOut({ request: { template = {}, showSpecial = false, constraint = null } }: ChatForm) {
-  return { template, showSpecial, constraint }
+export function spelledOut({ request }: ChatForm) {
+  const { template = {}, showSpecial = false, constraint = null, reasoningBudget = null } = request
+  return { template, showSpecial, constraint, reasoningBudget }
 }
 
 function rawForm(settings: Settings, at: string): ChatForm {
   if (settings.tools.length > 0) throw invalid(`${at}.tools`, 'needs a conversation: a raw text calls no tools')
+  if (settings.thinking_budget_tokens !== null) {
+    throw invalid(
+      `${at}.thinking_budget_tokens`,
+      'needs a conversation: in a raw text nobody says where reasoning begins',
+    )
+  }
   const constraint = constraintOf(settings)
   return {
     request: constraint ? { constraint: constraint.constraint } : {},

@@ -1,7 +1,9 @@
 import { z } from 'zod'
 import { constraintParameters, refineConstraint } from '../constraint.ts'
-import { empty, neutral, sharedParameters, textOnly } from '../parameters.ts'
+import { neutral } from '../neutral.ts'
+import { sharedParameters, textOnly } from '../parameters.ts'
 import { minStability } from '../policy.ts'
+import { reasoningBudgetFields } from '../reasoning-budget.ts'
 import { flatToolParameters } from '../tools/flat-tool-parameters.ts'
 
 const {
@@ -24,13 +26,6 @@ const shared = {
   ...sampling,
   ...constraintParameters,
   ...flatToolParameters,
-  frequency_penalty: neutral([0]),
-  presence_penalty: neutral([0]),
-  repetition_penalty: neutral([1]),
-  repeat_penalty: neutral([1]),
-  logit_bias: neutral([], empty),
-  min_tokens: neutral([0]),
-  ignore_eos: neutral([false]),
   max_output_tokens: z.union([z.int().min(1), z.literal('inf')], 'must be a whole number or "inf"').nullish(),
   instructions: z.string().nullish(),
   chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),
@@ -38,6 +33,7 @@ const shared = {
   // OpenAI's.
   reasoning: z.object({ effort: z.string().nullish() }).nullish(),
   enable_thinking: z.boolean().nullish(),
+  ...reasoningBudgetFields,
   reasoning_format: z.enum(['none', 'auto', 'deepseek', 'deepseek-legacy']).nullish(),
   n: neutral([1]),
   output_modalities: neutral([], textOnly),

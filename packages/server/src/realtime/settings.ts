@@ -1,5 +1,6 @@
 import { type GenerateRequest, type InputOptions, showsGuesses, type TierName } from '@incipit/engine/api'
 import { type ConstraintFields, constraintFields, saysConstraint } from '../constraint.ts'
+import { penaltiesOf } from '../penalties.ts'
 import { enginePolicy, type NamedPolicy } from '../policy.ts'
 import type { PlanDefaults } from '../request-plan.ts'
 import type { FlatToolFields } from '../tools/flat-tool-parameters.ts'
@@ -17,6 +18,15 @@ export interface Settings extends ConstraintFields {
   top_k: number
   min_p: number
   seed: number | null
+  frequency_penalty: number
+  presence_penalty: number
+  repetition_penalty: number
+  /** Penalties look at so many of the last tokens. */
+  repeat_last_n: number | null
+  /** By token id. */
+  logit_bias: Readonly<Record<number, number>> | null
+  min_tokens: number
+  ignore_eos: boolean
   stop: readonly string[]
   max_output_tokens: number | null
   /** Functions that a reply may or must call. */
@@ -27,6 +37,8 @@ export interface Settings extends ConstraintFields {
   chat_template_kwargs: Readonly<Record<string, unknown>> | null
   reasoning_effort: string | null
   enable_thinking: boolean | null
+  /** Most tokens of reasoning. */
+  thinking_budget_tokens: number | null
   /** `none` leaves reasoning in the text. */
   reasoning_format: NonNullable<SessionParameters['reasoning_format']>
   /** Show text that may still be taken back. */
@@ -54,6 +66,13 @@ export const defaultSettings: Settings = {
   top_k: 0,
   min_p: 0,
   seed: null,
+  frequency_penalty: 0,
+  presence_penalty: 0,
+  repetition_penalty: 1,
+  repeat_last_n: null,
+  logit_bias: null,
+  min_tokens: 0,
+  ignore_eos: false,
   stop: [],
   max_output_tokens: null,
   tools: [],
@@ -62,6 +81,7 @@ export const defaultSettings: Settings = {
   chat_template_kwargs: null,
   reasoning_effort: null,
   enable_thinking: null,
+  thinking_budget_tokens: null,
   reasoning_format: 'auto',
   provisional: false,
   min_stability: 0.9,
@@ -124,6 +144,13 @@ type Shared =
   | 'top_k'
   | 'min_p'
   | 'seed'
+  | 'frequency_penalty'
+  | 'presence_penalty'
+  | 'repetition_penalty'
+  | 'repeat_last_n'
+  | 'logit_bias'
+  | 'min_tokens'
+  | 'ignore_eos'
   | 'stop'
   | 'max_output_tokens'
   | 'tools'
@@ -132,6 +159,7 @@ type Shared =
   | 'chat_template_kwargs'
   | 'reasoning_effort'
   | 'enable_thinking'
+  | 'thinking_budget_tokens'
   | 'reasoning_format'
   | 'tier'
   | 'policy'
@@ -141,7 +169,7 @@ function shared(
   pick: <K extends keyof Settings>(name: K, value: Settings[K] | null | undefined) => Settings[K],
   update: ResponseParameters | SessionParameters,
 ): Pick<Settings, Shared> {
-  const { stop, top_k: topK, max_output_tokens: most, reasoning } = update
+  const { stop, top_k: topK, max_output_tokens: most, reasoning, repetition_penalty: repetition } = update
   return {
     instructions: pick('instructions', update.instructions),
     temperature: pick('temperature', update.temperature),
@@ -150,6 +178,14 @@ function shared(
     top_k: pick('top_k', typeof topK === 'number' ? Math.max(0, topK) : topK),
     min_p: pick('min_p', update.min_p),
     seed: pick('seed', update.seed),
+    frequency_penalty: pick('frequency_penalty', update.frequency_penalty),
+    presence_penalty: pick('presence_penalty', update.presence_penalty),
+    // llama-server's name is the other one.
+    repetition_penalty: pick('repetition_penalty', repetition === undefined ? update.repeat_penalty : repetition),
+    repeat_last_n: pick('repeat_last_n', update.repeat_last_n),
+    logit_bias: pick('logit_bias', update.logit_bias),
+    min_tokens: pick('min_tokens', update.min_tokens),
+    ignore_eos: pick('ignore_eos', update.ignore_eos),
     stop: pick('stop', typeof stop === 'string' ? [stop] : stop),
     max_output_tokens: pick('max_output_tokens', most === 'inf' ? null : most),
     tools: pick('tools', update.tools),
@@ -158,11 +194,21 @@ function shared(
     chat_template_kwargs: pick('chat_template_kwargs', update.chat_template_kwargs),
     reasoning_effort: pick('reasoning_effort', update.reasoning_effort ?? reasoning?.effort ?? update.reasoning_effort),
     enable_thinking: pick('enable_thinking', update.enable_thinking),
+    thinking_budget_tokens: pick('thinking_budget_tokens', budgetIn(update)),
     reasoning_format: pick('reasoning_format', update.reasoning_format),
     tier: pick('tier', update.tier),
     policy: pick('policy', update.policy),
     alpha: pick('alpha', update.alpha),
   }
+}
+
+const noPenalties = { frequencyPenalty: 0, presencePenalty: 0, repetitionPenalty: 1, penaltyWindow: null }
+
+/** The other servers' names are the same; -1 is no bound. */
+function budgetIn(update: ResponseParameters | SessionParameters): number | null | undefined {
+  const { thinking_budget_tokens: own, reasoning_budget_tokens: second, thinking_token_budget: third } = update
+  const said = [own, second, third].find((value) => value !== undefined)
+  return said === -1 ? null : said
 }
 
 /**
@@ -178,6 +224,11 @@ export function requestOptions(settings: Settings, seed: number) {
     topK: settings.top_k,
     minP: settings.min_p,
     seed: settings.seed ?? seed,
+    ...noPenalties,
+    ...penaltiesOf(settings),
+    logitBias: settings.logit_bias ?? {},
+    minTokens: settings.min_tokens,
+    ignoreEnd: settings.ignore_eos,
     stop: settings.stop,
     // The engine's own bound is the context.
     maxTokens: settings.max_output_tokens ?? Number.MAX_SAFE_INTEGER,

@@ -1,5 +1,7 @@
 import { z } from 'zod'
-import { jsonOrEvents, nothing } from '../openapi/operation.ts'
+import { json, jsonOrEvents, nothing } from '../openapi/operation.ts'
+import { deletedResponse, inputTokens, itemList, response } from './answers.ts'
+import { responseEvent } from './event-schemas.ts'
 import { listQuery } from './list-items.ts'
 import { responsesBody } from './responses-body.ts'
 
@@ -13,13 +15,14 @@ export const operations = {
     dialect,
     input: responsesBody,
     uses: 'response',
-    answers: jsonOrEvents,
+    answers: jsonOrEvents(response, responseEvent),
   },
   connect: {
     id: 'connectResponses',
     summary: 'A socket over which responses are asked for and told.',
     dialect,
     input: nothing,
+    answers: {},
     socket: true,
   },
   count: {
@@ -28,6 +31,7 @@ export const operations = {
     dialect,
     input: responsesBody,
     uses: 'response',
+    answers: json(inputTokens),
   },
   get: {
     id: 'getResponse',
@@ -35,6 +39,7 @@ export const operations = {
     dialect,
     input: z.object({ stream: z.string().optional() }),
     uses: 'kept responses',
+    answers: json(response),
   },
   delete: {
     id: 'deleteResponse',
@@ -42,6 +47,7 @@ export const operations = {
     dialect,
     input: nothing,
     uses: 'kept responses',
+    answers: json(deletedResponse),
   },
   items: {
     id: 'listResponseItems',
@@ -49,5 +55,6 @@ export const operations = {
     dialect,
     input: listQuery,
     uses: 'kept responses',
+    answers: json(itemList),
   },
 } as const

@@ -1,18 +1,19 @@
-import { type GenerateEvent, IncipitError, type Prefilled, type TokenLogprobs } from '@incipit/engine/api'
+import { type GenerateEvent, type GenerateRequest, IncipitError, type TokenLogprobs } from '@incipit/engine/api'
 import { start } from '../choices.ts'
 import { errorAnswer } from '../errors.ts'
 import { Output, type OutputEvent } from '../items/output.ts'
 import { newId } from '../new-id.ts'
+import { promptOf } from '../prompt-of.ts'
 import { readReply } from '../reply/read-reply.ts'
 import type { RequestPlan } from '../request-plan.ts'
 import type { ServedEngine } from '../served-engine.ts'
+import type { WireProgress } from '../wire.ts'
 import {
   accountOf,
   begun,
   type ResponseObject,
   type ResponseState,
   responseHead,
-  responseUsage,
   summaryOf,
   unixTime,
 } from './response-object.ts'
@@ -30,9 +31,7 @@ export class ResponseRun {
   readonly #output: Output
   #state: ResponseState = begun
   #sequence = 0
-  /** What the engine does for it: a reply, or only its prompt. */
   #reply: AsyncIterable<GenerateEvent> | undefined
-  #prefill: (() => Promise<Prefilled>) | undefined
 
   constructor(body: ResponsesBody, plan: RequestPlan, model: string) {
     this.#plan = plan
@@ -56,24 +55,16 @@ export class ResponseRun {
    * @throws what the engine says is wrong in the request
    */
   async start(engine: ServedEngine, signal: AbortSignal): Promise<void> {
-    if (!this.#prewarms) [this.#reply] = await start(engine, this.#plan, signal)
-    else {
-      const { messages, template, cacheSalt } = this.#plan.choices[0]!
-      const prompt = {
-        messages: messages!,
-        ...(template && { template }),
-        ...(cacheSalt !== undefined && { cacheSalt }),
-      }
-      this.#prefill = () => engine.prefill!({ ...prompt, signal })
-    }
+    const [choice] = this.#plan.choices
+    const choices = [this.#prewarms ? promptOnly(choice!) : choice!]
+    ;[this.#reply] = await start(engine, { choices }, signal)
   }
 
   /** @throws what the engine throws; `failed` says it in the words of an event */
   async *events(): AsyncGenerator<ResponseEvent> {
     yield this.#numbered({ type: 'response.created', response: this.response })
     yield this.#numbered({ type: 'response.in_progress', response: this.response })
-    if (this.#reply) for await (const event of this.#told(this.#reply)) yield this.#numbered(event)
-    if (this.#prefill) this.#prewarmed(await this.#prefill())
+    for await (const event of this.#told(this.#reply!)) yield this.#numbered(event)
     yield this.#numbered({ type: `response.${this.#state.status}`, response: this.response })
   }
 
@@ -95,11 +86,12 @@ export class ResponseRun {
       } else if (event.type === 'provisional') {
         // The one type that the official client's own stream takes and passes over.
         yield { type: 'keepalive', provisional: event.provisional }
-      } else if (event.type === 'done') {
+      } else if (event.type === 'progress') yield progressEvent(event.progress)
+      else if (event.type === 'done') {
         const { end, account, reasoningTokens } = event
         // A client that cancels is gone. If somebody is still there to be told, the engine's owner did it.
         if (end === 'cancelled') throw new IncipitError('cancelled', 'the reply was cancelled before it was complete')
-        const whole = end !== 'length'
+        const whole = end !== 'length' || this.#prewarms
         yield* output.close(whole ? 'completed' : 'incomplete')
         this.#state = {
           ...begun,
@@ -113,16 +105,18 @@ export class ResponseRun {
     }
   }
 
-  #prewarmed({ promptTokens, cachedTokens }: Prefilled): void {
-    this.#state = {
-      ...begun,
-      status: 'completed',
-      completed_at: unixTime(),
-      usage: responseUsage({ promptTokens, cachedTokens, completionTokens: 0 }, 0, this.#keeps),
-    }
-  }
-
   #numbered(event: OutputEvent): ResponseEvent {
     return { ...event, sequence_number: this.#sequence++ }
   }
+}
+
+/** The same, of which only the prompt is computed. */
+function promptOnly(request: GenerateRequest): GenerateRequest {
+  const { tier, progress } = request
+  return { ...promptOf(request), ...(tier && { tier }), ...(progress && { progress }), maxTokens: 0 }
+}
+
+/** The one type that the official client's own stream takes and passes over. */
+export function progressEvent(progress: WireProgress): OutputEvent {
+  return { type: 'keepalive', prompt_progress: progress }
 }

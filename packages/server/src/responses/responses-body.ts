@@ -1,6 +1,8 @@
 import { z } from 'zod'
 import { inputItem } from '../items/input-item.ts'
-import { empty, neutral, refineShared, sharedParameters, tokenLimit } from '../parameters.ts'
+import { empty, neutral } from '../neutral.ts'
+import { refineShared, returnProgress, sharedParameters, tokenLimit } from '../parameters.ts'
+import { reasoningBudgetFields } from '../reasoning-budget.ts'
 import { strictArray } from '../strict-array.ts'
 import { flatToolParameters, refineFlatTools } from '../tools/flat-tool-parameters.ts'
 
@@ -41,11 +43,6 @@ const metadata = z
   .record(z.string().max(64), z.string().max(512))
   .refine((pairs) => Object.keys(pairs).length <= 16, 'must have at most 16 pairs')
 
-/** A parameter of other endpoints. */
-function foreign(values: Parameters<typeof neutral>[0]) {
-  return neutral(values).transform((): undefined => undefined)
-}
-
 /** The body of `POST /v1/responses`. */
 export const responsesBody = z
   .object({
@@ -73,6 +70,8 @@ export const responsesBody = z
     prompt_cache_key: z.string().nullish(),
     chat_template_kwargs: z.record(z.string(), z.unknown()).nullish(),
     enable_thinking: z.boolean().nullish(),
+    ...reasoningBudgetFields,
+    return_progress: returnProgress,
 
     // Everything below would change the reply and cannot be honoured.
     background: neutral([false]),
@@ -81,13 +80,13 @@ export const responsesBody = z
     context_management: neutral([], empty),
     moderation: neutral([]),
     truncation: neutral(['disabled']),
-    n: foreign([1]),
+    n: neutral([1]),
     // Of other endpoints.
-    messages: foreign([]),
-    max_tokens: foreign([]),
-    max_completion_tokens: foreign([]),
-    response_format: foreign([]),
-    prompt_logprobs: foreign([]),
+    messages: neutral([]),
+    max_tokens: neutral([]),
+    max_completion_tokens: neutral([]),
+    response_format: neutral([]),
+    prompt_logprobs: neutral([]),
   })
   .superRefine(refineShared)
   .superRefine(refineFlatTools)

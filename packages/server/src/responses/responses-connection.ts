@@ -1,5 +1,6 @@
 import { IncipitError } from '@incipit/engine/api'
 import { errorAnswer, ServerError } from '../errors.ts'
+import type { ModelDirectory } from '../models/model-directory.ts'
 import type { ClientSocket } from '../socket/client-socket.ts'
 import { parseFrame } from '../socket/frame.ts'
 import { validate } from '../validate.ts'
@@ -10,6 +11,12 @@ import { responsesBody } from './responses-body.ts'
 /** Requests of a connection that wait or run. */
 const MAX_REQUESTS = 32
 
+interface ConnectionParts {
+  readonly responses: Responses
+  readonly models: ModelDirectory
+  readonly report: (error: unknown) => void
+}
+
 /**
  * A client that asks over a socket for responses (`response.create`), and is told them with the events of a stream. Those
  * of one `stream_id` are made one after the other. Its last response can be gone on with though it is not kept.
@@ -17,6 +24,7 @@ const MAX_REQUESTS = 32
 export class ResponsesConnection {
   readonly #client: ClientSocket
   readonly #responses: Responses
+  readonly #models: ModelDirectory
   readonly #report: (error: unknown) => void
   readonly #controller = new AbortController()
   /** The last request of each lane, which the next one waits for. */
@@ -24,9 +32,10 @@ export class ResponsesConnection {
   #requests = 0
   #last: StoredResponse | undefined
 
-  constructor(client: ClientSocket, responses: Responses, report: (error: unknown) => void) {
+  constructor(client: ClientSocket, { responses, models, report }: ConnectionParts) {
     this.#client = client
     this.#responses = responses
+    this.#models = models
     this.#report = report
     client.listen({
       isBusy: () => this.#requests > 0,
@@ -71,10 +80,9 @@ export class ResponsesConnection {
     try {
       signal.throwIfAborted()
       // A socket always streams.
-      using prepared = await responses.prepare(validate(responsesBody, { ...body, stream: true }), {
-        last: this.#last,
-        signal,
-      })
+      const asked = validate(responsesBody, { ...body, stream: true })
+      using model = await this.#models.use(asked.model || undefined, signal)
+      const prepared = await responses.prepare(asked, model, this.#last)
       await responses.start(prepared, signal)
       const { run } = prepared
       try {

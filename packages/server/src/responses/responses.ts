@@ -3,26 +3,19 @@ import { type ConstraintChecker, checkConstraint } from '../constraint.ts'
 import { ServerError } from '../errors.ts'
 import type { ItemReference } from '../items/input-item.ts'
 import { type Item, itemId } from '../items/item.ts'
-import type { ModelDirectory } from '../models/model-directory.ts'
+import type { ModelInUse } from '../models/model-directory.ts'
 import type { RequestPlan } from '../request-plan.ts'
 import type { ServedEngine } from '../served-engine.ts'
-import { isPrewarm, planResponse } from './response-plan.ts'
+import { planResponse } from './response-plan.ts'
 import { ResponseRun } from './response-run.ts'
 import { conversationOf, ResponseStore, type StoredResponse } from './response-store.ts'
 import type { ResponsesBody } from './responses-body.ts'
 
-export interface ResponsesOptions {
-  readonly models: ModelDirectory
-  readonly constraints?: ConstraintChecker | undefined
-}
-
-/** A response that was asked for and has not begun. Its model is held until it is disposed. */
-export interface Prepared extends Disposable {
+/** A response that was asked for and has not begun. */
+export interface Prepared {
   readonly body: ResponsesBody
   readonly plan: RequestPlan
   readonly run: ResponseRun
-  /** Of the model that makes it. */
-  readonly name: string
   readonly engine: ServedEngine
   /** What it is made of, the conversation before it included. */
   readonly input: readonly Item[]
@@ -31,37 +24,22 @@ export interface Prepared extends Disposable {
 /** Makes responses and keeps them, over HTTP and over sockets. */
 export class Responses {
   readonly store = new ResponseStore()
-  readonly #options: ResponsesOptions
+  readonly #constraints: ConstraintChecker | undefined
 
-  constructor(options: ResponsesOptions) {
-    this.#options = options
+  constructor(constraints: ConstraintChecker | undefined) {
+    this.#constraints = constraints
   }
 
   /**
-   * @param options.last a response that is known though it is not kept
-   * @param options.signal ends the wait for a model that is being loaded
+   * @param model that makes it
+   * @param last a response that is known though it is not kept
    * @throws IncipitError and ServerError for what is wrong in the body
    */
-  async prepare(
-    body: ResponsesBody,
-    { last, signal }: { last?: StoredResponse | undefined; signal?: AbortSignal | undefined } = {},
-  ): Promise<Prepared> {
-    const { models, constraints } = this.#options
-    const model = await models.use(body.model || undefined, signal)
-    const release = () => model[Symbol.dispose]()
-    try {
-      const { engine, name, defaults } = model
-      if (isPrewarm(body) && engine.prefill === undefined) {
-        throw new ServerError('unsupported', 'this server cannot prefill', { param: 'prompt_cache_options.prewarm' })
-      }
-      const input = this.#input(body, last)
-      const plan = await planResponse(body, input, engine, defaults)
-      await checkConstraint(constraints, plan.constraint)
-      return { body, plan, run: new ResponseRun(body, plan, name), name, engine, input, [Symbol.dispose]: release }
-    } catch (error) {
-      release()
-      throw error
-    }
+  async prepare(body: ResponsesBody, { engine, name, defaults }: ModelInUse, last?: StoredResponse): Promise<Prepared> {
+    const input = this.#input(body, last)
+    const plan = await planResponse(body, input, engine, defaults)
+    await checkConstraint(this.#constraints, plan.constraint)
+    return { body, plan, run: new ResponseRun(body, plan, name), engine, input }
   }
 
   /** Starts it; what the engine says of the request is said in its own words. */

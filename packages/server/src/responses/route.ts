@@ -1,15 +1,19 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { countTokens } from '../count-tokens.ts'
+import type { DialectOptions } from '../dialect.ts'
 import { whileConnected } from '../disconnect.ts'
 import { ServerError } from '../errors.ts'
-import { noteServedModel } from '../models/served-model.ts'
+import type { ModelInUse } from '../models/model-directory.ts'
+import { withModel } from '../models/with-model.ts'
 import { definedHeaders } from '../response-stream.ts'
 import { addOperation } from '../route.ts'
 import type { SocketRoutes } from '../socket/socket-routes.ts'
-import { EventStream } from '../sse.ts'
+import { EventStream, eventOf } from '../sse.ts'
+import { loadingProgress } from '../wire.ts'
 import { listItems } from './list-items.ts'
 import { operations } from './operations.ts'
-import { Responses, type ResponsesOptions } from './responses.ts'
+import { progressEvent } from './response-run.ts'
+import { Responses } from './responses.ts'
 import type { ResponsesBody } from './responses-body.ts'
 import { ResponsesConnection } from './responses-connection.ts'
 
@@ -28,16 +32,17 @@ export const responsesPaths = {
   [COUNT_PATH]: ['POST'],
 } as const
 
-interface ResponsesRoute extends ResponsesOptions {
+interface ResponsesRoute extends DialectOptions {
   readonly sockets: SocketRoutes
-  readonly report: (request: FastifyRequest, error: unknown) => void
 }
 
 /** Adds `/v1/responses`; see `docs/responses.md`. */
 export function mountResponses(app: FastifyInstance, options: ResponsesRoute): void {
-  const responses = new Responses(options)
+  const { models, constraints, report } = options
+  const responses = new Responses(constraints)
+  const waiting = { ...options, loadingEvent }
   addOperation(app, 'POST', RESPONSES_PATH, operations.create, (request, reply, body) =>
-    create(responses, body, request, reply, options.report),
+    withModel(waiting, body, request, reply, (model) => create(responses, body, model, request, reply, report)),
   )
   addOperation(app, 'GET', ONE_PATH, operations.get, async (request, _reply, { stream }) => {
     if (stream !== undefined && stream !== 'false') {
@@ -55,14 +60,18 @@ export function mountResponses(app: FastifyInstance, options: ResponsesRoute): v
     return listItems(input, query)
   })
   addOperation(app, 'POST', COUNT_PATH, operations.count, (request, reply, body) =>
-    count(responses, body, request, reply),
+    withModel(options, { model: body.model }, request, reply, async (model) => {
+      const { engine, plan } = await responses.prepare(body, model)
+      const tokens = await countTokens(engine, plan.choices[0]!)
+      return reply.send({ object: 'response.input_tokens', input_tokens: tokens })
+    }),
   )
   options.sockets.add(RESPONSES_PATH, {
     operation: operations.connect,
     hint: 'GET is for WebSockets here: connect with ws:// or wss://, or use POST',
     prepare: async () => {},
     connect: (client, _, request) => {
-      new ResponsesConnection(client, responses, (error) => options.report(request, error))
+      new ResponsesConnection(client, { responses, models, report: (error) => report(request, error) })
     },
   })
 }
@@ -71,32 +80,22 @@ function idOf(request: FastifyRequest): string {
   return (request.params as { id: string }).id
 }
 
-/** How many tokens a response would read, which is not begun. */
-async function count(
-  responses: Responses,
-  body: ResponsesBody,
-  request: FastifyRequest,
-  reply: FastifyReply,
-): Promise<FastifyReply> {
-  return whileConnected(request, reply, async (signal) => {
-    using prepared = await responses.prepare(body, { signal })
-    noteServedModel(request, prepared)
-    const tokens = await countTokens(prepared.engine, prepared.plan.choices[0]!)
-    return await reply.send({ object: 'response.input_tokens', input_tokens: tokens })
-  })
+function loadingEvent(ms: number): string {
+  const event = progressEvent(loadingProgress(ms))
+  return eventOf(event, event.type)
 }
 
 /** Until the first byte an error is thrown, after it a stream ends with `response.failed`. */
 async function create(
   responses: Responses,
   body: ResponsesBody,
+  model: ModelInUse,
   request: FastifyRequest,
   reply: FastifyReply,
-  report: ResponsesRoute['report'],
+  report: DialectOptions['report'],
 ): Promise<FastifyReply> {
   return whileConnected(request, reply, async (signal) => {
-    using prepared = await responses.prepare(body, { signal })
-    noteServedModel(request, prepared)
+    const prepared = await responses.prepare(body, model)
     const { run } = prepared
     await responses.start(prepared, signal)
     if (!body.stream) {

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { describedAs } from '../described-as.ts'
-import { neutral } from '../parameters.ts'
+import { neutral } from '../neutral.ts'
 import { unsupported } from '../validate.ts'
 import { MAX_TOOLS, type ToolFields, toolName } from './tool-parameters.ts'
 

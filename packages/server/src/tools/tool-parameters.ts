@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { describedAs } from '../described-as.ts'
-import { empty, neutral } from '../parameters.ts'
+import { empty, neutral } from '../neutral.ts'
 import { unsupported } from '../validate.ts'
 import type { Tool, ToolChoice } from './tool.ts'
 

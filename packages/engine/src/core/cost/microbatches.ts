@@ -18,8 +18,8 @@ export function oneBatch(rows: number): Microbatch {
 
 /**
  * The microbatches of a step over separate caches, as llama.cpp v0.5.0 splits a batch (`split_equal`): neighbouring slots
- * run together for as many rows as all of them have, the rest in further ones.
- * @param step in the order of slots
+ * that follow one another run together for as many rows as all of them have, the rest in further ones.
+ * @param step in the order of the batch
  */
 export function microbatches(step: readonly SlotRows[]): Microbatch[] {
   const left = step.filter(({ rows }) => rows > 0).map(({ slot, rows }) => ({ slot, rows }))

@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { replay } from '../../../test/replay.ts'
 import { type Tier, tiers } from '../../api/tiers.ts'
 import type { Costs } from '../cost/costs.ts'
+import { microbatches } from '../cost/microbatches.ts'
 import type { Rows, Sequence, Step } from '../sequences/sequence.ts'
 import { type Limits, schedule } from './schedule.ts'
 
@@ -128,6 +129,27 @@ test('a prompt leaves the replies the time of all passes that they take', () => 
   // Replies of neighbouring slots take one pass of 7 ms, others two of 6.
   assert.equal(next(waiting([4, 5]), options), '0: 0[0..38)')
   assert.equal(next(waiting([4, 6]), options), '0: 0[0..33)')
+})
+
+test('a tile of a prompt stays whole between replies in neighbouring slots', () => {
+  const prompt = sequence({ prompt: 80, computed: [0], slot: 6 })
+  const sequences = [
+    reply(10, { slot: 5 }),
+    prompt,
+    reply(10, { slot: 8 }),
+    reply(10, { slot: 4 }),
+    reply(10, { slot: 7 }),
+  ]
+  const { rows } = stepOf(sequences, { limits: { separateCaches: true, tile: 64 } })!
+  const passes = microbatches(rows.map(({ slot, from, to }) => ({ slot, rows: to - from })))
+  assert.deepEqual(
+    rows.map(({ slot }) => slot),
+    [7, 8, 6, 4, 5],
+  )
+  assert.deepEqual(
+    passes.map(({ rows }) => rows),
+    [2, 64, 2],
+  )
 })
 
 test('guesses behind a prompt wait for the next step where they would need another tile of attention', () => {

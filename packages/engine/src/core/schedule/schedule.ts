@@ -269,10 +269,29 @@ function rowsOfCounts(
   }
   // Neighbouring slots together; an alternative after the sequence whose rows it shares.
   const root = ({ sequence }: Rows) => (sequence.kind === 'alternative' ? sequence.parent! : sequence).slot
-  return rows.sort(
+  rows.sort(
     (a, b) =>
       root(a) - root(b) || Number(a.sequence.kind === 'alternative') - Number(b.sequence.kind === 'alternative'),
   )
+  return limits.separateCaches ? tilesApart(rows, limits.tile ?? 1) : rows
+}
+
+/**
+ * Rows in an order in which whole tiles stay whole. llama.cpp goes through a batch and takes rows of neighbouring slots into
+ * one pass as long as slots ascend: of a prompt's 64 rows between replies it would take one with them, and the other 63 take
+ * a third longer than the 64. So what is in higher slots goes before such a part of a prompt, and what is in lower ones
+ * behind it.
+ */
+function tilesApart(rows: readonly Rows[], tile: number): Rows[] {
+  const isWhole = ({ from, to }: Rows) => tile > 1 && to - from >= tile
+  const apart: Rows[][] = []
+  for (const [i, one] of rows.entries()) {
+    const before = rows[i - 1]
+    const joins = before && (one.sequence.kind === 'alternative' || (!isWhole(one) && !isWhole(before)))
+    if (joins) apart.at(-1)!.push(one)
+    else apart.push([one])
+  }
+  return apart.reverse().flat()
 }
 
 /** The first row of a sequence that the last stage decides or scores a token after. */

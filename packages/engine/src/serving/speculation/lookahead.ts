@@ -1,6 +1,6 @@
 import type { TokenProbability } from '../../core/sampling/sample.ts'
 import { inPrompt, type Rows, type Sequence, type Step, tailLength } from '../../core/sequences/sequence.ts'
-import type { LookaheadOdds, SeenToken } from '../../proposers/lookahead-odds.ts'
+import type { ExpectedToken, LookaheadOdds, SeenToken } from '../../proposers/lookahead-odds.ts'
 import { burst, type LookaheadPlan, lookaheadsThatPay } from '../../proposers/skim.ts'
 import type { ActiveRequest } from '../active-request.ts'
 import { trace } from '../trace.ts'
@@ -26,6 +26,8 @@ interface State {
   running: Running | undefined
   /** What they have seen, in order. */
   readonly seen: SeenToken[]
+  /** What `opening` holds for likely. */
+  expected: ExpectedToken | undefined
 }
 
 /**
@@ -49,7 +51,7 @@ export class Lookahead {
     // Once a place was lost, nobody waits for the first word any more, or the prompt is cut no further.
     const before = this.#states.get(request)
     const wanted = before?.plans ?? request.plan.lookaheads
-    const state: State = { plans: [], running: undefined, seen: before?.seen ?? [] }
+    const state: State = { plans: [], running: undefined, seen: before?.seen ?? [], expected: before?.expected }
     this.#states.set(request, state)
     const computed = sequence.computed[0]!
     state.plans = this.#worthwhile(
@@ -69,7 +71,9 @@ export class Lookahead {
     const forced = plan.proposers.find(({ name }) => name === 'grammar')?.propose(sequence)
     // A look would see the same.
     if (forced) this.#lookNoMore(request, state)
-    const draft = forced ?? (plan.allowed.has('opening') ? plan.opening?.propose(sequence) : undefined)
+    const opening = !forced && plan.allowed.has('opening') ? plan.opening?.propose(sequence) : undefined
+    if (opening) state.expected = { token: opening.tokens[0]!, probability: opening.confidences[0]! }
+    const draft = forced ?? opening
     const trimmed = draft && trimToConstraint(draft, request)
     if (trimmed === undefined) return
     // Rows at the prompt's end are cheap, but not free: what is likely wrong would only be in the way.
@@ -133,7 +137,7 @@ export class Lookahead {
     tokens.push(token)
     table.decide(ahead, token)
     if (first) {
-      const seen = { before: state.seen.at(-1)?.token, token, probability }
+      const seen = { before: state.seen.at(-1)?.token, token, probability, expected: state.expected }
       const stability = odds.first(seen)
       state.seen.push(seen)
       running.likely = others
