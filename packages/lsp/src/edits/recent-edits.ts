@@ -1,5 +1,4 @@
 import type { Change } from '../documents/documents.ts'
-import { unixLines } from '../documents/line-text.ts'
 
 /** Lines of a document as they were, and as they are. Line ends are `\n`. */
 export interface RecentEdit {
@@ -33,7 +32,7 @@ export class RecentEdits {
   get latest(): readonly RecentEdit[] {
     const edits = this.#open ? [this.#open, ...this.#done] : this.#done
     return edits
-      .map(({ uri, before, after }) => ({ uri, ...changedLines(unixLines(before), unixLines(after)) }))
+      .map(({ uri, before, after }) => ({ uri, ...changedLines(withoutReturns(before), withoutReturns(after)) }))
       .filter(({ before, after }) => before.trim() !== '' && after.trim() !== '' && before.trim() !== after.trim())
       .slice(0, remembered)
   }
@@ -88,4 +87,9 @@ function changedLines(before: string, after: string): Pick<RecentEdit, 'before' 
     now.pop()
   }
   return { before: old.join('\n'), after: now.join('\n') }
+}
+
+/** Parts of a document may begin or end in the middle of a line end. */
+function withoutReturns(text: string): string {
+  return text.replaceAll('\r', '')
 }

@@ -28,7 +28,7 @@
       (js-mode)
       (lsp-workspace-folders-add default-directory)
       (lsp)
-      (incipit-wait "started" #'lsp-workspaces)
+      (incipit-wait "started" (lambda () (lsp-feature? "textDocument/completion")))
 
       ;; Typed in the eighth line, and the first candidate is taken, as `completion-at-point' does.
       (let ((original (incipit-text)))

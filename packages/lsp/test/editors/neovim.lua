@@ -43,7 +43,7 @@ local ok, failure = pcall(function()
     return #items > 0
   end)
   result.entries = { items[1].textEdit.newText }
-  vim.lsp.util.apply_text_edits({ items[1].textEdit }, 0, client.offset_encoding)
+  vim.lsp.util.apply_text_edits({ items[1].textEdit }, vim.api.nvim_get_current_buf(), client.offset_encoding)
   result.completed = text()
 
   -- Taken back, and a name is changed: its other places are a code action.
