@@ -55,7 +55,8 @@ def init(key: jax.Array, c: ModelConfig) -> Params:
     keys = jax.random.split(key, c.layers + 2)
     scale = 0.0  # every layer starts as the identity, so embedding and exit are useful from the first step
     params = {
-        "embedding": jax.random.normal(keys[0], (c.vocabulary, c.width)) * 0.05,
+        # Before anything is learnt a token's logit after itself is width times this: a wide model would be sure of it.
+        "embedding": jax.random.normal(keys[0], (c.vocabulary, c.width)) * min(0.05, 6.4 / c.width),
         "norm": jnp.ones(c.width),
         "layers": [init_layer(k, c, scale) for k in keys[2:]],
     }
