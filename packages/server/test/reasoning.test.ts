@@ -106,7 +106,13 @@ test('reasoning that was long enough ends, and the answer follows', { skip, time
   const formed = { ...body, ...choice, thinking_budget_tokens: 6 }
   assert.match(messageOf((await (await post('/v1/chat/completions', formed)).json()) as Chunk).content, /^(yes|no)$/)
 
-  const asked = { input: messages[0]!.content, max_output_tokens: 24, temperature: 0, min_tokens: 20, thinking_budget_tokens: 6 }
+  const asked = {
+    input: messages[0]!.content,
+    max_output_tokens: 24,
+    temperature: 0,
+    min_tokens: 20,
+    thinking_budget_tokens: 6,
+  }
   const response = (await (await post('/v1/responses', asked)).json()) as {
     output: { type: string }[]
     usage: { output_tokens_details: { reasoning_tokens: number } }
@@ -183,7 +189,13 @@ test('over a socket reasoning is bounded, too, also of a reply that is begun in 
 }, async (t) => {
   const server = await serve(t, engine())
   const client = await RealtimeClient.open(server)
-  await client.configure({ temperature: 0, max_output_tokens: 24, min_tokens: 20, speculate: 'reply', thinking_budget_tokens: 6 })
+  await client.configure({
+    temperature: 0,
+    max_output_tokens: 24,
+    min_tokens: 20,
+    speculate: 'reply',
+    thinking_budget_tokens: 6,
+  })
   client.send('input_text.append', { text: messages[0]!.content })
   await new Promise((resolve) => setTimeout(resolve, 1000))
   client.send('input_text.commit')

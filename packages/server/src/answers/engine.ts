@@ -14,7 +14,10 @@ export const engineAnswer = z.strictObject({
   has_chat_template: z.boolean(),
   stages: z.array(z.array(count)),
   cache: z.enum(['unified', 'separate']),
-  proposers: z.partialRecord(z.enum(proposerNames), z.strictObject({ available: z.boolean(), note: z.string().optional() })),
+  proposers: z.partialRecord(
+    z.enum(proposerNames),
+    z.strictObject({ available: z.boolean(), note: z.string().optional() }),
+  ),
   tiers: z.array(z.strictObject({ name: z.enum(tierNames), ttft_ms: z.number(), itl_ms: z.number().nullable() })),
   stats: z.strictObject({
     running: count,

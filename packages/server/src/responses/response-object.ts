@@ -83,7 +83,7 @@ export const begun: ResponseState = {
 }
 
 /** @param keeps the rows of the prompt stay for others */
-export function responseUsage(
+function responseUsage(
   { promptTokens, cachedTokens, completionTokens }: Pick<Usage, 'promptTokens' | 'cachedTokens' | 'completionTokens'>,
   reasoningTokens: number,
   keeps: boolean,
