@@ -3,7 +3,8 @@
 //   INCIPIT_MODEL=model.gguf node examples/chain.ts
 import { Engine } from '@incipit/engine'
 
-await using engine = await Engine.load(process.env.INCIPIT_MODEL ?? 'model.gguf')
+// One user: room for two requests, not for eight.
+await using engine = await Engine.load(process.env.INCIPIT_MODEL ?? 'model.gguf', { parallel: 2 })
 using input = engine.open({ maxTokens: 32 })
 input.append('Give this text a short title.\n\n')
 

@@ -17,7 +17,8 @@ async function* search(): AsyncGenerator<string> {
   }
 }
 
-await using engine = await Engine.load(process.env.INCIPIT_MODEL ?? 'model.gguf')
+// One user: room for two requests, not for eight.
+await using engine = await Engine.load(process.env.INCIPIT_MODEL ?? 'model.gguf', { parallel: 2 })
 using input = engine.open({ maxTokens: 48 })
 input.append('When was the lighthouse of Varn built? Answer from these documents.\n')
 for await (const document of search()) input.append(`\n${document}\n`)

@@ -17,7 +17,8 @@ async function* recogniser(): AsyncGenerator<string> {
   yield 'What is the capital of France, and what is it known for?'
 }
 
-await using engine = await Engine.load(process.env.INCIPIT_MODEL ?? 'model.gguf')
+// One user: room for two requests, not for eight.
+await using engine = await Engine.load(process.env.INCIPIT_MODEL ?? 'model.gguf', { parallel: 2 })
 using input = engine.open({ speculate: 'reply', maxTokens: 48 })
 for await (const hypothesis of recogniser()) input.revise(hypothesis)
 

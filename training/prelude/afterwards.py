@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from . import memory, model, optimiser, paths
 from .config import Config, Objective
-from .data import Batches, load_rows
+from .rows import Batches, load_rows
 from .objective import loss_of_logits
 from .train import load_params, rate_factor, save
 

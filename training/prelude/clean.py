@@ -54,6 +54,41 @@ def usable(text: str) -> bool:
     return letters >= MIN_LETTERS * len(text)
 
 
+_COMPILED = re.compile(r"__esModule|_interopRequire|\b__(?:awaiter|extends|decorate|importDefault)\b"
+                       r"|@babel/runtime|@swc/helpers|__webpack_|/\*#__PURE__\*/")
+
+
+def compiled(text: str) -> bool:
+    """True for JavaScript that a compiler wrote."""
+    return bool(_COMPILED.search(text))
+
+
+# English: what packages say of themselves, and their change logs, which read as commit messages do.
+
+_PROSE = re.compile(r"\.(md|mdx|rst|markdown)$", re.I)
+MAX_PROSE_LINE = 2000
+
+
+def is_prose(path: str) -> bool:
+    return bool(_PROSE.search(path)) and not _SKIPPED_FOLDER.search(path)
+
+
+def prose(text: str) -> str:
+    """Without badges and addresses of links, at most MAX_CHARS."""
+    text = re.sub(r"</?(?:a|b|br|code|details|div|em|h\d|i|img|kbd|li|p|picture|source|span|strong|su[bp]|summary|t[dhr]|table|ul)\b[^>\n]*>|\[?!\[[^\]\n]*\]\([^)\n]*\)(?:\]\([^)\n]*\))?", "", text)
+    text = re.sub(r"\[([^\]\n]*)\]\([^)\n]*\)", r"\1", text)
+    text = re.sub(r"\n{3,}", "\n\n", text.replace("\r\n", "\n")).strip()
+    return text if len(text) < MAX_CHARS else text[:text.rfind("\n", 0, MAX_CHARS)]
+
+
+def usable_prose(text: str) -> bool:
+    """False for very short texts, tables, and languages that are not written in Latin letters."""
+    if len(text) < MIN_CHARS or "\x00" in text or "\ufffd" in text or max(map(len, text.split("\n"))) > MAX_PROSE_LINE:
+        return False
+    letters = sum("a" <= letter <= "z" for letter in text.lower())
+    return letters >= 0.55 * len(text)
+
+
 _LICENCE_HEADER = re.compile(r"\A\s*(?:/\*.*?\*/|(?:(?:#|//)[^\n]*\n)+)\s*", re.S)
 _LICENCE_WORD = re.compile(r"copyright|licen[sc]e|SPDX", re.I)
 _SECRETS: list[tuple[re.Pattern[str], str]] = [

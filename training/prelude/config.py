@@ -53,8 +53,9 @@ class TrainConfig:
     decay_sequence: int  # row length while decaying
     matrix_rate: float  # Muon, for the layers' matrices
     vector_rate: float  # Adam, for embedding and norms
-    products: str = "float32"  # the operands of matrix products; sums, states and parameters are float32
+    products: str = "float32"  # what matrix products are computed in, see model.KERNELS; parameters are float32
     fim_rate: float = 0.5
+    most_characters: dict[str, int] = dataclasses.field(default_factory=dict)  # by language; others are taken whole
     seed: int = 0
 
 

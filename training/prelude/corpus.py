@@ -37,6 +37,11 @@ _LICENCES = [
 ]
 
 
+def licence_in(text: str) -> str | None:
+    """SPDX-like name of the permissive licence whose words these are."""
+    return next((licence for licence, pattern in _LICENCES if pattern.search(re.sub(r"\s+", " ", text))), None)
+
+
 def git(clone: Path, *args: str, stdin: bytes | None = None) -> bytes:
     command = ["git", "-c", "safe.directory=*", "-C", str(clone), *args]
     environment = {**os.environ, "GIT_NO_LAZY_FETCH": "1"}
@@ -59,9 +64,8 @@ def licence_of(clone: Path, commit: str) -> str:
             text = git(clone, "show", f"{commit}:{name}").decode(errors="replace")
         except subprocess.CalledProcessError:
             continue
-        for licence, pattern in _LICENCES:
-            if pattern.search(re.sub(r"\s+", " ", text)):
-                return licence
+        if licence := licence_in(text):
+            return licence
     raise ValueError(f"{clone}: no MIT, Apache-2.0, BSD or ISC licence found at the root")
 
 
@@ -109,7 +113,7 @@ def prepare(clones: Path, work: Path, sources: Path, lock_path: Path, update_loc
                     if chars >= MAX_CHARS_PER_REPOSITORY:
                         break
                     text = scrub(raw)
-                    if not usable(text) or _GENERATED_RAW.search(raw[:1500]) or not dedupe.accept(text):
+                    if not usable(text) or GENERATED_RAW.search(raw[:1500]) or not dedupe.accept(text):
                         continue
                     out.write(json.dumps({"repository": repository, "path": path, "language": language, "text": text}) + "\n")
                     digest.update(text.encode())
@@ -125,7 +129,7 @@ def prepare(clones: Path, work: Path, sources: Path, lock_path: Path, update_loc
             out.write('{"repositories": [\n' + rows + "\n]}\n")
 
 
-_GENERATED_RAW = re.compile(r"@generated|do not edit", re.I)  # headers are scrubbed, so look at the raw file too
+GENERATED_RAW = re.compile(r"@generated|do not edit", re.I)  # headers are scrubbed, so look at the raw file too
 
 
 def documents(work: Path, split: str) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Documents -> training rows of token ids, half of the documents rewritten as fill-in-the-middle examples.
+"""Documents -> training rows of token ids, a share of them (`fim_rate`) rewritten as fill-in-the-middle examples.
 
     python -m prelude.data --work DIR --config nano
 
@@ -10,6 +10,9 @@ tokenised apart, as a server does it.
 
 An example never crosses a row: a row holds whole examples at its end and plain text before them, so that a
 middle is always learnt with its prefix and suffix in view. There is one file of rows per row length.
+
+Files of a repository follow each other by path, so that a row shows a file behind its neighbours; half of the plain
+ones begin with their path, as an editor shows other files. English is never cut into examples.
 """
 
 from __future__ import annotations
@@ -17,18 +20,19 @@ from __future__ import annotations
 import argparse
 import random
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Iterator
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from . import config, corpus, paths
+from .rows import save_rows
 from .tokenizer import END, FIM_MIDDLE, FIM_PREFIX, FIM_SUFFIX, load
 
 # Characters of one FIM example: at least this many, at most about what a row holds.
 SMALLEST_PIECE = 150
 CHARS_PER_TOKEN = 2.6  # of dense code; an example that is too long all the same becomes plain text
-BATCH = 20_000  # strings given to the tokeniser at once
+BATCH = 2_000  # strings given to the tokeniser at once
 
 
 def choose_middle(text: str, rng: random.Random) -> tuple[int, int]:
@@ -51,7 +55,10 @@ def choose_middle(text: str, rng: random.Random) -> tuple[int, int]:
 
 
 def pieces(text: str, largest: int, rng: random.Random) -> Iterator[str]:
-    """Cuts a document at line ends into parts of SMALLEST_PIECE to about `largest` characters."""
+    """A document that fits, half of the time; else its parts of SMALLEST_PIECE to about `largest` characters, cut at line ends."""
+    if len(text) <= largest and rng.random() < 0.5:
+        yield text
+        return
     at = 0
     while at < len(text):
         size = int(SMALLEST_PIECE * (largest / SMALLEST_PIECE) ** rng.random())
@@ -61,18 +68,41 @@ def pieces(text: str, largest: int, rng: random.Random) -> Iterator[str]:
         at = end
 
 
-def encode_documents(tokenizer: Tokenizer, texts: list[str], sequence: int, fim_rate: float, seed: int) -> np.ndarray:
-    """[rows, sequence + 1] token ids of all documents in a seeded order, uint16."""
+def limited(documents: list[dict[str, str]], most: dict[str, int], rng: random.Random) -> list[dict[str, str]]:
+    """A random choice of the files of a language that has more characters than it may have."""
+    room = dict(most)
+    kept: list[dict[str, str]] = []
+    for document in rng.sample(documents, len(documents)):
+        language = document["language"]
+        if room.get(language, 1) > 0:
+            kept.append(document)
+            if language in room:
+                room[language] -= len(document["text"])
+    return kept
+
+
+def by_repository(documents: list[dict[str, str]], rng: random.Random) -> list[dict[str, str]]:
+    """Repositories in a random order, the files of each by path."""
+    files: dict[str, list[dict[str, str]]] = {}
+    for document in documents:
+        files.setdefault(document["repository"], []).append(document)
+    repositories = sorted(files)
+    rng.shuffle(repositories)
+    return [document for name in repositories for document in sorted(files[name], key=lambda d: d["path"])]
+
+
+def encode_documents(tokenizer: Tokenizer, documents: list[dict[str, str]], sequence: int, fim_rate: float, seed: int) -> np.ndarray:
+    """[rows, sequence + 1] token ids of all documents, uint16."""
     rng = random.Random(seed)
-    texts = list(texts)
-    rng.shuffle(texts)
     plain: list[str] = []
     pieces_to_fill: list[str] = []
-    for text in texts:
-        if rng.random() < fim_rate:
+    for document in by_repository(documents, rng):
+        text, language = document["text"], document["language"]
+        if language != "english" and rng.random() < fim_rate:
             pieces_to_fill.extend(pieces(text, max(SMALLEST_PIECE, int(sequence * CHARS_PER_TOKEN)), rng))
         else:
-            plain.append(text)
+            named = language != "english" and rng.random() < 0.5
+            plain.append(f"{'#' if language == 'python' else '//'} {document['path']}\n{text}" if named else text)
     examples, too_long = _examples(tokenizer, pieces_to_fill, sequence + 1, rng)
     end = tokenizer.token_to_id(END)
     stream = np.concatenate([np.array([end, *ids], dtype=np.uint16) for ids in _encode(tokenizer, plain + too_long)]
@@ -82,7 +112,7 @@ def encode_documents(tokenizer: Tokenizer, texts: list[str], sequence: int, fim_
 
 def _encode(tokenizer: Tokenizer, texts: list[str]) -> Iterator[list[int]]:
     for start in range(0, len(texts), BATCH):
-        for encoding in tokenizer.encode_batch(texts[start:start + BATCH]):
+        for encoding in tokenizer.encode_batch_fast(texts[start:start + BATCH]):
             yield encoding.ids
 
 
@@ -131,46 +161,11 @@ def main() -> None:
     parser.add_argument("--config", default="nano")
     args = parser.parse_args()
     train = config.load(args.config).train
-    texts = [d["text"] for d in corpus.documents(args.work, "train")]
+    documents = limited(corpus.documents(args.work, "train"), train.most_characters, random.Random(train.seed))
     for sequence in sorted({train.sequence, train.decay_sequence}):
-        rows = encode_documents(load(args.work), texts, sequence, train.fim_rate, train.seed)
+        rows = encode_documents(load(args.work), documents, sequence, train.fim_rate, train.seed)
         save_rows(args.work, rows)
-        print(f"{len(rows)} rows of {sequence}: {rows.size / 1e6:.2f} M tokens from {sum(map(len, texts)) / 1e6:.1f} M characters", flush=True)
-
-
-def save_rows(work: Path, rows: np.ndarray) -> None:
-    with paths.atomic(work / f"rows-{rows.shape[1] - 1}.u16", "wb") as out:
-        rows.tofile(out)
-
-
-def load_rows(work: Path, sequence: int) -> np.ndarray:
-    return np.memmap(work / f"rows-{sequence}.u16", dtype=np.uint16, mode="r").reshape(-1, sequence + 1)
-
-
-class Batches:
-    """Rows for each step as a pure function of the step, so that a resumed run sees what an uninterrupted one would.
-
-    Rows of one length are visited in a seeded order per epoch.
-    """
-
-    def __init__(self, rows: Callable[[int], np.ndarray], seed: int) -> None:
-        self._load, self._seed = rows, seed
-        self._sequence = 0
-        self._rows = np.zeros((0, 1), dtype=np.uint16)
-        self._epoch, self._order = -1, np.zeros(0, dtype=np.int64)
-
-    def rows(self, first_token: int, tokens: int, sequence: int) -> np.ndarray:
-        """[tokens / sequence, sequence + 1] int32: the rows that begin at training position first_token."""
-        if sequence != self._sequence:
-            self._sequence, self._rows, self._epoch = sequence, self._load(sequence), -1
-        out = []
-        for position in range(first_token // sequence, (first_token + tokens) // sequence):
-            epoch, index = divmod(position, len(self._rows))
-            if epoch != self._epoch:
-                self._epoch = epoch
-                self._order = np.random.default_rng([self._seed, epoch, sequence]).permutation(len(self._rows))
-            out.append(self._rows[self._order[index]].astype(np.int32))
-        return np.stack(out)
+        print(f"{len(rows)} rows of {sequence}: {rows.size / 1e6:.2f} M tokens from {sum(len(d['text']) for d in documents) / 1e6:.1f} M characters", flush=True)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,11 @@ from .config import ModelConfig
 Params = dict
 Layer = dict
 
+# `dtype` of the functions below says what products are computed in. float32 and bfloat16 are the type of their operands,
+# everything else being float32: for CPUs. The names of attention kernels stand for accelerators: states and all operands
+# are bfloat16, attention is that one call, and the layers are one loop, which compiles in a fraction of the time.
+KERNELS = ("cudnn", "xla")
+
 
 class States(NamedTuple):
     """Residual stream before the final norm, [rows, tokens, width]."""
@@ -65,6 +70,8 @@ def parameter_count(params: Params) -> int:
 
 def rows_first(x: jax.Array) -> jax.Array:
     """x laid out row by row in memory: XLA's fast bfloat16 product on CPUs takes no transposed operand."""
+    if jax.default_backend() != "cpu":
+        return x
     return with_layout_constraint(x, Layout(tuple(range(x.ndim))))
 
 
@@ -89,11 +96,24 @@ matmul.defvjp(_matmul_forward, _matmul_backward)
 
 def project(x: jax.Array, weights: jax.Array, dtype: str) -> jax.Array:
     """x @ weights. x: [..., inputs], weights: [inputs, outputs]."""
+    if dtype in KERNELS:
+        return x @ weights.astype(x.dtype)
     return matmul(x.reshape(-1, x.shape[-1]), weights, dtype).reshape(*x.shape[:-1], weights.shape[-1])
 
 
+# What these keep for the gradient is their input alone: elsewhere than in a cache, computing is faster than fetching.
+_keep_inputs = partial(jax.checkpoint, prevent_cse=False)
+
+
+@partial(_keep_inputs, static_argnums=(2,))
 def rms_norm(x: jax.Array, gain: jax.Array, epsilon: float) -> jax.Array:
-    return x * jax.lax.rsqrt(jnp.mean(x * x, axis=-1, keepdims=True) + epsilon) * gain
+    wide = x.astype(jnp.float32)
+    return (wide * jax.lax.rsqrt(jnp.mean(wide * wide, axis=-1, keepdims=True) + epsilon) * gain).astype(x.dtype)
+
+
+@_keep_inputs
+def gated(gate: jax.Array, up: jax.Array) -> jax.Array:
+    return jax.nn.silu(gate) * up
 
 
 def rotary_table(tokens: int, c: ModelConfig) -> tuple[jax.Array, jax.Array]:
@@ -108,7 +128,7 @@ def rotate(x: jax.Array, table: tuple[jax.Array, jax.Array]) -> jax.Array:
     cos, sin = table
     pairs = x.reshape(*x.shape[:-1], -1, 2)
     even, odd = pairs[..., 0], pairs[..., 1]
-    return jnp.stack([even * cos - odd * sin, even * sin + odd * cos], axis=-1).reshape(x.shape)
+    return jnp.stack([even * cos - odd * sin, even * sin + odd * cos], axis=-1).reshape(x.shape).astype(x.dtype)
 
 
 # Queries are taken in blocks, each against the keys up to its end: half of a causal square is never computed.
@@ -118,6 +138,8 @@ QUERY_BLOCK = 128
 def attention(q: jax.Array, k: jax.Array, v: jax.Array, dtype: str) -> jax.Array:
     """Causal attention. q: [rows, tokens, heads, size]; k, v: [rows, tokens, kv_heads, size]."""
     rows, tokens, heads, size = q.shape
+    if dtype in KERNELS:
+        return jax.nn.dot_product_attention(q, k, v, is_causal=True, implementation=dtype).reshape(rows, tokens, heads * size)
     kv_heads = k.shape[2]
     group = heads // kv_heads
     q = q.reshape(rows, tokens, kv_heads, group, size).transpose(0, 2, 3, 1, 4) * (1 / math.sqrt(size))
@@ -145,7 +167,7 @@ def apply_layer(layer: Layer, x: jax.Array, table: tuple[jax.Array, jax.Array], 
     v = project(h, layer["wv"], dtype).reshape(rows, tokens, c.kv_heads, c.head_size)
     x = x + keep * project(attention(q, k, v, dtype), layer["wo"], dtype)
     h = rms_norm(x, layer["ffn_norm"], c.norm_epsilon)
-    return x + keep * project(jax.nn.silu(project(h, layer["gate"], dtype)) * project(h, layer["up"], dtype), layer["down"], dtype)
+    return x + keep * project(gated(project(h, layer["gate"], dtype), project(h, layer["up"], dtype)), layer["down"], dtype)
 
 
 def forward(params: Params, tokens: jax.Array, c: ModelConfig, keep: jax.Array | None = None,
@@ -153,6 +175,10 @@ def forward(params: Params, tokens: jax.Array, c: ModelConfig, keep: jax.Array |
     """States at exit and end. tokens: [rows, tokens] int; keep: [layers, rows] for layer dropout; dtype: of the products."""
     x = params["embedding"][tokens]
     table = rotary_table(tokens.shape[1], c)
+    if dtype in KERNELS:
+        if keep is not None:
+            raise ValueError("layer dropout is not implemented for accelerators")
+        return _forward_in_loops(params, x.astype(jnp.bfloat16), table, c, dtype)
     at_exit = x
     for index, layer in enumerate(params["layers"]):
         x = apply_layer(layer, x, table, c, 1.0 if keep is None else keep[index][:, None, None], dtype)
@@ -161,5 +187,19 @@ def forward(params: Params, tokens: jax.Array, c: ModelConfig, keep: jax.Array |
     return States(at_exit, x)
 
 
+def _forward_in_loops(params: Params, x: jax.Array, table: tuple[jax.Array, jax.Array], c: ModelConfig, dtype: str) -> States:
+    stacked = jax.tree.map(lambda *layers: jnp.stack(layers), *params["layers"])
+
+    def through(x: jax.Array, first: int, last: int) -> jax.Array:
+        layers = jax.tree.map(lambda values: values[first:last], stacked)
+        return jax.lax.scan(lambda x, layer: (apply_layer(layer, x, table, c, dtype=dtype), None), x, layers)[0]
+
+    below = through(x, 0, c.exit_layer)
+    at_exit = apply_layer(params["adapter"], below, table, c, dtype=dtype) if "adapter" in params else below
+    return States(at_exit, through(below, c.exit_layer, c.layers))
+
+
 def logits(params: Params, state: jax.Array, c: ModelConfig, dtype: str = "float32") -> jax.Array:
-    return project(rms_norm(state, params["norm"], c.norm_epsilon), params["embedding"].T, dtype)
+    """float32 in any case: the loss compares probabilities."""
+    operands = "bfloat16" if dtype in KERNELS else dtype
+    return project(rms_norm(state, params["norm"], c.norm_epsilon).astype(jnp.float32), params["embedding"].T, operands)

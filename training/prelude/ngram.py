@@ -22,7 +22,7 @@ import numpy as np
 
 from . import corpus, evaluate, paths
 from .config import Config
-from .data import Batches, load_rows
+from .rows import Batches, load_rows
 from .tokenizer import load
 from .train import load_params
 

@@ -22,8 +22,11 @@ class State(NamedTuple):
     second: dict  # Adam only; empty arrays for matrices
 
 
+MATRICES = ("wq", "wk", "wv", "wo", "gate", "up", "down")
+
+
 def is_matrix(path: tuple) -> bool:
-    return path[-1].key in ("wq", "wk", "wv", "wo", "gate", "up", "down")
+    return path[-1].key in MATRICES
 
 
 def init(params: dict) -> State:
@@ -32,15 +35,15 @@ def init(params: dict) -> State:
 
 
 def orthogonal(g: jax.Array) -> jax.Array:
-    """Approximately U V^T of g = U S V^T."""
+    """Approximately U V^T of each g = U S V^T. g: [..., rows, columns]."""
     a, b, c = 3.4445, -4.7750, 2.0315
-    transposed = g.shape[0] > g.shape[1]
-    x = g.T if transposed else g
-    x = x / (jnp.linalg.norm(x) + 1e-7)
+    transposed = g.shape[-2] > g.shape[-1]
+    x = g.mT if transposed else g
+    x = x / (jnp.linalg.norm(x, axis=(-2, -1), keepdims=True) + 1e-7)
     for _ in range(5):
-        square = x @ x.T
+        square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
-    return x.T if transposed else x
+    return x.mT if transposed else x
 
 
 def update(params: dict, grads: dict, state: State, step: jax.Array, matrix_rate: jax.Array,
@@ -49,18 +52,29 @@ def update(params: dict, grads: dict, state: State, step: jax.Array, matrix_rate
     norm = jnp.sqrt(sum(jnp.sum(g * g) for g in jax.tree.leaves(grads)))
     grads = jax.tree.map(lambda g: g * jnp.minimum(1.0, CLIP / (norm + 1e-6)), grads)
     t = step + 1.0
+    moving = jax.tree_util.tree_map_with_path(
+        lambda path, first, g: MOMENTUM * first + g if is_matrix(path) else BETA1 * first + (1 - BETA1) * g, state.first, grads)
+    directions = _muon(moving, grads)
 
     def one(path: tuple, p: jax.Array, g: jax.Array, first: jax.Array, second: jax.Array):
         if is_matrix(path):
-            first = MOMENTUM * first + g
-            direction = orthogonal(g + MOMENTUM * first)
             scale = max(1.0, p.shape[1] / p.shape[0]) ** 0.5
-            return p * (1 - matrix_rate * WEIGHT_DECAY) - matrix_rate * scale * direction, first, second
-        first = BETA1 * first + (1 - BETA1) * g
+            return p * (1 - matrix_rate * WEIGHT_DECAY) - matrix_rate * scale * directions[path], second
         second = BETA2 * second + (1 - BETA2) * g * g
         direction = (first / (1 - BETA1**t)) / (jnp.sqrt(second / (1 - BETA2**t)) + EPSILON)
-        return p - vector_rate * direction, first, second
+        return p - vector_rate * direction, second
 
-    out = jax.tree_util.tree_map_with_path(one, params, grads, state.first, state.second)
-    pick = lambda i: jax.tree.map(lambda triple: triple[i], out, is_leaf=lambda x: isinstance(x, tuple))
-    return pick(0), State(pick(1), pick(2)), norm
+    out = jax.tree_util.tree_map_with_path(one, params, grads, moving, state.second)
+    pick = lambda i: jax.tree.map(lambda pair: pair[i], out, is_leaf=lambda x: isinstance(x, tuple))
+    return pick(0), State(moving, pick(1)), norm
+
+
+def _muon(moving: dict, grads: dict) -> dict[tuple, jax.Array]:
+    """Muon's direction for each matrix, by its path; those of one kind are one batch of products."""
+    momenta = jax.tree_util.tree_leaves_with_path(moving)
+    ahead = {path: g + MOMENTUM * first for (path, first), g in zip(momenta, jax.tree.leaves(grads)) if is_matrix(path)}
+    directions: dict[tuple, jax.Array] = {}
+    for name in MATRICES:
+        of_kind = [path for path in ahead if path[-1].key == name]
+        directions.update(zip(of_kind, orthogonal(jnp.stack([ahead[path] for path in of_kind]))))
+    return directions

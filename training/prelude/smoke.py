@@ -19,8 +19,9 @@ from pathlib import Path
 os.environ.setdefault("PRELUDE_DEVICES", "2")
 
 import numpy as np
+from tokenizers import Tokenizer
 
-from . import clean, config, corpus, data, evaluate, export, ngram, paths, tokenizer, train
+from . import clean, config, corpus, data, evaluate, export, ngram, paths, rows, tokenizer, train
 
 HERE = Path(__file__).resolve().parent.parent
 
@@ -39,18 +40,24 @@ def repository_documents(source: Path, limit: int = 150) -> list[dict[str, str]]
     return documents[:limit]
 
 
-def run(source: Path, work: Path, llama: Path | None, steps: int | None = None) -> dict:
-    """Runs every stage; returns what was measured. Raises when a stage fails or the export is not exact."""
+def prepare(source: Path, work: Path, c: config.Config) -> tuple[list[dict[str, str]], Tokenizer]:
+    """Corpus, tokeniser and rows of a configuration in `work`; returns the documents and the tokeniser."""
     documents = repository_documents(source)
     (work / "corpus").mkdir(parents=True)
     for split in corpus.SPLITS:
         chosen = documents if split == "train" else documents[:20]
         with paths.atomic(work / "corpus" / f"{split}.jsonl") as out:
             out.writelines(json.dumps(d) + "\n" for d in chosen)
-    c = config.load("smoke")
     trained = tokenizer.build([d["text"] for d in documents], c.model.vocabulary)
     trained.save(str(work / "tokenizer.json"))
-    data.save_rows(work, data.encode_documents(trained, [d["text"] for d in documents], c.train.sequence, c.train.fim_rate, 0))
+    rows.save_rows(work, data.encode_documents(trained, documents, c.train.sequence, c.train.fim_rate, 0))
+    return documents, trained
+
+
+def run(source: Path, work: Path, llama: Path | None, steps: int | None = None) -> dict:
+    """Runs every stage; returns what was measured. Raises when a stage fails or the export is not exact."""
+    c = config.load("smoke")
+    documents, trained = prepare(source, work, c)
     checkpoint = train.train(c, work, "smoke", steps)
     report = evaluate.evaluate(work, checkpoint, kilobytes=20, cases=40)
     report["baselines"] = ngram.baselines(work, c, c.train.batch_tokens * (steps or c.train.steps), kilobytes=20)

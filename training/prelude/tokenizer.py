@@ -29,16 +29,22 @@ PRE = "qwen2"  # chosen by measurement, see README.md
 TRAINING_CHARS = 40_000_000  # a sample of the corpus is enough for a few thousand merges
 
 
-def build(texts: list[str], vocabulary: int, pre: str = PRE) -> Tokenizer:
-    tokenizer = Tokenizer(models.BPE())
+def with_splits(model: models.BPE, pre: str = PRE) -> Tokenizer:
+    """A tokeniser of this model's merges; what is written in a source file is ordinary text, also "<|endoftext|>"."""
+    tokenizer = Tokenizer(model)
     splits = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in PRE_TOKENIZERS[pre]]
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*splits, byte_level])
     tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def build(texts: list[str], vocabulary: int, pre: str = PRE) -> Tokenizer:
+    tokenizer = with_splits(models.BPE(), pre)
     trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=SPECIAL, show_progress=False,
                                   initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), max_token_length=32)
     tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.encode_special_tokens = True  # "<|endoftext|>" written in a source file is ordinary text
     return tokenizer
 
 
@@ -66,7 +72,7 @@ def main() -> None:
         held_out = [d["text"] for d in corpus.documents(args.work, "test")]
         size = sum(len(t.encode()) for t in held_out)
         for pre in PRE_TOKENIZERS:
-            for vocabulary in (4096, 8192):
+            for vocabulary in (4096, 8192, 16_384):
                 tokenizer = build(texts, vocabulary, pre)
                 count = sum(len(e.ids) for e in tokenizer.encode_batch(held_out))
                 print(f"{pre:10} {vocabulary:6} {size / count:.3f} bytes per token", flush=True)

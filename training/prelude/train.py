@@ -34,7 +34,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 
 from . import config, memory, model, optimiser, paths
 from .config import Config
-from .data import Batches, load_rows
+from .rows import Batches, load_rows
 from .objective import Metrics, loss
 
 LOG_STEPS = 10

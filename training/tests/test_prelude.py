@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import json
 import os
+import random
+import tarfile
 from pathlib import Path
 
 os.environ.setdefault("PRELUDE_DEVICES", "2")
@@ -13,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prelude import calibrate, clean, config, data, model, ngram, objective, optimiser, smoke, tokenizer
+from prelude import calibrate, clean, config, data, export, from_gguf, model, ngram, objective, optimiser, packages, smoke, tokenizer
 from prelude.config import ModelConfig, Objective
+from prelude.rows import Batches
 
 TINY = ModelConfig(vocabulary=40, width=32, layers=4, exit_layer=1, heads=2, kv_heads=1, head_size=16, feed_forward=64, context=64)
 CODE = "def add(a, b):\n    return a + b\n\n\nclass Point:\n    def __init__(self, x):\n        self.x = x\n" * 4
@@ -57,6 +62,49 @@ def test_copies_and_lightly_edited_copies_are_dropped() -> None:
     assert dedupe.accept("\n".join(f"another {i} text" for i in range(100)))
 
 
+def test_text_is_prose_without_badges_and_addresses() -> None:
+    text = clean.prose("# A [![ci](https://a.b/c.svg)](https://a.b)\nSee [the guide](https://guide).\n<p align=center>`Map<string, x>`</p>\n")
+    assert text == "# A \nSee the guide.\n`Map<string, x>`"
+    assert clean.usable_prose("Words that say what a change does, in a sentence. " * 10)
+    assert not clean.usable_prose("| 1.2 | 3.4 |\n" * 100)
+
+
+# packages
+
+MANIFEST = {"name": "@a/b", "version": "1.2.3", "license": "MIT"}
+
+
+def _tarball(path: Path, files: dict[str, str], **manifest: object) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, text in {"package.json": json.dumps({**MANIFEST, **manifest}), **files}.items():
+            entry = tarfile.TarInfo(f"package/{name}")
+            entry.size = len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return path
+
+
+def test_a_package_that_ships_typescript_gives_that_alone(tmp_path: Path) -> None:
+    files = {f"src/{i}.ts": f"export const a{i} = {i}\n" * 20 for i in range(5)} | {"lib/0.js": "exports.a0 = 0\n" * 20}
+    package = packages.read_archive(_tarball(tmp_path / "a.tgz", files))
+    assert (package.name, package.version) == ("@a/b", "1.2.3")
+    assert sorted(path for path, _ in package.files) == [f"src/{i}.ts" for i in range(5)]
+    only_js = packages.read_archive(_tarball(tmp_path / "b.tgz", {"lib/0.js": "module.exports = 0\n", "lib/1.js": "exports.__esModule = true\n"}))
+    assert [path for path, _ in only_js.files] == ["lib/0.js"]
+
+
+@pytest.mark.parametrize("declared, licence", [
+    ("MIT", "MIT"), ("(GPL-2.0 OR MIT)", "MIT"), ("BSD-3-Clause", "BSD-3-Clause"), ("GPL-3.0", None), ("MPL-2.0", None),
+    ("SEE LICENSE IN LICENSE.md", None), ("", None),
+])
+def test_only_permissive_packages_enter(tmp_path: Path, declared: str, licence: str | None) -> None:
+    package = packages.read_archive(_tarball(tmp_path / "a.tgz", {}, license=declared))
+    if licence is None:
+        with pytest.raises(ValueError, match="@a/b: the licence is"):
+            packages.licence_of(package)
+    else:
+        assert packages.licence_of(package) == licence
+
+
 # data
 
 def _examples(ids: np.ndarray, trained) -> list[dict[str, str]]:
@@ -74,7 +122,7 @@ def _examples(ids: np.ndarray, trained) -> list[dict[str, str]]:
 
 def test_fim_examples_keep_every_character() -> None:
     trained = tokenizer.build([CODE], 300)
-    rows = data.encode_documents(trained, [CODE] * 20, sequence=400, fim_rate=0.4, seed=3)
+    rows = data.encode_documents(trained, [{"repository": "a/b", "path": "a.py", "language": "python", "text": CODE}] * 20, sequence=400, fim_rate=0.4, seed=3)
     examples = [example for row in rows for example in _examples(row, trained)]
     joined = "".join(e[tokenizer.FIM_PREFIX] + e[tokenizer.FIM_MIDDLE] + e[tokenizer.FIM_SUFFIX] for e in examples)
     assert len(joined) > 2 * len(CODE) and (CODE * 20).startswith(joined)
@@ -99,14 +147,46 @@ def test_an_example_never_crosses_a_row(seed: int) -> None:
 
 def test_rows_depend_only_on_the_training_position() -> None:
     rows = {256: np.arange(80 * 257).reshape(80, 257), 512: np.arange(40 * 513).reshape(40, 513)}
-    whole = data.Batches(rows.__getitem__, seed=1).rows(0, 128 * 256, 256)
-    again = data.Batches(rows.__getitem__, seed=1)
+    whole = Batches(rows.__getitem__, seed=1).rows(0, 128 * 256, 256)
+    again = Batches(rows.__getitem__, seed=1)
     again.rows(0, 1024, 512)
     assert (again.rows(100 * 256, 2048, 256) == whole[100:108]).all()
     assert len(set(whole[:80, 0])) == 80  # every row once per epoch
 
 
+def test_files_follow_their_neighbours() -> None:
+    documents = [{"repository": r, "path": p, "language": "python", "text": CODE} for p in "bca" for r in ("x", "y", "z")]
+    ordered = [(d["repository"], d["path"]) for d in data.by_repository(documents, random.Random(0))]
+    assert sorted(ordered) == sorted((d["repository"], d["path"]) for d in documents)
+    for at in (0, 3, 6):
+        assert [path for _, path in ordered[at:at + 3]] == ["a", "b", "c"] and len({r for r, _ in ordered[at:at + 3]}) == 1
+
+
+def test_a_language_is_cut_to_its_share() -> None:
+    documents = [{"language": language, "text": "x" * 10} for language in ("python", "english") for _ in range(20)]
+    kept = [d["language"] for d in data.limited(documents, {"python": 50}, random.Random(0))]
+    assert kept.count("python") == 5 and kept.count("english") == 20
+
+
+def test_english_is_never_cut_into_examples() -> None:
+    trained = tokenizer.build([CODE], 300)
+    for language in ("english", "python"):
+        documents = [{"repository": "a/b", "path": "a", "language": language, "text": CODE}] * 40
+        rows = data.encode_documents(trained, documents, sequence=400, fim_rate=0.7, seed=3)
+        assert len(rows) and (rows == trained.token_to_id(tokenizer.FIM_MIDDLE)).any() == (language == "python")
+
+
 # model and objective
+
+def test_what_an_accelerator_computes_is_what_a_cpu_computes() -> None:
+    c = dataclasses.replace(TINY, adapter=True)
+    params, rows, o = _trained_looking(c), np.arange(99).reshape(3, 33) % 40, Objective(1.0, 0.8, 1.0)
+    loss = lambda dtype: jax.value_and_grad(lambda p: objective.loss(p, rows, jax.random.key(0), c, o, dtype)[0])(params)
+    (ours, our_gradient), (theirs, their_gradient) = loss("xla"), loss("float32")
+    assert np.isclose(ours, theirs, rtol=1e-3)
+    for x, y in zip(jax.tree.leaves(our_gradient), jax.tree.leaves(their_gradient)):
+        assert np.linalg.norm(x - y) <= 0.06 * np.linalg.norm(y)
+
 
 def test_a_token_sees_only_what_precedes_it() -> None:
     params = _trained_looking(TINY)
@@ -162,7 +242,7 @@ def test_muon_directions_are_nearly_orthogonal() -> None:
 def _trained_looking(c: ModelConfig) -> dict:
     """Fresh parameters whose layers do something (at the start each is the identity)."""
     params = model.init(jax.random.key(0), c)
-    for index, layer in enumerate(params["layers"]):
+    for index, layer in enumerate([*params["layers"], *filter(None, [params.get("adapter")])]):
         for name in ("wo", "down"):
             layer[name] = 0.1 * jax.random.normal(jax.random.key(index), layer[name].shape)
     return params
@@ -197,6 +277,20 @@ def test_calibrated_survival_rises_and_is_the_measured_share() -> None:
     steps = calibrate.isotonic(calibrate.Scores(nothing, nothing, nothing, nothing, confidence, rng.random(4000) < confidence, nothing))
     assert (np.diff(steps.survival) > 0).all() and (np.diff(steps.confidence) > 0).all()
     assert np.allclose(steps.at(np.array([0.2, 0.5, 0.9])), [0.2, 0.5, 0.9], atol=0.1)
+
+
+# published files
+
+def test_a_published_file_is_read_back(tmp_path: Path) -> None:
+    c = dataclasses.replace(config.load("smoke"), model=dataclasses.replace(config.load("smoke").model, vocabulary=300))
+    params, trained = _trained_looking(c.model), tokenizer.build([CODE], 300)
+    export.write_gguf(tmp_path / "a.gguf", c, params, trained, quantised=False, calibration=None)
+    read_c, read_params, read_tokenizer = from_gguf.read(tmp_path / "a.gguf")
+    assert read_c.model == c.model
+    jax.tree.map(np.testing.assert_array_equal, read_params, params)
+    text = CODE + "<|endoftext|>"
+    assert read_tokenizer.encode(text).ids == trained.encode(text).ids
+    assert read_tokenizer.token_to_id(tokenizer.END) == 0
 
 
 # everything

@@ -2,6 +2,7 @@ import { commands, type ExtensionContext, window, workspace } from 'vscode'
 import { LanguageClient, type LanguageClientOptions, type ServerOptions } from 'vscode-languageclient/node'
 import { chooseModel } from './choose-model'
 import { tellContext } from './editor-context'
+import { MissedRequest } from './missed-request'
 import { NextEditView } from './next-edit'
 import { StatusBar } from './status-bar'
 import { showTrace } from './trace'
@@ -24,9 +25,12 @@ export async function activate(context: ExtensionContext): Promise<void> {
     }
     client = new LanguageClient('incipit', 'incipit', server, options)
     client.onNotification('incipit/status', (state) => status.show(state))
+    const missed = new MissedRequest()
     try {
       await client.start()
+      await missed.repeat()
     } catch (error) {
+      missed.dispose()
       status.show({ state: 'failed', model: '', message: `${command} does not start: ${error}`, shown: 0, accepted: 0 })
     }
   }

@@ -1,10 +1,12 @@
 import type { ClientError } from './client-error.ts'
-import type { RevisableText } from './revisable-text.ts'
+import { RevisableText } from './revisable-text.ts'
 import type { ReplyDone } from './stream.ts'
 
 /** A reply of a session, from the first guess at it on. */
 export interface RealtimeReply {
   readonly text: RevisableText
+  /** What a model that thinks says to itself before; it has no provisional part. */
+  readonly reasoning: RevisableText
   /** The end of the reply. Rejects with a ClientError when it failed. */
   readonly done: Promise<ReplyDone>
   /** Asks for the end; `done` then has the finish reason `cancelled`. */
@@ -13,13 +15,14 @@ export interface RealtimeReply {
 
 /** A reply as its session drives it. */
 export class RunningReply implements RealtimeReply {
-  readonly text: RevisableText
   readonly response: Record<string, unknown> | undefined
   id: string | undefined
+  /** The server has begun to make it. */
+  isCreated = false
   error: ClientError | undefined
   readonly cancel: () => void
-  /** After a new connection: how much of the committed text the server has said again. */
-  #again = Number.POSITIVE_INFINITY
+  readonly #said: Retold
+  readonly #thought = new Retold(new RevisableText())
   readonly #ending = Promise.withResolvers<ReplyDone>()
 
   constructor(
@@ -28,7 +31,7 @@ export class RunningReply implements RealtimeReply {
     response: Record<string, unknown> | undefined,
     cancel: () => void,
   ) {
-    this.text = text
+    this.#said = new Retold(text)
     this.id = id
     this.response = response
     this.cancel = cancel
@@ -36,13 +39,64 @@ export class RunningReply implements RealtimeReply {
     this.#ending.promise.catch(() => {})
   }
 
+  get text(): RevisableText {
+    return this.#said.text
+  }
+
+  get reasoning(): RevisableText {
+    return this.#thought.text
+  }
+
   get done(): Promise<ReplyDone> {
     return this.#ending.promise
+  }
+
+  /** @param id the server's name of it */
+  created(id: unknown): void {
+    this.isCreated = true
+    this.id = typeof id === 'string' ? id : undefined
   }
 
   /** Another connection makes it again. */
   restart(): void {
     this.id = undefined
+    this.isCreated = false
+    this.#said.restart()
+    this.#thought.restart()
+  }
+
+  /** More text. False when it is not what was said before. */
+  say(delta: string): boolean {
+    return this.#said.say(delta)
+  }
+
+  /** More reasoning, likewise. */
+  think(delta: string): boolean {
+    return this.#thought.say(delta)
+  }
+
+  end(done: ReplyDone): void {
+    this.text.apply(done)
+    this.#ending.resolve(done)
+  }
+
+  fail(error: ClientError): void {
+    this.text.restart()
+    this.#ending.reject(error)
+  }
+}
+
+/** A text whose beginning another connection says again. */
+class Retold {
+  readonly text: RevisableText
+  /** How much of the committed text was said again. */
+  #again = Number.POSITIVE_INFINITY
+
+  constructor(text: RevisableText) {
+    this.text = text
+  }
+
+  restart(): void {
     this.text.restart()
     this.#again = 0
   }
@@ -57,15 +111,5 @@ export class RunningReply implements RealtimeReply {
     this.#again = Number.POSITIVE_INFINITY
     this.text.commit(delta.slice(known.length))
     return true
-  }
-
-  end(done: ReplyDone): void {
-    this.text.apply(done)
-    this.#ending.resolve(done)
-  }
-
-  fail(error: ClientError): void {
-    this.text.restart()
-    this.#ending.reject(error)
   }
 }

@@ -35,7 +35,10 @@ export interface RealtimeState {
   readonly status: 'connecting' | 'open' | 'idle' | 'closed'
   /** How far the open message is computed, in tokens. */
   readonly progress: { readonly tokens: number; readonly computed: number }
-  /** What went wrong last: why there is no connection, or what the server refused. Gone with the next connection. */
+  /**
+   * What went wrong last: why there is no connection, or what the server refused. Gone with the next connection, and refused
+   * settings with their next change.
+   */
   readonly error?: ClientError
 }
 
@@ -79,6 +82,7 @@ export class Realtime {
   #preview = new RevisableText()
   #previewId: string | undefined
   #running: RunningReply | undefined
+  #refused: ClientError | undefined
   #state: RealtimeState = { status: 'connecting', progress: { tokens: 0, computed: 0 } }
   readonly #listeners = new Set<(state: RealtimeState) => void>()
   #socket: WebSocket | undefined
@@ -121,6 +125,11 @@ export class Realtime {
     return this.#state
   }
 
+  /** Why the server refused the settings. No reply is asked for until they are others. */
+  get refused(): ClientError | undefined {
+    return this.#refused
+  }
+
   /**
    * Calls `listener` with the state now, and after every change; bound, as `RevisableText.subscribe`.
    * @returns stops it
@@ -157,10 +166,12 @@ export class Realtime {
     this.replace(0, '')
   }
 
-  /** Changes settings; null sets one to its default. */
+  /** Changes settings; null sets one to its default. Why the server refuses some stands in `state.error`. */
   update(session: Record<string, unknown>): void {
     this.#settings = { ...this.#settings, ...session }
-    this.#say('session.update', { session: this.#session })
+    if (this.#refused) this.#set({ error: undefined })
+    this.#refused = undefined
+    this.#saySettings()
   }
 
   /**
@@ -176,10 +187,12 @@ export class Realtime {
   /**
    * The open message is final: asks for the reply to it.
    * @param response settings of this reply alone
-   * @throws ClientError `invalid_request` while another reply is made, or when there is nothing to answer
+   * @throws ClientError `invalid_request` while another reply is made, or when there is nothing to answer; why the server
+   *   refused the settings, because the reply would be made without them
    */
   send(response?: Record<string, unknown>): RealtimeReply {
     if (this.#running) throw new ClientError(0, 'invalid_request', 'a reply is being made')
+    if (this.#refused) throw this.#refused
     const raw = this.#settings.raw === true
     if (this.#text === '' && (raw || this.#messages.length === 0)) {
       throw new ClientError(0, 'invalid_request', 'there is nothing to answer')
@@ -280,8 +293,7 @@ export class Realtime {
   }
 
   #replay(): void {
-    const session = this.#session
-    if (Object.keys(session).length > 0) this.#say('session.update', { session })
+    this.#saySettings()
     if (this.#messages.length > 0) this.#say('conversation.replace', { messages: this.#messages })
     if (this.#settings.raw === true && this.#text !== '') this.#say('input_text.append', { text: this.#text })
     if (this.#running) {
@@ -295,8 +307,9 @@ export class Realtime {
     this.#say('response.create', { event_id: askId, ...(response && { response }) })
   }
 
-  get #session(): Record<string, unknown> {
-    return { ...this.#settings, seed: this.#settings.seed ?? this.#seed }
+  #saySettings(): void {
+    const session = { ...this.#settings, seed: this.#settings.seed ?? this.#seed }
+    this.#say('session.update', { event_id: settingsId, session })
   }
 
   // --- what the server says ---------------------------------------------------------------------------------------------
@@ -309,6 +322,7 @@ export class Realtime {
       case 'session.created':
         this.#failures = 0
         this.#isOpen = true
+        this.#refused = undefined
         // Before anybody hears of it, who might have something to say.
         this.#replay()
         this.#set({ status: 'open', progress: { tokens: 0, computed: 0 } })
@@ -317,7 +331,7 @@ export class Realtime {
         this.#set({ progress: { tokens: count(event, 'tokens'), computed: count(event, 'computed') } })
         return
       case 'response.created':
-        if (reply) reply.id = typeof id === 'string' ? id : undefined
+        reply?.created(id)
         return
       case 'response.output_text.provisional':
         this.#revise(id, memberOf(event, 'provisional'))
@@ -325,15 +339,20 @@ export class Realtime {
       case 'response.output_text.delta':
         if (reply && !reply.say(String(memberOf(event, 'delta')))) this.#replyChanged()
         return
+      case 'response.reasoning_text.delta':
+        if (reply && !reply.think(String(memberOf(event, 'delta')))) this.#replyChanged()
+        return
       case 'response.done':
         this.#done(event)
         return
       case 'error': {
         const error = errorFrom(0, event, { code: 'server_error', message: 'the server refused an event' })
+        const refused = memberOf(memberOf(event, 'error'), 'event_id')
+        if (refused === settingsId) this.#refuseSettings(error)
+        else if (refused !== askId) this.#set({ error })
         // A response that failed on the way gets its `response.done`; one that was refused does not.
-        if (memberOf(memberOf(event, 'error'), 'event_id') !== askId) this.#set({ error })
-        else if (reply?.id === undefined) this.#end(error)
-        else reply.error = error
+        else if (reply?.isCreated) reply.error = error
+        else this.#end(error)
       }
     }
   }
@@ -350,6 +369,15 @@ export class Realtime {
       this.#previewId = id
       this.#preview.revise(event)
     }
+  }
+
+  #refuseSettings(error: ClientError): void {
+    this.#refused = error
+    this.#set({ error })
+    if (!this.#running || this.#running.isCreated) return
+    // It was asked for behind them, and would be made without them.
+    this.#say('response.cancel', {})
+    this.#end(error)
   }
 
   #done(event: unknown): void {
@@ -398,7 +426,7 @@ export class Realtime {
     reply.fail(error)
   }
 
-  #set(change: Partial<RealtimeState>): void {
+  #set(change: Partial<Omit<RealtimeState, 'error'>> & { error?: ClientError | undefined }): void {
     const { error: former, ...state } = { ...this.#state, ...change }
     // What went wrong is over once there is a connection again.
     const error = change.status === 'open' ? undefined : former
@@ -407,8 +435,9 @@ export class Realtime {
   }
 }
 
-/** Names the event that asks for a reply, so that its refusal is known. One reply is made at a time. */
+/** Name the events that ask for a reply and that change the settings, so that their refusal is known. */
 const askId = 'reply'
+const settingsId = 'settings'
 
 function newSeed(): number {
   return Math.floor(Math.random() * seeds)

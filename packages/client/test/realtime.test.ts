@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
-import { delta, done, says } from '../../server/test/fake-engine.ts'
+import { delta, done, guess, says } from '../../server/test/fake-engine.ts'
 import { loaded, missing, smol } from '../../server/test/models.ts'
 import { fakeRealtimeEngine } from '../../server/test/realtime-fake.ts'
 import { serve } from '../../server/test/serve.ts'
@@ -167,11 +167,40 @@ test('what the server refuses is said, and the session goes on', { timeout }, as
   const { url } = await serve(t, fakeRealtimeEngine(says(delta('Hi'), done())))
   const chat = open(t, url, { session: { temperature: 9 } })
   await until(chat, ({ state }) => state.error?.param === 'session.temperature')
-  chat.update({ temperature: 0 })
   chat.append('Hello')
+  // The reply would be made without the settings that were asked for.
+  assert.throws(() => chat.send(), { code: 'invalid_request', param: 'session.temperature' })
+  assert.equal(chat.text, 'Hello')
+  chat.update({ temperature: 0 })
+  assert.equal(chat.state.error, undefined)
   assert.throws(() => open(t, url).send(), { code: 'invalid_request' })
-  await assert.rejects(chat.send({ logit_bias: { 1: 2 } }).done, { code: 'unsupported' })
+  await assert.rejects(chat.send({ audio: { output: {} } }).done, { code: 'unsupported' })
   assert.equal((await chat.send().done).finishReason, 'stop')
+})
+
+test('a reply behind settings that turn out to be refused fails, and says why', { timeout }, async (t) => {
+  const engine = fakeRealtimeEngine(says(delta('Hi'), done()))
+  const { url } = await serve(t, engine)
+  const chat = open(t, url)
+  await isOpen(chat)
+  chat.append('Hello')
+  chat.update({ temperature: 9 })
+  await assert.rejects(chat.send().done, { code: 'invalid_request', param: 'session.temperature' })
+  assert.equal(chat.refused?.param, 'session.temperature')
+  chat.update({ temperature: 0 })
+  assert.equal((await chat.send().done).finishReason, 'stop')
+})
+
+test('a reply that is refused ends, also when its beginning was shown before', { timeout }, async (t) => {
+  const engine = fakeRealtimeEngine(says(delta('Hi'), done()))
+  const { url } = await serve(t, engine)
+  const chat = open(t, url, { session: { provisional: true } })
+  await isOpen(chat)
+  chat.append('Hello')
+  while (engine.inputs[0]!.options.policy !== 'provisional') await new Promise((resolve) => setTimeout(resolve, 1))
+  engine.inputs[0]!.options.onPreview!(guess(1, 0, 'Hi'))
+  await until(chat, ({ preview }) => preview.provisional === 'Hi')
+  await assert.rejects(chat.send({ audio: { output: {} } }).done, { code: 'unsupported' })
 })
 
 test('a reply that fails rejects with the server’s error', { timeout }, async (t) => {
@@ -185,6 +214,31 @@ test('a reply that fails rejects with the server’s error', { timeout }, async 
   const reply = chat.send()
   await assert.rejects(reply.done, (error) => error instanceof ClientError && error.code === 'internal')
   assert.equal(String(reply.text), 'Hal')
+})
+
+test('what a model thinks is told apart, and said once over a lost connection', { timeout }, async (t) => {
+  const first = Promise.withResolvers<void>()
+  const fake = fakeRealtimeEngine(async function* (_, index) {
+    yield delta('<think>Hm, ')
+    if (index === 0) await first.promise
+    yield delta('yes.</think>Yes.')
+    yield done()
+  })
+  // A model whose template may begin with thoughts.
+  const reasoning = { start: '<think>', end: '</think>' }
+  const thinker = { ...fake, info: { ...fake.info, reasoning }, renderChat: async () => '' }
+  const server = await serve(t, thinker)
+  const { url, cut } = await line(t, () => server.port)
+  const chat = open(t, url)
+  await isOpen(chat)
+  chat.append('Is it so?')
+  const reply = chat.send()
+  await new Promise<void>((resolve) => reply.reasoning.subscribe(({ committed }) => committed !== '' && resolve()))
+  cut()
+  await reply.done
+  first.resolve()
+  assert.deepEqual([reply.reasoning.committed, reply.text.committed], ['Hm, yes.', 'Yes.'])
+  assert.deepEqual(chat.messages.at(-1), { role: 'assistant', content: 'Yes.' })
 })
 
 test('close and the signal end the session and its reply', { timeout }, async (t) => {

@@ -8,6 +8,15 @@ export interface Server extends AsyncDisposable {
    * their number. Returns the tokens of the whole reply; rejects when the signal comes, where an engine knows of it.
    */
   serve(request: LoadRequest, onTokens: (count: number) => void, signal?: AbortSignal): Promise<number>
+  /** Of the steps since the last call. Undefined for an engine that does not say. */
+  takeSteps?(): StepTimes
+}
+
+/** Steps of an engine, and the milliseconds inside of `llama_decode` and between two of them. */
+export interface StepTimes {
+  readonly steps: number
+  readonly decodeMs: number
+  readonly outsideMs: number
 }
 
 /** What became of one request. Times in milliseconds. */
@@ -27,6 +36,7 @@ export interface Round {
   outcomes: Outcome[]
   /** From the start to the end of the last reply. */
   ms: number
+  steps?: StepTimes | undefined
 }
 
 /** `streams` clients, each of which sends its next request when its reply is done, until none is left. */

@@ -4,6 +4,7 @@ import { closedLoop, openLoop, type Round, type Server } from './drive.ts'
 import { incipitServer } from './incipit-server.ts'
 import type { LoadRequest } from './load.ts'
 import { peerServer } from './peer-node-llama-cpp.ts'
+import { plainServer } from './plain-server.ts'
 import type { Settings } from './settings.ts'
 
 /** An engine in a process of its own, so that neither engine's threads, garbage or caches reach the other. */
@@ -50,6 +51,7 @@ export class EngineProcess implements AsyncDisposable {
 
 const servers: Readonly<Record<Settings['engine'], (settings: Settings) => Promise<Server>>> = {
   incipit: incipitServer,
+  'plain llama.cpp': plainServer,
   'node-llama-cpp': peerServer,
   'incipit serve': completionServer,
   'llama-server': completionServer,
@@ -60,7 +62,9 @@ if (import.meta.main) {
   const server = await servers[settings.engine](settings)
   process.on('message', async (requests: LoadRequest[]) => {
     const open = requests[0]?.at !== undefined
-    process.send!(await (open ? openLoop(server, requests) : closedLoop(server, requests, settings.streams)))
+    server.takeSteps?.()
+    const round = await (open ? openLoop(server, requests) : closedLoop(server, requests, settings.streams))
+    process.send!({ ...round, steps: server.takeSteps?.() })
   })
   process.on('disconnect', async () => {
     await server[Symbol.asyncDispose]()

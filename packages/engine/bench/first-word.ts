@@ -2,11 +2,11 @@ import { existsSync, readFileSync } from 'node:fs'
 import { availableParallelism, cpus } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { choose } from '../src/core/sampling/sample.ts'
-import { Engine, type GenerateRequest, type ProposerName, type Timings } from '../src/index.ts'
+import { Engine, type GenerateRequest, type ProposerName } from '../src/index.ts'
 import { Model } from '../src/llama/model.ts'
 import { minPrompt } from '../src/proposers/skim.ts'
 import { Plain } from '../src/tune/plain.ts'
+import { firstWords, summary, timingsOf, type Way } from './first-word-times.ts'
 import { median } from './numbers.ts'
 import { table } from './table.ts'
 
@@ -32,7 +32,6 @@ if (!existsSync(modelPath)) {
   process.exit(2)
 }
 const runs = Number(values.runs)
-const greedy = { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 }
 
 interface ChatLine {
   category: string
@@ -45,20 +44,6 @@ const lines = <T>(file: string): T[] =>
     .map((line) => JSON.parse(line) as T)
 const chat = lines<ChatLine>('chat.jsonl')
 const code = lines<{ prompt: string }>('code.jsonl')
-
-async function timingsOf(
-  engine: Engine,
-  request: GenerateRequest,
-): Promise<{ timings: Timings; first: string; text: string }> {
-  let first = ''
-  let text = ''
-  for await (const event of engine.generate(request)) {
-    if (event.type === 'delta') text += event.text
-    if (event.type === 'provisional' && first === '') first = event.text
-    if (event.type === 'done') return { timings: event.timings, first, text }
-  }
-  throw new Error('the reply ended without `done`')
-}
 
 async function speed(): Promise<void> {
   using model = await Model.load(modelPath)
@@ -73,43 +58,21 @@ async function speed(): Promise<void> {
   const hasExit = exiting.info.proposers.exit.available
   if (!hasExit) console.log(`exit: ${exiting.info.proposers.exit.note}\n`)
   const corpus = model.vocab.tokenize(chat.map(({ turns }) => turns[0]).join('\n\n'))
+  const ways: Way[] = [
+    ...(hasExit ? [{ name: 'exit', engine: exiting, proposers: ['exit'] as const }] : []),
+    { name: 'skim', engine: skimming, proposers: ['skim'] },
+  ]
   const rows: (string | number)[][] = []
   for (const length of [64, 512, 1500]) {
-    const measured = { plain: [] as number[], skim: [] as Timings[], exit: [] as Timings[] }
-    for (let run = 0; run <= runs; run++) {
-      const start = (run * 1700 + length) % (corpus.length - length)
-      const prompt = corpus.slice(start, start + length)
-      plain.reset()
-      const begin = performance.now()
-      await plain.run(prompt)
-      choose(plain.logits(), greedy, prompt.length)
-      const plainMs = performance.now() - begin
-      const request = { prompt, maxTokens: 8, policy: 'provisional' as const, minStability: 0 }
-      const skim = await timingsOf(skimming, { ...request, proposers: ['skim'] })
-      const exit = hasExit ? await timingsOf(exiting, { ...request, proposers: ['exit'] }) : undefined
-      // The first round warms caches.
-      if (run === 0) continue
-      measured.plain.push(plainMs)
-      measured.skim.push(skim.timings)
-      if (exit) measured.exit.push(exit.timings)
-    }
-    for (const name of ['exit', 'skim'] as const) {
-      const timings = measured[name]
-      if (timings.length === 0) continue
-      const provisional = median(timings.map((t) => t.provisionalMs ?? Number.NaN))
-      const committed = median(timings.map((t) => t.committedMs ?? Number.NaN))
-      const base = median(measured.plain)
-      // Ratios of pairs: both halves of a pair saw the same load of the machine.
-      const ratio = median(timings.map((t, i) => (t.committedMs ?? Number.NaN) / measured.plain[i]!))
-      const early = median(timings.map((t) => (t.provisionalMs ?? Number.NaN) / (t.committedMs ?? Number.NaN)))
-      const shown = timings.some((t) => t.provisionalMs !== null && t.provisionalMs < (t.committedMs ?? 0))
+    for (const times of await firstWords(plain, ways, corpus, { length, runs })) {
+      const { plain, provisional, committed, early, ratio } = summary(times)
       rows.push([
         length,
-        name,
-        base.toFixed(0),
-        shown ? provisional.toFixed(0) : 'none',
+        times.name,
+        plain.toFixed(0),
+        provisional === undefined ? 'none' : provisional.toFixed(0),
         committed.toFixed(0),
-        shown ? early.toFixed(2) : '',
+        early === undefined ? '' : early.toFixed(2),
         ratio.toFixed(3),
       ])
     }

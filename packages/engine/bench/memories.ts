@@ -1,20 +1,22 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { type ChatMessage, Engine, type EngineOptions, type GenerateRequest, type Timings } from '../src/index.ts'
 import { type ChatReply, chatReply } from './chat-reply.ts'
 import { median } from './numbers.ts'
 import { ServerProcess } from './server-process.ts'
-import { type ShapeName, shapeNames, writeShape } from './shapes.ts'
+import { memoryShapes } from './shapes/memories.ts'
+import { type ShapeName, writeShape } from './shapes/write.ts'
 import { table } from './table.ts'
+import { committed, type Outcome, outcomeOf, typed } from './typed-message.ts'
 
 // What reuse, streaming input, looks and drafts cost and gain on hybrid, recurrent and sliding-window memories: models in the
 // shapes of real ones with random weights, against llama-server in the same run. Prints Markdown tables.
 //
 //   node packages/engine/bench/memories.ts --llama-server PATH [--folder DIR] [--models NAME,NAME] [--only turns]
 
+const shapeNames = Object.keys(memoryShapes) as ShapeName[]
 const parts = ['turns', 'typed', 'looks', 'drafts'] as const
 const { values } = parseArgs({
   options: {
@@ -131,53 +133,8 @@ interface Pair {
 
 // --- one engine -----------------------------------------------------------------------------------------------------
 
-interface Outcome {
-  readonly text: string
-  readonly timings: Timings
-}
-
-async function outcomeOf(events: ReturnType<Engine['generate']>): Promise<Outcome> {
-  let text = ''
-  for await (const event of events) {
-    if (event.type === 'delta') text += event.text
-    if (event.type === 'done') return { text, timings: event.timings }
-  }
-  throw new Error('the reply ended without `done`')
-}
-
 const load = (path: string, options: EngineOptions = {}) =>
   Engine.load(path, { cacheDir, cut: 'none', contextLength, threads, ...options })
-
-const committed = ({ timings }: Outcome) => timings.committedMs ?? Number.NaN
-
-/** A message that is typed to its end, then Enter at once; milliseconds from Enter to the first text. */
-async function typed(engine: Engine, text: string): Promise<number> {
-  let computed: (() => void) | undefined
-  using session = engine.open({
-    proposers: [],
-    maxTokens: 8,
-    temperature: 0,
-    onProgress: (progress) => {
-      // The last tokens of an open text may not be computed ahead.
-      if (progress.computed >= progress.tokens - 4) computed?.()
-    },
-  })
-  const last = 80
-  const caughtUp = new Promise<void>((resolve) => {
-    computed = resolve
-  })
-  session.append(text.slice(0, -last))
-  await caughtUp
-  // 30 keystrokes a second, kept on the whole.
-  const begin = performance.now()
-  for (const [i, letter] of [...text.slice(-last)].entries()) {
-    const wait = begin + (i * 1000) / 30 - performance.now()
-    if (wait > 1) await sleep(wait)
-    session.append(letter)
-  }
-  session.commit()
-  return committed(await outcomeOf(session.respond()))
-}
 
 async function typedOf(path: string): Promise<(string | number)[]> {
   await using engine = await load(path)

@@ -291,7 +291,7 @@ test('a cut whose logits are not those of the model is refused; a broken stage f
 // --- a real chat model ----------------------------------------------------------------------------------------------
 
 test('a long prompt is cancelled in its middle, and characters arrive whole', { skip: smol.skip }, async (t) => {
-  await using chat = await Engine.load(smol.path, { cacheDir, threads, cut: 'none' })
+  await using chat = await Engine.load(smol.path, { cacheDir, threads, cut: 'none', contextLength: 512, parallel: 2 })
   const emoji: GenerateRequest = {
     // Under 64 rows with the template: from there on llama.cpp computes attention in another way, and a reply that is made
     // again with some rows kept might differ where two tokens are near.

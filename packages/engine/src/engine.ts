@@ -354,7 +354,9 @@ export class Engine implements EngineApi {
 
   /** How long what is most overdue has run, and should have; undefined while nothing runs. */
   mostOverdue(): Overdue | undefined {
-    return this.#loop.mostOverdue()
+    const overdue = this.#loop.mostOverdue()
+    // A GPU's driver may compile a kernel when it is first used, which takes seconds: nothing is expected of a step there.
+    return overdue && this.info.offload ? { ...overdue, expectedMs: undefined } : overdue
   }
 
   /** What goes into the sink is read from the generation, which cancels its request when nobody reads any more. */

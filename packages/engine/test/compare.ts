@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import type { Engine, GenerateRequest, Sampling } from '../src/index.ts'
 import { Loop } from '../src/serving/loop.ts'
 import type { Rules } from './fixtures/constraints.ts'
+import { full } from './fixtures/test-size.ts'
 import { type Answer, answerOf, greedy, type Question, type Reference } from './reference.ts'
 
 /** What is replied to. */
@@ -158,9 +159,9 @@ export class Comparison {
     totals.widest = Math.max(totals.widest, ...ties.map(({ gap }) => gap))
   }
 
-  /** On eight of the prompts, or all where there are fewer. */
+  /** On some of the prompts, or all where there are fewer. */
   #measureTies(): Promise<number> {
-    const every = Math.ceil(this.#prompts.length / 8)
+    const every = Math.ceil(this.#prompts.length / (full ? 8 : 5))
     const some = this.#prompts.filter((_, i) => i % every === 0).map(({ tokens }) => tokens)
     return this.#reference.tieWidth(some, this.#maxTokens)
   }

@@ -29,6 +29,7 @@ const models = {
 type ModelName = keyof typeof models
 
 const contextLength = 512
+const [shortPrompts, longPrompts] = full ? [20, 4] : [10, 2]
 freeRows(() => 24)
 
 let directory: string
@@ -44,8 +45,10 @@ async function promptsOf(name: ModelName): Promise<{ prompt: string }[]> {
     .trim()
     .split('\n')
     .map((line): string => JSON.parse(line).prompt.slice(0, 300))
-  const short = all.slice(0, 20).map((text, i) => (i % 3 === 0 ? `Told to all who came, and written: ${text}` : text))
-  const long = [0, 6, 12, 18].map((from) =>
+  const short = all
+    .slice(0, shortPrompts)
+    .map((text, i) => (i % 3 === 0 ? `Told to all who came, and written: ${text}` : text))
+  const long = Array.from({ length: longPrompts }, (_, i) => 6 * i).map((from) =>
     all
       .slice(from, from + 12)
       .join('\n')
@@ -53,6 +56,9 @@ async function promptsOf(name: ModelName): Promise<{ prompt: string }[]> {
   )
   return [...short, ...long].map((prompt) => ({ prompt }))
 }
+
+/** Indices of every so many-th prompt. */
+const every = (n: number) => Array.from({ length: (shortPrompts + longPrompts) / n }, (_, i) => n * i)
 
 async function comparisonOf(
   name: ModelName,
@@ -164,7 +170,6 @@ for (const { name, model, options, info, proposers } of layouts) {
     using _ = reference
     await using engine = await load(model, options)
     for (const [key, value] of Object.entries(info)) assert.deepEqual(engine.info[key as keyof ModelInfo], value)
-    const every = (n: number) => Array.from({ length: 24 / n }, (_, i) => n * i)
     if (full) await comparison.run(engine, { name: 'greedy, plain, 8 in flight', together: 8, options: plain })
     await comparison.run(engine, { name: 'greedy, alone', together: 1, options: speculating('a') }, every(3))
     // A short run leaves out what other ways cover.
@@ -173,7 +178,7 @@ for (const { name, model, options, info, proposers } of layouts) {
     await comparison.run(engine, { ...way, name: 'sampled, 8 in flight' })
     const again = await comparison.run(engine, { ...way, name: 'the same again' }, every(2))
     assert.ok(again.cached > 0)
-    const copies = Array.from({ length: 16 }, (_, i) => (i < 8 ? 20 : 3))
+    const copies = Array.from({ length: 16 }, (_, i) => (i < 8 ? shortPrompts : 3))
     await comparison.run(engine, { name: 'the same at once', together: 8, options: speculating('d') }, copies)
     report(t, comparison, engine)
     assertProposed(engine, ...proposers)
@@ -255,7 +260,7 @@ test('requests that lose their place go on where they were', {
   // Room for three or four of the prompts and replies.
   await using engine = await load('stories', { parallel: 8, cells: 600 })
   assert.equal(engine.info.cache, 'unified')
-  const some = Array.from({ length: 12 }, (_, i) => 2 * i)
+  const some = every(full ? 2 : 1)
   await comparison.run(engine, { name: 'plain, 8 in flight', together: 8, options: plain }, some)
   await comparison.run(engine, { name: 'speculating, 8 in flight', together: 8, options: speculating('') }, some)
   const before = engine.stats().preempted

@@ -70,22 +70,36 @@ function librariesOfLlama(): string | undefined {
   }
 }
 
-// Half a minute, and packages to install on a new machine: for the long run.
+// A minute each, and packages to install on a new machine: for the long run.
 if (full) {
-  test('prelude.smoke: corpus, tokeniser, training, evaluation and export run, and llama.cpp computes the same', async (t) => {
-    if (process.platform === 'win32') return t.skip('prelude.smoke needs Linux or macOS')
-    let python: string
-    try {
-      python = await pythonWithPackages()
-    } catch (error) {
-      if (error instanceof Unavailable) return t.skip(`prelude.smoke did not run: ${error.message}`)
-      throw error
-    }
-    const llama = process.platform === 'linux' ? librariesOfLlama() : undefined
-    const args = ['-m', 'prelude.smoke', ...(llama === undefined ? [] : ['--llama', llama])]
-    const { stdout } = await command(python, args, { cwd: training, timeout: 400_000, killSignal: 'SIGKILL' })
-    assert.match(stdout, /^smoke: ok in \d+ s; loss [\d.]+ -> [\d.]+/m)
-    if (llama === undefined) t.diagnostic('not compared with llama.cpp: no libraries for this platform')
-    else assert.match(stdout, /llama\.cpp compared$/m)
-  })
+  const runs = [
+    [
+      'prelude.smoke',
+      'corpus, tokeniser, training, evaluation and export run',
+      /^smoke: ok in \d+ s; loss [\d.]+ -> [\d.]+/m,
+    ],
+    [
+      'accelerator.rehearse',
+      'carried files alone train, stop, go on and come back',
+      /^rehearsal: ok in \d+ s; \d+ loads/m,
+    ],
+  ] as const
+  for (const [module, what, said] of runs) {
+    test(`${module}: ${what}, and llama.cpp computes the same`, async (t) => {
+      if (process.platform === 'win32') return t.skip(`${module} needs Linux or macOS`)
+      let python: string
+      try {
+        python = await pythonWithPackages()
+      } catch (error) {
+        if (error instanceof Unavailable) return t.skip(`${module} did not run: ${error.message}`)
+        throw error
+      }
+      const llama = process.platform === 'linux' ? librariesOfLlama() : undefined
+      const args = ['-m', module, ...(llama === undefined ? [] : ['--llama', llama])]
+      const { stdout } = await command(python, args, { cwd: training, timeout: 400_000, killSignal: 'SIGKILL' })
+      assert.match(stdout, said)
+      if (llama === undefined) t.diagnostic('not compared with llama.cpp: no libraries for this platform')
+      else assert.match(stdout, /llama\.cpp compared$/m)
+    })
+  }
 }

@@ -102,6 +102,7 @@ function difference({ tokens }: Scored, { ids, ways }: Expected): number {
   return widest
 }
 
+let ofStories: ReturnType<typeof expected> | undefined
 const layouts: [string, EngineOptions][] = [
   ['in one cache', { cut: 'none', cache: 'unified' }],
   ['with a cache for each sequence', { cut: 'none', cache: 'separate' }],
@@ -113,7 +114,8 @@ for (const [name, options] of layouts) {
   test(`prompts are scored as plain decoding does, ${name}, beside replies that speculate`, {
     skip: stories.skip,
   }, async (t) => {
-    const { all, noise } = await expected(stories.path, prompts)
+    ofStories ??= expected(stories.path, prompts)
+    const { all, noise } = await ofStories
     await using engine = await Engine.load(stories.path, { cacheDir, threads: 1, draft: stories.path, ...options })
     for (promptRows of [512, 20]) {
       const others = prompts.map(async (prompt, i) => {
@@ -172,7 +174,7 @@ test('in a process of its own a prompt is scored further where a killed engine s
   skip: smol.skip,
   timeout: 120_000,
 }, async (t) => {
-  const prompt = sentence.repeat(14)
+  const prompt = sentence.repeat(10)
   const { all, noise } = await expected(smol.path, [prompt], [128, 512])
   const { engine, kill, logged } = await spawned(t, smol.path, { contextLength: 512, parallel: 1 })
   const scored = await score(engine, { prompt, maxTokens: 2 }, (events) => {

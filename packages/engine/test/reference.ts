@@ -65,8 +65,11 @@ export async function answerOf(
 export class Reference implements Disposable {
   readonly #model: Model
   readonly #plain: Plain
-  /** Tokens in the cache. The prompt is always one batch. */
+  /** Tokens in the cache, and the prompt that they begin with, which is always one batch. */
   #held: readonly number[] = []
+  #prompt = ''
+  /** Prompts that were run: the cache and the logits behind them, where other replies begin. */
+  readonly #begun = new Map<string, { readonly state: Uint8Array; readonly logits: Float32Array }>()
 
   private constructor(model: Model, plain: Plain) {
     this.#model = model
@@ -173,15 +176,36 @@ export class Reference implements Disposable {
   /** Logits after the prompt and these tokens. Valid until the next call. */
   async #logits({ prompt }: Question, tokens: readonly number[]): Promise<Float32Array> {
     const wanted = [...prompt, ...tokens]
-    const held = this.#held
-    const goesOn = held.length >= prompt.length && held.length <= wanted.length && held.every((t, i) => t === wanted[i])
-    if (!goesOn) {
-      this.#plain.reset()
-      await this.#plain.run(prompt)
+    const key = prompt.join()
+    const goesOn = key === this.#prompt && this.#held.every((token, i) => token === wanted[i])
+    if (!goesOn || tokens.length === 0) {
+      const logits = await this.#begin(prompt, key)
+      this.#held = prompt
+      this.#prompt = key
+      if (tokens.length === 0) return logits
     }
-    for (const token of wanted.slice(goesOn ? held.length : prompt.length)) await this.#plain.run([token])
+    for (const token of wanted.slice(this.#held.length)) await this.#plain.run([token])
     this.#held = wanted
     return this.#plain.logits()
+  }
+
+  /** From now on the cache holds this prompt and nothing else. Logits behind it. */
+  async #begin(prompt: readonly number[], key: string): Promise<Float32Array> {
+    const { context, model } = this.#plain
+    const known = this.#begun.get(key)
+    this.#plain.reset()
+    if (known) {
+      context.setSequenceState(0, known.state)
+      this.#plain.reset(prompt.length)
+      return known.logits.slice()
+    }
+    await this.#plain.run(prompt)
+    const logits = this.#plain.logits()
+    // Where a row is a row: what other memories are given back is among what is tested.
+    if (!model.recurrent && model.window === 0) {
+      this.#begun.set(key, { state: context.sequenceState(0), logits: logits.slice() })
+    }
+    return logits
   }
 
   /** The token that these logits choose after prompt and `tokens`. Masks the logits. */

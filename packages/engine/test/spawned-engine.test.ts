@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { type TestContext, test } from 'node:test'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, type TestContext, test } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import { RevisableText } from '../../client/src/revisable-text.ts'
 import type { DoneEvent, EngineApi, GenerateEvent, GenerateRequest } from '../src/api/index.ts'
 import { Engine } from '../src/engine.ts'
+import { writeChatStories } from './fixtures/chat-stories.ts'
 import { model } from './fixtures/gguf.ts'
 import { spawned, until } from './fixtures/spawned.ts'
 import { full } from './fixtures/test-size.ts'
@@ -16,8 +20,20 @@ import { type Question, Reference } from './reference.ts'
  */
 
 const { path, skip } = model('stories260K.gguf')
-const smol = model('SmolLM2-135M-Instruct.Q4_1.gguf')
+let directory: string
+/** The same weights with a chat template. */
+let chat: string
 const timeout = 120_000
+
+before(async () => {
+  if (skip) return
+  directory = await mkdtemp(join(tmpdir(), 'incipit-spawned-chat-'))
+  chat = join(directory, 'chat.gguf')
+  await writeChatStories(chat)
+})
+after(async () => {
+  if (!skip) await rm(directory, { recursive: true, force: true })
+})
 
 interface Whole {
   text: string
@@ -232,14 +248,14 @@ test('many replies under random kills are those of plain decoding', { skip, time
   assert.deepEqual(await engine.audit(), [])
 })
 
-test('a chat model says the same through a death, in a namespace', { skip: smol.skip, timeout }, async (t) => {
-  const { engine, kill } = await spawned(t, smol.path, { contextLength: 512, parallel: 2 })
+test('a chat model says the same through a death, in a namespace', { skip, timeout }, async (t) => {
+  const { engine, kill } = await spawned(t, chat, { contextLength: 512, parallel: 2 })
   const messages = [{ role: 'user', content: 'Name three colours.' }]
   const maxTokens = 12
   const request: GenerateRequest = { messages, maxTokens, proposers: [], cacheSalt: 'a' }
   const undisturbed = await read(engine.generate(request))
   const killed = await read(engine.generate(request), killAfter(4, kill))
-  using reference = await Reference.load(smol.path, { cells: 512, threads: 1 })
+  using reference = await Reference.load(chat, { cells: 512, threads: 1 })
   const question: Question = {
     prompt: reference.tokens({ messages }),
     sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
@@ -337,8 +353,8 @@ test('a slow reader holds its own reply, and nobody else', { skip, timeout }, as
   assert(rest > 300)
 })
 
-test('an open input is opened again, and its conversation goes on', { skip: smol.skip, timeout }, async (t) => {
-  const { engine, kill } = await spawned(t, smol.path, { contextLength: 512, parallel: 2 })
+test('an open input is opened again, and its conversation goes on', { skip, timeout }, async (t) => {
+  const { engine, kill } = await spawned(t, chat, { contextLength: 512, parallel: 2 })
   const progress: number[] = []
   using input = engine.open({
     messages: [{ role: 'system', content: 'Be short.' }],

@@ -153,6 +153,7 @@ test('an engine in a process of its own is watched the same way, and the next on
   kill()
   assert.equal(await text(engine, once), reply)
   await wait(told)
+  assert.deepEqual(records[0], { type: 'restart' })
   assert.equal(
     only(records, 'token')
       .map(({ text }) => text)

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
-import { commandOf } from '../src/chat/commands.ts'
+import { commandOf, completions } from '../src/chat/commands.ts'
 import { environment, incipit, main, missing, printed, smol, start, stories } from './helpers/command.ts'
 import { temporary } from './helpers/temporary.ts'
 import { noTmux, shell, terminal } from './helpers/tmux.ts'
@@ -111,8 +111,10 @@ describe('incipit chat on a terminal', { skip: noTmux || missing(smol) }, () => 
     await type('half a thou')
     await shows(/half a thou/)
     await keys('C-c')
-    await type('/tier npc')
-    await keys('Enter')
+    await type('/ti')
+    await keys('Tab')
+    await type(' np')
+    await keys('Tab', 'Enter')
     await shows(/tier npc, first word wanted within 50 ms/)
     await keys('C-d')
     await shows(/over: 0/)
@@ -139,4 +141,17 @@ describe('what is for the program', () => {
     ['a /stats', undefined],
   ]
   for (const [line, command] of cases) it(JSON.stringify(line), () => assert.deepEqual(commandOf(line), command))
+})
+
+describe('what Tab makes of a line', () => {
+  const cases: [string, string[]][] = [
+    ['/s', ['/system', '/stats', '/save']],
+    ['/tier ', ['/tier npc', '/tier translation', '/tier code', '/tier analytics', '/tier chat', '/tier batch']],
+    ['/policy t', ['/policy tolerant']],
+    ['/save n', []],
+    ['/constructor ', []],
+    ['Hello', []],
+    ['', []],
+  ]
+  for (const [line, expected] of cases) it(JSON.stringify(line), () => assert.deepEqual(completions(line), expected))
 })

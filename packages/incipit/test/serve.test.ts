@@ -6,19 +6,24 @@ import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { describe, it, type TestContext } from 'node:test'
+import { after, describe, it } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { missing, prelude, printed, smol, start, stories } from './helpers/command.ts'
+import { chatStories, missing, prelude, printed, smol, start, stories } from './helpers/command.ts'
 import { temporary } from './helpers/temporary.ts'
 
+/** Whoever a server is ended with. */
+interface Owner {
+  after(end: () => void): void
+}
+
 /** Starts a server on a free port and waits until it serves. */
-async function serve(test: TestContext, ...args: string[]) {
+async function serve(test: Owner, ...args: string[]) {
   return serveIn({}, test, ...args)
 }
 
 /** The same with these settings of the environment. */
-async function serveIn(env: NodeJS.ProcessEnv, test: TestContext, ...args: string[]) {
+async function serveIn(env: NodeJS.ProcessEnv, test: Owner, ...args: string[]) {
   const model = args.some((arg) => arg === '--model' || arg === '--models') ? [] : ['--model', stories]
   const command = start(['serve', ...model, '--port', '0', '--threads', '1', ...args], env)
   test.after(() => command.child.kill('SIGKILL'))
@@ -77,8 +82,23 @@ async function until(condition: () => boolean | Promise<boolean>, what: string):
 const linuxOnly = process.platform === 'linux' ? false : 'needs /proc to find the process of the engine'
 
 describe('incipit serve', { skip: missing(stories, smol) }, () => {
-  it('prints the address, the model, its stages and proposers', async (test) => {
-    const { output } = await serve(test, '--cut', 'none')
+  /** For tests that leave a server as they found it. */
+  const open = shared('--no-page')
+  const locked = shared('--api-key', "it's secret")
+  function shared(...args: string[]): () => ReturnType<typeof serve> {
+    const ends: (() => void)[] = []
+    after(() => {
+      for (const end of ends) end()
+    })
+    let served: ReturnType<typeof serve> | undefined
+    return () => {
+      served ??= serve({ after: (end) => ends.push(end) }, '--cut', 'none', ...args)
+      return served
+    }
+  }
+
+  it('prints the address, the model, its stages and proposers', async () => {
+    const { output } = await open()
     assert.match(output(), /model +stories260K \(.*context \d+ tokens\)/)
     assert.match(output(), /stages +1, layers 0-4 \(not cut: --cut none\)/)
     assert.match(output(), /proposers +.*lookup.*\n +exit off: .*\n +draft off: /)
@@ -138,7 +158,7 @@ describe('incipit serve', { skip: missing(stories, smol) }, () => {
       ],
       max_tokens: 1,
     }
-    const args = ['--model', smol, '--context', '512', '--api-key', 'secret', '--prefix', `sailor=${file}`]
+    const args = ['--model', await chatStories(), '--api-key', 'secret', '--prefix', `sailor=${file}`]
     // Another name of the same beginning would be found, too: a cache of its own.
     const own = { INCIPIT_CACHE: folder }
     for (const where of ['computed', 'from disk']) {
@@ -170,8 +190,7 @@ describe('incipit serve', { skip: missing(stories, smol) }, () => {
   })
 
   it('prints a curl line that works when pasted', async (test) => {
-    for (const args of [[], ['--model', smol], ['--api-key', "it's secret"]]) {
-      const { output } = await serve(test, ...args)
+    for (const { output } of [await open(), await serve(test, '--model', await chatStories()), await locked()]) {
       const line = /^curl .*$/m.exec(output())?.[0].replace('Bearer KEY', `Bearer it'\\''s secret`) ?? ''
       const { stdout } = await promisify(execFile)('sh', ['-c', line])
       assert.match(stdout, /^data: \{.*"choices":\[\{/)
@@ -179,11 +198,11 @@ describe('incipit serve', { skip: missing(stories, smol) }, () => {
     }
   })
 
-  it('does not print the API key into a log, and asks clients for it', async (test) => {
-    const { output, address } = await serve(test, '--api-key', 'secret-key')
-    assert.doesNotMatch(output(), /secret-key/)
+  it('does not print the API key into a log, and asks clients for it', async () => {
+    const { output, address } = await locked()
+    assert.doesNotMatch(output(), /secret/)
     assert.equal((await fetch(`${address}/v1/models`)).status, 401)
-    const headers = { authorization: 'Bearer secret-key' }
+    const headers = { authorization: "Bearer it's secret" }
     assert.equal((await fetch(`${address}/v1/models`, { headers })).status, 200)
   })
 
@@ -204,7 +223,7 @@ describe('incipit serve', { skip: missing(stories, smol) }, () => {
   })
 
   it('answers 503 while the model loads, and shows the page already', async (test) => {
-    const command = start(['serve', '--model', smol, '--threads', '1', '--port', '0'])
+    const command = start(['serve', '--model', smol, '--context', '512', '--threads', '1', '--port', '0'])
     test.after(() => command.child.kill('SIGKILL'))
     const [, url = ''] = await printed(command, /^incipit \S+ is at (\S+) and loads SmolLM2-135M-Instruct.Q4_1\n/)
     const answers = new Map<number, { retryAfter: string | null; body: unknown }>()
@@ -226,15 +245,15 @@ describe('incipit serve', { skip: missing(stories, smol) }, () => {
     )
   })
 
-  it('shows no page with --no-page', async (test) => {
-    const { address } = await serve(test, '--no-page')
+  it('shows no page with --no-page', async () => {
+    const { address } = await open()
     assert.equal((await fetch(address)).status, 404)
   })
 
   it('ends every reply of an engine that crashes in another one, on the same connection', {
     skip: linuxOnly,
-  }, async (test) => {
-    const { child, address, output } = await serve(test)
+  }, async () => {
+    const { child, address, output } = await open()
     const undisturbed = await streamed(address)
     const [engine] = childrenOf(child.pid!)
     const disturbed = await streamed(address, (events) => events === 20 && process.kill(engine!, 'SIGSEGV'))

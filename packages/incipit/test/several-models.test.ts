@@ -4,12 +4,12 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import { writeBert } from '../../engine/test/fixtures/bert-model.ts'
-import { incipit, missing, prelude, printed, smol, start, stories } from './helpers/command.ts'
+import { chatStories, incipit, missing, prelude, printed, start, stories } from './helpers/command.ts'
 import { temporary } from './helpers/temporary.ts'
 
 /* Three models and an encoder behind one server, each in a process of its own. */
 
-const options = { skip: missing(stories, smol), timeout: 120_000 }
+const options = { skip: missing(stories), timeout: 120_000 }
 
 async function serve(test: TestContext, content: object, ...args: string[]) {
   const folder = await temporary(test)
@@ -44,31 +44,32 @@ interface Answer {
   error?: { code: string; param: string | null }
 }
 
-const three = [
-  { model: stories, name: 'stories', aliases: ['gpt-4o-mini'], pinned: true },
-  { model: smol, name: 'smol', context: 512 },
-  { model: prelude, name: 'prelude', policy: 'confident' },
-  { model: 'bert.gguf' },
-]
+const code = { model: prelude, name: 'prelude', policy: 'confident' }
 
 test('each request gets the model that it names, loaded on demand and unloaded when it rests', options, async (t) => {
-  const { output, post, statuses } = await serve(t, { models: three, unloadAfter: 1 })
+  const models = [
+    { model: stories, name: 'stories', aliases: ['gpt-4o-mini'], pinned: true },
+    { model: await chatStories(), name: 'chat', context: 256 },
+    code,
+    { model: 'bert.gguf' },
+  ]
+  const { output, post, statuses } = await serve(t, { models, unloadAfter: 1 })
   assert.match(
     output(),
-    /models +stories \(also gpt-4o-mini\), loaded\n +smol, loaded when .*\n.*\n +bert, .* embeddings/,
+    /models +stories \(also gpt-4o-mini\), loaded\n +chat, loaded when .*\n.*\n +bert, .* embeddings/,
   )
   const messages = [{ role: 'user', content: 'What is the capital of France?' }]
   const prompt = { prompt: 'Once upon a time', max_tokens: 8, temperature: 0 }
   const answers = await Promise.all([
     post('completions', { ...prompt, model: 'gpt-4o-mini' }),
-    post('chat/completions', { messages, max_tokens: 8, temperature: 0, model: 'smol' }),
+    post('chat/completions', { messages, max_tokens: 8, temperature: 0, model: 'chat' }),
     post('completions', { ...prompt, model: 'prelude' }),
     post('embeddings', { input: 'Hello', model: 'bert' }),
     post('embeddings', { input: 'Hello', model: 'stories' }),
   ])
   assert.deepEqual(
     answers.map(({ status, body }) => [status, body.model]),
-    ['stories', 'smol', 'prelude', 'bert', 'stories'].map((model) => [200, model]),
+    ['stories', 'chat', 'prelude', 'bert', 'stories'].map((model) => [200, model]),
   )
   assert.match(answers[1].body.choices![0]!.message!.content, /\S/)
   assert.deepEqual(
@@ -77,7 +78,7 @@ test('each request gets the model that it names, loaded on demand and unloaded w
   )
   assert.equal((await post('completions', { ...prompt, model: 'nobody' })).body.error?.code, 'model_not_found')
   assert.equal((await post('chat/completions', { messages, model: 'bert' })).body.error?.code, 'unsupported')
-  const pinned = { stories: 'loaded', smol: 'unloaded', prelude: 'unloaded', bert: 'unloaded' }
+  const pinned = { stories: 'loaded', chat: 'unloaded', prelude: 'unloaded', bert: 'unloaded' }
   for (let tries = 0; tries < 300; tries++) {
     if (JSON.stringify(await statuses()) === JSON.stringify(pinned)) break
     await wait(50)
@@ -88,7 +89,7 @@ test('each request gets the model that it names, loaded on demand and unloaded w
 })
 
 test('models give way to each other where there is not memory for both', options, async (t) => {
-  const models = [{ model: stories, name: 'stories' }, three[2]!]
+  const models = [{ model: stories, name: 'stories' }, code]
   const { post, statuses } = await serve(t, { models, memory: '1MB' })
   const prompt = { prompt: 'Once upon a time', max_tokens: 4, temperature: 0 }
   for (const model of ['stories', 'prelude', 'stories']) {

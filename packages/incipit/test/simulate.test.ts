@@ -6,17 +6,17 @@ import type { SimulationReport, Sweep } from '@incipit/engine/simulate'
 import { incipit } from './helpers/command.ts'
 import { temporary } from './helpers/temporary.ts'
 
-const small = ['simulate', '--profile', 'h200-8b', '--mix', 'translation', '-n', '150', '--rate', '40']
+const small = ['simulate', '--profile', 'h200-8b', '--mix', 'translation', '-n', '50', '--rate', '40']
 
 describe('incipit simulate', () => {
   it('prints waiting times, goodput and rent as tables', async () => {
     const { code, stdout, stderr } = await incipit(small)
     assert.equal(code, 0, stderr)
     assert.match(stdout, /^h200-8b: Llama 3\.1 8B, BF16, on one H200/)
-    assert.match(stdout, /^\| replies \| 150 in /m)
+    assert.match(stdout, /^\| replies \| 50 in /m)
     assert.match(stdout, /^\| TTFT stable, ms \| \d/m)
     assert.match(stdout, /^\| rent per 1,000 replies \| \$0\.0/m)
-    assert.match(stdout, /^\| translation \| translation \| 150 \| /m)
+    assert.match(stdout, /^\| translation \| translation \| 50 \| /m)
   })
 
   it('prints the same JSON for the same seed, and another one for another seed', async () => {
@@ -28,7 +28,7 @@ describe('incipit simulate', () => {
     assert.equal(one.stdout, two.stdout)
     assert.notEqual(one.stdout, other.stdout)
     const report = JSON.parse(one.stdout) as SimulationReport
-    assert.equal(report.replies, 150)
+    assert.equal(report.replies, 50)
     assert.ok(report.drafts.offered > 0)
   })
 
@@ -38,7 +38,7 @@ describe('incipit simulate', () => {
     const report = JSON.parse(stdout) as SimulationReport
     assert.deepEqual(report.drafts, { offered: 0, accepted: 0 })
     assert.equal(report.kinds[0]!.tier, 'npc')
-    const rent = (7000 * report.seconds) / 3600 / 150
+    const rent = (7000 * report.seconds) / 3600 / 50
     assert.ok(Math.abs(report.dollarsPer1000.replies - rent) < 1e-9)
   })
 
@@ -67,7 +67,7 @@ describe('incipit simulate', () => {
   })
 
   it('answers by load and acceptance with --sweep', async () => {
-    const { stdout, stderr } = await incipit(['simulate', '--mix', 'npc', '-n', '40', '--sweep', '--json'])
+    const { stdout, stderr } = await incipit(['simulate', '--mix', 'npc', '-n', '20', '--sweep', '--json'])
     const { rows, capacities } = JSON.parse(stdout) as Sweep
     assert.deepEqual(
       rows.map(({ load }) => load),

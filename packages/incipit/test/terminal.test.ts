@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
-import { environment, incipit, main, missing, smol } from './helpers/command.ts'
+import { chatStories, environment, incipit, main, missing, smol, stories } from './helpers/command.ts'
 import { temporary } from './helpers/temporary.ts'
 import { noTmux, shell, terminal } from './helpers/tmux.ts'
 
@@ -107,16 +107,16 @@ describe('a real terminal', { skip: noTmux }, () => {
   })
 })
 
-describe('incipit run on a terminal', { skip: noTmux || missing(smol) }, () => {
+describe('incipit run on a terminal', { skip: noTmux || missing(smol, stories) }, () => {
   const command = (...args: string[]) =>
     shell('env', ...Object.entries(environment).map(([k, v]) => `${k}=${v}`), process.execPath, main, ...args)
 
   it('ends with the text that a pipe gets, and the summary on a line of its own', async (test) => {
-    const prompt = `${'The old man sat by the river and watched the boats go by. '.repeat(16)}What did he watch?`
+    const prompt = `${'The old man sat by the river and watched the boats go by. '.repeat(10)}What did he watch?`
     const args = [
       'run',
       '--model',
-      smol,
+      await chatStories(),
       '--threads',
       '1',
       '-n',

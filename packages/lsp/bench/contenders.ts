@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { CancellationTokenSource } from 'vscode-languageserver-protocol/node'
 import type { Stats } from '../src/protocol/messages.ts'
+import type { TraceEntry } from '../src/trace.ts'
 import { Editor, textOf } from '../test/editor.ts'
 
 /** Something that shows ghost text. */
@@ -16,6 +17,8 @@ export interface Contender {
   ghost(offset: number): Promise<string | undefined>
   /** Work since the start. */
   stats(): Promise<Stats>
+  /** What became of the last request, where that can be asked. */
+  last?(): Promise<TraceEntry | undefined>
   close(): Promise<void>
 }
 
@@ -43,6 +46,7 @@ export async function languageServer(name: string, settings: object): Promise<Co
       return token.isCancellationRequested ? undefined : textOf(items[0])
     },
     stats: () => editor.connection.sendRequest('incipit/stats'),
+    last: async () => (await editor.trace()).at(-1),
     close: async () => void (await editor.quit()),
   }
 }
@@ -52,17 +56,23 @@ export async function llamaServer(
   binary: string,
   model: string,
   { spm, context, threads, port }: { spm: boolean; context: number; threads: number; port: number },
-): Promise<{ url: string; process: ChildProcess }> {
+): Promise<{ url: string; fillsIn: boolean; process: ChildProcess }> {
   const args = ['-m', model, '--port', `${port}`, '-c', `${context}`, '-np', '1', '-t', `${threads}`]
   const child = spawn(binary, [...args, ...(spm ? ['--spm-infill'] : [])], { stdio: 'ignore' })
   const url = `http://127.0.0.1:${port}`
-  for (let tries = 0; tries < 300; tries++) {
-    const answer = await fetch(`${url}/health`).catch(() => undefined)
-    await answer?.body?.cancel()
-    if (answer?.ok) return { url, process: child }
+  for (let tries = 0; !(await isThere(`${url}/health`)); tries++) {
+    if (tries === 300) throw new Error('llama-server does not answer')
     await sleep(100)
   }
-  throw new Error('llama-server does not answer')
+  // It refuses that for a model without the tokens.
+  const fillsIn = await isThere(`${url}/infill`, JSON.stringify({ input_prefix: 'a', input_suffix: 'b', n_predict: 0 }))
+  return { url, fillsIn, process: child }
+}
+
+async function isThere(url: string, body?: string): Promise<boolean> {
+  const answer = await fetch(url, body === undefined ? {} : { method: 'POST', body }).catch(() => undefined)
+  await answer?.body?.cancel()
+  return answer?.ok ?? false
 }
 
 export async function ended(child: ChildProcess): Promise<void> {
@@ -71,7 +81,10 @@ export async function ended(child: ChildProcess): Promise<void> {
   await gone
 }
 
-/** What a simple plugin does: `/infill` at every keystroke with the cache on, up to the end of the line. */
+/**
+ * What a simple plugin does: `/infill` at every keystroke with the cache on, up to the end of the line; `/completion` for a
+ * model that knows no middle.
+ */
 export function plainInfill(
   name: string,
   url: string,

@@ -9,11 +9,14 @@ import { table } from '../../engine/bench/table.ts'
 import type { Stats } from '../src/protocol/messages.ts'
 import { type Contender, ended, languageServer, llamaServer, plainInfill } from './contenders.ts'
 import { type EditSession, editSession } from './edit-session.ts'
+import { printStages, type Timed } from './stages.ts'
 
 // Replays edit sessions keystroke by keystroke, in real time, against our language server, against the same server on top of
 // llama-server, and against llama-server asked as a simple plugin asks it. Every contender sees the same sessions, in turns.
 //
 //   node packages/lsp/bench/replay.ts --model models/prelude/prelude-nano.Q8_0.gguf --llama-server PATH --sessions 20
+//
+// `--stages` says what our server's times are made of; asking for that takes time in the pauses, so not for figures.
 
 const root = join(import.meta.dirname, '../../..')
 const { values: options } = parseArgs({
@@ -28,8 +31,10 @@ const { values: options } = parseArgs({
     acceptance: { type: 'string', default: '0.25' },
     /** Steps of a session at most. */
     steps: { type: 'string', default: '1000' },
+    /** Which contenders, of `incipit`, `on-llama-server`, `llama-server`. */
+    contender: { type: 'string', multiple: true, default: ['incipit', 'on-llama-server', 'llama-server'] },
     spm: { type: 'boolean', default: true },
-    fim: { type: 'boolean', default: true },
+    stages: { type: 'boolean', default: false },
   },
 })
 const [count, seed, threads, context, maxTokens] = [
@@ -56,6 +61,8 @@ interface Measured {
   accepted: number
   acceptedCharacters: number
   typedCharacters: number
+  /** Of ghost text that was shown, with `--stages`. */
+  stages: Timed[]
 }
 
 async function replay(contender: Contender, session: EditSession, seed: number, into: Measured): Promise<void> {
@@ -101,6 +108,8 @@ async function replay(contender: Contender, session: EditSession, seed: number, 
       const ms = performance.now() - began
       into.shown++
       into.shownMs.push(ms)
+      const entry = options.stages ? await contender.last?.() : undefined
+      if (entry) into.stages.push({ ms, entry })
       if (last.startsWith(rest) && last.slice(rest.length).startsWith(ghost.slice(0, 3))) into.throughMs.push(ms)
       const first = ghost.split('\n').find((line) => line.trim() !== '') ?? ''
       const upTo = ghost.slice(0, ghost.indexOf(first) + first.length)
@@ -146,6 +155,7 @@ const empty = (): Measured => ({
   accepted: 0,
   acceptedCharacters: 0,
   typedCharacters: 0,
+  stages: [],
 })
 
 const shared = {
@@ -156,17 +166,20 @@ const shared = {
   share: false,
   relatedFiles: false,
 }
-const contenders = [await languageServer('incipit', { ...shared, model: options.model })]
 const binary = options['llama-server']
 const server = binary
   ? await llamaServer(binary, options.model, { spm: options.spm, context, threads, port: await freePort() })
   : undefined
-if (server) {
+const wanted = new Set(options.contender)
+const contenders: Contender[] = []
+if (wanted.has('incipit')) contenders.push(await languageServer('incipit', { ...shared, model: options.model }))
+if (server && wanted.has('on-llama-server')) {
   contenders.push(await languageServer('incipit lsp on llama-server', { ...shared, server: server.url }))
+}
+if (server && wanted.has('llama-server')) {
+  const { url, fillsIn } = server
   const characters = { before: (context - maxTokens) * 2, after: (context - maxTokens) * 0.5 }
-  contenders.push(
-    plainInfill('llama-server, a request per keystroke', server.url, { maxTokens, fillsIn: options.fim, characters }),
-  )
+  contenders.push(plainInfill('llama-server, a request per keystroke', url, { maxTokens, fillsIn, characters }))
 }
 
 const measured = contenders.map(empty)
@@ -217,5 +230,6 @@ table(
   ],
   rows,
 )
+if (options.stages) for (const [i, { name }] of contenders.entries()) printStages(name, measured[i]!.stages)
 for (const contender of contenders) await contender.close()
 if (server) await ended(server.process)

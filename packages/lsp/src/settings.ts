@@ -1,3 +1,5 @@
+import { record } from './record.ts'
+
 /** What a user may set; `docs/editors.md` explains them. */
 export interface Settings {
   readonly enabled: boolean
@@ -78,7 +80,7 @@ const ranges: Readonly<Partial<Record<keyof Settings, readonly [number, number]>
 export function settingsFrom(given: unknown): { settings: Settings; problems: readonly string[] } {
   const problems: string[] = []
   const settings: Record<string, unknown> = { ...defaultSettings }
-  const values = typeof given === 'object' && given !== null ? (given as Record<string, unknown>) : {}
+  const values = record(given)
   for (const [name, fallback] of Object.entries(defaultSettings)) {
     const value = values[name]
     if (value === undefined || value === null) continue

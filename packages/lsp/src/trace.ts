@@ -15,6 +15,8 @@ export interface TraceEntry {
   readonly ms: number
   /** From the start of the computation to the first text, in milliseconds. */
   readonly firstMs?: number
+  /** Tokens that were said by then. */
+  readonly saidTokens?: number
   /** Everything that was given to the model. */
   readonly prompt?: SentPrompt
 }

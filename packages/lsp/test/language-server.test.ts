@@ -6,7 +6,11 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { CancellationTokenSource, CompletionRequest } from 'vscode-languageserver-protocol/node'
+import {
+  CancellationTokenSource,
+  CompletionRequest,
+  DidChangeTextDocumentNotification,
+} from 'vscode-languageserver-protocol/node'
 import { Editor, textOf, whenFull } from './editor.ts'
 
 // A real server over standard input and output, and Prelude, the model of this repository. It knows the shape of code and
@@ -65,6 +69,22 @@ async function lastTrace() {
 test('what it can do is what the editor can show', async () => {
   assert.ok(editor.initialized.capabilities.inlineCompletionProvider)
   assert.equal(editor.initialized.capabilities.completionProvider, undefined)
+})
+
+test('asked while the engine is loaded, an editor that asks once waits; what was taken back or changed is not shown', async () => {
+  await using early = await start()
+  const uri = uriOf('early.ts')
+  await early.open(uri, head)
+  const source = new CancellationTokenSource()
+  const cancelled = early.complete(uri, head.length, { token: source.token }).catch(() => [])
+  const changed = early.complete(uri, head.length)
+  const cursor = await early.type(uri, head.length, 'va')
+  const asked = early.ghost(uri, cursor)
+  source.cancel()
+  assert.deepEqual(await cancelled, [])
+  assert.notEqual(early.statuses.at(-1)?.state, 'ready', 'it was answered before there was an engine')
+  assert.ok((await asked).length > 0)
+  assert.deepEqual(await changed, [])
 })
 
 test('a completion, and typing through it without another computation', async () => {
@@ -131,6 +151,36 @@ test('a cancelled request ends in any state, and the server goes on', async () =
   assert.equal(await editor.ghost(uri, at), expected)
 })
 
+test('two wait for the same completion, and one of them does no more; nobody waits for several', async () => {
+  const { uri, at } = await opened(`// two\n${head}|${tail}`)
+  const source = new CancellationTokenSource()
+  const first = editor.complete(uri, at, { token: source.token }).catch(() => [])
+  const second = editor.ghost(uri, at)
+  await sleep(1)
+  source.cancel()
+  await first
+  assert.ok((await second).length > 0)
+  const third = new CancellationTokenSource()
+  const several = editor.complete(uri, at, { invoked: true, token: third.token }).catch(() => [])
+  await sleep(5)
+  third.cancel()
+  await several
+  await editor.until('ready')
+})
+
+test('closed or renamed while a completion is computed', async () => {
+  const { uri, at } = await opened(`// closed\n${head}|${tail}`)
+  const text = editor.text(uri)
+  const asked = editor.complete(uri, at)
+  await editor.close(uri)
+  assert.deepEqual(await asked, [])
+  const renamed = uriOf('another-name.ts')
+  await editor.open(renamed, text)
+  assert.ok((await editor.ghost(renamed, at)).length > 0)
+  assert.equal((await lastTrace()).path, 'another-name.ts')
+  await editor.until('ready')
+})
+
 test('many keystrokes at once, each cancelling the one before: only the last is computed', async () => {
   const { uri, at } = await opened(`${head}|${tail}`)
   let cursor = at
@@ -154,6 +204,42 @@ test('line ends, tabs and characters of two code units stay what they are', asyn
   assert.ok(!/(?<!\r)\n/.test(textOf(item)))
   const { prompt } = await lastTrace()
   assert.ok(!prompt!.before.includes('\r') && prompt!.before.includes('🙂🙂'))
+})
+
+test('texts and places that no editor should send', async () => {
+  const junk = [
+    'let a = "\ud83d"\nlet b = |\n',
+    '\ufefflet a = 1\rlet b = |\rlet c = 3\r',
+    '\u0001\u0007\u001b[31m\u2028\u202e|\ufffd\u0085',
+    `${'x'.repeat(300)}|${'\ud83d\ude42'.repeat(300)}`,
+  ]
+  for (const text of junk) {
+    const { uri, at } = await opened(text)
+    await editor.complete(uri, at)
+    assert.equal((await lastTrace()).silence?.startsWith('failed'), undefined, (await lastTrace()).silence)
+  }
+  const { uri, at } = await opened(`${head}|${tail}`)
+  const ghost = await editor.ghost(uri, at)
+  for (const position of [
+    { line: 10_000, character: 0 },
+    { line: 0, character: 10_000 },
+  ]) {
+    const context = { triggerKind: 2 }
+    await editor.connection.sendRequest('textDocument/inlineCompletion', { textDocument: { uri }, position, context })
+  }
+  // In the middle of a character of two code units.
+  const smile = await opened('// 🙂|')
+  await editor.complete(smile.uri, smile.at - 1)
+  // A change of all of the text, and two of which the second is meant for what the first left.
+  const contentChanges = [
+    { text: `${head}${tail}` },
+    { range: { start: { line: 0, character: 0 }, end: { line: 0, character: 0 } }, text: '\n' },
+    { range: { start: { line: 0, character: 0 }, end: { line: 1, character: 0 } }, text: '' },
+  ]
+  const textDocument = { uri, version: 7 }
+  await editor.connection.sendNotification(DidChangeTextDocumentNotification.type, { textDocument, contentChanges })
+  assert.equal(await editor.ghost(uri, at), ghost)
+  await editor.until('ready')
 })
 
 test('nothing inside a word, in a file of secrets, in a binary file', async () => {

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { delimiter, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
-// Editors themselves, without a window, where they are installed: their list completes, a code action makes the next edit.
+// Editors themselves, without a window, where they are installed, with the configuration of docs/editors.md: their list
+// completes, a code action makes the next edit.
 
 const incipit = fileURLToPath(new URL('../../incipit/src/main.ts', import.meta.url))
 const models = process.env.INCIPIT_MODELS ?? fileURLToPath(new URL('../../../../shared/models', import.meta.url))
@@ -43,25 +44,52 @@ function skipUnless(installed: boolean, name: string): string | false {
   return existsSync(smol) ? false : `${smol} is missing`
 }
 
-/** @param args of the editor, for a file to open and the folder of its script */
-async function drive(t: TestContext, editor: string, args: (file: string, scripts: string) => string[]): Promise<void> {
+/**
+ * The configuration of an editor in the docs, with settings of which the file is read from INCIPIT_SETTINGS.
+ * @param given how that is written in its language
+ */
+async function configured(editor: string, settings: string, given: string): Promise<string> {
+  const docs = await readFile(fileURLToPath(new URL('../../../docs/editors.md', import.meta.url)), 'utf8')
+  const [, block = ''] = new RegExp(`^\\*\\*${editor}\\*\\*.*\n\`{3}\\w+\n([^]*?)\`{3}`, 'm').exec(docs) ?? []
+  assert.ok(block.includes(settings), `docs/editors.md configures ${editor} in another way`)
+  return block.replace(settings, given)
+}
+
+/** @param args of the editor, for a file to open, its configuration and the folder of its script */
+async function drive(
+  t: TestContext,
+  editor: string,
+  configuration: string,
+  args: (file: string, configuration: string, scripts: string) => string[],
+): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'incipit-editor-'))
   t.after(() => rm(folder, { recursive: true, maxRetries: 5 }))
   const file = join(folder, 'sum.js')
   const answer = join(folder, 'result.json')
   await writeFile(file, code)
+  const init = join(folder, editor === 'nvim' ? 'init.lua' : 'init.el')
+  await writeFile(init, configuration)
+  // What an installed incipit is.
+  const bin = join(folder, 'bin')
+  await mkdir(bin)
+  await writeFile(join(bin, 'incipit'), `#!/bin/sh\nexec '${process.execPath}' '${incipit}' "$@"\n`, { mode: 0o755 })
   const settings = { model: smol, share: false, threads: 1, contextTokens: 1024, minAcceptance: 0, maxTokens: 16 }
   const env = {
     ...process.env,
     INCIPIT_CACHE: join(folder, 'cache'),
-    INCIPIT_COMMAND: JSON.stringify([process.execPath, incipit, 'lsp']),
+    PATH: `${bin}${delimiter}${process.env.PATH}`,
     INCIPIT_SETTINGS: JSON.stringify(settings),
     INCIPIT_FILE: file,
     INCIPIT_RESULT: answer,
     XDG_STATE_HOME: folder,
   }
   const scripts = fileURLToPath(new URL('./editors', import.meta.url))
-  const { stderr } = spawnSync(editor, args(file, scripts), { cwd: folder, env, encoding: 'utf8', timeout: 120_000 })
+  const { stderr } = spawnSync(editor, args(file, init, scripts), {
+    cwd: folder,
+    env,
+    encoding: 'utf8',
+    timeout: 120_000,
+  })
   const written = await readFile(answer, 'utf8').catch(() => JSON.stringify({ failure: stderr }))
   const result: Result = JSON.parse(written)
   assert.equal(result.failure, undefined)
@@ -75,15 +103,21 @@ async function drive(t: TestContext, editor: string, args: (file: string, script
   assert.equal(result.edited.trimEnd(), code.replaceAll('total', 'sum').trimEnd())
 }
 
-test('Neovim', { skip: skipUnless(runs('nvim', '--version'), 'nvim') }, (t) =>
-  drive(t, 'nvim', (file, scripts) => [
-    ...['--headless', '--clean', '-n', file],
-    ...['-c', 'set filetype=javascript', '-c', `luafile ${join(scripts, 'neovim.lua')}`],
-  ]),
-)
+test('Neovim', { skip: skipUnless(runs('nvim', '--version'), 'nvim') }, async (t) => {
+  const given = 'vim.fn.json_decode(vim.env.INCIPIT_SETTINGS)'
+  const configuration = await configured('Neovim', '{ minAcceptance = 0.25 }', given)
+  await drive(t, 'nvim', configuration, (file, init, scripts) => [
+    ...['--headless', '-u', init, '-i', 'NONE', '-n', file],
+    ...['-c', `luafile ${join(scripts, 'neovim.lua')}`],
+  ])
+})
 
 const lspMode = ['--batch', '--eval', "(progn (require 'package) (package-initialize) (require 'lsp-mode))"]
 
-test('Emacs with lsp-mode', { skip: skipUnless(runs('emacs', ...lspMode), 'emacs with lsp-mode') }, (t) =>
-  drive(t, 'emacs', (_file, scripts) => ['--batch', '-l', join(scripts, 'emacs.el')]),
-)
+test('Emacs with lsp-mode', { skip: skipUnless(runs('emacs', ...lspMode), 'emacs with lsp-mode') }, async (t) => {
+  const given = '(json-parse-string (getenv "INCIPIT_SETTINGS") :false-object :json-false)'
+  const configuration = await configured('Emacs', "'((minAcceptance . 0.25))", given)
+  await drive(t, 'emacs', configuration, (_file, init, scripts) => [
+    ...['--batch', '-l', init, '-l', join(scripts, 'emacs.el')],
+  ])
+})

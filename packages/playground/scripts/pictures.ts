@@ -11,6 +11,7 @@ import { launch } from '../test/helpers/browser.ts'
 import { gifOf, type Shot } from './gif.ts'
 import { states } from './states.ts'
 import { type Screen, svgOf } from './terminal-svg.ts'
+import { troubles } from './troubles.ts'
 
 const root = join(import.meta.dirname, '../../..')
 /** Those that the documentation shows, and where; the others are to be looked at. */
@@ -181,7 +182,10 @@ async function served(args: readonly string[], act: (browser: Browser, url: stri
 
 const toLookAt = dirname(placeOf('chat.png'))
 for (const folder of [dirname(placeOf('page.gif')), toLookAt]) await mkdir(folder, { recursive: true })
-await served([], (browser, url) => states(browser, url, toLookAt))
+await served([], async (browser, url) => {
+  await states(browser, url, toLookAt)
+  await troubles(browser, toLookAt)
+})
 if (!process.argv.includes('--states')) {
   await served([], pages)
   await served(['--model', join(root, 'models/prelude/prelude-nano.Q8_0.gguf')], codePane)

@@ -75,15 +75,9 @@ export const session = computed(() => {
     policy: s.policy === 'provisional' ? 'committed' : s.policy,
     alpha: s.policy === 'tolerant' ? s.alpha : null,
     min_stability: s.minStability,
-    speculate: speculation(s),
+    speculate: s.speculate,
   }
 })
-
-/** A socket's replies have no form, and its prompts no tools: then they are made over HTTP, and none is begun here. */
-function speculation({ speculate, schema, tools }: Settings): Settings['speculate'] {
-  if (tools !== '') return 'off'
-  return schema !== '' && speculate === 'reply' ? 'prefill' : speculate
-}
 
 // Of their own, so that who depends on one of them does not begin anew with every other setting.
 export const apiKey = computed(() => settings.value.apiKey)

@@ -3,6 +3,7 @@ import { after, test } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import { ConstraintChecks } from '@incipit/constraint'
 import compile from '@incipit/constraint/compiler'
+import type { Page } from 'playwright-core'
 import { IncipitError } from '../../engine/src/api/errors.ts'
 import { emptyStats } from '../../engine/src/api/stats.ts'
 import { delta, done, guess, says } from '../../server/test/fake-engine.ts'
@@ -131,9 +132,19 @@ const tools = [
   },
 ]
 
+/** Events that the page sends over its socket from now on. */
+function sentEvents(page: Page): { type: string; [field: string]: unknown }[] {
+  const events: { type: string }[] = []
+  page.on('websocket', (socket) => {
+    socket.on('framesent', ({ payload }) => events.push(JSON.parse(String(payload))))
+  })
+  return events
+}
+
 test('a tool is called, asked about in a form, and its result is answered', real, async (t) => {
   const { url } = await servePage(t, engine(), { constraints })
   const page = await open(t)
+  const events = sentEvents(page)
   await page.goto(url)
   await page.getByRole('button', { name: 'Settings' }).click()
   await page.getByLabel('Tools that the model may call').fill('[{"title": "no name"}]')
@@ -142,23 +153,24 @@ test('a tool is called, asked about in a form, and its result is answered', real
   await page.getByLabel('It calls one').selectOption('required')
   await page.getByRole('button', { name: 'Done' }).click()
   await type(page, 'What is the weather in Paris?')
-  await page.getByText('read at Enter, because tools are on').waitFor()
+  await page.getByText('tokens, all read').waitFor()
   await page.keyboard.press('Enter')
   const result = page.getByLabel('Result of get_weather', { exact: true })
   await result.waitFor()
   assert.match((await page.locator('.call').textContent())!, /^get_weather\(\{"city": "(?:Paris|Rome)"\}\)$/)
-  const bodies: { messages: object[]; tool_choice: string }[] = []
-  page.on('request', (request) => {
-    if (request.url().endsWith('/v1/chat/completions')) bodies.push(request.postDataJSON())
-  })
+  await page.getByRole('button', { name: 'Tokens' }).click()
+  assert.match((await page.getByLabel('Tokens of the reply').textContent())!, /get_weather|get/)
+  events.length = 0
   await result.fill('It is 19 degrees and sunny.')
   await page.getByRole('button', { name: 'Give the result' }).click()
   await page.locator('.message.reply footer').nth(1).waitFor()
   assert.equal(await page.locator('.message.result-of').textContent(), 'get_weather gave It is 19 degrees and sunny.')
-  const [{ messages, tool_choice: choice }] = bodies as [(typeof bodies)[0]]
-  const [question, call, answer] = messages as { role: string; tool_calls?: { id: string }[]; tool_call_id?: string }[]
-  assert.deepEqual([question!.role, call!.role, answer!.role, choice], ['user', 'assistant', 'tool', 'auto'])
+  const { messages } = events.find(({ type }) => type === 'conversation.replace') as unknown as { messages: Said[] }
+  const [question, call, answer] = messages
+  assert.deepEqual([question!.role, call!.role, answer!.role], ['user', 'assistant', 'tool'])
   assert.equal(answer!.tool_call_id, call!.tool_calls![0]!.id)
+  // It is to be used, not asked for once more.
+  assert.deepEqual(events.find(({ type }) => type === 'response.create')!.response, { tool_choice: 'auto' })
   // Without tools the conversation goes on as it is.
   await page.getByRole('button', { name: 'Remove Tool' }).click()
   await type(page, 'Thanks.')
@@ -167,28 +179,46 @@ test('a tool is called, asked about in a form, and its result is answered', real
   assert.equal(await page.locator('.problem:not(:empty)').count(), 0)
 })
 
-test('a reply fulfils its schema, and what was typed before is not computed again', real, async (t) => {
-  if (!full) return t.skip('runs with npm run test:full')
-  const { url } = await servePage(t, engine(), { constraints })
-  const page = await open(t)
-  await page.goto(url)
-  await page.getByRole('button', { name: 'Settings' }).click()
-  const schema = page.getByLabel('JSON schema of replies')
-  await schema.fill('{"type": "object", "properties": {"colour": {"enum": ["red", "green"]}}, "required": ["colour"]}')
-  await page.getByRole('button', { name: 'Done' }).click()
-  await type(page, 'Name one of the two colours of a traffic light, and say nothing else about it.')
-  await page.getByText('tokens, all read').waitFor()
-  await page.keyboard.press('Enter')
-  const reply = await replyOf(page)
-  assert.ok(['red', 'green'].includes((JSON.parse(reply) as { colour: string }).colour), reply)
-  const [, ready, all] = /(\d+)\/(\d+) prompt tokens ready/.exec((await page.locator('.account').textContent())!)!
-  assert.ok(Number(ready) > Number(all) / 2, `${ready} of ${all}`)
-  await page.getByRole('button', { name: 'Settings' }).click()
-  await schema.fill('{"type": "array", "uniqueItems": true}')
-  await page.getByRole('button', { name: 'Done' }).click()
-  await page.getByLabel('Answer again').click()
-  await page.getByText('"uniqueItems" cannot be enforced').waitFor()
-})
+interface Said {
+  role: string
+  tool_calls?: { id: string }[]
+  tool_call_id?: string
+}
+
+test(
+  'a reply of some form is begun while its question is typed, and one that cannot be is not asked for',
+  real,
+  async (t) => {
+    if (!full) return t.skip('runs with npm run test:full')
+    const { url } = await servePage(t, engine(), { constraints })
+    const page = await open(t)
+    await page.goto(url)
+    await page.getByRole('button', { name: 'Settings' }).click()
+    const schema = page.getByLabel('JSON schema of replies')
+    await schema.fill(
+      '{"type": "object", "properties": {"colour": {"enum": ["red", "green"]}}, "required": ["colour"]}',
+    )
+    await page.getByRole('button', { name: 'Done' }).click()
+    await type(page, 'Name one of the two colours of a traffic light, and say nothing else about it.')
+    await page.waitForFunction(() => document.querySelector('.preview .provisional')?.textContent?.includes('colour'))
+    await page.keyboard.press('Enter')
+    const reply = await replyOf(page)
+    assert.ok(['red', 'green'].includes((JSON.parse(reply) as { colour: string }).colour), reply)
+    assert.match((await page.locator('.account').textContent())!, /first word [\d.]+ m?s before Enter/)
+    await page.getByRole('button', { name: 'Settings' }).click()
+    await schema.fill('{"type": "array", "uniqueItems": true}')
+    await page.getByRole('button', { name: 'Done' }).click()
+    const problem = page.getByText('"uniqueItems" cannot be enforced')
+    await problem.waitFor()
+    await type(page, 'Again.')
+    await page.keyboard.press('Enter')
+    assert.equal(await page.locator('.composer textarea').inputValue(), 'Again.')
+    await page.getByRole('button', { name: 'Remove JSON schema' }).click()
+    await problem.waitFor({ state: 'detached' })
+    await page.locator('.composer textarea').press('Enter')
+    await page.locator('.message.reply footer').nth(1).waitFor()
+  },
+)
 
 test('of several models one is chosen', fake, async (t) => {
   if (!full) return t.skip('runs with npm run test:full')
@@ -208,6 +238,7 @@ test('of several models one is chosen', fake, async (t) => {
     use,
     useEmbedder: () => Promise.reject(new Error('none')),
     loaded: () => undefined,
+    follow: () => () => {},
   })
   const page = await open(t)
   await page.goto(url)
@@ -267,7 +298,7 @@ test('grey and ink share one layout, wherever the committed text ends', fake, as
     Object.assign(globalThis, { seen })
     const outline = (node: Element): string =>
       [...node.children]
-        .filter((child) => child.tagName !== 'SPAN')
+        .filter(({ tagName }) => tagName !== 'SPAN' && tagName !== 'BUTTON')
         .map((child) => child.tagName + outline(child))
         .join()
     new MutationObserver(() => {
@@ -350,6 +381,9 @@ test('conversations are kept, named, exported and deleted', fake, async (t) => {
   assert.equal((await download).suggestedFilename(), 'The-first-one.md')
   await page.getByLabel('Delete').click()
   assert.equal(await page.getByRole('button', { name: 'The first one' }).count(), 0)
+  await page.getByRole('button', { name: 'Undo' }).click()
+  await page.getByRole('button', { name: 'The first one' }).waitFor()
+  await page.getByLabel('Delete').click()
   await page.getByLabel('You', { exact: true }).getByText('Second?').waitFor()
 })
 
@@ -383,4 +417,59 @@ test('the key is asked for', fake, async (t) => {
   await type(page, 'Knock.')
   await page.keyboard.press('Enter')
   assert.equal(await replyOf(page), 'Open.')
+})
+
+test('it works from another machine, where browsers let pages do less', fake, async (t) => {
+  if (!full) return t.skip('runs with npm run test:full')
+  const { url } = await servePage(t, fakeRealtimeEngine(says(delta('Yes.'), done())))
+  const page = await open(t)
+  await page.addInitScript(() => {
+    Reflect.deleteProperty(Crypto.prototype, 'randomUUID')
+    Reflect.deleteProperty(Navigator.prototype, 'clipboard')
+  })
+  await page.goto(url)
+  await type(page, 'Are you there?')
+  await page.keyboard.press('Enter')
+  assert.equal(await replyOf(page), 'Yes.')
+  assert.equal(await page.getByLabel('Copy the reply').count(), 0)
+})
+
+test('what a model thinks stands folded before its reply', fake, async (t) => {
+  if (!full) return t.skip('runs with npm run test:full')
+  const spoken = Promise.withResolvers<void>()
+  const engine = fakeRealtimeEngine(async function* () {
+    yield delta('<think>It asks for a colour.')
+    await spoken.promise
+    yield delta('</think>Red.')
+    yield done()
+  })
+  const reasoning = { start: '<think>', end: '</think>' }
+  const { url } = await servePage(t, {
+    ...engine,
+    info: { ...engine.info, reasoning },
+    renderChat: async () => '',
+  })
+  const page = await open(t)
+  await page.goto(url)
+  await type(page, 'A colour?')
+  await page.keyboard.press('Enter')
+  await page.locator('.coming .thoughts').getByText('It asks for a colour.').first().waitFor()
+  spoken.resolve()
+  assert.equal(await replyOf(page), 'Red.')
+  await page.getByText('Thoughts').click()
+  assert.equal(await page.locator('.thoughts p').textContent(), 'It asks for a colour.')
+})
+
+test('nothing in a preview is reached by keys: it is not read aloud, and may be gone', fake, async (t) => {
+  if (!full) return t.skip('runs with npm run test:full')
+  const engine = fakeRealtimeEngine(says(delta('Yes.'), done()))
+  const { url } = await servePage(t, engine)
+  const page = await open(t)
+  await page.goto(url)
+  await type(page, 'Some code?')
+  const preview = '```js\nlet x\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n'
+  engine.inputs.at(-1)!.options.onPreview!(guess(1, 0, preview))
+  await page.locator('.preview .code-block').waitFor()
+  await page.locator('.preview table').waitFor()
+  assert.equal(await page.locator('.preview [tabindex="0"], .preview button').count(), 0)
 })

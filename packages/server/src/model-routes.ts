@@ -88,9 +88,6 @@ export function addModelRoutes(app: FastifyInstance, waiting: WaitOptions, start
       uses: 'reply',
       answers: { 'text/event-stream': stepsEvent },
     },
-    (request, reply, query) =>
-      withModel(waiting, { model: query.model }, request, reply, ({ engine }) =>
-        steps.respond(engine, query, request, reply),
-      ),
+    (request, reply, query) => steps.respond(models, query, request, reply),
   )
 }

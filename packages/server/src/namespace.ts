@@ -61,5 +61,6 @@ export function saltedModels(models: ModelDirectory, salt: string): ModelDirecto
       const engine = models.loaded(name)
       return engine && within(engine)
     },
+    follow: (name, told) => models.follow(name, (engine) => told(engine && within(engine))),
   }
 }

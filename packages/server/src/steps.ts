@@ -1,11 +1,11 @@
-import { IncipitError, type WatchRecord } from '@incipit/engine/api'
+import { IncipitError, type Watcher, type WatchOptions, type WatchRecord } from '@incipit/engine/api'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { watchClient } from './disconnect.ts'
-import { ServerError } from './errors.ts'
+import type { ModelDirectory } from './models/model-directory.ts'
 import { modelQuery } from './models/with-model.ts'
 import { definedHeaders } from './response-stream.ts'
-import type { ServedEngine } from './served-engine.ts'
+import { needed } from './served-engine.ts'
 import { EventStream } from './sse.ts'
 
 /** The query of `GET /v1/steps`. */
@@ -25,43 +25,32 @@ const mostUnread = 4000
 export class StepStreams {
   #open = 0
 
-  /** @throws ServerError `unsupported`, IncipitError `invalid_request`, and `overloaded` when too many watch */
+  /**
+   * Watching is no use of a model: it is not loaded for it, and may be unloaded. Once it is loaded its engine tells.
+   *
+   * @throws ServerError `unsupported`, IncipitError `invalid_request`, `model_not_found`, and `overloaded` when too many watch
+   */
   async respond(
-    engine: ServedEngine,
-    { others, cache_salt: namespace }: z.infer<typeof stepsQuery>,
+    models: ModelDirectory,
+    { model, others, cache_salt: namespace }: z.infer<typeof stepsQuery>,
     request: FastifyRequest,
     reply: FastifyReply,
   ): Promise<FastifyReply> {
-    const { watch } = engine
-    if (watch === undefined) throw new ServerError('unsupported', 'this engine cannot be watched')
     if (this.#open >= mostWatchers) {
       throw new IncipitError('overloaded', `${mostWatchers} connections watch already; close one of them`)
     }
+    const unread = new UnreadRecords()
+    const options = { others, ...(namespace !== undefined && { namespace }) }
+    const stop = watchModel(models, model || undefined, (records) => unread.add(records), options)
     this.#open++
     const client = watchClient(request)
-    let unread: WatchRecord[] = []
-    let missing = 0
-    let wake = Promise.withResolvers<void>()
-    const stop = watch.call(
-      engine,
-      (records) => {
-        if (unread.length + records.length > mostUnread) missing += records.length
-        else unread.push(...records)
-        wake.resolve()
-      },
-      { others, ...(namespace !== undefined && { namespace }) },
-    )
-    client.signal.addEventListener('abort', () => wake.resolve())
+    client.signal.addEventListener('abort', () => unread.add([]))
     try {
       reply.hijack()
       const stream = new EventStream(reply.raw, definedHeaders(reply), client.signal)
       await stream.send({ records: [] })
       while (!client.signal.aborted) {
-        await wake.promise
-        wake = Promise.withResolvers()
-        const records = missing > 0 ? [...unread, { type: 'gap' as const, records: missing }] : unread
-        unread = []
-        missing = 0
+        const records = await unread.take()
         if (records.length > 0) await stream.send({ records: records.map(wireRecord) })
       }
     } catch (error) {
@@ -72,6 +61,57 @@ export class StepStreams {
       this.#open--
     }
     return reply
+  }
+}
+
+/**
+ * Watches the engine of a model, and the next one when it is loaded again.
+ *
+ * @throws ServerError `unsupported` when the engine that is loaded now cannot be watched
+ */
+function watchModel(
+  models: ModelDirectory,
+  name: string | undefined,
+  watcher: Watcher,
+  options: WatchOptions,
+): () => void {
+  let engines = 0
+  let stop = () => {}
+  const unfollow = models.follow(name, (engine) => {
+    stop()
+    stop = () => {}
+    if (!engine) return
+    const watch = needed(engine.watch?.bind(engine), 'be watched')
+    if (engines++ > 0) watcher([{ type: 'restart' }])
+    stop = watch(watcher, options)
+  })
+  return () => {
+    unfollow()
+    stop()
+  }
+}
+
+/** Records that wait for their reader. */
+class UnreadRecords {
+  #records: WatchRecord[] = []
+  #missing = 0
+  #wake = Promise.withResolvers<void>()
+
+  add(records: readonly WatchRecord[]): void {
+    if (this.#records.length + records.length > mostUnread) this.#missing += records.length
+    else this.#records.push(...records)
+    this.#wake.resolve()
+  }
+
+  /** Waits for the next call of `add`. */
+  async take(): Promise<readonly WatchRecord[]> {
+    await this.#wake.promise
+    this.#wake = Promise.withResolvers()
+    const records = this.#records
+    if (this.#missing > 0) records.push({ type: 'gap', records: this.#missing })
+    this.#records = []
+    this.#missing = 0
+    return records
   }
 }
 

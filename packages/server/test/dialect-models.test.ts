@@ -44,6 +44,7 @@ test('an error after the wait for a model has the shape of the dialect', async (
     use: () => loading.promise,
     useEmbedder: () => loading.promise,
     loaded: () => undefined,
+    follow: () => () => {},
   }
   const { get, post } = await serve(t, models, { keepAlive: 10 })
   const message = await post('/v1/messages', { messages, max_tokens: 4, stream: true })

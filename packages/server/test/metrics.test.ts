@@ -181,6 +181,7 @@ test('a name with quotes is a label, and an engine that does not answer holds no
     use: () => Promise.reject(new Error('nobody')),
     useEmbedder: () => Promise.reject(new Error('nobody')),
     loaded: () => engine,
+    follow: () => () => {},
   }
   const server = await serve(t, models)
   const { series } = (await scrape(server)).get('incipit_model_loaded')!

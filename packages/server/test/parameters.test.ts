@@ -8,7 +8,8 @@ import { type Chunk, chunks, committed, serve } from './serve.ts'
 
 const skip = missing(smol)
 const timeout = 60_000
-const engine = loaded(smol, { contextLength: 512 })
+const contextLength = 256
+const engine = loaded(smol, { contextLength })
 const messages = [{ role: 'user' as const, content: 'Name three colours.' }]
 const greedy = { messages, temperature: 0, max_tokens: 12 }
 
@@ -72,11 +73,11 @@ test('bias, penalties, ends that may not come', { skip, timeout }, async (t) => 
 test('max_tokens -1 goes on until the context is full', { skip, timeout }, async (t) => {
   const { choices, usage } = await said(
     t,
-    { prompt: 'one two '.repeat(220), temperature: 0, max_tokens: -1, ignore_eos: true },
+    { prompt: 'one two '.repeat(110), temperature: 0, max_tokens: -1, ignore_eos: true },
     '/v1/completions',
   )
   assert.equal(choices[0]!.finish_reason, 'length')
-  assert.equal(Number(usage!.total_tokens), 512)
+  assert.equal(Number(usage!.total_tokens), contextLength)
 })
 
 test('openai: log-probabilities of the tokens, whole and streamed', { skip, timeout }, async (t) => {

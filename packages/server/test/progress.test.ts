@@ -48,7 +48,7 @@ test('a long prompt says how far it is, from an engine in another process', { sk
   const engine = await SpawnedEngine.start(pathOf(smol), { threads: 1, contextLength: 1024, parallel: 2 })
   t.after(() => engine.close())
   const server = await serve(t, engine)
-  const document = 'The old man sat by the river and watched the boats go by. '.repeat(45)
+  const document = 'The old man sat by the river and watched the boats go by. '.repeat(20)
   const messages = [{ role: 'user', content: document }]
 
   // Another long prompt beside it makes both run in pieces.
@@ -65,7 +65,7 @@ test('a long prompt says how far it is, from an engine in another process', { sk
     max_tokens: 2,
     return_progress: true,
   })
-  assertRises(warm, (cache, total) => cache > 400 && cache < total)
+  assertRises(warm, (cache, total) => cache > 200 && cache < total)
 
   for (const [path, body] of [
     ['/v1/completions', { prompt: document, max_tokens: 2 }],
@@ -116,6 +116,7 @@ test('a stream that waits for its model says how long, in chunks that clients kn
     },
     useEmbedder: () => Promise.reject(new Error('none')),
     loaded: () => undefined,
+    follow: () => () => {},
   }
   const server = await serve(t, models, { keepAlive: 5 })
   const messages = [{ role: 'user', content: 'Hi' }]

@@ -39,6 +39,7 @@ function loadingModel() {
     },
     useEmbedder: () => Promise.reject(new Error('none')),
     loaded: () => undefined,
+    follow: () => () => {},
   }
   return { models, counts, ...loading }
 }

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Watcher } from '@incipit/engine/api'
 import { parseServerSentEvents } from '../../client/src/sse.ts'
-import { fakeEngine, says } from './fake-engine.ts'
+import { ModelPool } from '../src/pool.ts'
+import { delta, done, fakeEngine, says } from './fake-engine.ts'
 import { loaded, missing, stories } from './models.ts'
 import { type Served, serve } from './serve.ts'
 
@@ -118,4 +121,34 @@ test('an engine that cannot be watched says so', async (t) => {
     const answer = await server.get(path)
     assert.deepEqual([answer.status, (await json<Refusal>(answer)).error.code], [400, 'unsupported'])
   }
+})
+
+test('watching neither loads nor keeps a model, and goes on when it is loaded again', async (t) => {
+  let tell: Watcher = () => assert.fail('nobody watches')
+  const start = async () => ({
+    ...fakeEngine(says(delta('x'), done())),
+    limitThreads: () => {},
+    close: async () => {},
+    watch: (watcher: Watcher) => {
+      tell = watcher
+      return () => {}
+    },
+  })
+  const models = new ModelPool([{ name: 'a', weights: 1, idleMs: 20, start }], { memory: 10, strict: true })
+  const status = () => models.list()[0]!.status
+  const server = await serve(t, models)
+  assert.equal((await server.get('/v1/steps?model=b')).status, 404)
+  const { until } = await watch(t, server, '?model=a')
+  assert.equal(status(), 'unloaded')
+  await server.post('/v1/completions', body)
+  tell([{ type: 'gap', records: 1 }])
+  const records = await until(({ length }) => length === 1)
+  while (status() !== 'unloaded') await sleep(5)
+  await server.post('/v1/completions', body)
+  tell([{ type: 'gap', records: 2 }])
+  await until(({ length }) => length === 3)
+  assert.deepEqual(
+    records.map(({ type }) => type),
+    ['gap', 'restart', 'gap'],
+  )
 })

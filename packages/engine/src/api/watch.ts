@@ -80,7 +80,12 @@ export interface WatchedGap {
   readonly records: number
 }
 
-export type WatchRecord = WatchedStep | WatchedRequest | WatchedGuess | WatchedToken | WatchedGap
+/** Another engine tells from here on: its clock and its numbers begin anew. */
+export interface WatchedRestart {
+  readonly type: 'restart'
+}
+
+export type WatchRecord = WatchedStep | WatchedRequest | WatchedGuess | WatchedToken | WatchedGap | WatchedRestart
 
 export interface WatchOptions {
   /** Texts are told of requests with this `cacheSalt`. Default ''. */

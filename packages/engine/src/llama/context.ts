@@ -1,6 +1,8 @@
 import koffi from 'koffi'
 import { IncipitError } from '../api/errors.ts'
 import type { Batch } from './batch.ts'
+import { requireContextMemory } from './context-memory.ts'
+import { decodeToEnd } from './decode.ts'
 import { Flag } from './flag.ts'
 import { Handle } from './handle.ts'
 import { library, type Pointer, withLog } from './library.ts'
@@ -54,8 +56,6 @@ export type DecodeResult = 'done' | 'aborted' | 'full'
 
 /** Most rows that are computed at once; a longer batch runs in several microbatches. */
 export const maxMicrobatch = 512
-// Compute buffers of a context beside its KV cache: logits of a micro batch and scratch; a generous guess.
-const scratchBytes = 256 * 2 ** 20
 // llama.h: LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY.
 const partialOnly = 1
 // llama.h: LLAMA_CONTEXT_TYPE_DEFAULT and LLAMA_CONTEXT_TYPE_MTP.
@@ -100,16 +100,10 @@ export class Context implements Disposable {
     void pool.pointer
     const mtp = options.mtp ?? false
     const estimate = (options.cells * model.cellBytes) / (mtp ? model.layers : 1)
-    const needed = (options.cacheBytes ?? estimate) + scratchBytes
-    const available = process.availableMemory()
-    if (needed > available) {
-      const gigabytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`
-      throw new IncipitError(
-        'context_memory',
-        `a context of ${options.cells} tokens needs ${gigabytes(needed)}, but ${gigabytes(available)} are available; ` +
-          'ask for a smaller context',
-      )
-    }
+    requireContextMemory({ cells: options.cells, cache: options.cacheBytes ?? estimate }, model.offload, {
+      available: process.availableMemory(),
+      devices: lib.backEnds.devices(),
+    })
     if (options.layerInput !== undefined && !(options.layerInput >= 0 && options.layerInput < model.layers)) {
       throw new IncipitError('batch_invalid', `${model.path} has no layer ${options.layerInput}`)
     }
@@ -213,7 +207,7 @@ export class Context implements Disposable {
     let reason = ''
     try {
       code = await this.#abort.stopping(true, () =>
-        this.#onThread<number>((done) => library().decode.async(handle, batch.struct, done)),
+        this.#whileBusy(() => decodeToEnd(handle, batch.struct, this.model)),
       )
       // Invalid rows: found at once, before anything is computed.
       if (code === -1 && !this.disposed) {
@@ -420,12 +414,16 @@ export class Context implements Disposable {
 
   /** Runs a native call on a worker thread while nobody else may use the context. */
   async #onThread<T>(call: (done: (error: Error | null, result: T) => void) => void): Promise<T> {
+    return this.#whileBusy(
+      () => new Promise<T>((resolve, reject) => call((error, result) => (error ? reject(error) : resolve(result)))),
+    )
+  }
+
+  async #whileBusy<T>(work: () => Promise<T>): Promise<T> {
     const release = this.#handle.hold()
     this.#busy = true
     try {
-      return await new Promise<T>((resolve, reject) =>
-        call((error, result) => (error ? reject(error) : resolve(result))),
-      )
+      return await work()
     } finally {
       this.#busy = false
       release()

@@ -1,5 +1,6 @@
 import { IncipitError } from '../api/errors.ts'
 import type { Batch } from './batch.ts'
+import { decodeToEnd } from './decode.ts'
 import { Handle } from './handle.ts'
 import { library, type Pointer, withLog } from './library.ts'
 import type { Model } from './model.ts'
@@ -91,9 +92,7 @@ export class EmbeddingContext implements Disposable {
       const memory = lib.contextMemory(handle)
       // Encoders have none.
       if (memory) lib.memoryClear(memory, false)
-      const code = await new Promise<number>((resolve, reject) =>
-        lib.decode.async(handle, batch.struct, (error, result) => (error ? reject(error) : resolve(result))),
-      )
+      const code = await decodeToEnd(handle, batch.struct, this.model)
       if (code !== 0) throw new IncipitError('decode_failed', `llama_decode returned ${code} for embeddings`)
       return Array.from({ length: texts }, (_, text) => this.#vector(handle, text))
     } finally {

@@ -54,6 +54,8 @@ export interface Library extends Omit<SystemLibrary, 'nothing'> {
   contextSnapshots: NativeFunction<[context: Pointer], number>
   contextMemory: NativeFunction<[context: Pointer], Pointer>
   decode: NativeFunction<[context: Pointer, batch: BatchStruct], number>
+  /** Waits until nothing is computed any more. */
+  synchronize: NativeFunction<[context: Pointer], void>
   setAbortCallback: NativeFunction<[context: Pointer, callback: Pointer, data: Pointer], void>
   setThreads: NativeFunction<[context: Pointer, threads: number, batchThreads: number], void>
   setEmbeddings: NativeFunction<[context: Pointer, value: boolean], void>
@@ -265,6 +267,7 @@ export function library(): Library {
     contextSnapshots: f('uint32_t llama_n_rs_seq(void *context)'),
     contextMemory: f('void *llama_get_memory(void *context)'),
     decode: f('int32_t llama_decode(void *context, llama_batch batch)'),
+    synchronize: f('void llama_synchronize(void *context)'),
     setAbortCallback: f('void llama_set_abort_callback(void *context, void *callback, void *data)'),
     setThreads: f('void llama_set_n_threads(void *context, int32_t threads, int32_t batch_threads)'),
     setEmbeddings: f('void llama_set_embeddings(void *context, bool value)'),
@@ -326,9 +329,11 @@ export function library(): Library {
 }
 
 /**
- * What computes here: the version of llama.cpp and the instructions that its kernels for this CPU use. Results under the same
- * words are bit-equal.
+ * What computes here: the version of llama.cpp, the instructions that its kernels for this CPU use, and GPUs. Results under
+ * the same words are bit-equal.
  */
 export function kernelsInUse(): string {
-  return `${libraryVersion} ${library().systemInfo()}`
+  const { systemInfo, backEnds } = library()
+  const gpus = backEnds.devices().filter(({ kind }) => kind === 'gpu')
+  return [libraryVersion, systemInfo(), ...gpus.map(({ description }) => description)].join(' ')
 }

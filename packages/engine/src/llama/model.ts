@@ -4,7 +4,7 @@ import { cellBytes } from './cell-bytes.ts'
 import { Flag } from './flag.ts'
 import { Handle } from './handle.ts'
 import { type Library, library, type Pointer, withLog } from './library.ts'
-import { type Offload, offload } from './offload.ts'
+import { type Offload, type OffloadOptions, offload } from './offload.ts'
 import { Overrides } from './overrides.ts'
 import { Vocab } from './vocab.ts'
 
@@ -21,7 +21,7 @@ const stoppable = !(process.platform === 'win32' && process.arch === 'x64')
 // (models/cogvlm.cpp has no `inp_out_ids`): the logits of a prompt's last row would be those of its first.
 const outputsWhole: ReadonlySet<string> = new Set(['cogvlm'])
 
-export interface ModelOptions {
+export interface ModelOptions extends OffloadOptions {
   /** Experts that each token uses in a mixture-of-experts model, instead of as many as the file says. */
   experts?: number
   /** Load the layer that predicts the token after the next one, too, where the file carries one. */
@@ -96,7 +96,7 @@ export class Model implements Disposable {
       changes.push([`${architecture}.expert_used_count`, options.experts])
     }
     using overrides = new Overrides(changes)
-    const onGpu = offload(gguf, lib.backEnds.devices())
+    const onGpu = plannedOffload(gguf, options)
     // The progress callback: loading goes on while it says true.
     const go = new Flag(true)
     const params = {
@@ -156,6 +156,11 @@ export class Model implements Disposable {
     this.handle[Symbol.dispose]()
     this.vocab[Symbol.dispose]()
   }
+}
+
+/** What of a model would run on the GPUs of this machine now; undefined without one. */
+export function plannedOffload(gguf: Gguf, options?: OffloadOptions): Offload | undefined {
+  return offload(gguf, library().backEnds.devices(), options)
 }
 
 /** What a model is that does not say one token after the other; undefined for one that does. */

@@ -313,7 +313,10 @@ class State {
   /** Another engine is to go on where the last one was. */
   #submitAll(): void {
     if (this.#mostThreads !== undefined) this.supervisor.send({ type: 'threads', most: this.#mostThreads })
-    for (const [watch, { options }] of this.#watches) this.supervisor.send({ type: 'watch', watch, options })
+    for (const [watch, { watcher, options }] of this.#watches) {
+      watcher([{ type: 'restart' }])
+      this.supervisor.send({ type: 'watch', watch, options })
+    }
     for (const input of this.#inputs.values()) input.openAgain()
     for (const request of this.#requests.values()) request.submitAgain()
     this.#calls.askAgain()

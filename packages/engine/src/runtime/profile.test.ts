@@ -22,6 +22,7 @@ test('what was learnt comes back under the same conditions, and under no others'
     stages: [[0, 30]],
     threads: [2],
     cache: 'unified',
+    gpuLayers: 0,
   }
   const logged: string[] = []
   const log: Log = (_, message) => logged.push(message)
@@ -32,6 +33,7 @@ test('what was learnt comes back under the same conditions, and under no others'
   for (const other of [
     { threads: [1] },
     { cache: 'separate' as const },
+    { gpuLayers: 31 },
     { stages: [[0, 8] as const, [8, 30] as const] },
   ])
     assert.equal(await loadProfile({ ...of, ...other }, log), undefined, JSON.stringify(other))
@@ -40,7 +42,7 @@ test('what was learnt comes back under the same conditions, and under no others'
 
 test('a damaged profile is as none, and a cache that cannot be written is named', async (t) => {
   const cacheDir = await temporaryDirectory(t)
-  const of: ProfileOf = { cacheDir, hash, stages: [[0, 30]], threads: [2], cache: 'unified' }
+  const of: ProfileOf = { cacheDir, hash, stages: [[0, 30]], threads: [2], cache: 'unified', gpuLayers: 0 }
   await saveProfile(of, profile, assert.fail)
   const logged: string[] = []
   const log: Log = (level, message) => logged.push(`${level} ${message}`)

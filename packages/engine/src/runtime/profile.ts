@@ -27,6 +27,8 @@ export interface ProfileOf {
   readonly stages: readonly (readonly [number, number])[]
   readonly threads: readonly number[]
   readonly cache: 'unified' | 'separate'
+  /** Layers on GPUs. */
+  readonly gpuLayers: number
 }
 
 interface SavedProfile extends Profile {
@@ -68,6 +70,6 @@ function profilePath({ cacheDir, hash }: ProfileOf): string {
   return join(derivedDir(cacheDir, hash), 'profile.json')
 }
 
-function basisOf({ stages, threads, cache }: ProfileOf): string {
-  return JSON.stringify({ kernels: kernelsInUse(), cpu: cpus()[0]?.model ?? '', stages, threads, cache })
+function basisOf({ stages, threads, cache, gpuLayers }: ProfileOf): string {
+  return JSON.stringify({ kernels: kernelsInUse(), cpu: cpus()[0]?.model ?? '', stages, threads, cache, gpuLayers })
 }

@@ -124,6 +124,7 @@ export class Loop {
       limits: options.limits,
       parallel: options.parallel,
       keptBytes: options.savedBytes,
+      ...(options.checkpoints && { worthCopying: options.checkpoints.worthCopying }),
       events: {
         began: (request) => this.#began(request),
         guessesDropped: (request) => this.#speculation.guessesDropped(request),
@@ -465,8 +466,7 @@ export class Loop {
     this.#options.observer?.finished?.(request, reason)
     // What was computed may be of use again: to the next turn of the conversation, or to a prompt that begins alike.
     // Copying it takes milliseconds: those who wait for the reply's last words go first.
-    if (reason === 'cancelled') this.#scheduler.release(request, 'kept')
-    else this.#leaving.push(request)
+    this.#leaving.push(request)
     request.finish(reason)
     this.stats.promptTokens += request.prompt.length
     this.stats.cachedTokens += request.cached

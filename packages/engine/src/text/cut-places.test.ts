@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { full } from '../../test/fixtures/test-size.ts'
 import { texts } from '../../test/fixtures/texts.ts'
 import { vocabularies } from '../../test/fixtures/vocabularies.ts'
 import { replay } from '../../test/replay.ts'
@@ -86,7 +87,7 @@ for (const { name, skip, load } of vocabularies) {
         count += parts(cuts, text).length
         assert.deepEqual(tokensOfParts(cuts, vocab, text), vocab.tokenize(text))
       }),
-      { ...replay, numRuns: 60 },
+      { ...replay, numRuns: full ? 60 : 15 },
     )
     t.diagnostic(`${count} parts`)
   })

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { model } from '../../test/fixtures/gguf.ts'
+import { full } from '../../test/fixtures/test-size.ts'
 import { edited, edits, texts } from '../../test/fixtures/texts.ts'
 import { vocabularies } from '../../test/fixtures/vocabularies.ts'
 import { replay } from '../../test/replay.ts'
@@ -28,7 +29,7 @@ for (const { name, skip, load } of vocabularies) {
           assert.deepEqual(tokenizer.tokens(text), encode(before + text))
         }
       }),
-      { ...replay, numRuns: 30 },
+      { ...replay, numRuns: full ? 30 : 8 },
     )
   })
 }

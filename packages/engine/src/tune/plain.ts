@@ -17,19 +17,23 @@ export class Plain implements Disposable {
   #rows = 0
   #last = 0
 
-  /** The model stays the caller's. `layerInput` and `outputs` (default 1) as in `ContextOptions`. */
-  constructor(model: Model, options: { cells: number; threads: number; layerInput?: number; outputs?: number }) {
+  /** The model stays the caller's. `batch` (default 512), `layerInput` and `outputs` (default 1) as in `ContextOptions`. */
+  constructor(
+    model: Model,
+    options: { cells: number; threads: number; batch?: number; layerInput?: number; outputs?: number },
+  ) {
+    const { batch = 512 } = options
     this.model = model
     this.#threadpool = new Threadpool(options.threads)
     this.context = new Context(model, {
       cells: options.cells,
       sequences: 1,
-      batch: 512,
+      batch,
       outputs: options.outputs ?? 1,
       threadpool: this.#threadpool,
       ...(options.layerInput === undefined ? {} : { layerInput: options.layerInput }),
     })
-    this.#batch = new Batch(512)
+    this.#batch = new Batch(batch)
     this.#logits = new Float32Array(model.vocab.size)
   }
 
@@ -58,9 +62,10 @@ export class Plain implements Disposable {
     output: number = tokens.length - 1,
     each?: (from: number, rows: number) => void,
   ): Promise<void> {
-    for (let from = 0; from < tokens.length; from += 512) {
+    const { capacity } = this.#batch
+    for (let from = 0; from < tokens.length; from += capacity) {
       this.#batch.clear()
-      const to = Math.min(tokens.length, from + 512)
+      const to = Math.min(tokens.length, from + capacity)
       for (let i = from; i < to; i++) this.#batch.add(tokens[i]!, this.#rows + i - from, [0], i >= output)
       const result = await this.context.decode(this.#batch)
       if (result !== 'done') throw new IncipitError('decode_failed', `the plain decode ended as '${result}'`)

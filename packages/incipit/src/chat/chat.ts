@@ -4,7 +4,7 @@ import type { InputOptions } from '@incipit/engine/api'
 import pc from 'picocolors'
 import { failureLine } from '../failure.ts'
 import { replyOutput } from '../reply/output.ts'
-import { commandOf, runCommand } from './commands.ts'
+import { commandOf, completions, runCommand } from './commands.ts'
 import { type ChatSettings, Conversation } from './conversation.ts'
 import { LineInput } from './line-input.ts'
 
@@ -42,7 +42,7 @@ export async function chat({ model, settings, sampling, load }: ChatOptions): Pr
     if (live) say(`${info.name}. It reads while you type; /help says more.`)
     if (!info.hasChatTemplate)
       process.stderr.write(`incipit: ${info.name} has no chat template: it continues the text\n`)
-    messages = live ? new LineInput(stdin, stdout, (text) => revise(conversation, text)) : plainLines()
+    messages = live ? new LineInput(stdin, stdout, (text) => revise(conversation, text), completions) : plainLines()
     for (let line = await messages.next(); line !== undefined; line = await messages.next()) {
       const command = commandOf(line)
       if (command?.name === 'quit') break

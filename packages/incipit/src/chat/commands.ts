@@ -6,6 +6,8 @@ import type { Conversation } from './conversation.ts'
 
 interface ChatCommand {
   readonly argument?: string
+  /** What the argument may be. */
+  readonly choices?: readonly string[]
   readonly about: string
   /**
    * @returns what is to be printed
@@ -31,6 +33,7 @@ const commands: Readonly<Record<string, ChatCommand>> = {
   },
   policy: {
     argument: '[name]',
+    choices: policies,
     about: `what is shown: ${policies.join(', ')}`,
     run(conversation, name) {
       if (name !== '') conversation.change({ policy: oneOf<Policy>(name, policies, 'policy') })
@@ -39,6 +42,7 @@ const commands: Readonly<Record<string, ChatCommand>> = {
   },
   tier: {
     argument: '[name]',
+    choices: tierNames,
     about: `how soon the first word is wanted: ${tierNames.join(', ')}`,
     run(conversation, name) {
       if (name !== '') conversation.change({ tier: oneOf<TierName>(name, tierNames, 'tier') })
@@ -109,6 +113,16 @@ export function commandOf(line: string): { name: string; argument: string } | un
   return name === undefined ? undefined : { name, argument: argument.trim() }
 }
 
+/** How a line that is for the program may go on. */
+export function completions(line: string): string[] {
+  const [, name = '', argument] = /^\/([a-z]*)( \S*)?$/.exec(line) ?? []
+  const possible =
+    argument === undefined
+      ? Object.keys(commands).map((name) => `/${name}`)
+      : ((Object.hasOwn(commands, name) && commands[name]?.choices) || []).map((choice) => `/${name} ${choice}`)
+  return line.startsWith('/') ? possible.filter((whole) => whole.startsWith(line)) : []
+}
+
 /** @throws UsageError for a command that there is not, and as the command */
 export async function runCommand(conversation: Conversation, name: string, argument: string): Promise<string> {
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined
@@ -123,6 +137,7 @@ function help(): string {
   ])
   const keys: [string, string][] = [
     ['Alt-Enter', 'a new line in the message, as a backslash at its end'],
+    ['Tab', 'completes a command'],
     ['Ctrl-C', 'stop the reply; at the prompt, forget what is typed'],
     ['Ctrl-D', 'the end'],
   ]

@@ -10,6 +10,8 @@ const esc = '\u{1b}'
 const ctrlC = '\u{3}'
 /** The sign before the line, by how much of the message is read. */
 const signs = ['○', '◔', '◑', '◕', '●'] as const
+/** More characters at once are a paste. */
+const pasted = 40
 /** The sign follows no faster than this, in milliseconds. */
 const signMs = 80
 
@@ -22,6 +24,7 @@ export class LineInput {
   readonly #stdin: ReadStream
   readonly #stdout: WriteStream
   readonly #onText: (text: string) => void
+  readonly #complete: (line: string) => string[]
   readonly #filter = new KeyFilter()
   #history: string[] = []
   #editor: Interface | undefined
@@ -36,10 +39,20 @@ export class LineInput {
   #timer: NodeJS.Timeout | undefined
   readonly #take: (data: Buffer) => void
 
-  constructor(stdin: ReadStream, stdout: WriteStream, onText: (text: string) => void) {
+  /**
+   * @param onText told the message with every key
+   * @param complete how a line may go on, for the key Tab
+   */
+  constructor(
+    stdin: ReadStream,
+    stdout: WriteStream,
+    onText: (text: string) => void,
+    complete: (line: string) => string[],
+  ) {
     this.#stdin = stdin
     this.#stdout = stdout
     this.#onText = onText
+    this.#complete = complete
     const decoder = new TextDecoder()
     this.#take = (data) => this.#receive(decoder.decode(data, { stream: true }))
     stdin.setRawMode(true)
@@ -61,6 +74,7 @@ export class LineInput {
         historySize: 500,
         removeHistoryDuplicates: true,
         escapeCodeTimeout: 50,
+        completer: (line: string) => [this.#complete(line), line],
       })
       this.#keys = keys
       this.#editor = editor
@@ -150,9 +164,17 @@ export class LineInput {
     setImmediate(() => setImmediate(() => this.#changed()))
   }
 
-  /** One by one: of several characters at once readline does not notice that they begin a new row. */
-  #feed(editor: PassThrough, keys: string): void {
-    for (const key of keys) editor.write(key)
+  /**
+   * One by one: of several characters at once readline does not notice that they begin a new row. But it measures the whole
+   * line with each, so a paste goes in whole, and the line is drawn again.
+   */
+  #feed(keys: PassThrough, text: string): void {
+    if (text.length <= pasted || /\p{Cc}/u.test(text)) {
+      for (const key of text) keys.write(key)
+      return
+    }
+    this.#editor?.write(text)
+    this.#editor?.prompt(true)
   }
 
   #changed(): void {

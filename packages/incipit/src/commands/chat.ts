@@ -1,3 +1,4 @@
+import { basename } from 'node:path'
 import { nativeThreads } from '@incipit/engine/api'
 import type { Command } from 'commander'
 import {
@@ -11,6 +12,7 @@ import {
   type SamplingFlags,
 } from '../flags.ts'
 import { decimal, defined, integer } from '../options.ts'
+import { whileWaiting } from '../terminal/waiting.ts'
 
 interface ChatFlags extends EngineFlags, ReplyFlags, SamplingFlags {
   model?: string
@@ -48,7 +50,8 @@ async function talk(flags: ChatFlags): Promise<void> {
     sampling: defined({ maxTokens, temperature, topP, topK, minP, seed, minStability, alpha }),
     load: async (model) => {
       const { path } = await resolveModel(model)
-      return Engine.load(path, { parallel: 2, ...engineOptions({ ...flags, ...defined({ draft }) }) })
+      const options = { parallel: 2, ...engineOptions({ ...flags, ...defined({ draft }) }) }
+      return whileWaiting(`loading ${basename(path)}`, () => Engine.load(path, options))
     },
   })
 }

@@ -35,7 +35,14 @@ export async function hostEngine(hosted: HostedEngine, options: SpawnOptions): P
 export function engineFor({
   contextTokens,
   threads,
-}: HostedEngine): Pick<SpawnOptions, 'parallel' | 'cut' | 'contextLength'> {
-  // One stage: what an exit would show early, an editor does not show.
-  return { parallel: 4, cut: 'none', contextLength: contextTokens, ...(threads > 0 && { threads }) }
+}: HostedEngine): Pick<SpawnOptions, 'parallel' | 'cache' | 'cut' | 'contextLength'> {
+  return {
+    parallel: 4,
+    // Nearly all requests begin alike: in one cache for all that is shared, not copied.
+    cache: 'unified',
+    // One stage: what an exit would show early, an editor does not show.
+    cut: 'none',
+    contextLength: contextTokens,
+    ...(threads > 0 && { threads }),
+  }
 }

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { writeChatStories } from '../../../engine/test/fixtures/chat-stories.ts'
 
 /** The command line's entry. */
 export const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
@@ -28,6 +29,14 @@ export function missing(...models: string[]): string | false {
 
 const cache = mkdtempSync(join(tmpdir(), 'incipit-test-cache-'))
 process.once('exit', () => rmSync(cache, { recursive: true, force: true }))
+
+let chatting: Promise<string> | undefined
+/** `stories` with a chat template: its path. For what hangs on there being one, and not on what is said. */
+export function chatStories(): Promise<string> {
+  const path = join(cache, 'chat-stories.gguf')
+  chatting ??= writeChatStories(path).then(() => path)
+  return chatting
+}
 
 /** The environment of every command in the tests: nothing of this user's own settings. */
 export const environment: NodeJS.ProcessEnv = {

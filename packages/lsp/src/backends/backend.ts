@@ -59,7 +59,7 @@ export interface BackendSession {
   /** The prompt as it is now. Costs nothing at once; only the last one counts. */
   follow(prompt: FimPrompt): void
   /**
-   * What comes between `before` and `after`.
+   * What comes between `before` and `after`. One that is no background work is followed from now on, too.
    * @throws PromptTooLong, and whatever the back end fails with
    */
   complete(prompt: FimPrompt, options: CompletionOptions): AsyncIterable<Said>

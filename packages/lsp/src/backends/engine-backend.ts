@@ -18,6 +18,11 @@ import {
   PromptTooLong,
   type RewriteOptions,
 } from './backend.ts'
+import { WarmUp } from './warm-up.ts'
+
+// The request for a completion comes right behind its keystroke, or tens of milliseconds later: in the first case one step
+// computes what was typed and the first token.
+const restMs = 5
 
 /** Completions from an engine of ours: each document is an open text, computed while it is typed. */
 export class EngineBackend implements Backend {
@@ -63,9 +68,9 @@ export class EngineBackend implements Backend {
 class EngineSession implements BackendSession {
   readonly #engine: EngineApi
   readonly #marks: FimTokens | undefined
+  readonly #warmUp = new WarmUp(async (prompt: FimPrompt) => this.#revise(prompt), restMs)
   #input: InputApi | undefined
   #frame: PromptFrame | undefined
-  #closed = false
 
   constructor(engine: EngineApi) {
     this.#engine = engine
@@ -73,7 +78,30 @@ class EngineSession implements BackendSession {
   }
 
   follow(prompt: FimPrompt): void {
-    if (this.#closed) return
+    this.#warmUp.follow(prompt)
+  }
+
+  complete(prompt: FimPrompt, options: CompletionOptions): AsyncGenerator<Said> {
+    const { maxTokens, signal, temperature = 0, seed = 0, background = false } = options
+    const tier = background ? 'batch' : 'code'
+    const request = { maxTokens, signal, temperature, seed, logprobs: 0, tier, beginsWith: prompt.begun } as const
+    if (!background) {
+      this.#warmUp.skip()
+      this.#revise(prompt)
+    }
+    const ask = () =>
+      this.#isFollowed(prompt)
+        ? this.#input!.respond(request)
+        : this.#engine.generate({ ...request, prompt: this.#promptOf(prompt) })
+    return saidIn(ask, options)
+  }
+
+  close(): void {
+    this.#warmUp.close()
+    this.#input?.close()
+  }
+
+  #revise(prompt: FimPrompt): void {
     const frame = this.#frameOf(prompt)
     try {
       this.#input ??= this.#engine.open({ raw: true, tier: 'code' })
@@ -86,22 +114,6 @@ class EngineSession implements BackendSession {
       this.#input = undefined
       this.#frame = undefined
     }
-  }
-
-  complete(prompt: FimPrompt, options: CompletionOptions): AsyncGenerator<Said> {
-    const { maxTokens, signal, temperature = 0, seed = 0, background = false } = options
-    const tier = background ? 'batch' : 'code'
-    const request = { maxTokens, signal, temperature, seed, logprobs: 0, tier, beginsWith: prompt.begun } as const
-    const ask = () =>
-      this.#isFollowed(prompt)
-        ? this.#input!.respond(request)
-        : this.#engine.generate({ ...request, prompt: this.#promptOf(prompt) })
-    return saidIn(ask, options)
-  }
-
-  close(): void {
-    this.#closed = true
-    this.#input?.close()
   }
 
   #isFollowed(prompt: FimPrompt): boolean {

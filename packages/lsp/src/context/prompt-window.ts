@@ -1,3 +1,5 @@
+import { afterStart, unixLines } from '../documents/line-text.ts'
+
 /** Sizes in UTF-16 units. */
 export interface WindowSizes {
   readonly before: number
@@ -6,7 +8,6 @@ export interface WindowSizes {
 
 // After a move the window begins this far back, so that a while of typing fits until the next move.
 const freshShare = 0.75
-const closers = /^[)\]}>"'`;,\s]*$/
 
 /**
  * The part of a long document that goes into its prompts. Its beginning moves seldom: a beginning that moved with every
@@ -35,22 +36,6 @@ export class PromptWindow {
   }
 }
 
-/**
- * Where the text behind the cursor begins for a model. Closing brackets and quotes that follow in the line are left out:
- * the editor put them there while their opening ones were typed, and they would come and go with every pair.
- */
-export function afterStart(text: string, cursor: number): number {
-  const end = lineEnd(text, cursor)
-  return closers.test(text.slice(cursor, end)) ? end : cursor
-}
-
-/** Offset of the end of the line, before its line end. */
-export function lineEnd(text: string, offset: number): number {
-  const found = text.indexOf('\n', offset)
-  if (found < 0) return text.length
-  return text[found - 1] === '\r' && found - 1 >= offset ? found - 1 : found
-}
-
 /** The first beginning of a line at or behind `from`, or `from` where there is none before `to`; never inside a character. */
 function lineStart(text: string, from: number, to: number): number {
   if (from === 0) return 0
@@ -64,8 +49,4 @@ function wholeLines(text: string, cut: boolean): string {
   const end = text.lastIndexOf('\n')
   // One endless line: what fits of it, without half a character.
   return end > 0 ? text.slice(0, end + 1) : text.replace(/[\uD800-\uDBFF]$/, '')
-}
-
-function unixLines(text: string): string {
-  return text.replaceAll('\r\n', '\n')
 }

@@ -1,6 +1,6 @@
-import { afterStart, lineEnd } from '../context/prompt-window.ts'
 import type { Situation } from '../suggest/situation.ts'
 import { type Place, tailLength } from '../suggest/type-through.ts'
+import { afterStart, lineEnd, unixLines } from './line-text.ts'
 
 /** Longest completion that is recognised while it is typed, in UTF-16 units. */
 const maxCompletion = 2000
@@ -57,8 +57,4 @@ export function viewBefore({ situation, place, typedTail }: View, characters: nu
     place: { tail: tail.slice(-tailLength), head: place.head },
     typedTail: tail,
   }
-}
-
-function unixLines(text: string): string {
-  return text.replaceAll('\r\n', '\n')
 }

@@ -32,7 +32,7 @@ export class RecentEdits {
   get latest(): readonly RecentEdit[] {
     const edits = this.#open ? [this.#open, ...this.#done] : this.#done
     return edits
-      .map(({ uri, before, after }) => ({ uri, ...changedLines(unixLines(before), unixLines(after)) }))
+      .map(({ uri, before, after }) => ({ uri, ...changedLines(withoutReturns(before), withoutReturns(after)) }))
       .filter(({ before, after }) => before.trim() !== '' && after.trim() !== '' && before.trim() !== after.trim())
       .slice(0, remembered)
   }
@@ -89,6 +89,7 @@ function changedLines(before: string, after: string): Pick<RecentEdit, 'before' 
   return { before: old.join('\n'), after: now.join('\n') }
 }
 
-function unixLines(text: string): string {
+/** Parts of a document may begin or end in the middle of a line end. */
+function withoutReturns(text: string): string {
   return text.replaceAll('\r', '')
 }

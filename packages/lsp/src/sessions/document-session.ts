@@ -1,46 +1,29 @@
 import type { TextDocument } from 'vscode-languageserver-textdocument'
-import { type Backend, type BackendSession, type CompletionOptions, PromptTooLong } from '../backends/backend.ts'
+import { type BackendSession, PromptTooLong } from '../backends/backend.ts'
 import { lineComment } from '../context/comments.ts'
-import { type FimPrompt, type RelatedChunk, splitBegun } from '../context/fim-format.ts'
-import { PromptWindow } from '../context/prompt-window.ts'
-import { withoutSecrets } from '../context/secrets.ts'
-import { type View, viewAt, viewBefore, viewBehind } from '../documents/document-view.ts'
-import type { Settings } from '../settings.ts'
-import { isHopeless, isWorthShowing, withoutLead } from '../suggest/gate.ts'
-import { Generation } from '../suggest/generation.ts'
+import type { FimPrompt } from '../context/fim-format.ts'
+import { type View, viewAt } from '../documents/document-view.ts'
+import { type Found, findSuggestion, isTypedOut, wholeLines } from '../suggest/find.ts'
+import { isWorthShowing } from '../suggest/gate.ts'
+import type { Generation } from '../suggest/generation.ts'
 import { Generations } from '../suggest/generations.ts'
-import { insideWord, linePrefix, nextIndent } from '../suggest/situation.ts'
-import { type Bounds, type Shown, shownOf } from '../suggest/view-of.ts'
-import type { SentPrompt, TraceEntry } from '../trace.ts'
-import { promptSizes } from './prompt-sizes.ts'
+import { insideWord } from '../suggest/situation.ts'
+import { type Bounds, shownOf } from '../suggest/view-of.ts'
+import type { TraceEntry } from '../trace.ts'
+import { Ahead, type CursorView } from './ahead.ts'
+import { CompletionRunner } from './completion-runner.ts'
+import { DocumentPrompts, type PromptHost } from './document-prompts.ts'
+import type { WorkListener } from './work.ts'
 
 /** What a session needs around it. */
-export interface SessionHost {
-  readonly backend: Backend
-  readonly settings: Settings
+export interface SessionHost extends PromptHost, WorkListener {
   readonly calibrate: (probability: number) => number
-  /** Chunks of other files for this one, within a budget of UTF-16 units. */
-  related(cursor: number, budget: number): readonly RelatedChunk[]
-  /** Something begins to be computed. */
-  began(): void
-  ended(work: Work): void
-}
-
-/** What one completion took. */
-export interface Work {
-  /** Milliseconds to its first text, if there was one and somebody waited for it. */
-  readonly firstMs: number | undefined
-  /** Tokens that were said. */
-  readonly saidTokens: number
-  /** Of the prompt, where the back end tells it. */
-  readonly promptTokens: number
-  readonly cachedTokens: number
 }
 
 export interface Suggestion {
   /** With `\n` as line end. */
   readonly text: string
-  readonly trace: Pick<TraceEntry, 'source' | 'silence' | 'firstMs' | 'prompt'>
+  readonly trace: Pick<TraceEntry, 'source' | 'silence' | 'firstMs' | 'saidTokens' | 'prompt'>
 }
 
 export interface Asked {
@@ -53,8 +36,6 @@ export interface Asked {
 
 // An editor cancels the request of the last keystroke before it says what the new one is: what was said may still fit.
 const cancelGraceMs = 30
-// Lines that a cursor moves before other chunks of other files are looked for.
-const farLines = 20
 const alternatives = 3
 // A prompt that is too long is made shorter and asked again.
 const maxTries = 4
@@ -62,29 +43,35 @@ const maxTries = 4
 /** The completions of one document. */
 export class DocumentSession {
   readonly #document: () => TextDocument
-  readonly #path: string
   readonly #host: SessionHost
   readonly #session: BackendSession
-  readonly #window = new PromptWindow()
+  readonly #prompts: DocumentPrompts
+  readonly #runner: CompletionRunner
   readonly #generations = new Generations()
-  #shrink = 1
-  #related: { readonly chunks: readonly RelatedChunk[]; readonly line: number } | undefined
-  /** Requests that wait for what is being said. */
-  #waiting = 0
-  #ahead: Generation | undefined
+  readonly #ahead: Ahead
+  /** Where the cursor was last. */
+  #current: CursorView = { view: viewAt('', 0, ''), cursor: 0 }
   #closed = false
 
+  /** @param path in the workspace */
   constructor(document: () => TextDocument, path: string, host: SessionHost) {
     this.#document = document
-    this.#path = path
     this.#host = host
+    this.#prompts = new DocumentPrompts(path, host)
     this.#session = host.backend.open()
-    this.#current = { view: viewAt('', 0, ''), cursor: 0 }
+    this.#runner = new CompletionRunner(host, this.#session, () => this.#prompts.shrink())
+    this.#ahead = new Ahead({
+      generations: this.#generations,
+      runner: this.#runner,
+      current: () => this.#current,
+      bounds: () => this.#bounds(false),
+      prompt: (at, more) => this.#prompt(at, more),
+    })
   }
 
   /** A change, as offsets in the text before it. */
   changed(from: number, to: number, length: number): void {
-    this.#window.changed(from, to, length)
+    this.#prompts.changed(from, to, length)
   }
 
   /** The cursor is here now: what stands before it is computed, and what was being said for another text ends. */
@@ -92,24 +79,13 @@ export class DocumentSession {
     const view = this.#view(cursor)
     this.#generations.stopStrangers(view.typedTail, view.place.head)
     this.#session.follow(this.#prompt(cursor))
-    if (this.#host.settings.nextAhead && this.#isTypedOut(view)) this.#beginBehind()
-  }
-
-  /** Whether something that was said is accepted, or typed to its end. */
-  #isTypedOut({ typedTail, place, situation }: View): boolean {
-    const bounds = this.#bounds(false)
-    for (const { generation, typed } of this.#generations.fitting(typedTail, place.head)) {
-      if (typed === undefined || typed <= generation.begun) continue
-      if (generation.text.slice(typed).trim() === '') return true
-      const { text, complete, heldBack } = shownOf(generation, typed, situation, bounds)
-      if (complete && text === '' && !heldBack) return true
-    }
-    return false
+    if (!this.#host.settings.nextAhead) return
+    if (isTypedOut(this.#generations, view, this.#bounds(false))) this.#ahead.begin(this.#current, '')
   }
 
   /** Other files changed so much that their chunks are chosen again at the next occasion. */
   forgetRelated(): void {
-    this.#related = undefined
+    this.#prompts.forgetRelated()
   }
 
   /** What to show at a cursor; several where the user asked. Empty: nothing, and why. */
@@ -117,7 +93,7 @@ export class DocumentSession {
     const view = this.#view(cursor, asked.selected)
     if (insideWord(view.situation)) return [silent('inside a word')]
     const first = await this.#best(cursor, view, asked)
-    if (!asked.invoked || asked.signal.aborted) return [first]
+    if (!asked.invoked || asked.signal.aborted || this.#closed) return [first]
     const others = await this.#alternatives(this.#prompt(cursor, asked.selected), view, asked.signal)
     const texts = new Set([first.text])
     return [first, ...others.filter(({ text }) => text !== '' && !texts.has(text) && texts.add(text))]
@@ -125,6 +101,7 @@ export class DocumentSession {
 
   close(): void {
     this.#closed = true
+    this.#ahead.close()
     this.#generations.clear()
     this.#session.close()
   }
@@ -156,32 +133,17 @@ export class DocumentSession {
     }
   }
 
-  /** What there is for a place: something complete first, else something that is being said. */
   #find(view: View, bounds: Bounds): Found | undefined {
-    let running: Found | undefined
-    // Of what was stopped before its end, such as what was said ahead, the lines that are there.
-    let lines: Found | undefined
-    for (const { generation, typed } of this.#generations.fitting(view.typedTail, view.place.head)) {
-      if (typed === undefined) {
-        running ??= { generation, typed: 0, shown: nothingYet }
-        continue
-      }
-      const shown = shownOf(generation, typed, view.situation, bounds)
-      // Where it stopped to speak for want of listeners, it has not said that there is nothing.
-      const silent = generation.text.length > typed || generation.state === 'ended'
-      if (shown.complete && (shown.text !== '' || silent)) return { generation, typed, shown }
-      if (generation.state === 'running') running ??= { generation, typed, shown }
-      else lines ??= wholeLines({ generation, typed, shown })
-    }
-    return running ?? lines
+    return findSuggestion(this.#generations, view, bounds)
   }
 
   #show(cursor: number, view: View, found: Found, source: TraceEntry['source'], asked: Asked): Suggestion {
     const { generation, typed, shown } = found
-    const sent = this.#sent.get(generation)
+    const { firstMs, sent, tokens: saidTokens } = generation
     const trace = {
       source: source === 'known' && typed > generation.begun ? ('typed' as const) : source,
-      ...(generation.firstMs !== undefined && { firstMs: generation.firstMs }),
+      saidTokens,
+      ...(firstMs !== undefined && { firstMs }),
       ...(sent && { prompt: sent }),
     }
     // What is typed through stays to its last character.
@@ -190,100 +152,20 @@ export class DocumentSession {
       const silence = shown.heldBack ? 'less likely than the bound' : 'nothing to say'
       return { text: '', trace: { ...trace, silence } }
     }
-    if (this.#host.settings.nextAhead) this.#beginAhead(cursor, view, shown.text, asked)
+    // First the answer: what computes takes the cores.
+    setImmediate(() => {
+      if (!this.#host.settings.nextAhead || this.#closed || !this.#ahead.isAt(view)) return
+      this.#ahead.begin({ cursor, view }, shown.text, asked.selected)
+    })
     return { text: shown.text, trace }
   }
 
-  readonly #sent = new WeakMap<Generation, SentPrompt>()
-
   /** Begins to say what comes at a place; what else is being said for this document ends. */
   #begin(prompt: FimPrompt, view: View, bounds: Bounds): Generation {
-    const generation = this.#generation(view, prompt)
-    this.#session.follow(prompt)
-    this.#generations.stopOthers(generation)
-    this.#generations.prune()
+    this.#generations.stop()
+    const { generation } = this.#runner.start(view, prompt, {}, (said) => this.#enough(said, view, bounds))
     this.#generations.add(generation)
-    void this.#run(generation, prompt, {}, () => this.#enough(generation, view, bounds))
     return generation
-  }
-
-  /**
-   * What comes when the text that is shown is accepted, or typed to its end: one line, because that is what is looked at
-   * next. Where nothing comes in that line, it is the line below, as deep as an editor would begin it.
-   */
-  #beginAhead(cursor: number, view: View, text: string, asked: Asked): void {
-    const behind = viewBehind(view, text)
-    const bounds = this.#bounds(false)
-    const below = () => {
-      if (linePrefix(behind.situation).trim() === '') return
-      this.#beginAhead(cursor, view, `${text}\n${nextIndent(behind.situation)}`, asked)
-    }
-    const there = this.#find(behind, bounds)
-    if (there?.shown.text || there?.generation.state === 'running') return
-    if (there) {
-      below()
-      return
-    }
-    this.#ahead?.stop()
-    const prompt = this.#prompt(cursor, (asked.selected ?? '') + text)
-    const generation = this.#generation(behind, prompt)
-    this.#ahead = generation
-    this.#generations.add(generation)
-    const enough = () => {
-      const said = generation.text.slice(generation.begun)
-      return /\S[^\n]*\n/.test(said) || isHopeless(generation.from(generation.begun), bounds.least, bounds.calibrate)
-    }
-    void this.#run(generation, prompt, { background: true }, enough).then(() => {
-      const nothing = generation.state === 'ended' && generation.text.slice(generation.begun).trim() === ''
-      if (!nothing || this.#closed || this.#ahead !== generation) return
-      if (this.#isAt(behind)) this.#beginBehind()
-      else if (this.#isAt(view)) below()
-    })
-  }
-
-  /** The cursor stands at the end of what was shown: what comes next, if that is not being computed already. */
-  #beginBehind(): void {
-    const { view, cursor } = this.#current
-    this.#beginAhead(cursor, view, '', { signal: new AbortController().signal, invoked: false })
-  }
-
-  /** Whether the cursor stands at this place now. */
-  #isAt({ place }: View): boolean {
-    const { view } = this.#current
-    return view.place.tail === place.tail && view.place.head === place.head
-  }
-
-  #generation(view: View, { begun }: FimPrompt): Generation {
-    return new Generation(viewBefore(view, begun.length).place, begun.length)
-  }
-
-  #run(
-    generation: Generation,
-    prompt: FimPrompt,
-    options: Partial<CompletionOptions>,
-    enough: (generation: Generation) => boolean,
-  ): Promise<void> {
-    const { signal } = generation
-    const { maxTokens } = this.#host.settings
-    const { related, after } = prompt
-    const before = prompt.before + prompt.begun
-    this.#sent.set(generation, { related, before, after })
-    const onUsage = (usage: { promptTokens: number; cachedTokens: number }) => {
-      const { promptTokens, cachedTokens } = usage
-      this.#sent.set(generation, { related, before, after, promptTokens, cachedTokens })
-    }
-    const said = this.#session.complete(prompt, { ...options, maxTokens, signal, onUsage })
-    this.#host.began()
-    return generation
-      .read(onIndentedLine(prompt) ? withoutLead(said, prompt.begun.length) : said, () => {
-        if (enough(generation)) generation.stop()
-      })
-      .then(() => {
-        if (generation.error instanceof PromptTooLong) this.#shrink *= 0.7
-        const { promptTokens = 0, cachedTokens = 0 } = this.#sent.get(generation) ?? {}
-        const firstMs = options.background ? undefined : generation.firstMs
-        this.#host.ended({ firstMs, saidTokens: generation.tokens, promptTokens, cachedTokens })
-      })
   }
 
   /** Whether more of a generation changes nothing, for where the cursor is by now. */
@@ -297,24 +179,12 @@ export class DocumentSession {
     return shownOf(generation, generation.begun, asked.situation, bounds).complete
   }
 
-  /** Where the cursor was last. */
-  #current: { readonly view: View; readonly cursor: number }
-
+  /** Waits until there is more of it; whoever is the last to give that up stops it. */
   async #more(generation: Generation, signal: AbortSignal, deadline: number): Promise<void> {
-    this.#waiting++
-    const left = deadline - performance.now()
-    const timeout = Promise.withResolvers<void>()
-    const timer = left > 0 ? setTimeout(timeout.resolve, left) : undefined
-    const cancelled = Promise.withResolvers<void>()
-    signal.addEventListener('abort', cancelled.resolve as () => void, { once: true })
-    if (signal.aborted) cancelled.resolve()
-    await Promise.race([generation.more(), cancelled.promise, ...(timer ? [timeout.promise] : [])])
-    clearTimeout(timer)
-    signal.removeEventListener('abort', cancelled.resolve as () => void)
-    this.#waiting--
+    await generation.more(signal, deadline - performance.now())
     if (!signal.aborted) return
     setTimeout(() => {
-      if (this.#waiting === 0 && generation.state === 'running') generation.stop()
+      if (!generation.isAwaited) generation.stop()
     }, cancelGraceMs)
   }
 
@@ -323,17 +193,14 @@ export class DocumentSession {
     const bounds = this.#bounds(true)
     const seeds = Array.from({ length: alternatives - 1 }, (_, i) => i + 1)
     const all = seeds.map(async (seed) => {
-      const generation = this.#generation(view, prompt)
+      const shown = (said: Generation) => shownOf(said, said.begun, view.situation, bounds)
+      const options = { temperature: 0.7, seed }
+      const { generation, over } = this.#runner.start(view, prompt, options, (said) => shown(said).complete)
       const stop = () => generation.stop()
       signal.addEventListener('abort', stop, { once: true })
-      const { maxTokens } = this.#host.settings
-      const options = { maxTokens, signal: generation.signal, temperature: 0.7, seed }
-      await generation.read(this.#session.complete(prompt, options), () => {
-        if (shownOf(generation, prompt.begun.length, view.situation, bounds).complete) generation.stop()
-      })
+      await over
       signal.removeEventListener('abort', stop)
-      const { text } = shownOf(generation, prompt.begun.length, view.situation, bounds)
-      return { text, trace: { source: 'asked' as const } }
+      return { text: shown(generation).text, trace: { source: 'asked' as const } }
     })
     return Promise.all(all)
   }
@@ -352,48 +219,9 @@ export class DocumentSession {
   }
 
   #prompt(cursor: number, more = ''): FimPrompt {
-    const document = this.#document()
-    const { backend, settings } = this.#host
-    const sizes = promptSizes(backend, settings, this.#shrink)
-    const { before, after } = this.#window.around(document.getText(), cursor, sizes)
-    const whole = withoutSecrets(before) + more
-    return {
-      path: this.#path,
-      comment: lineComment(document.languageId),
-      related: this.#relatedAt(cursor, sizes.related),
-      ...(backend.begins ? splitBegun(whole) : { before: whole, begun: '' }),
-      after: backend.order === undefined ? '' : withoutSecrets(after),
-    }
-  }
-
-  /** They stay while the cursor stays about where it is: a prompt that begins with others is a new one. */
-  #relatedAt(cursor: number, budget: number): readonly RelatedChunk[] {
-    const { line } = this.#document().positionAt(cursor)
-    if (this.#related && Math.abs(this.#related.line - line) <= farLines) return this.#related.chunks
-    const chunks = budget > 0 ? this.#host.related(cursor, budget) : []
-    this.#related = { chunks, line }
-    return chunks
+    return this.#prompts.at(this.#document(), cursor, more)
   }
 }
-
-/** The lines of it that are said to their end, as if they were all. */
-function wholeLines(found: Found): Found | undefined {
-  const text = found.shown.text.slice(0, Math.max(0, found.shown.text.lastIndexOf('\n'))).trimEnd()
-  return isWorthShowing(text) ? { ...found, shown: { ...found.shown, text, complete: true } } : undefined
-}
-
-/** Whether the cursor stands on an empty line that is indented already. */
-function onIndentedLine({ before, begun }: FimPrompt): boolean {
-  return /(^|\n)[ \t]+$/.test(before + begun)
-}
-
-interface Found {
-  readonly generation: Generation
-  readonly typed: number
-  readonly shown: Shown
-}
-
-const nothingYet: Shown = { text: '', complete: false, heldBack: false }
 
 function silent(silence: string): Suggestion {
   return { text: '', trace: { source: 'none', silence } }

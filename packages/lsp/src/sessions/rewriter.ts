@@ -2,13 +2,11 @@ import { type Backend, type BackendUsage, PromptTooLong } from '../backends/back
 import { type EditPrompt, rewriteIn } from '../edits/edit-prompt.ts'
 import type { Rewrite } from '../edits/rewrite.ts'
 import type { Said } from '../suggest/gate.ts'
-import type { Work } from './document-session.ts'
+import type { WorkListener } from './work.ts'
 
 /** What asking a model to rewrite takes. */
-export interface RewriteHost {
+export interface RewriteHost extends WorkListener {
   readonly backend: Backend
-  began(): void
-  ended(work: Work): void
 }
 
 interface Rewritten {

@@ -1,3 +1,4 @@
+import type { SentPrompt } from '../trace.ts'
 import type { Said } from './gate.ts'
 import type { Place } from './type-through.ts'
 
@@ -10,6 +11,7 @@ export class Generation {
   readonly begun: number
   /** For whoever looks into what was done. */
   readonly startedAt = performance.now()
+  sent: SentPrompt | undefined
   readonly #pieces: Said[] = []
   readonly #abort = new AbortController()
   #text = ''
@@ -17,6 +19,7 @@ export class Generation {
   #error: unknown
   #wake: (() => void)[] = []
   #firstMs: number | undefined
+  #readers = 0
 
   /**
    * @param place where what is said begins
@@ -101,10 +104,24 @@ export class Generation {
     this.#notify()
   }
 
-  /** Resolves when there is more, or nothing more to come. */
-  more(): Promise<void> {
-    if (this.#state !== 'running') return Promise.resolve()
-    return new Promise((resolve) => this.#wake.push(resolve))
+  /** Whether somebody waits for more. */
+  get isAwaited(): boolean {
+    return this.#readers > 0
+  }
+
+  /** Resolves when there is more, or nothing more to come; after so many milliseconds, where they are more than none, or with the signal. */
+  async more(signal: AbortSignal, ms: number): Promise<void> {
+    if (this.#state !== 'running' || signal.aborted) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const timer = ms > 0 ? setTimeout(resolve, ms) : undefined
+    const wake = () => resolve()
+    signal.addEventListener('abort', wake, { once: true })
+    this.#wake.push(wake)
+    this.#readers++
+    await promise
+    this.#readers--
+    clearTimeout(timer)
+    signal.removeEventListener('abort', wake)
   }
 
   #notify(): void {

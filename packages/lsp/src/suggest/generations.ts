@@ -38,18 +38,14 @@ export class Generations {
     }
   }
 
-  /** Stops all but one. */
-  stopOthers(but: Generation | undefined): void {
-    for (const generation of this.#all) if (generation !== but) generation.stop()
-  }
-
-  /** Forgets what failed or never said anything. */
-  prune(): void {
-    this.#all = this.#all.filter((each) => each.state === 'running' || (each.state !== 'failed' && each.text !== ''))
+  /** Stops all, and forgets what failed or never said anything. */
+  stop(): void {
+    for (const generation of this.#all) generation.stop()
+    this.#all = this.#all.filter(({ state, text }) => state !== 'failed' && text !== '')
   }
 
   clear(): void {
-    this.stopOthers(undefined)
+    this.stop()
     this.#all = []
   }
 }

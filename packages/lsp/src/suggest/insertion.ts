@@ -1,3 +1,4 @@
+import { onlyCloses } from '../documents/line-text.ts'
 import { columns, indentOf, type Situation } from './situation.ts'
 
 /** How a document is written. */
@@ -20,7 +21,7 @@ export interface Insertion {
 export function insertionOf(text: string, { restOfLine }: Pick<Situation, 'restOfLine'>, style: Style): Insertion {
   const rest = restOfLine.trimEnd()
   const [first = '', ...others] = text.split('\n')
-  if (rest === '' || !/^[)\]}>"'`;,\s]*$/.test(rest)) return { text: styled(text, style), replaces: 0 }
+  if (rest === '' || !onlyCloses(rest)) return { text: styled(text, style), replaces: 0 }
   if (others.length === 0 && first.endsWith(rest)) {
     return { text: styled(first.slice(0, -rest.length), style), replaces: 0 }
   }

@@ -1,3 +1,5 @@
+import { onlyCloses } from '../documents/line-text.ts'
+
 /** Where a completion would stand. All texts have `\n` as line end. */
 export interface Situation {
   /** Text before the cursor, as much as matters. */
@@ -31,7 +33,7 @@ export function columns(indent: string): number {
 
 /** Whether something follows in the line that the editor did not put there with a pair of brackets or quotes. */
 function hasRest({ restOfLine }: Situation): boolean {
-  return !/^[)\]}>"'`;,\s]*$/.test(restOfLine)
+  return !onlyCloses(restOfLine)
 }
 
 const opener = /(?:[{([]|=>|:|\b(?:do|then|else|begin))\s*$/

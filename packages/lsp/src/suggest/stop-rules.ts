@@ -1,3 +1,4 @@
+import { onlyCloses } from '../documents/line-text.ts'
 import { BracketReader } from './brackets.ts'
 import { columns, extentAt, indentOf, linePrefix, opensBlock, type Situation } from './situation.ts'
 
@@ -115,7 +116,7 @@ function withoutWhatFollows(text: string, situation: Situation, complete: boolea
     })
     if (again >= 0) return lines.slice(0, again).join('\n').trimEnd()
   }
-  if (rest !== '' && lines.length === 1 && !/^[)\]}>"'`;,\s]*$/.test(rest)) {
+  if (rest !== '' && lines.length === 1 && !onlyCloses(rest)) {
     const overlap = overlapOf(text.trimEnd(), rest)
     if (overlap > 0) return text.trimEnd().slice(0, -overlap)
   }

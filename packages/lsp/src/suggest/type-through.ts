@@ -15,12 +15,13 @@ export interface Place {
  */
 export function typedThrough(place: Place, said: string, typedTail: string, head: string): number | undefined {
   if (place.head !== head) return undefined
-  for (let typed = Math.min(said.length, typedTail.length); typed >= 0; typed--) {
-    if (!typedTail.endsWith(said.slice(0, typed))) continue
-    const before = typedTail.slice(0, typedTail.length - typed)
-    if (!before.endsWith(place.tail)) continue
-    if (place.tail.length < tailLength && before.length !== place.tail.length) continue
-    return typed
+  const { tail } = place
+  const first = Math.max(0, typedTail.length - tail.length - said.length)
+  for (let at = typedTail.indexOf(tail, first); at >= 0; at = typedTail.indexOf(tail, at + 1)) {
+    // It is all that the document begins with.
+    if (tail.length < tailLength && at > 0) return undefined
+    const typed = typedTail.slice(at + tail.length)
+    if (said.startsWith(typed)) return typed.length
   }
   return undefined
 }

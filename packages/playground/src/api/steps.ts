@@ -64,8 +64,8 @@ export type Record =
   | Guess
   | Token
   | { type: 'gap'; records: number }
-  /** Of this page: what follows is told by another engine, with a clock and numbers of its own. */
-  | { type: 'anew' }
+  /** What follows is told by another engine, with a clock and numbers of its own. */
+  | { type: 'restart' }
 
 /** Whether the stream is read, and why not. */
 export const watching = signal<'off' | 'on' | 'lost'>('off')
@@ -85,28 +85,22 @@ export function onRecords(listener: (records: Record[]) => void): () => void {
 }
 
 function take(records: Record[]): void {
-  recent.push(...records)
+  const restart = records.findLastIndex(({ type }) => type === 'restart')
+  if (restart >= 0) recent.length = 0
+  recent.push(...records.slice(restart + 1))
   const last = recent.at(-1)
   if (last && 'at' in last) {
     const kept = recent.findIndex((record) => 'at' in record && record.at >= last.at - memoryMs)
     recent.splice(0, kept)
   }
-  tell(records)
-}
-
-/** What follows is told by another engine. */
-function begin(): void {
-  recent.length = 0
-  tell([{ type: 'anew' }])
-}
-
-function tell(records: Record[]): void {
   for (const listener of listeners) listener(records)
 }
 
 async function read(signal: AbortSignal, url: string, sent: HeadersInit): Promise<void> {
   const response = await fetch(url, { headers: sent, signal })
   if (!response.ok || !response.body) throw new Error(response.statusText)
+  // Whoever comes back may be another one.
+  if (watching.peek() === 'lost') take([{ type: 'restart' }])
   watching.value = 'on'
   for await (const data of parseServerSentEvents(response.body)) {
     const { records } = JSON.parse(data) as { records: Record[] }
@@ -129,7 +123,7 @@ export function watchSteps(): void {
       watching.value = 'off'
       return
     }
-    if (chosenModel.value !== watched) begin()
+    if (chosenModel.value !== watched) take([{ type: 'restart' }])
     watched = chosenModel.value
     const url = withModel(wantsOthers.value ? '/v1/steps?others=3' : '/v1/steps')
     const sent = headers.value

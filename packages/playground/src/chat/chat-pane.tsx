@@ -6,7 +6,7 @@ import { type ChatSession, sessionOf } from './chat-session.ts'
 import { Composer } from './composer.tsx'
 import { conversations, current, currentId } from './conversations.ts'
 import { Markdown } from './markdown.tsx'
-import { ReplyMessage, UserMessage } from './message.tsx'
+import { ReplyMessage, Thoughts, UserMessage } from './message.tsx'
 import { Sidebar } from './sidebar.tsx'
 import { ToolResult } from './tool-calls.tsx'
 
@@ -49,6 +49,11 @@ function Conversation({ session }: { session: ChatSession }) {
     const area = scroller.current
     if (area && follows.current) area.scrollTop = area.scrollHeight
   }
+  /** Whoever asks for a reply wants to see it. */
+  const asks = (ask: Promise<void>) => {
+    follows.current = true
+    void ask
+  }
   useEffect(toEnd)
   useEffect(() => {
     follows.current = true
@@ -71,7 +76,12 @@ function Conversation({ session }: { session: ChatSession }) {
             if (turn.role === 'tool') return <ToolResult key={i} turn={turn} />
             if (turn.role === 'user') {
               return (
-                <UserMessage key={i} turn={turn} disabled={running} onResend={(text) => void session.resend(i, text)} />
+                <UserMessage
+                  key={i}
+                  turn={turn}
+                  disabled={running}
+                  onResend={(text) => asks(session.resend(i, text))}
+                />
               )
             }
             const isLast = i === turns.length - 1 && !running
@@ -79,8 +89,8 @@ function Conversation({ session }: { session: ChatSession }) {
               <ReplyMessage
                 key={i}
                 turn={turn}
-                onAgain={isLast ? () => void session.again(i) : undefined}
-                onResults={isLast ? (results) => void session.giveResults(i, results) : undefined}
+                onAgain={isLast ? () => asks(session.again(i)) : undefined}
+                onResults={isLast ? (results) => asks(session.giveResults(i, results)) : undefined}
               />
             )
           })}
@@ -113,7 +123,7 @@ function Coming({ session, onChange }: { session: ChatSession; onChange: () => v
   useEffect(() => {
     const box = room.current
     if (!box) return
-    height.current = Math.max(height.current, box.firstElementChild?.getBoundingClientRect().height ?? 0)
+    height.current = Math.max(height.current, heightOf(box))
     box.style.minHeight = `${height.current}px`
     onChange()
   }, [value])
@@ -133,10 +143,23 @@ function Coming({ session, onChange }: { session: ChatSession; onChange: () => v
       aria-label={reply ? 'Reply' : undefined}
       aria-hidden={!reply}
     >
-      <div dir="auto">{empty && reply ? <p class="thinking faint">reading</p> : <Markdown {...value} />}</div>
+      {reply && <Thoughts text={session.reasoning.value} />}
+      <div dir="auto">
+        {empty && reply ? (
+          <p class="waiting faint">{session.reasoning.value === '' ? 'reading' : 'thinking'}</p>
+        ) : (
+          <Markdown {...value} />
+        )}
+      </div>
       {!reply && !empty && <p class="note faint">if you stop here</p>}
     </article>
   )
+}
+
+/** How far what is said reaches down a box, whatever height that has itself. */
+function heightOf(box: Element): number {
+  const said = box.querySelector(':scope > div')
+  return said ? said.getBoundingClientRect().bottom - box.getBoundingClientRect().top : 0
 }
 
 const questions = [
@@ -153,8 +176,10 @@ function Welcome({ session }: { session: ChatSession }) {
         <i>incipit</i>, the opening words of a text
       </h2>
       <p>
-        The model reads while you type, and when you pause it begins to answer. What it says then is grey: it may be
-        taken back. Ink stays. The thin bar above the field says how much of your message has been read.
+        The model reads while you type, and when you pause it begins to answer. What it says then is{' '}
+        <span class="provisional">grey</span>: it may be taken back. <b>Ink</b> stays: it is what the model says, and no
+        guess changes that. The thin bar above the field says how much of your message has been read, and the line under
+        each reply what was gained.
       </p>
       <ul>
         {questions.map((question) => (

@@ -2,11 +2,10 @@ import { type ClientError, openRealtime, type Realtime, type RealtimeReply, type
 import { batch, effect, signal } from '@preact/signals'
 import { connect } from '../api/engine.ts'
 import { withModel } from '../api/models.ts'
-import { apiKey, session } from '../settings.ts'
+import { apiKey } from '../settings.ts'
 import { announce } from '../ui/announcer.tsx'
 import { type Conversation, conversations, keep, messagesOf, type Turn } from './conversations.ts'
-import { askFormed } from './formed-reply.ts'
-import { replyForm } from './reply-form.ts'
+import { chatSession } from './reply-form.ts'
 import { tokensOf } from './reply-tokens.ts'
 
 const nothing: RevisableValue = { committed: '', provisional: '' }
@@ -25,12 +24,12 @@ export class ChatSession {
   readonly hasText = signal(false)
   /** The reply that is made, or undefined. */
   readonly reply = signal<RevisableValue | undefined>(undefined)
+  /** What the model thinks before the reply that is made. */
+  readonly reasoning = signal('')
   /** What the reply will begin with, if the open message stays as it is. */
   readonly preview = signal<RevisableValue>(nothing)
   readonly #realtime: Realtime
   #running: RealtimeReply | undefined
-  /** The open message was sent over HTTP, and the connection has it still: what was read of it is used there. */
-  #isTaken = false
   #stopPreview = () => {}
   /** Since when the preview has begun with what it begins with now. */
   #previewSince: { readonly word: string; readonly at: number } | undefined
@@ -41,14 +40,14 @@ export class ChatSession {
     this.place = place
     const key = apiKey.peek()
     this.#realtime = openRealtime(withModel('/v1/realtime'), {
-      session: session.peek(),
+      session: chatSession.peek(),
       messages: messagesOf(conversation.turns),
       ...(key !== '' && { apiKey: key }),
     })
     this.#realtime.subscribe(({ status, progress, error }) =>
       batch(() => {
-        // The engine may be another one now.
-        if (status !== 'open' && this.status.peek() === 'open') void connect()
+        // The engine may be another one now. One that is only left alone is not asked: that would use it.
+        if (status === 'connecting' && this.status.peek() === 'open') void connect()
         this.status.value = status
         this.progress.value = progress
         this.error.value = error
@@ -57,7 +56,7 @@ export class ChatSession {
     this.#followPreview()
     let first = true
     this.#stopSettings = effect(() => {
-      const now = session.value
+      const now = chatSession.value
       if (!first) this.#realtime.update(now)
       first = false
     })
@@ -69,18 +68,22 @@ export class ChatSession {
 
   /** The open message. */
   get text(): string {
-    return this.#isTaken ? '' : this.#realtime.text
+    return this.#realtime.text
   }
 
   replace(base: number, text: string): void {
-    this.#isTaken = false
     this.#realtime.replace(base, text)
     this.hasText.value = this.text.trim() !== ''
   }
 
+  /** Whether a reply can be asked for. Why not is said by `reply` or `error`. */
+  get isReady(): boolean {
+    return !this.#running && !this.#realtime.refused
+  }
+
   /** The open message is final: it becomes a turn, and is answered. */
   async send(): Promise<void> {
-    if (this.#running || this.text.trim() === '') return
+    if (!this.isReady || this.text.trim() === '') return
     const turn: Turn = { role: 'user', content: this.text }
     await this.#answer([...this.#turns, turn])
   }
@@ -118,40 +121,25 @@ export class ChatSession {
 
   /** Answers turns that are not those that the connection has. What is typed stays. */
   async #goOn(turns: Turn[]): Promise<void> {
-    if (this.#running) return
+    if (!this.isReady) return
     const draft = this.text
-    if (!replyForm.peek()) {
-      const last = turns.at(-1)
-      const typed = last?.role === 'user'
-      this.#realtime.setMessages(messagesOf(typed ? turns.slice(0, -1) : turns))
-      this.#realtime.revise(typed ? last.content : '')
-    }
+    // It is an answer to something else.
+    this.#previewSince = undefined
+    const last = turns.at(-1)
+    const typed = last?.role === 'user'
+    this.#realtime.setMessages(messagesOf(typed ? turns.slice(0, -1) : turns))
+    this.#realtime.revise(typed ? last.content : '')
     await this.#answer(turns, draft)
-  }
-
-  /** Asks for the reply to these turns, of which the last may be the open message. */
-  #ask(turns: Turn[], draft: string): RealtimeReply {
-    const form = replyForm.peek()
-    if (!form) {
-      const reply = this.#realtime.send()
-      if (draft !== '') this.#realtime.append(draft)
-      return reply
-    }
-    const reply = askFormed(messagesOf(turns), form)
-    this.#isTaken = draft === ''
-    void reply.begun.then(() => {
-      if (this.#isTaken) this.replace(0, '')
-    })
-    return reply
   }
 
   async #answer(turns: Turn[], draft = ''): Promise<void> {
     const enter = performance.now()
-    const formed = replyForm.peek() !== undefined
-    const stood = formed ? undefined : this.#previewSince
+    const stood = this.#previewSince
     keep(this.id, { turns })
     this.#stopPreview()
-    const reply = this.#ask(turns, draft)
+    // After a result, it is to be used.
+    const reply = this.#realtime.send(turns.at(-1)?.role === 'tool' ? { tool_choice: 'auto' } : undefined)
+    if (draft !== '') this.#realtime.append(draft)
     this.hasText.value = draft.trim() !== ''
     this.#running = reply
     let firstAt: number | undefined
@@ -163,6 +151,9 @@ export class ChatSession {
       else firstAt ??= performance.now()
       announced = announce(value.committed, announced)
     })
+    const stopReasoning = reply.reasoning.subscribe(({ committed }) => {
+      this.reasoning.value = committed
+    })
     this.#followPreview()
     const turn: Turn = { role: 'assistant', content: '' }
     try {
@@ -172,22 +163,25 @@ export class ChatSession {
       turn.error = (error as ClientError).message
     }
     stop()
+    stopReasoning()
     announce(reply.text.committed, announced, true)
     turn.content = reply.text.committed
+    if (reply.reasoning.committed !== '') turn.reasoning = reply.reasoning.committed
     const early = stood !== undefined && turn.content.trimStart().startsWith(stood.word)
     if (early) turn.firstMs = stood.at - enter
     else if (firstAt !== undefined) turn.firstMs = firstAt - enter
     batch(() => {
       this.#running = undefined
       this.reply.value = undefined
+      this.reasoning.value = ''
       const problem = turn.content === '' && !turn.calls ? nothingSaid(turn) : undefined
       if (problem !== undefined) turn.error ??= problem
       if (turn.content !== '' || turn.error !== undefined || turn.calls) keep(this.id, { turns: [...turns, turn] })
     })
-    // What was said over HTTP this connection does not know.
-    if (formed) this.#realtime.setMessages(messagesOf(this.#turns))
+    // A call that nobody answers has no place in what follows.
+    if (turn.calls) this.#realtime.setMessages(messagesOf(this.#turns))
     await new Promise((resolve) => setTimeout(resolve, recordsMs))
-    const tokens = tokensOf(turn.content)
+    const tokens = tokensOf(turn.content, turn.calls)
     const now = this.#turns
     if (tokens && now.at(-1)?.content === turn.content)
       keep(this.id, { turns: [...now.slice(0, -1), { ...turn, tokens }] })

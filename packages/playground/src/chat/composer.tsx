@@ -29,7 +29,7 @@ export function Composer({ session, onSend }: { session: ChatSession; onSend: ()
   const files = attachments.value
 
   const send = () => {
-    if (session.running || session.text.trim() === '') return
+    if (!session.isReady || session.text.trim() === '') return
     void session.send()
     attachments.value = []
     if (field.current) field.current.value = ''
@@ -103,7 +103,7 @@ export function Composer({ session, onSend }: { session: ChatSession; onSend: ()
         {tools.value.length > 0 && (
           <Enclosed
             name={tools.value.length === 1 ? 'Tool' : 'Tools'}
-            about={tools.value.map((tool) => tool.function.name).join(', ')}
+            about={tools.value.map((tool) => tool.name).join(', ')}
             onRemove={() => change({ tools: '' })}
           />
         )}
@@ -179,7 +179,6 @@ function readState(session: ChatSession): { share: number; words: string; isProb
   }
   if (error) return { share: 0, words: error.message, isProblem: true }
   if (!session.hasText.value) return { share: 0, words: '' }
-  if (tools.value.length > 0) return { share: 0, words: 'read at Enter, because tools are on' }
   if (tokens === 0) return { share: 0, words: '' }
   const share = computed / tokens
   return { share, words: share >= 1 ? `${tokens} tokens, all read` : `${computed} of ${tokens} tokens read` }

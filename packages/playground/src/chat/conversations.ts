@@ -1,5 +1,6 @@
 import type { Message, Timings, ToolCall, Usage } from '@incipit/client'
 import { computed, signal } from '@preact/signals'
+import { newId } from '../ui/new-id.ts'
 import { read, write } from '../ui/stored.ts'
 import type { ShownToken } from './reply-tokens.ts'
 
@@ -7,6 +8,8 @@ import type { ShownToken } from './reply-tokens.ts'
 export interface Turn {
   role: 'user' | 'assistant' | 'tool'
   content: string
+  /** Of a reply: what the model thought before. */
+  reasoning?: string
   /** Of a reply: the tools that it calls. */
   calls?: ToolCall[]
   /** Of a tool: the call that this is the result of. */
@@ -48,7 +51,7 @@ function load(): Conversation[] {
 /** Begins a conversation, or goes to one that is still empty. */
 export function create(): Conversation {
   const unused = conversations.value.find(({ turns }) => turns.length === 0)
-  const fresh = unused ?? { id: crypto.randomUUID(), title: '', updated: Date.now(), turns: [] }
+  const fresh = unused ?? { id: newId(), title: '', updated: Date.now(), turns: [] }
   if (!unused) conversations.value = [fresh, ...conversations.value]
   return fresh
 }
@@ -62,21 +65,38 @@ export function keep(id: string, part: Partial<Conversation>): void {
     ? [changed, ...others]
     : conversations.value.map((conversation) => (conversation.id === id ? changed : conversation))
   write(prefix + id, changed)
+  writeIndex()
+}
+
+/** The one that was deleted last, until the page is closed. */
+export const removed = signal<Conversation | undefined>(undefined)
+
+export function remove(id: string): void {
+  removed.value = conversations.value.find((conversation) => conversation.id === id)
+  conversations.value = conversations.value.filter((conversation) => conversation.id !== id)
+  write(prefix + id, undefined)
+  writeIndex()
+  if (conversations.value.length === 0) create()
+  if (currentId.value === id) currentId.value = conversations.value[0]!.id
+}
+
+/** Takes the last deletion back. */
+export function restore(): void {
+  const { value } = removed
+  if (!value) return
+  removed.value = undefined
+  conversations.value = [value, ...conversations.value].sort((a, b) => b.updated - a.updated)
+  currentId.value = value.id
+  write(prefix + value.id, value)
+  writeIndex()
+}
+
+/** What is empty is not kept. */
+function writeIndex(): void {
   write(
     index,
     conversations.value.filter(({ turns }) => turns.length > 0).map(({ id }) => id),
   )
-}
-
-export function remove(id: string): void {
-  conversations.value = conversations.value.filter((conversation) => conversation.id !== id)
-  write(prefix + id, undefined)
-  write(
-    index,
-    conversations.value.map(({ id }) => id),
-  )
-  if (conversations.value.length === 0) create()
-  if (currentId.value === id) currentId.value = conversations.value[0]!.id
 }
 
 /** Turns as the API spells them. A call that nobody answered is left out: its result would be missing. */

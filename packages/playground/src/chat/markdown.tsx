@@ -1,5 +1,6 @@
 import { lexer, type Token, type Tokens } from 'marked'
 import type { ComponentChildren, VNode } from 'preact'
+import { CopyButton } from '../ui/copy-button.tsx'
 import { memo } from '../ui/memo.ts'
 import { highlighted } from './highlight.ts'
 
@@ -45,6 +46,11 @@ class Renderer {
     this.#tail = tail
   }
 
+  /** What scrolls must be reachable with keys; but a text that is only provisional is not read aloud, and has nothing of the kind. */
+  get #tabIndex(): 0 | -1 {
+    return this.#tail ? -1 : 0
+  }
+
   blocks(tokens: readonly Token[]): ComponentChildren {
     return tokens.map((token) => this.#block(token as Tokens.Generic))
   }
@@ -87,8 +93,7 @@ class Renderer {
     const cells = (row: Tokens.TableCell[], Cell: 'th' | 'td') =>
       row.map(({ tokens }, i) => <Cell style={{ textAlign: align[i] ?? 'start' }}>{this.#inlines(tokens)}</Cell>)
     return (
-      // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable with keys
-      <section class="scroll" tabIndex={0} aria-label="Table">
+      <section class="scroll" tabIndex={this.#tabIndex} aria-label="Table">
         <table>
           <thead>
             <tr>{cells(header, 'th')}</tr>
@@ -118,14 +123,15 @@ class Renderer {
       if (this.#tail || ink === '') return grey || ink ? this.#grey(ink + grey, classes) : null
       return [classes === '' ? ink : <span class={classes}>{ink}</span>, grey === '' ? null : this.#grey(grey, classes)]
     }
+    const tabIndex = this.#tabIndex
     const pieces = highlighted(text.replace(boundary, ''), language, piece)
     if (end >= 0) this.#tail = true
     return (
-      // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable with keys
-      <section class="scroll code-block" tabIndex={0} aria-label={`Code ${language}`}>
+      <section class="scroll code-block" tabIndex={tabIndex} aria-label={`Code ${language}`}>
         <pre>
           <code>{pieces}</code>
         </pre>
+        {!this.#tail && <CopyButton label="Copy the code" text={() => text} />}
       </section>
     )
   }

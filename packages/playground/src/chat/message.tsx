@@ -1,10 +1,13 @@
 import { useState } from 'preact/hooks'
+import { CopyButton } from '../ui/copy-button.tsx'
 import { ms } from '../ui/format.ts'
 import { IconButton } from '../ui/icon.tsx'
+import { lazy } from '../ui/lazy.tsx'
 import type { Turn } from './conversations.ts'
 import { Markdown } from './markdown.tsx'
-import { TokenView } from './token-view.tsx'
 import { ToolCalls } from './tool-calls.tsx'
+
+const TokenView = lazy(async () => (await import('./token-view.tsx')).TokenView)
 
 export function UserMessage(props: { turn: Turn; disabled: boolean; onResend: (text: string) => void }) {
   const { turn, disabled, onResend } = props
@@ -49,7 +52,7 @@ export function UserMessage(props: { turn: Turn; disabled: boolean; onResend: (t
         {turn.content}
       </div>
       <div class="actions hidden-until-hover">
-        <IconButton icon="copy" label="Copy your message" onClick={() => copy(turn.content)} />
+        <CopyButton label="Copy your message" text={() => turn.content} />
         <IconButton
           icon="edit"
           label="Edit and send again"
@@ -74,6 +77,7 @@ export function ReplyMessage(props: {
   const [showsTokens, showTokens] = useState(false)
   return (
     <article class="message reply" aria-label="Reply">
+      <Thoughts text={turn.reasoning ?? ''} />
       <div dir="auto">
         <Markdown committed={turn.content} provisional="" />
       </div>
@@ -86,7 +90,7 @@ export function ReplyMessage(props: {
       <footer>
         <Account turn={turn} />
         <div class="actions">
-          <IconButton icon="copy" label="Copy the reply" onClick={() => copy(turn.content)} />
+          {turn.content !== '' && <CopyButton label="Copy the reply" text={() => turn.content} />}
           {onAgain && <IconButton icon="again" label="Answer again" onClick={onAgain} />}
           {turn.tokens && (
             <IconButton icon="tokens" label="Tokens" pressed={showsTokens} onClick={() => showTokens(!showsTokens)} />
@@ -98,24 +102,51 @@ export function ReplyMessage(props: {
   )
 }
 
-/** What the reply cost and gained, in a line. */
+/** What a model thought before it spoke: a line, and all of it for whoever wants it. */
+export function Thoughts({ text }: { text: string }) {
+  if (text === '') return null
+  return (
+    <details class="thoughts faint">
+      <summary>
+        Thoughts <span dir="auto">{text.replaceAll(/\s+/g, ' ').slice(-200)}</span>
+      </summary>
+      <p dir="auto">{text.trim()}</p>
+    </details>
+  )
+}
+
+/** What the reply cost and gained, in a line; each part says what it means when it is pointed at. */
 function Account({ turn: { firstMs, timings, ended, lossy, usage } }: { turn: Turn }) {
-  const parts: string[] = []
+  const parts: [said: string, meaning: string][] = []
   if (firstMs !== undefined) {
-    parts.push(firstMs < 0 ? `first word ${ms(-firstMs)} before Enter` : `first word after ${ms(firstMs)}`)
+    const said = firstMs < 0 ? `first word ${ms(-firstMs)} before Enter` : `first word after ${ms(firstMs)}`
+    parts.push([said, 'When the first word stood there that stayed, from Enter on'])
   }
   const count = timings?.predicted_n ?? 0
   const duration = timings?.predicted_ms ?? 0
-  if (count > 1 && duration > 0) parts.push(`${(((count - 1) * 1000) / duration).toFixed(0)} tokens/s`)
+  if (count > 1 && duration > 0) {
+    parts.push([`${(((count - 1) * 1000) / duration).toFixed(0)} tokens/s`, 'Pace behind the first token'])
+  }
   const cached = usage?.prompt_tokens_details?.cached_tokens
-  if (usage && cached !== undefined) parts.push(`${cached}/${usage.prompt_tokens} prompt tokens ready`)
-  if (timings?.drafted_n) parts.push(`${timings.accepted_n}/${timings.drafted_n} guesses right`)
-  if (ended === 'length') parts.push('ended at its token limit')
-  if (ended === 'cancelled') parts.push('stopped')
-  if (lossy) parts.push('lossy policy: not all words are the full model’s')
-  return <p class="account">{parts.join(' · ')}</p>
-}
-
-function copy(text: string): void {
-  void navigator.clipboard.writeText(text)
+  if (usage && cached !== undefined) {
+    const meaning = 'Tokens of the prompt that were computed before Enter, of all'
+    parts.push([`${cached}/${usage.prompt_tokens} prompt tokens ready`, meaning])
+  }
+  if (timings?.drafted_n) {
+    const meaning = 'Guessed tokens that the full model confirmed, of all guessed; the others cost their computing'
+    parts.push([`${timings.accepted_n}/${timings.drafted_n} guesses right`, meaning])
+  }
+  if (ended === 'length') parts.push(['ended at its token limit', 'Settings have the longest reply'])
+  if (ended === 'cancelled') parts.push(['stopped', 'What was said before stays in the conversation'])
+  if (lossy) parts.push(['lossy policy: not all words are the full model’s', 'Settings have the policy'])
+  return (
+    <p class="account">
+      {parts.map(([said, meaning], i) => (
+        <span key={said} title={meaning}>
+          {i > 0 && ' · '}
+          {said}
+        </span>
+      ))}
+    </p>
+  )
 }

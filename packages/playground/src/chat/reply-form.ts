@@ -1,13 +1,13 @@
 import { computed } from '@preact/signals'
-import { settings } from '../settings.ts'
+import { session, settings } from '../settings.ts'
 
 interface Tool {
   readonly type: 'function'
-  readonly function: { readonly name: string }
+  readonly name: string
 }
 
 /**
- * Functions as the API takes them, of a JSON array of them; without the `type` around them they are understood, too.
+ * Functions as a session takes them, of a JSON array of them; as `/v1/chat/completions` has them they are understood, too.
  * @throws Error what is wrong with the text, for people
  */
 export function parseTools(text: string): Tool[] {
@@ -16,7 +16,7 @@ export function parseTools(text: string): Tool[] {
   return value.map((entry: unknown, i): Tool => {
     const called = isObject(entry) && isObject(entry.function) ? entry.function : entry
     if (!isObject(called) || typeof called.name !== 'string') throw new Error(`Function ${i + 1} has no name.`)
-    return { type: 'function', function: { ...called, name: called.name } }
+    return { ...called, type: 'function', name: called.name }
   })
 }
 
@@ -34,43 +34,19 @@ function isObject(value: unknown): value is Record<string, unknown> {
 /** The tools that the model may call. */
 export const tools = computed((): Tool[] => (settings.value.tools === '' ? [] : parseTools(settings.value.tools)))
 
-/** What replies must look like, and what they may call, as the API spells it. Undefined: any text, and nothing. */
-export const replyForm = computed((): Record<string, unknown> | undefined => {
+/** Settings of a chat's session: also what replies must look like, and what they may call. */
+export const chatSession = computed(() => {
   const { schema, toolChoice } = settings.value
-  if (schema === '' && tools.value.length === 0) return undefined
+  const hasTools = tools.value.length > 0
   return {
-    ...(schema !== '' && {
-      response_format: {
-        type: 'json_schema',
-        json_schema: { name: 'reply', strict: true, schema: parseSchema(schema) },
-      },
-    }),
-    ...(tools.value.length > 0 && {
-      tools: tools.value,
-      tool_choice: toolChoice,
-      // Who must call, and has no end of it, would call on and on.
-      ...(toolChoice === 'required' && { parallel_tool_calls: false }),
-    }),
+    ...session.value,
+    response_format:
+      schema === ''
+        ? null
+        : { type: 'json_schema', json_schema: { name: 'reply', strict: true, schema: parseSchema(schema) } },
+    tools: hasTools ? tools.value : null,
+    tool_choice: hasTools ? toolChoice : null,
+    // Who must call, and has no end of it, would call on and on.
+    parallel_tool_calls: hasTools && toolChoice === 'required' ? false : null,
   }
 })
-
-export const exampleSchema = `{
-  "type": "object",
-  "properties": {
-    "answer": { "type": "string" },
-    "sure": { "type": "boolean" }
-  },
-  "required": ["answer", "sure"]
-}`
-
-export const exampleTools = `[
-  {
-    "name": "get_weather",
-    "description": "The weather in a city.",
-    "parameters": {
-      "type": "object",
-      "properties": { "city": { "type": "string" } },
-      "required": ["city"]
-    }
-  }
-]`

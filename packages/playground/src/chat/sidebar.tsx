@@ -8,6 +8,8 @@ import {
   exported,
   keep,
   remove,
+  removed,
+  restore,
   titleOf,
 } from './conversations.ts'
 
@@ -30,6 +32,16 @@ export function Sidebar({ onChoose }: { onChoose: () => void }) {
           <Entry key={conversation.id} conversation={conversation} onChoose={onChoose} />
         ))}
       </ul>
+      {removed.value && (
+        <p class="removed" role="status">
+          <span class="faint" dir="auto">
+            Deleted: {titleOf(removed.value)}
+          </span>
+          <button type="button" class="quiet" onClick={restore}>
+            Undo
+          </button>
+        </p>
+      )}
       <p class="faint">Kept in this browser only.</p>
     </nav>
   )

@@ -140,15 +140,13 @@ function CodeStatus({ tokens, computed }: { tokens: number; computed: number }) 
   useEffect(() => {
     bar.current?.style.setProperty('--share', String(tokens === 0 ? 0 : computed / tokens))
   }, [tokens, computed])
+  const parts = [status.value === 'open' ? (engine.value?.model ?? '') : status.value]
+  if (tokens > 0) parts.push(`${computed} of ${tokens} tokens read`)
+  if (ghostMs.value !== undefined) parts.push(`suggestion ${Math.round(ghostMs.value)} ms after the last key`)
   return (
     <div class="read">
       <div class="read-bar" ref={bar} aria-hidden="true" />
-      <p class={problem.value ? 'problem' : 'faint'}>
-        {problem.value ||
-          `${status.value === 'open' ? (engine.value?.model ?? '') : status.value} · ${computed} of ${tokens} tokens read${
-            ghostMs.value === undefined ? '' : ` · suggestion ${Math.round(ghostMs.value)} ms after the last key`
-          }`}
-      </p>
+      <p class={problem.value ? 'problem' : 'faint'}>{problem.value || parts.join(' · ')}</p>
     </div>
   )
 }

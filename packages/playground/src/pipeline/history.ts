@@ -22,6 +22,11 @@ export interface Seen {
   lastAt: number
 }
 
+/** How long a request took from its place to its first token, in milliseconds. */
+export function firstTokenOf({ began, firstToken }: Seen): number | undefined {
+  return began === undefined || firstToken === undefined ? undefined : Math.max(0, firstToken - began)
+}
+
 /** Requests and steps as a waterfall shows them, made of records as they come. */
 export class History {
   readonly steps: Step[] = []
@@ -43,7 +48,7 @@ export class History {
         this.missing += record.records
         continue
       }
-      if (record.type === 'anew') {
+      if (record.type === 'restart') {
         this.#clear()
         continue
       }

@@ -1,11 +1,12 @@
 import { signal } from '@preact/signals'
 import { useEffect, useMemo, useState } from 'preact/hooks'
 import { engine, refresh } from '../api/engine.ts'
-import { onRecords, recent, wantsOthers, watching } from '../api/steps.ts'
+import { onRecords, recent, watching } from '../api/steps.ts'
 import { conversations } from '../chat/conversations.ts'
+import { LikelyTokens } from '../likely-tokens.tsx'
 import { ms, percent } from '../ui/format.ts'
 import { CostCurves, type Reply, TtftDistribution, TtftHistory } from './charts.tsx'
-import { History, type Seen } from './history.ts'
+import { firstTokenOf, History } from './history.ts'
 import { nameOf, Waterfall } from './waterfall.tsx'
 
 const history = new History()
@@ -24,10 +25,16 @@ export function PipelinePane() {
     const follow = () => {
       seenRecords.value = history.records
     }
+    let asked = history.records
+    // To ask what a model has done is to use it: while it does nothing it is left alone, and may be unloaded.
+    const ask = () => {
+      if (history.records !== asked) void refresh()
+      asked = history.records
+    }
     follow()
     void refresh()
     const tables = setInterval(follow, tableMs)
-    const card = setInterval(() => void refresh(), cardMs)
+    const card = setInterval(ask, cardMs)
     return () => {
       clearInterval(tables)
       clearInterval(card)
@@ -39,11 +46,17 @@ export function PipelinePane() {
       <Load records={seenRecords.value} />
       <Waterfall history={history} />
       <Requests records={seenRecords.value} />
-      <div class="charts">
-        {replies.length > 0 && <TtftHistory replies={replies} />}
-        {replies.length > 0 && <TtftDistribution replies={replies} />}
-        <Costs />
-      </div>
+      <section aria-label="Times">
+        <h2>Times</h2>
+        <div class="charts">
+          {replies.length > 0 && <TtftHistory replies={replies} />}
+          {replies.length > 0 && <TtftDistribution replies={replies} />}
+          {replies.length === 0 && (
+            <p class="faint">How long replies took to their first word stands here when Chat has some.</p>
+          )}
+          <Costs />
+        </div>
+      </section>
     </div>
   )
 }
@@ -74,6 +87,7 @@ function Load({ records }: { records: number }) {
   const busy = stats.decode_ms + stats.overhead_ms
   return (
     <section class="load" aria-label="Load">
+      <h2>Load</h2>
       <dl>
         <Figure name="running" value={`${stats.running}`} />
         <Figure name="waiting" value={`${stats.waiting}`} />
@@ -90,18 +104,7 @@ function Load({ records }: { records: number }) {
           <TierLight key={name} name={name} wanted={ttft_ms} records={records} />
         ))}
       </ul>
-      <label class="check">
-        <input
-          type="checkbox"
-          checked={wantsOthers.value}
-          onChange={(event) => {
-            wantsOthers.value = event.currentTarget.checked
-          }}
-        />
-        <span>
-          Likely tokens <small class="faint">(costs the engine a look at every token)</small>
-        </span>
-      </label>
+      <LikelyTokens />
       {state === 'lost' && (
         <p class="problem" role="status">
           The stream of steps is lost; it is asked for again.
@@ -142,16 +145,16 @@ function TierLight({ name, wanted }: { name: string; wanted: number; records: nu
     .sort((a, b) => a - b)
   const median = times[times.length >> 1]
   const state = median === undefined ? 'unknown' : median <= wanted ? 'on' : median <= 2 * wanted ? 'slow' : 'off'
-  const words = median === undefined ? 'not used' : `${ms(median)} of ${ms(wanted)}`
   return (
-    <li title={`${name}: first token wanted within ${ms(wanted)}`}>
-      <span class={`light ${state}`} aria-hidden="true" /> {name} <span class="faint">{words}</span>
+    <li title={`${name}: first token wanted within ${ms(wanted)}`} class={median === undefined ? 'faint' : undefined}>
+      <span class={`light ${state}`} aria-hidden="true" /> {name}{' '}
+      {median === undefined ? (
+        <span class="unseen">not used</span>
+      ) : (
+        <span class="faint">{`${ms(median)} of ${ms(wanted)}`}</span>
+      )}
     </li>
   )
-}
-
-function firstTokenOf({ began, firstToken }: Seen): number | undefined {
-  return began === undefined || firstToken === undefined ? undefined : Math.max(0, firstToken - began)
 }
 
 function Requests({ records }: { records: number }) {
@@ -160,6 +163,7 @@ function Requests({ records }: { records: number }) {
   if (records === 0) return null
   return (
     <section aria-label="Requests">
+      <h2>Requests</h2>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable with keys */}
       <section class="scroll" tabIndex={0} aria-label="Table of requests">
         <table class="requests">

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { Rows, Step, Token } from '../api/steps.ts'
 import { ms, percent, visible } from '../ui/format.ts'
-import type { History, Seen } from './history.ts'
+import { firstTokenOf, type History, type Seen } from './history.ts'
 
 const kinds: Record<Rows['kind'], { colour: string; name: string }> = {
   input: { colour: '--kind-input', name: 'typed text' },
@@ -80,6 +80,12 @@ export function Waterfall({ history }: { history: History }) {
   const height = axisHeight + (history.stages + requestLanes) * (laneHeight + gap)
   return (
     <section class="waterfall" aria-label="Waterfall">
+      <h2>
+        Steps{' '}
+        <small class="faint">
+          as wide as they took, as high as they have rows (logarithmic), faint where their work was dropped
+        </small>
+      </h2>
       <div class="toolbar">
         <ul class="legend">
           {legend.map((kind) => (
@@ -87,6 +93,9 @@ export function Waterfall({ history }: { history: History }) {
               <span class={`swatch ${kind}`} aria-hidden="true" /> {kinds[kind].name}
             </li>
           ))}
+          <li>
+            <span class="swatch line" aria-hidden="true" /> first token
+          </li>
           <li>
             <span class="swatch dot" aria-hidden="true" /> guess confirmed
           </li>
@@ -200,14 +209,14 @@ function paint(canvas: HTMLCanvasElement, history: History, until: number, span:
   for (let lane = 0; lane < lanes; lane++) {
     pen.fillStyle = colour('--wash')
     pen.fillRect(labelWidth, top(lane), width - labelWidth, laneHeight)
-    pen.fillStyle = colour('--grey')
     const seen = latest[lane - history.stages]
-    pen.fillText(
-      lane < history.stages ? nameOfStage(history, lane) : seen ? nameOf(seen) : '',
-      0,
-      top(lane) + laneHeight / 2,
-      labelWidth - 8,
-    )
+    const first = seen && firstTokenOf(seen)
+    const name = lane < history.stages ? nameOfStage(history, lane) : seen ? nameOf(seen) : ''
+    const middle = top(lane) + laneHeight / 2
+    pen.fillStyle = colour('--ink')
+    pen.fillText(name, 0, first === undefined ? middle : middle - 8, labelWidth - 8)
+    pen.fillStyle = colour('--grey')
+    if (first !== undefined) pen.fillText(`first after ${ms(first)}`, 0, middle + 8, labelWidth - 8)
   }
   const put = (
     lane: number,
@@ -254,6 +263,11 @@ function paint(canvas: HTMLCanvasElement, history: History, until: number, span:
         aboutRows(rows, step),
       )
     }
+  }
+  for (const [i, { firstToken }] of latest.entries()) {
+    if (firstToken === undefined || firstToken < from || firstToken > until) continue
+    pen.fillStyle = colour('--ink')
+    pen.fillRect(xOf(firstToken) - 1, top(history.stages + i), 2, laneHeight)
   }
   for (const token of history.tokens) {
     const lane = laneOf.get(token.request)

@@ -3,6 +3,7 @@ import { useEffect, useRef } from 'preact/hooks'
 import { engine } from '../api/engine.ts'
 import { Markdown } from '../chat/markdown.tsx'
 import { download } from '../chat/sidebar.tsx'
+import { CopyButton } from '../ui/copy-button.tsx'
 import { ms } from '../ui/format.ts'
 import { stored } from '../ui/stored.ts'
 import {
@@ -14,9 +15,11 @@ import {
   runIncipit,
   runOrdinary,
   type Techniques,
+  type Times,
   typed,
 } from './race.ts'
 import { linkTo, pictureOf, type Result, resultOf } from './share.ts'
+import { Timeline, TimelineLegend } from './timeline.tsx'
 
 const techniques = stored<Techniques>('incipit.race', { stream: true, early: true, guesses: true })
 const names: Record<keyof Techniques, string> = {
@@ -88,7 +91,7 @@ function replayed(keys: readonly Key[]): string {
   return keys.reduce((text, { base, text: more }) => text.slice(0, base) + more, '')
 }
 
-function timesOf({ first, stable, committed, done }: Lane): Omit<Lane, 'frames'> {
+function timesOf({ first, stable, committed, done }: Lane): Times {
   return { first, stable, committed, done }
 }
 
@@ -188,20 +191,24 @@ export function RacePane() {
             </button>
           )}
         </div>
-        <p class="faint" role="status">
-          {about[phase.value]} {phase.value === 'failed' && problem.value}
-        </p>
       </form>
+      <Outcome />
       <div class="lanes">
         <LaneView
           name="Ordinary"
           note="sent whole at Enter, nothing guessed"
+          about="The model is given the question at Enter, and has to read all of it before its first word."
           frame={shown.value.ordinary}
           lane={ordinary}
         />
-        <LaneView name="incipit" note="as it was typed" frame={shown.value.incipit} lane={incipit} />
+        <LaneView
+          name="incipit"
+          note="as it was typed"
+          about="The model reads along while you type, begins to answer in a pause, and releases its answer at Enter."
+          frame={shown.value.incipit}
+          lane={incipit}
+        />
       </div>
-      {result.value && <ResultView result={result.value} />}
     </div>
   )
 }
@@ -215,8 +222,15 @@ const about: Record<Phase, string> = {
   failed: 'The race was broken off:',
 }
 
-function LaneView(props: { name: string; note: string; frame: Frame | undefined; lane: Lane | undefined }) {
-  const { name, note, frame, lane } = props
+function LaneView(props: {
+  name: string
+  note: string
+  /** What happens here, while nothing has. */
+  about: string
+  frame: Frame | undefined
+  lane: Lane | undefined
+}) {
+  const { name, note, about, frame, lane } = props
   const area = useRef<HTMLElement>(null)
   useEffect(() => {
     if (area.current) area.current.scrollTop = area.current.scrollHeight
@@ -245,50 +259,83 @@ function LaneView(props: { name: string; note: string; frame: Frame | undefined;
       </dl>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable with keys */}
       <section class="lane-text" ref={area} dir="auto" tabIndex={0} aria-label={`Reply, ${name}`}>
-        {frame ? <Markdown committed={frame.committed} provisional={frame.provisional} /> : null}
+        {frame ? (
+          <Markdown committed={frame.committed} provisional={frame.provisional} />
+        ) : (
+          phase.value === 'ready' && <p class="faint">{about}</p>
+        )}
       </section>
     </section>
   )
 }
 
+/** Time since Enter. */
 function signed(value: number): string {
   return value < 0 ? `${ms(-value)} before Enter` : ms(value)
 }
 
-function ResultView({ result }: { result: Result }) {
-  const { ordinary, incipit } = result
-  const gain = ordinary.stable - incipit.stable
+/** What came of it, on one axis of time; while it runs, how far it is. */
+function Outcome() {
+  const { ordinary, incipit } = lanes.value
+  const times = ordinary && incipit ? { ordinary: timesOf(ordinary), incipit: timesOf(incipit) } : result.value
+  const isReplayed = phase.value === 'replay'
+  const isOver = result.value !== undefined && !isReplayed
   return (
-    <section class="result" aria-label="Result">
-      <p>
-        <b>{ms(Math.abs(gain))}</b> {gain >= 0 ? 'earlier' : 'later'}: the first word that stayed stood there{' '}
-        {incipit.stable < 0 ? `${ms(-incipit.stable)} before Enter` : `${ms(incipit.stable)} after Enter`} instead of{' '}
-        {ms(ordinary.stable)} after it.{' '}
-        <span class="faint">
-          {result.model}
-          {result.techniques.length > 0 && `, ${result.techniques.join(', ')}`}
-        </span>
-      </p>
-      <div class="toolbar">
-        <button type="button" class="quiet" onClick={() => void navigator.clipboard.writeText(linkTo(result))}>
-          Copy a link
-        </button>
-        <button type="button" class="quiet" onClick={async () => download(await pictureOf(result, ms))}>
-          Save as a picture
-        </button>
-        {lanes.value.incipit && (
-          <button
-            type="button"
-            class="quiet"
-            onClick={async () => {
-              await replay(new AbortController().signal)
-              phase.value = 'done'
-            }}
-          >
-            Watch again
-          </button>
+    <section class="result" aria-label={isOver ? 'Result' : 'The race'}>
+      <div class="headline">
+        <p role="status">
+          {isOver && result.value ? <Gain {...result.value} /> : <span class="faint">{about[phase.value]}</span>}{' '}
+          {phase.value === 'failed' && problem.value}
+        </p>
+        {isReplayed && (
+          <span class="stopwatch" aria-hidden="true">
+            {signed(clock.value)}
+          </span>
         )}
       </div>
+      <Timeline race={times} now={isReplayed ? clock.value : Number.POSITIVE_INFINITY} />
+      <div class="toolbar">
+        <TimelineLegend />
+        <span class="spring" />
+        {isOver && result.value && <Share result={result.value} />}
+      </div>
     </section>
+  )
+}
+
+function Gain({ ordinary, incipit, model, techniques }: Result) {
+  const gain = ordinary.stable - incipit.stable
+  return (
+    <>
+      <b>{ms(Math.abs(gain))}</b> {gain >= 0 ? 'earlier' : 'later'}: the first word that stayed stood there{' '}
+      {incipit.stable < 0 ? `${ms(-incipit.stable)} before Enter` : `${ms(incipit.stable)} after Enter`} instead of{' '}
+      {ms(ordinary.stable)} after it.{' '}
+      <small class="faint">
+        {[model, ...techniques].join(', ')}. {about.done}
+      </small>
+    </>
+  )
+}
+
+function Share({ result }: { result: Result }) {
+  return (
+    <>
+      {lanes.value.incipit && (
+        <button
+          type="button"
+          class="quiet"
+          onClick={async () => {
+            await replay(new AbortController().signal)
+            phase.value = 'done'
+          }}
+        >
+          Watch again
+        </button>
+      )}
+      <CopyButton label="Copy a link" text={() => linkTo(result)} icon={false} />
+      <button type="button" class="quiet" onClick={async () => download(await pictureOf(result, ms))}>
+        Save as a picture
+      </button>
+    </>
   )
 }

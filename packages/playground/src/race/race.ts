@@ -1,6 +1,7 @@
 import { openRealtime, type ReplyEvent, RevisableText, streamChat } from '@incipit/client'
 import { withModel } from '../api/models.ts'
 import { apiKey, chosenModel, headers, session } from '../settings.ts'
+import { newId } from '../ui/new-id.ts'
 
 /** A change of the text as it was typed. */
 export interface Key {
@@ -36,6 +37,9 @@ export interface Lane {
   committed: number
   done: number
 }
+
+/** What the stopwatch shows of a lane. */
+export type Times = Omit<Lane, 'frames'>
 
 /** How fast a text that was pasted or written by a script counts as typed, in characters per second. */
 const typist = 12
@@ -102,7 +106,7 @@ export async function runIncipit(
       provisional: guesses || early,
       policy: 'committed',
       speculate: stream ? (early ? 'reply' : 'prefill') : 'off',
-      cache_salt: crypto.randomUUID(),
+      cache_salt: newId(),
     },
     ...(apiKey.peek() !== '' && { apiKey: apiKey.peek() }),
     signal,
@@ -166,7 +170,6 @@ async function follow(events: AsyncIterable<ReplyEvent>, onFrame: (frame: Frame)
   return laneOf(frames)
 }
 
-/** What the stopwatch shows. */
 function laneOf(frames: Frame[]): Lane {
   const final = frames.at(-1)?.committed ?? ''
   const word = /^\s*\S+/.exec(final)?.[0] ?? final

@@ -1,11 +1,12 @@
-import type { Lane } from './race.ts'
+import type { Times } from './race.ts'
+import { spanOf, stretches } from './timeline.tsx'
 
 /** The result of a race, as a link carries it. */
 export interface Result {
   model: string
   prompt: string
-  ordinary: Omit<Lane, 'frames'>
-  incipit: Omit<Lane, 'frames'>
+  ordinary: Times
+  incipit: Times
   techniques: string[]
 }
 
@@ -60,7 +61,11 @@ export async function pictureOf(result: Result, ms: (value: number) => string): 
   pen.fillRect(0, 0, 1200, 630)
   line('incipit', 70, 105, 'italic 52px Georgia, serif', colour('--ink'))
   line(`“${result.prompt.replace(/\s+/g, ' ').slice(0, 90)}”`, 70, 175, `28px ${sans}`, colour('--grey'))
-  const longest = Math.max(result.ordinary.committed, result.incipit.committed, 1)
+  const span = spanOf(result)
+  const [left, width] = [70, 1060]
+  const place = (at: number) =>
+    left + (width * (Math.max(span.from, Math.min(span.to, at)) - span.from)) / (span.to - span.from)
+  const colours = { provisional: colour('--tentative'), committed: colour('--ink') }
   for (const [i, [name, lane]] of (
     [
       ['ordinary', result.ordinary],
@@ -68,14 +73,25 @@ export async function pictureOf(result: Result, ms: (value: number) => string): 
     ] as const
   ).entries()) {
     const y = 255 + i * 150
-    line(name, 70, y, `26px ${sans}`, colour('--ink'))
-    pen.fillStyle = colour('--wash')
-    pen.fillRect(70, y + 22, 1060, 40)
-    pen.fillStyle = colour(i === 0 ? '--grey' : '--accent')
-    pen.fillRect(70, y + 22, Math.max(3, (1060 * Math.max(0, lane.stable)) / longest), 40)
+    line(name, left, y, `26px ${sans}`, colour('--ink'))
+    pen.fillStyle = colour('--line')
+    pen.fillRect(left, y + 22, width, 40)
+    for (const { kind, from, to } of stretches(lane, span.to)) {
+      pen.fillStyle = colours[kind]
+      pen.fillRect(place(from), y + 22, place(to) - place(from), 40)
+    }
+    pen.fillStyle = colour('--accent')
+    pen.fillRect(place(0) - 2, y + 16, 4, 52)
     const before = lane.stable < 0 ? `${ms(-lane.stable)} before Enter` : ms(lane.stable)
-    line(`first word that stayed: ${before}, final: ${ms(lane.committed)}`, 70, y + 98, `24px ${sans}`, colour('--ink'))
+    line(
+      `first word that stayed: ${before}, final: ${ms(lane.committed)}`,
+      left,
+      y + 98,
+      `24px ${sans}`,
+      colour('--ink'),
+    )
   }
+  line('Enter', place(0) - 32, 215, `22px ${sans}`, colour('--accent'))
   line(`${result.model} · ${result.techniques.join(', ')}`, 70, 580, `22px ${sans}`, colour('--grey'))
   return new File([await canvas.convertToBlob({ type: 'image/png' })], 'incipit-race.png', { type: 'image/png' })
 }

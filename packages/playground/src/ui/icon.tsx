@@ -5,14 +5,13 @@ const paths = {
   edit: 'M4 20h4L19 9l-4-4L4 16z',
   again: 'M20 11a8 8 0 1 0-2 6m2-12v6h-6',
   delete: 'M5 7h14M9 7V4h6v3m-8 0 1 13h8l1-13',
-  add: 'M12 5v14M5 12h14',
   menu: 'M4 7h16M4 12h16M4 17h16',
   settings: 'M4 7h10m4 0h2M4 17h2m4 0h10M16 5v4M8 15v4',
   attach: 'M19 11l-7.5 7.5a4 4 0 0 1-6-6L13 5a2.8 2.8 0 0 1 4 4l-7.4 7.4a1.2 1.2 0 0 1-1.8-1.8L14 8.5',
   export: 'M12 4v11m-5-5 5 5 5-5M5 20h14',
   tokens: 'M4 6h5v5H4zM11 6h9v5h-9zM4 13h9v5H4zM15 13h5v5h-5z',
   close: 'M6 6l12 12M18 6L6 18',
-  play: 'M8 5v14l11-7z',
+  done: 'M5 12.5l4.5 4.5L19 7.5',
 } as const
 
 export type IconName = keyof typeof paths

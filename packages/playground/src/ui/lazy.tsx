@@ -1,11 +1,11 @@
-import { type ComponentType, h, type VNode } from 'preact'
+import type { ComponentChildren, ComponentType } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 
 /** A component that comes when it is first shown. */
-export function lazy(load: () => Promise<ComponentType>): ComponentType {
-  let loaded: ComponentType | undefined
-  return function Lazy(): VNode {
-    const [view, setView] = useState<{ View: ComponentType } | undefined>(loaded && { View: loaded })
+export function lazy<P extends object>(load: () => Promise<ComponentType<P>>): ComponentType<P> {
+  let loaded: ComponentType<P> | undefined
+  return function Lazy(props: P): ComponentChildren {
+    const [view, setView] = useState<{ View: ComponentType<P> } | undefined>(loaded && { View: loaded })
     const [problem, setProblem] = useState('')
     useEffect(() => {
       if (view) return
@@ -18,6 +18,6 @@ export function lazy(load: () => Promise<ComponentType>): ComponentType {
           setProblem('This part of the page could not be loaded. Is the server there? Reload the page to try again.'),
       )
     }, [])
-    return view ? h(view.View, {}) : <p class="empty faint">{problem || 'one moment'}</p>
+    return view ? <view.View {...props} /> : <p class="empty faint">{problem || 'one moment'}</p>
   }
 }

@@ -31,6 +31,7 @@ export async function type(page: Page, text: string): Promise<void> {
 
 /** Waits until a reply is over, and gives its text. */
 export async function replyOf(page: Page): Promise<string> {
-  await page.locator('.message.reply footer').last().waitFor()
+  // On a busy machine a long one takes its time.
+  await page.locator('.message.reply footer').last().waitFor({ timeout: 60_000 })
   return (await page.locator('.message.reply:not(.coming) .markdown').last().textContent()) ?? ''
 }

@@ -61,7 +61,9 @@ const token = z.strictObject({
 
 const gap = z.strictObject({ type: z.literal('gap'), records: count })
 
+const restart = z.strictObject({ type: z.literal('restart') })
+
 /** The data of an event of `GET /v1/steps`. */
 export const stepsEvent = z.strictObject({
-  records: z.array(z.discriminatedUnion('type', [step, requestState, guess, token, gap])),
+  records: z.array(z.discriminatedUnion('type', [step, requestState, guess, token, gap, restart])),
 })

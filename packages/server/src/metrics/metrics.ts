@@ -46,6 +46,7 @@ export class Metrics {
       },
       useEmbedder: (name, signal) => models.useEmbedder(name, signal),
       loaded: (name) => models.loaded(name),
+      follow: (name, told) => models.follow(name, told),
     }
   }
 

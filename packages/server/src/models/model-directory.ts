@@ -49,6 +49,14 @@ export interface ModelDirectory {
    * @param name undefined where it has not come yet: then it may be any
    */
   loaded(name: string | undefined): ServedEngine | undefined
+  /**
+   * Tells which engine a model has, now and whenever it has another one or none. Whoever follows does not use it: it is
+   * neither loaded nor kept for them.
+   * @param name as for `use`
+   * @returns stops it
+   * @throws as `use` for a name, and what `told` throws at once
+   */
+  follow(name: string | undefined, told: (engine: ServedEngine | undefined) => void): () => void
 }
 
 /** A model that makes vectors of texts and no text. */

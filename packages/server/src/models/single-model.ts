@@ -38,5 +38,10 @@ export function singleModel(
       return { name, embedder, [Symbol.dispose]: () => {} }
     },
     loaded: (asked) => (answersTo(asked) ? engine : undefined),
+    follow(asked, told) {
+      requireName(asked)
+      told(engine)
+      return () => {}
+    },
   }
 }

@@ -50,26 +50,39 @@ export class Beginning implements ConstraintState {
   /** Undefined where no token begins like the text: then it cannot be said, and nothing is asked. */
   #maskAt(at: number): TokenMask | undefined {
     const rest = this.#text.subarray(at)
-    const fitting = byFirstByte(this.#vocabulary)[rest[0]!]!.filter((token) => {
+    const fitting = candidates(this.#vocabulary, rest).filter((token) => {
       const bytes = this.#vocabulary.bytesOf(token)
       const both = Math.min(bytes.length, rest.length)
-      for (let i = 1; i < both; i++) if (bytes[i] !== rest[i]) return false
+      for (let i = 2; i < both; i++) if (bytes[i] !== rest[i]) return false
       return true
     })
     return fitting.length === 0 ? undefined : maskOf(fitting, this.#vocabulary.size)
   }
 }
 
-const indexes = new WeakMap<Vocabulary, readonly (readonly number[])[]>()
+const indexes = new WeakMap<Vocabulary, ReadonlyMap<number, readonly number[]>>()
 
-function byFirstByte(vocabulary: Vocabulary): readonly (readonly number[])[] {
-  const known = indexes.get(vocabulary)
-  if (known) return known
-  const index: number[][] = Array.from({ length: 256 }, () => [])
-  for (let token = 0; token < vocabulary.size; token++) {
-    const first = vocabulary.bytesOf(token)[0]
-    if (first !== undefined) index[first]!.push(token)
-  }
+/** Tokens that agree with a text in their first two bytes, as far as both have so many. */
+function candidates(vocabulary: Vocabulary, [first, second]: Uint8Array): number[] {
+  const index = indexes.get(vocabulary) ?? indexed(vocabulary)
   indexes.set(vocabulary, index)
+  const begin = first! << 8
+  if (second !== undefined) return [...(index.get(begin | second) ?? []), ...(index.get(~begin) ?? [])]
+  return Array.from({ length: 256 }, (_, any) => index.get(begin | any) ?? [])
+    .flat()
+    .concat(index.get(~begin) ?? [])
+}
+
+/** Tokens by their first two bytes; those of one byte by the complement of that. */
+function indexed(vocabulary: Vocabulary): Map<number, number[]> {
+  const index = new Map<number, number[]>()
+  for (let token = 0; token < vocabulary.size; token++) {
+    const [first, second] = vocabulary.bytesOf(token)
+    if (first === undefined) continue
+    const begin = second === undefined ? ~(first << 8) : (first << 8) | second
+    const there = index.get(begin)
+    if (there) there.push(token)
+    else index.set(begin, [token])
+  }
   return index
 }

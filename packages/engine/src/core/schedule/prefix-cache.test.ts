@@ -8,8 +8,18 @@ import type { Sequence } from '../sequences/sequence.ts'
 import { PrefixCache } from './prefix-cache.ts'
 
 /** A prefix cache over simulated stages, whose rows take ten bytes each when they are kept. */
-function setUp(options: { stages?: number; slots?: number; cells?: number; bytes?: number; costs?: Costs } = {}) {
+function setUp(
+  options: {
+    stages?: number
+    slots?: number
+    cells?: number
+    bytes?: number
+    costs?: Costs
+    worthCopying?: (bytes: number) => number
+  } = {},
+) {
   const { stages = 1, slots = 6, cells = 200, bytes = 100_000, costs = { rows: () => 1, within: () => 1000 } } = options
+  const { worthCopying = () => 0 } = options
   const caches = new SimulatedStages({ stages, slots, cells, unified: true })
   const devices = new Array<number>(stages).fill(0)
   const table = new SteppingTable({
@@ -21,7 +31,7 @@ function setUp(options: { stages?: number; slots?: number; cells?: number; bytes
     limits: { batch: 100, stepMs: 1000 },
     costs,
   })
-  const prefixes = new PrefixCache(table, { costs, bytes })
+  const prefixes = new PrefixCache(table, { costs, bytes, worthCopying })
   /** Runs one step. */
   const step = () => {
     const next = table.next()
@@ -110,6 +120,19 @@ test('of a conversation the last turn rests; without slots to spare nobody does'
   assert.deepEqual(prefixes.restingSlots, [second.slot])
   over(c)
   assert.deepEqual(prefixes.restingSlots, [second.slot])
+})
+
+test('those who rest are copied again only where the copy lacks enough rows', () => {
+  const { prefixes, over } = setUp({ worthCopying: (bytes) => bytes / 50 })
+  over(a)
+  assert.equal(prefixes.bytes, 100)
+  const more = over([...a, 1, 2])
+  assert.equal(prefixes.bytes, 100)
+  assert.deepEqual(prefixes.find('a', [...a, 1, 2, 3]), { holder: more, length: 12 }, 'they are there while they rest')
+  over([...a, 1, 2, 3])
+  assert.equal(prefixes.bytes, 130)
+  prefixes.evictResting()
+  assert.equal(prefixes.find('a', [...a, 1, 2, 3])!.length, 13)
 })
 
 // --- finding --------------------------------------------------------------------------------------------------------

@@ -34,14 +34,20 @@ export class PrefixCache {
   readonly #table: SequenceTable
   readonly #costs: Costs
   readonly #maxBytes: number
+  readonly #worthCopying: (bytes: number) => number
   readonly #tree = new PrefixTree<Sequence | SavedRows>()
   readonly #live = new Map<Sequence, Live>()
   readonly #kept = new Set<SavedRows>()
   #bytes = 0
   #uses = 0
 
-  constructor(table: SequenceTable, options: { costs: Costs; bytes: number }) {
+  /** @param options.worthCopying rows whose loss costs as much as a copy of so many bytes. Default: any */
+  constructor(
+    table: SequenceTable,
+    options: { costs: Costs; bytes: number; worthCopying?: (bytes: number) => number },
+  ) {
     this.#table = table
+    this.#worthCopying = options.worthCopying ?? (() => 0)
     this.#costs = options.costs
     this.#maxBytes = options.bytes
   }
@@ -68,7 +74,8 @@ export class PrefixCache {
 
   /**
    * A request is over, and its rows are kept. In a unified cache they stay where they are, too, as long as nobody needs the
-   * place: whoever goes on from them need not copy them, and can do so from more of them than from a copy.
+   * place: whoever goes on from them need not copy them, and can do so from more of them than from a copy. Then a copy is
+   * made only where one that there is lacks enough of them.
    * @returns false where they do not
    */
   rest(sequence: Sequence, salt: string): boolean {
@@ -80,7 +87,7 @@ export class PrefixCache {
       this.#end(other)
     }
     if (sequence.computed.at(-1)! < minShared || this.#table.freeSlots < spareSlots) return false
-    this.keep(sequence, salt)
+    if (this.#isWorthCopying(sequence, salt)) this.keep(sequence, salt)
     this.#table.rest(sequence)
     live.resting = true
     live.changed = true
@@ -154,21 +161,36 @@ export class PrefixCache {
     const rows = sequence.computed.at(-1)!
     if (rows < minShared) return
     const tokens = sequence.tokens.slice(0, rows)
-    if (this.#isKept(salt, tokens)) return
+    const found = this.#longestKept(salt, tokens)
+    if (found?.length === rows) {
+      this.touch(found.holder)
+      return
+    }
     const checkpoints = sequence.checkpoints.filter(({ length }) => length < rows)
     this.#table.save(sequence, (states) => {
       this.put({ cacheNamespace: salt, tokens, states, checkpoints, pinned: false })
     })
   }
 
-  /** Whether all these rows are kept already, with others behind them perhaps. */
-  #isKept(salt: string, tokens: readonly number[]): boolean {
+  /** Whether enough rows are in no copy yet; otherwise the copy that has most of them was of use. */
+  #isWorthCopying(sequence: Sequence, salt: string): boolean {
+    const rows = sequence.computed.at(-1)!
+    const found = this.#longestKept(salt, sequence.tokens.slice(0, rows))
+    if (found === undefined) return true
+    const bytes = (found.holder.bytes / found.holder.tokens.length) * rows
+    if (rows - found.length >= this.#worthCopying(bytes)) return true
+    this.touch(found.holder)
+    return false
+  }
+
+  /** The longest beginning of these tokens that is kept, with others behind it perhaps. */
+  #longestKept(salt: string, tokens: readonly number[]): { holder: SavedRows; length: number } | undefined {
     const usable = (holder: Sequence | SavedRows, most: number) =>
       isSaved(holder) ? this.#table.usableRows(holder, most) : 0
     const found = this.#tree.longest(salt, tokens, usable)
-    if (found?.length !== tokens.length) return false
-    this.touch(found.holder)
-    return true
+    return found && found.length > 0 && isSaved(found.holder)
+      ? { holder: found.holder, length: found.length }
+      : undefined
   }
 
   /** Takes rows in, in place of those they continue. False when they are too many. */

@@ -81,17 +81,27 @@ export class Scheduler<J extends Job> {
   readonly #events: SchedulerEvents<J>
   preemptions = 0
 
-  /** @param options.keptBytes most memory for rows of requests that are over */
+  /**
+   * @param options.keptBytes most memory for rows of requests that are over
+   * @param options.worthCopying as in `PrefixCache`
+   */
   constructor(
     table: SequenceTable,
-    options: { costs: Costs; limits: Limits; parallel: number; keptBytes: number; events: SchedulerEvents<J> },
+    options: {
+      costs: Costs
+      limits: Limits
+      parallel: number
+      keptBytes: number
+      worthCopying?: (bytes: number) => number
+      events: SchedulerEvents<J>
+    },
   ) {
     this.table = table
     this.#costs = options.costs
     this.#parallel = options.parallel
     this.#events = options.events
     this.#planner = new StepPlanner(table, options)
-    this.prefixes = new PrefixCache(table, { costs: options.costs, bytes: options.keptBytes })
+    this.prefixes = new PrefixCache(table, { ...options, bytes: options.keptBytes })
   }
 
   get waiting(): readonly J[] {

@@ -97,3 +97,17 @@ test('a window for each sequence alone where all rows do not fit, or as one wish
   // Where windows of all slots are more than the context they save nothing.
   assert.deepEqual(of(undefined, 1500).memory, slidingWindow(100, true))
 })
+
+test('a cache on a GPU is bounded by the memory there, and not by the machine’s', (t) => {
+  t.mock.method(process, 'constrainedMemory', () => 8 * 1000)
+  const on = (cacheShare: number, beside: number) =>
+    cacheLayout(model({ offload: { layers: 5, devices: [], bytes: 0, mainBytes: 0, cacheShare, beside } }), options)
+  const { bytes, memory } = on(1, 1e9)
+  assert.equal(memory.sharesCells, false)
+  assert.equal(on(1, 1.9 * bytes).memory.sharesCells, true)
+  assert.equal(on(1, 2 * bytes).memory.sharesCells, false)
+  // Half of it lies in main memory, which is small here.
+  assert.equal(on(0.5, 1e9).memory.sharesCells, true)
+  // A device that does not say what it has.
+  assert.equal(on(1, Number.POSITIVE_INFINITY).memory.sharesCells, true)
+})

@@ -22,8 +22,10 @@ const manyRequests = 4
 // Shares of the machine's memory: for the KV cache, and for rows that are kept outside of it.
 const cacheShare = 8
 const savedShare = 16
-// For the states of recurrent layers, with their snapshots.
-const stateShare = 16
+// Of GPUs, of what they have beside the weights: for the KV cache. Other contexts are made there, too.
+const gpuCacheShare = 2
+// Of what the KV cache may take: for the states of recurrent layers, with their snapshots.
+const stateShare = 2
 
 /** How the KV cache is laid out. */
 export interface CacheLayout {
@@ -54,9 +56,10 @@ export interface LayoutOptions {
 
 /**
  * Slots and KV cells. Where many requests may run at once, each slot has a cache of its own, as long as that takes no more
- * than an eighth of the memory: attention then never walks over the cells of others. Otherwise all share one cache of two
- * full contexts, or what all requests could use, but at most an eighth of the memory; one full context at least. Layers
- * with a window keep all rows, too, unless even one full context would take more than that: then one window for each slot.
+ * than an eighth of the memory (of GPUs, half of what they have beside the weights): attention then never walks over the
+ * cells of others. Otherwise all share one cache of two full contexts, or what all requests could use, but at most that
+ * much; one full context at least. Layers with a window keep all rows, too, unless even one full context would take more
+ * than that: then one window for each slot.
  *
  * It depends on the memory that the machine has and not on what is free at the moment: rows that were saved to disk fit
  * into a cache of the same layout only.
@@ -69,13 +72,13 @@ export function cacheLayout(model: Model, options: LayoutOptions): CacheLayout {
   // llama.cpp rounds the cells of a cache up to this.
   const each = Math.ceil((contextLength + slackCells) / 256) * 256
   const copies = model.window === 0 && !model.recurrent && !options.states
-  const most = bytes / cacheShare
+  const most = cacheBudget(model, bytes)
   const pays = wanted === undefined && parallel >= manyRequests && slots * each * sizes.cell <= most
   if (copies && (options.cache === undefined ? pays : options.cache === 'separate')) {
     const memory = fullAttention(false)
     return { slots, cells: slots * each, memory, savedBytes: savedOf(memory), bytes: slots * each * sizes.cell }
   }
-  const memory = memoryOf(model, options, slots, bytes)
+  const memory = memoryOf(model, options, slots, most)
   // Sequences share cells here, which costs nothing: every request may look ahead, and many texts be written. A recurrent
   // state, or a window, takes its memory for every slot, used or not.
   const wide = memory.dropsRows ? 2 * parallel + 4 * spareSlots : slots
@@ -86,6 +89,18 @@ export function cacheLayout(model: Model, options: LayoutOptions): CacheLayout {
   const some = Math.min(contextLength * Math.min(parallel, 2), affordable)
   const cells = (wanted ?? Math.max(contextLength, some)) + parallel * slackCells
   return { slots: wide, cells, memory, savedBytes: savedOf(memory), bytes: cells * perCell + fixed }
+}
+
+/**
+ * Most bytes of a KV cache: each device has room for the layers that lie there.
+ * @param bytes of the machine
+ */
+function cacheBudget({ offload }: Model, bytes: number): number {
+  const inMain = bytes / cacheShare
+  if (offload === undefined || offload.cacheShare === 0) return inMain
+  const { cacheShare: share, beside } = offload
+  if (beside === Number.POSITIVE_INFINITY) return inMain
+  return Math.min(beside / gpuCacheShare / share, share < 1 ? inMain / (1 - share) : Number.POSITIVE_INFINITY)
 }
 
 /** Cells of the layers with a window, where they keep one for each slot (llama-kv-cache-iswa.cpp). */
@@ -104,16 +119,16 @@ function snapshotsOf({ snapshots = mostSnapshots, sizes }: LayoutOptions, bytes:
 
 /**
  * What the memory of a model's sequences can do, in one cache for all.
- * @param bytes of the machine
+ * @param most bytes of a KV cache
  */
-function memoryOf(model: Model, options: LayoutOptions, slots: number, bytes: number): SequenceMemory {
+function memoryOf(model: Model, options: LayoutOptions, slots: number, most: number): SequenceMemory {
   const { recurrent, window } = model
   const { sizes, states, contextLength } = options
-  if (recurrent) return recurrentState(window, true, snapshotsOf(options, slots * sizes.state, bytes / stateShare))
+  if (recurrent) return recurrentState(window, true, snapshotsOf(options, slots * sizes.state, most / stateShare))
   if (window === 0) return fullAttention(true)
   // States between stages belong to rows: a copy does not have them.
   if (states) return { ...slidingWindow(window, true), copies: false }
-  const fits = contextLength * sizes.cell <= bytes / cacheShare || windowCells(model, slots) >= contextLength
+  const fits = contextLength * sizes.cell <= most || windowCells(model, slots) >= contextLength
   const full = options.slidingWindow === undefined ? fits : options.slidingWindow === 'full'
   return full ? slidingWindow(window, true) : windowAlone(window)
 }

@@ -8,6 +8,9 @@ import { DraftRunner } from '../draft-runner.ts'
 import { commonVocabulary } from './common-vocabulary.ts'
 import { tryMemory } from './try-memory.ts'
 
+/** `reserved` as when a model is loaded. */
+export type DraftModelOptions = ContextOptions & Pick<ModelOptions, 'experts' | 'reserved'>
+
 /**
  * A second model as a drafter: a smaller one (`draft`), or the same mixture of experts with fewer of them (`experts`).
  * @param target the model that will verify: the vocabularies must be the same
@@ -17,13 +20,17 @@ import { tryMemory } from './try-memory.ts'
 export async function loadDraftModel(
   path: string,
   target: Gguf,
-  options: ContextOptions & Pick<ModelOptions, 'experts'>,
+  options: DraftModelOptions,
   log: Log,
 ): Promise<DraftRunner> {
-  const { experts, ...contextOptions } = options
+  const { experts, reserved, ...contextOptions } = options
   const vocabulary = commonVocabulary(target, await readGguf(path))
   // The context keeps the weights.
-  using model = await Model.load(path, experts === undefined ? {} : { experts })
+  using model = await Model.load(path, {
+    cells: options.cells,
+    ...(reserved !== undefined && { reserved }),
+    ...(experts !== undefined && { experts }),
+  })
   const context = new Context(model, contextOptions)
   if (model.recurrent && !(await tryMemory(context, recurrentState(model.window, true), log)).copies) {
     context[Symbol.dispose]()

@@ -5,9 +5,9 @@ import type { ModelInfo, ModelMemory, ModelOffload } from '../../api/model-info.
 import { weightFormats } from '../../api/weight-formats.ts'
 import { hasWindowAlone } from '../../core/kv/sequence-memory.ts'
 import { type MachineConstants, machineConstants } from '../../core/schedule/machine-constants.ts'
-import { defaultCacheDir, type Gguf, modelHash, readGguf } from '../../gguf/index.ts'
+import { architectureOf, defaultCacheDir, type Gguf, modelHash, readGguf } from '../../gguf/index.ts'
 import { addNativeLog } from '../../llama/library.ts'
-import { Model } from '../../llama/model.ts'
+import { Model, plannedOffload } from '../../llama/model.ts'
 import { Threadpool } from '../../llama/threadpool.ts'
 import type { Vocab } from '../../llama/vocab.ts'
 import { Acceptances } from '../../proposers/acceptances.ts'
@@ -26,12 +26,12 @@ import { machineMemory } from '../machine-memory.ts'
 import { loadProfile, type Profile, type ProfileOf } from '../profile.ts'
 import { Stage } from '../stage.ts'
 import { type CacheLayout, cacheLayout, mostSnapshots } from './cache-layout.ts'
-import { loadDraftModel } from './draft-model.ts'
+import { type DraftModelOptions, loadDraftModel } from './draft-model.ts'
 import type { Exit } from './exit.ts'
 import { fimTokens } from './fim-tokens.ts'
 import { type HeadsOf, readHeads } from './heads-file.ts'
 import { bytesOfLoras, checkedLoras, hashWithLoras, loadLoras } from './loras.ts'
-import { memoryNeed, requireMemory } from './memory-need.ts'
+import { cellsWanted, memoryNeed, type Placed, requireMemory } from './memory-need.ts'
 import { type MemorySizes, memorySizes } from './memory-sizes.ts'
 import { mtpDrafter, whyNoMtp } from './mtp.ts'
 import { planCut, wantedCut } from './plan-cut.ts'
@@ -78,13 +78,15 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
   const cacheDir = options.cacheDir ?? defaultCacheDir()
   const file = options.format === undefined ? path : await weightsIn(options.format, path, cacheDir, log)
   const gguf = await readGguf(file)
-  const draftBytes = options.draft === undefined ? 0 : (await readGguf(options.draft)).size
+  const wantedCells = cellsWanted(gguf, architectureOf(gguf), options)
+  const placed = { gguf, offload: plannedOffload(gguf, { cells: wantedCells }) }
+  const draft = await placedDraft(options, wantedCells, placed)
   const loras = checkedLoras(options)
-  const need = memoryNeed(gguf, options, draftBytes)
+  const need = memoryNeed(placed, wantedCells, draft)
   requireMemory({ ...need, weights: need.weights + (await bytesOfLoras(loras)) }, machineMemory())
   const hash = await hashWithLoras(await modelHash(file, cacheDir), loras, cacheDir)
   const noMtp = (options.draft ?? options.experts) ? 'another model drafts' : whyNoMtp(gguf)
-  const whole = cleanup.use(await Model.load(file, { mtp: noMtp === undefined }))
+  const whole = cleanup.use(await Model.load(file, { mtp: noMtp === undefined, cells: wantedCells }))
   const adapters = await loadLoras(whole, loras, cleanup)
   const contextLength = Math.max(1, Math.min(options.contextLength ?? 8192, whole.trainingContext || 8192))
   const parallel = options.parallel ?? 8
@@ -100,6 +102,9 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
   if (!layout.memory.sharesCells) log('info', `a KV cache of ${contextLength} tokens for each of ${slots} sequences`)
 
   const cut = await planCut(whole, gguf, wanted, cutOptions)
+  const template = templateOf(whole)
+  // With one stage the whole model is that stage; otherwise it has served its purpose, and stages need its room on a GPU.
+  if (cut.files.length > 1) whole[Symbol.dispose]()
   const exit = typeof cut.exit === 'string' ? undefined : cut.exit
   const devices = threadsOfDevices(options.threads, cut.files.length).map((threads) => cleanup.use(new Device(threads)))
   const ranges = cut.files.map(({ from, to }) => [from, to] as const)
@@ -109,20 +114,23 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
     stages: ranges,
     threads: devices.map((device) => device.threadpool.threads),
     cache: layout.memory.sharesCells ? 'unified' : 'separate',
+    gpuLayers: whole.offload?.layers ?? 0,
   }
   const profile = await loadProfile(profileOf, log)
   const machine = profile?.machine ?? machineConstants
   // Where steps may run meanwhile it needs threads of its own. Its context holds them.
   using own = devices.length > 1 ? new Threadpool(devices[0]!.threadpool.threads) : undefined
   const threadpool = own ?? devices[0]!.threadpool
-  const shape = { cells: layout.cells, sequences: slots, batch: machine.batchRows, threadpool }
+  // Of GPUs the cache of the model itself, which is made later.
+  const reserved = layout.bytes * (whole.offload?.cacheShare ?? 0)
+  const shape = { cells: layout.cells, sequences: slots, batch: machine.batchRows, threadpool, reserved }
   const drafts = noMtp === undefined ? mtpDrafter(whole, shape) : await draftRunner(gguf, options, shape, log)
   if (drafts) cleanup.use(drafts)
   // Every sequence verifies a draft; or a prompt is scored, a tile or more at a time, beside the next tokens of replies.
   const outputs = Math.min(machine.batchRows, Math.max(2 * machine.tileRows, slots * (maxDraft + 1)))
   const stages: Stage[] = []
   for (const [index, file] of cut.files.entries()) {
-    const model = cut.files.length === 1 ? whole : await Model.load(file.path)
+    const model = cut.files.length === 1 ? whole : await Model.load(file.path, { cells: layout.cells })
     const device = devices[Math.min(index, devices.length - 1)]!
     const stage = new Stage(model, device, {
       ...file,
@@ -143,7 +151,6 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
   const skim = await loadSkimCalibration(cacheDir, hash, log)
   const { vocab } = stages[0]!.model
   const heads = await loadHeads(options.heads, exit, { hash, embedding: whole.embedding, vocabulary: vocab.size })
-  const template = templateOf(whole)
   const name = basename(path).replace(/\.gguf$/i, '')
   const fim = fimTokens(vocab, { name, architecture: whole.architecture })
   const info: ModelInfo = {
@@ -177,8 +184,6 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
       noMtp,
     }),
   }
-  // With one stage the whole model is that stage and leaves with it; otherwise it has served its purpose.
-  if (cut.files.length > 1) whole[Symbol.dispose]()
   const held = cleanup.move()
   return {
     info,
@@ -256,11 +261,18 @@ function threadsOfDevices(wanted: EngineOptions['threads'], stages: number): rea
   return wanted.slice(0, stages)
 }
 
+/** The model that will draft, as far as it needs memory of its own. */
+async function placedDraft({ draft }: EngineOptions, cells: number, { offload }: Placed): Promise<Placed | undefined> {
+  if (draft === undefined) return undefined
+  const gguf = await readGguf(draft)
+  return { gguf, offload: plannedOffload(gguf, { cells, reserved: offload?.bytes ?? 0 }) }
+}
+
 /** The model that drafts: another one, or this one with fewer experts. */
 async function draftRunner(
   target: Gguf,
   { draft, experts }: EngineOptions,
-  shape: { cells: number; sequences: number; batch: number; threadpool: Threadpool },
+  shape: Omit<DraftModelOptions, 'experts'>,
   log: Log,
 ): Promise<DraftRunner | undefined> {
   if (draft !== undefined && experts !== undefined) {

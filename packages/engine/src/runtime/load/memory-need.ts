@@ -1,36 +1,51 @@
 import { IncipitError } from '../../api/errors.ts'
 import { architectureOf, type Gguf, metadataNumber } from '../../gguf/index.ts'
 import { cellBytes, stateBytes } from '../../llama/cell-bytes.ts'
+import type { Offload } from '../../llama/offload.ts'
 
-/** Bytes that a loaded model needs for certain, by what for. */
+/** Bytes of main memory that a loaded model needs for certain, by what for. */
 export interface MemoryNeed {
-  /** Of the file: every token reads nearly all of it. */
+  /** Of the file, but for what GPUs take: every token reads nearly all of it. */
   readonly weights: number
-  /** A second model that drafts. */
+  /** The same of a second model that drafts. */
   readonly draft: number
-  /** The smallest KV cache that one sequence of full length fits into, with its recurrent states. */
+  /** The smallest KV cache that one sequence of full length fits into, with its recurrent states; of it what no GPU takes. */
   readonly cache: number
+}
+
+/** A model's header, and what of it GPUs take. */
+export interface Placed {
+  readonly gguf: Gguf
+  readonly offload: Offload | undefined
 }
 
 // Compute buffers of the smallest batch that is worth it, and llama.cpp itself.
 const scratchBytes = 64 * 2 ** 20
 const defaultContext = 8192
 
-/**
- * What the header of a model's file says that it needs.
- * @param wanted by the caller
- * @param draftBytes size of the drafting model's file, 0 without one
- */
-export function memoryNeed(
-  gguf: Gguf,
+/** KV cells that a model must have at least. */
+export function cellsWanted(
+  { metadata }: Gguf,
+  architecture: string,
   wanted: { readonly contextLength?: number | undefined; readonly cells?: number | undefined },
-  draftBytes: number,
-): MemoryNeed {
+): number {
+  const trained = metadataNumber(metadata, `${architecture}.context_length`) ?? defaultContext
+  return wanted.cells ?? Math.min(wanted.contextLength ?? defaultContext, trained)
+}
+
+/**
+ * What the headers of models' files say that they need.
+ * @param cells of the KV cache
+ * @param draft the model that drafts
+ */
+export function memoryNeed({ gguf, offload }: Placed, cells: number, draft?: Placed): MemoryNeed {
   const architecture = architectureOf(gguf)
-  const trained = metadataNumber(gguf.metadata, `${architecture}.context_length`) ?? defaultContext
-  const cells = wanted.cells ?? Math.min(wanted.contextLength ?? defaultContext, trained)
   const cache = cells * cellBytes(gguf.metadata, architecture) + stateBytes(gguf.metadata, architecture)
-  return { weights: gguf.size, draft: draftBytes, cache }
+  return {
+    weights: offload?.mainBytes ?? gguf.size,
+    draft: draft === undefined ? 0 : (draft.offload?.mainBytes ?? draft.gguf.size),
+    cache: (1 - (offload?.cacheShare ?? 0)) * cache,
+  }
 }
 
 /**

@@ -1,7 +1,8 @@
 import { type EditPrompt, editStop } from '../../edits/edit-prompt.ts'
+import { record } from '../../record.ts'
 import type { Said } from '../../suggest/gate.ts'
 import { type BackendUsage, PromptTooLong, type RewriteOptions } from '../backend.ts'
-import { post, record, type Server, ServerFailure, streamed } from './post.ts'
+import { post, type Server, ServerFailure, streamed } from './post.ts'
 import { probabilityOf } from './probability.ts'
 
 // In this order they are left out where a server refuses a request: OpenAI's takes no probabilities with a prediction.

@@ -1,9 +1,10 @@
 import { IncipitError } from '@incipit/engine/api'
+import { record } from '../../record.ts'
 import type { Settings } from '../../settings.ts'
 import type { Backend } from '../backend.ts'
 import { LlamaServer } from './llama-server.ts'
 import { OpenAiServer } from './openai.ts'
-import { get, record, type Server } from './post.ts'
+import { get, type Server } from './post.ts'
 
 /**
  * The server that the settings name.

@@ -1,6 +1,7 @@
 import type { FimOrder } from '@incipit/engine/api'
 import { type FimPrompt, plainText } from '../../context/fim-format.ts'
 import type { EditPrompt } from '../../edits/edit-prompt.ts'
+import { record } from '../../record.ts'
 import type { Said } from '../../suggest/gate.ts'
 import {
   type Backend,
@@ -9,10 +10,10 @@ import {
   PromptTooLong,
   type RewriteOptions,
 } from '../backend.ts'
+import { WarmUp } from '../warm-up.ts'
 import { ChatRewriter } from './chat-rewriter.ts'
-import { get, post, record, type Server, ServerFailure, streamed } from './post.ts'
+import { get, post, type Server, ServerFailure, streamed } from './post.ts'
 import { probabilityOf } from './probability.ts'
-import { WarmUp } from './warm-up.ts'
 
 /**
  * Completions from llama.cpp's server: `/infill`, which knows the special tokens of its model, or `/completion` with what

@@ -1,6 +1,7 @@
 import { type FimFamily, type FimOrder, fimFamily } from '@incipit/engine/api'
 import { type FimPrompt, plainText, promptText } from '../../context/fim-format.ts'
 import type { EditPrompt } from '../../edits/edit-prompt.ts'
+import { record } from '../../record.ts'
 import type { Said } from '../../suggest/gate.ts'
 import {
   type Backend,
@@ -9,9 +10,9 @@ import {
   PromptTooLong,
   type RewriteOptions,
 } from '../backend.ts'
+import { WarmUp } from '../warm-up.ts'
 import { ChatRewriter } from './chat-rewriter.ts'
-import { get, post, record, type Server, ServerFailure, streamed } from './post.ts'
-import { WarmUp } from './warm-up.ts'
+import { get, post, type Server, ServerFailure, streamed } from './post.ts'
 
 export interface OpenAiOptions {
   /** The server's name for the model; undefined: its first one. */

@@ -1,5 +1,6 @@
 import { parseServerSentEvents } from '@incipit/client'
 import { IncipitError } from '@incipit/engine/api'
+import { record } from '../../record.ts'
 
 /** A server that is asked for completions. */
 export interface Server {
@@ -56,11 +57,6 @@ export async function* streamed(response: Response): AsyncGenerator<Record<strin
     if (event.error !== undefined) throw new ServerFailure(500, messageIn(data, 500))
     yield event
   }
-}
-
-/** A value as an object; an empty one for anything else. */
-export function record(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
 }
 
 function authorization({ key }: Server): Record<string, string> {

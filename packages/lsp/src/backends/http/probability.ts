@@ -1,4 +1,4 @@
-import { record } from './post.ts'
+import { record } from '../../record.ts'
 
 /** The product over tokens that have a `logprob` each; undefined where they have none. */
 export function probabilityOf(tokens: unknown): number | undefined {

@@ -182,3 +182,17 @@ test('a closed pool serves nobody', async () => {
   await models.close()
   await assert.rejects(touch(models, 'a'), { code: 'closed' })
 })
+
+test('whoever follows a model is told which engine it has, and keeps none', async () => {
+  const { pool: models, history } = pool([{ idleMs: 5 }, {}])
+  const told: boolean[] = []
+  const stop = models.follow('a', (engine) => told.push(engine !== undefined))
+  assert.deepEqual([told, history], [[false], []])
+  await touch(models, 'a')
+  while (history.length < 2) await sleep(5)
+  assert.deepEqual(told, [false, true, false])
+  stop()
+  await touch(models, 'a')
+  assert.equal(told.length, 3)
+  assert.throws(() => models.follow('z', () => {}), { code: 'model_not_found' })
+})

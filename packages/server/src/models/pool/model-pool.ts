@@ -85,8 +85,7 @@ export class ModelPool implements ModelDirectory, AsyncDisposable {
   }
 
   async use(name: string | undefined, signal?: AbortSignal): Promise<ModelInUse> {
-    const { model, engine: slot } = this.#find(name, ({ engine }) => engine !== undefined)
-    if (!slot) throw onlyEmbeds(model.name)
+    const { model, slot } = this.#engineSlot(name)
     const { worker: engine, release } = await this.#claim(slot, signal)
     return { name: model.name, engine, defaults: model.defaults ?? {}, [Symbol.dispose]: release }
   }
@@ -101,6 +100,10 @@ export class ModelPool implements ModelDirectory, AsyncDisposable {
   loaded(name: string | undefined): ServedEngine | undefined {
     const entry = name === undefined ? this.#only : this.#byName.get(name)
     return entry?.engine?.leaving ? undefined : entry?.engine?.worker
+  }
+
+  follow(name: string | undefined, told: (engine: ServedEngine | undefined) => void): () => void {
+    return this.#engineSlot(name).slot.follow(told)
   }
 
   /** Unloads all; who still uses one sees its engine closed. */
@@ -148,6 +151,12 @@ export class ModelPool implements ModelDirectory, AsyncDisposable {
     if (entry) return entry
     const names = this.#entries.map(({ model }) => model.name)
     throw unknownModel(name, names)
+  }
+
+  #engineSlot(name: string | undefined): { model: PoolModel; slot: PoolSlot<PooledEngine> } {
+    const { model, engine: slot } = this.#find(name, ({ engine }) => engine !== undefined)
+    if (!slot) throw onlyEmbeds(model.name)
+    return { model, slot }
   }
 
   // --- loading and unloading ----------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ export class PoolSlot<W extends PoolWorker = PoolWorker> {
   #users = 0
   #unused: PromiseWithResolvers<void> | undefined
   #timer: NodeJS.Timeout | undefined
+  readonly #followers = new Set<() => void>()
   readonly #onIdle: (slot: PoolSlot) => void
 
   /** @param onIdle nobody has used it for `idleMs` */
@@ -52,6 +53,7 @@ export class PoolSlot<W extends PoolWorker = PoolWorker> {
 
   set worker(worker: W | undefined) {
     this.#worker = worker
+    for (const changed of this.#followers) changed()
     if (!worker) return
     this.#cacheBytes = worker.info.memory.bytes
     this.#restUntilIdle()
@@ -79,6 +81,16 @@ export class PoolSlot<W extends PoolWorker = PoolWorker> {
       if (this.#users > 0) return
       this.#unused?.resolve()
       this.#restUntilIdle()
+    }
+  }
+
+  /** Tells which worker there is, now and whenever it is another one. The returned function ends that. */
+  follow(told: (worker: W | undefined) => void): () => void {
+    const changed = () => told(this.#worker)
+    changed()
+    this.#followers.add(changed)
+    return () => {
+      this.#followers.delete(changed)
     }
   }
 

@@ -3,11 +3,11 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import koffi from 'koffi'
-import { temporaryDirectory } from '../../test/fixtures/gguf.ts'
-import { BackEnds } from './back-ends.ts'
-import { cpuVariants } from './cpu-variants.ts'
-import { libraryFile } from './find-library.ts'
-import { library } from './library.ts'
+import { BackEnds } from '../src/llama/back-ends.ts'
+import { cpuVariants } from '../src/llama/cpu-variants.ts'
+import { libraryFile } from '../src/llama/find-library.ts'
+import { library } from '../src/llama/library.ts'
+import { temporaryDirectory } from './fixtures/gguf.ts'
 
 const { place, backEnds } = library()
 const base = koffi.load(libraryFile(place.directory, 'ggml-base'))

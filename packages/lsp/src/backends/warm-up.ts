@@ -1,6 +1,6 @@
 /**
- * Keeps a server warm for a prompt that changes with every keystroke: one request at a time, the last prompt only, and not
- * before the writer rests a moment.
+ * Keeps a prompt computed that changes with every keystroke: one request at a time, the last prompt only, and not before
+ * the writer rests a moment.
  */
 export class WarmUp<T> {
   readonly #send: (prompt: T) => Promise<unknown>

@@ -1,0 +1,1 @@
+import{g as e}from"./page.js";import{t}from"./jsxRuntime.js";function n(){return t(`label`,{class:`check`,children:[t(`input`,{type:`checkbox`,checked:e.value,onChange:t=>{e.value=t.currentTarget.checked}}),t(`span`,{children:[`Likely tokens `,t(`small`,{class:`faint`,children:`of the next replies; costs the engine a look at every token`})]})]})}export{n as t};
