@@ -28,7 +28,7 @@ from . import clean, paths
 from .corpus import GENERATED_RAW, SPLITS, licence_in
 
 HERE = Path(__file__).resolve().parent.parent
-REGISTRIES = ("npm", "pypi")
+REGISTRIES = ("npm", "pip")
 
 # One package may not dominate: a seeded sample of its files is taken up to this many characters.
 MAX_CHARS_PER_PACKAGE = 5_000_000
@@ -74,7 +74,7 @@ def _read_wheel(path: Path) -> Package:
     declared = metadata.get("License-Expression") or " AND ".join(classifiers) or metadata.get("License", "")
     description = metadata.get_payload() or metadata.get("Description", "")
     sources = _sources(files) + [("README.md", description)]
-    return Package("pypi", metadata["Name"], metadata["Version"], declared, _licence_text(files), sources)
+    return Package("pip", metadata["Name"], metadata["Version"], declared, _licence_text(files), sources)
 
 
 def _is_licence(path: str) -> bool:
