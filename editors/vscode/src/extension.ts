@@ -16,6 +16,8 @@ export async function activate(context: ExtensionContext): Promise<void> {
   // While the server starts, or is gone, nobody listens.
   const nextEdit = new NextEditView(() => (client?.isRunning() ? client : undefined))
   const start = async () => {
+    const missed = new MissedRequest()
+    await client?.stop().catch(() => undefined)
     const [command = 'incipit', ...args] = workspace.getConfiguration('incipit').get<string[]>('command', [])
     const server: ServerOptions = { command, args }
     const options: LanguageClientOptions = {
@@ -25,7 +27,6 @@ export async function activate(context: ExtensionContext): Promise<void> {
     }
     client = new LanguageClient('incipit', 'incipit', server, options)
     client.onNotification('incipit/status', (state) => status.show(state))
-    const missed = new MissedRequest()
     try {
       await client.start()
       await missed.repeat()
@@ -47,10 +48,7 @@ export async function activate(context: ExtensionContext): Promise<void> {
   register('dismissNextEdit', () => nextEdit.dismiss())
   register('acceptWord', () => commands.executeCommand('editor.action.inlineSuggest.acceptNextWord'))
   register('acceptLine', () => commands.executeCommand('editor.action.inlineSuggest.acceptNextLine'))
-  register('restart', async () => {
-    await client?.stop().catch(() => undefined)
-    await start()
-  })
+  register('restart', start)
   context.subscriptions.push(
     status,
     nextEdit,

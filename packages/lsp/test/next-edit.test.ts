@@ -148,7 +148,8 @@ test('from an incipit that serves: by its address, and by its socket', { skip: w
   const args = [incipit, 'serve', '--model', smol, '--port', '0', '--threads', '1', '--cut', 'none']
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, ...env },
+    // Its output is read here, also where the tests themselves are printed in colour.
+    env: { ...process.env, ...env, FORCE_COLOR: undefined, NO_COLOR: '1' },
   })
   t.after(async () => {
     const gone = once(child, 'exit')

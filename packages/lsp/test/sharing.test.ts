@@ -112,7 +112,8 @@ test('an incipit serve of the same model is found by its socket', { skip: whenFu
     env: { ...process.env, INCIPIT_CACHE: cache },
   })
   t.after(() => child.kill('SIGTERM'))
-  await once(child.stdout, 'data')
+  let said = ''
+  while (!said.includes('serves on')) said += String((await once(child.stdout, 'data'))[0])
   await using editor = await start()
   assert.notEqual(await shown(editor), '')
   assert.deepEqual(hosts(), [], 'no engine of its own')

@@ -466,7 +466,8 @@ export class Loop {
     this.#options.observer?.finished?.(request, reason)
     // What was computed may be of use again: to the next turn of the conversation, or to a prompt that begins alike.
     // Copying it takes milliseconds: those who wait for the reply's last words go first.
-    this.#leaving.push(request)
+    if (reason === 'cancelled') this.#scheduler.release(request, 'kept')
+    else this.#leaving.push(request)
     request.finish(reason)
     this.stats.promptTokens += request.prompt.length
     this.stats.cachedTokens += request.cached
