@@ -2,7 +2,6 @@ import { commands, type ExtensionContext, window, workspace } from 'vscode'
 import { LanguageClient, type LanguageClientOptions, type ServerOptions } from 'vscode-languageclient/node'
 import { chooseModel } from './choose-model'
 import { tellContext } from './editor-context'
-import { MissedRequest } from './missed-request'
 import { NextEditView } from './next-edit'
 import { StatusBar } from './status-bar'
 import { showTrace } from './trace'
@@ -16,7 +15,6 @@ export async function activate(context: ExtensionContext): Promise<void> {
   // While the server starts, or is gone, nobody listens.
   const nextEdit = new NextEditView(() => (client?.isRunning() ? client : undefined))
   const start = async () => {
-    const missed = new MissedRequest()
     await client?.stop().catch(() => undefined)
     const [command = 'incipit', ...args] = workspace.getConfiguration('incipit').get<string[]>('command', [])
     const server: ServerOptions = { command, args }
@@ -29,9 +27,7 @@ export async function activate(context: ExtensionContext): Promise<void> {
     client.onNotification('incipit/status', (state) => status.show(state))
     try {
       await client.start()
-      await missed.repeat()
     } catch (error) {
-      missed.dispose()
       status.show({ state: 'failed', model: '', message: `${command} does not start: ${error}`, shown: 0, accepted: 0 })
     }
   }

@@ -34,10 +34,14 @@ export class CodeServer implements AsyncDisposable {
     this.#process = process
   }
 
-  static async start(folder: string, vsix: string, settings: object): Promise<CodeServer> {
+  static async start(folder: string, vsix: string, settings: Readonly<Record<string, unknown>>): Promise<CodeServer> {
     const data = join(folder, 'data')
     await mkdir(join(data, 'User'), { recursive: true })
     await writeFile(join(data, 'User', 'settings.json'), JSON.stringify(settings))
+    // What is for a machine alone, such as a command, counts in its own settings once those of the user were changed.
+    await mkdir(join(data, 'Machine'))
+    const own = { 'incipit.command': settings['incipit.command'] }
+    await writeFile(join(data, 'Machine', 'settings.json'), JSON.stringify(own))
     const config = join(folder, 'config.yaml')
     await writeFile(config, 'auth: none\n')
     const entry = join(installed, 'out', 'node', 'entry.js')

@@ -197,17 +197,6 @@ test('the status bar shows the time to the first token; switched off there is no
   await until(async () => /is ready/.test((await status().locator('a').getAttribute('aria-label')) ?? ''), 'on again')
 })
 
-test('what is typed while the server is started gets its ghost text when it is there', {
-  skip,
-  timeout: 120_000,
-}, async () => {
-  await run('incipit: Start the language server again')
-  await goTo(5, 1)
-  await page.keyboard.type('const other = ')
-  await until(ghost, 'ghost text')
-  await page.keyboard.press('Escape')
-})
-
 const smol = join(models, 'SmolLM2-135M-Instruct.Q4_1.gguf')
 
 test('the next edit: drawn where it is, made with Tab', {

@@ -1,12 +1,16 @@
-;; Drives Emacs with lsp-mode against the language server, configured as the docs say, and writes what became of it, as JSON.
-;; The environment names the file to edit, and the one to write: INCIPIT_FILE, INCIPIT_RESULT.
+;; Drives Emacs with lsp-mode against the language server and writes what became of it, as JSON. The environment says what
+;; is done: INCIPIT_COMMAND (JSON), INCIPIT_SETTINGS (JSON), INCIPIT_FILE, INCIPIT_RESULT (files).
 (require 'package)
 (package-initialize)
 (require 'json)
 (require 'lsp-mode)
 (require 'lsp-completion)
 
+(defvar incipit-state nil)
 (defvar incipit-result (make-hash-table :test 'equal))
+
+(defun incipit-given (name)
+  (json-parse-string (getenv name) :array-type 'list :false-object :json-false))
 
 (defun incipit-wait (what done)
   (let ((end (+ (float-time) 60)))
@@ -21,6 +25,17 @@
       lsp-warn-no-matched-clients nil
       lsp-enable-snippet nil
       lsp-session-file (expand-file-name "session" (file-name-directory (getenv "INCIPIT_RESULT"))))
+(let ((settings (incipit-given "INCIPIT_SETTINGS")))
+  (puthash "status" t settings)
+  (lsp-register-client
+   (make-lsp-client
+    :new-connection (lsp-stdio-connection (incipit-given "INCIPIT_COMMAND"))
+    :activation-fn (lambda (&rest _) t)
+    :add-on? t
+    :server-id 'incipit
+    :initialization-options settings
+    :notification-handlers
+    (lsp-ht ("incipit/status" (lambda (_workspace status) (setq incipit-state (gethash "state" status))))))))
 
 (condition-case failure
     (progn
@@ -28,20 +43,15 @@
       (js-mode)
       (lsp-workspace-folders-add default-directory)
       (lsp)
-      (incipit-wait "started" (lambda () (lsp-feature? "textDocument/completion")))
+      (incipit-wait "ready" (lambda () (equal incipit-state "ready")))
 
       ;; Typed in the eighth line, and the first candidate is taken, as `completion-at-point' does.
       (let ((original (incipit-text)))
         (goto-char (point-min))
         (forward-line 7)
         (insert "const next = val")
-        (let (found candidates)
-          ;; While the model is loaded there are none.
-          (incipit-wait "candidates"
-                        (lambda ()
-                          (lsp-completion--clear-cache)
-                          (setq found (lsp-completion-at-point)
-                                candidates (all-completions (buffer-substring (nth 0 found) (nth 1 found)) (nth 2 found)))))
+        (let* ((found (lsp-completion-at-point))
+               (candidates (all-completions (buffer-substring (nth 0 found) (nth 1 found)) (nth 2 found))))
           (puthash "entries" (apply #'vector (mapcar #'substring-no-properties candidates)) incipit-result)
           (delete-region (nth 0 found) (nth 1 found))
           (goto-char (nth 0 found))
