@@ -235,7 +235,9 @@ test('many replies under random kills are those of plain decoding', { skip, time
   })()
   await Promise.all([...prompts.map((_, index) => stream(index)), killing])
   let ties = 0
-  const sample = full ? answers : answers.filter((_, i) => i % Math.ceil(answers.length / 30) === 0)
+  // A fast machine gives more of them than can be computed again in the time that there is.
+  const most = full ? 1500 : 30
+  const sample = answers.filter((_, i) => i % Math.ceil(answers.length / most) === 0)
   for (const { question, whole } of sample) {
     const { text, done } = whole
     const answer = { text, tokens: done.usage.completionTokens, finishReason: done.finishReason }
