@@ -29,7 +29,7 @@ const models = {
 type ModelName = keyof typeof models
 
 const contextLength = 512
-const [shortPrompts, longPrompts] = full ? [20, 4] : [10, 2]
+const [shortPrompts, longPrompts] = full ? [20, 4] : [10, 4]
 freeRows(() => 24)
 
 let directory: string
