@@ -157,7 +157,8 @@ test('whatever is shown under a schema is the beginning of something valid, and 
       counts.ended++
       assert.ok(fulfils(schema, text), `${text} under ${JSON.stringify(schema)}`)
     }),
-    { numRuns: sized(200) },
+    // Most schemas force what a reply begins with, and nobody looks there: one that does not.
+    { numRuns: sized(200), examples: [[{ type: 'number' }, 0, 0, 1]] },
   )
   const { proposers } = engine.stats()
   t.diagnostic(JSON.stringify({ ...counts, proposers }))

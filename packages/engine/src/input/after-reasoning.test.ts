@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { standsAsDirectly, steps } from '../../test/back-and-forth.ts'
 import { RuledState } from '../../test/fixtures/constraints.ts'
 import { reasoningAt, reasoningMarkers } from '../api/reasoning.ts'
 import { allows, maskOf } from '../core/sampling/token-mask.ts'
@@ -63,33 +64,13 @@ test('where the reply may think or not, it begins with the marker or with the an
 })
 
 test('back and forth it stands where whoever came there directly stands', () => {
-  const steps = fc.array(fc.record({ pick: fc.nat(), back: fc.nat(6) }), { maxLength: 40 })
   fc.assert(
-    fc.property(fc.constantFrom('open' as const, 'optional' as const), steps, (from, steps) => {
-      let state = new AfterReasoning(constraint(), tokens, from)
-      const reply: number[] = []
-      for (const { pick, back } of steps) {
-        const may = pieces.flatMap((_, token) => (token !== end && allows(state.mask(), token) ? [token] : []))
-        if (may.length > 0) {
-          reply.push(may[pick % may.length]!)
-          state.advance(reply.at(-1)!)
-        }
-        const taken = Math.min(reply.length, back)
-        state.rollback(taken)
-        reply.length -= taken
-        if (back === 5) state = state.fork() as AfterReasoning
-        const direct = new AfterReasoning(constraint(), tokens, from)
-        for (const token of reply) direct.advance(token)
-        assert.deepEqual(allowed(state), allowed(direct))
-        assert.deepEqual(state.forced(), direct.forced())
-        const draft = [pick % pieces.length, 1, id('\n'), id('{'), id('a')]
-        const length = state.allowedLength(draft)
-        for (const [i, token] of draft.entries()) {
-          assert.equal(allows(direct.mask(), token), i < length)
-          if (i >= length) break
-          direct.advance(token)
-        }
-      }
+    fc.property(fc.constantFrom('open' as const, 'optional' as const), steps, (from, walk) => {
+      standsAsDirectly(() => new AfterReasoning(constraint(), tokens, from), walk, {
+        vocabulary: pieces.length,
+        draft: [1, id('\n'), id('{'), id('a')],
+        says: (token) => token !== end,
+      })
     }),
   )
 })

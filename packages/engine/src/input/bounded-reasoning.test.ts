@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { standsAsDirectly, steps } from '../../test/back-and-forth.ts'
 import { RuledState } from '../../test/fixtures/constraints.ts'
 import { reasoningMarkers } from '../api/reasoning.ts'
 import { allows, maskOf } from '../core/sampling/token-mask.ts'
@@ -115,34 +116,11 @@ test('where the reply must not answer, such as where it must call, only its way 
 })
 
 test('back and forth it stands where whoever came there directly stands', () => {
-  const steps = fc.array(fc.record({ pick: fc.nat(), back: fc.nat(6) }), { maxLength: 40 })
   fc.assert(
-    fc.property(fc.constantFrom('inside' as const, 'outside' as const), fc.nat(4), steps, (from, budget, steps) => {
+    fc.property(fc.constantFrom('inside' as const, 'outside' as const), fc.nat(4), steps, (from, budget, walk) => {
       const bound = { markers: tags, budget, ending: [2, 3, 4], textOf: (token: number) => pieces[token]!, size: 9 }
       const begin = () => new BoundedReasoning(bound, undefined, from)
-      const allowed = (state: BoundedReasoning) => pieces.filter((_, token) => allows(state.mask(), token))
-      let state = begin()
-      const reply: number[] = []
-      for (const { pick, back } of steps) {
-        const may = pieces.flatMap((_, token) => (allows(state.mask(), token) ? [token] : []))
-        reply.push(may[pick % may.length]!)
-        state.advance(reply.at(-1)!)
-        const taken = Math.min(reply.length, back)
-        state.rollback(taken)
-        reply.length -= taken
-        if (back === 5) state = state.fork() as BoundedReasoning
-        const direct = begin()
-        for (const token of reply) direct.advance(token)
-        assert.deepEqual(allowed(state), allowed(direct))
-        assert.deepEqual(state.forced(), direct.forced())
-        const draft = [pick % pieces.length, 2, 3, 4, 6]
-        const length = state.allowedLength(draft)
-        for (const [i, token] of draft.entries()) {
-          assert.equal(allows(direct.mask(), token), i < length)
-          if (i >= length) break
-          direct.advance(token)
-        }
-      }
+      standsAsDirectly(begin, walk, { vocabulary: pieces.length, draft: [2, 3, 4, 6] })
     }),
   )
 })

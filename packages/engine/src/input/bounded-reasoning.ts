@@ -1,5 +1,6 @@
 import type { ConstraintState, TokenMask } from '../api/constraint.ts'
 import type { ReasoningMarkers } from '../api/reasoning.ts'
+import { allowedLength } from '../core/sampling/allowed-length.ts'
 import { allows, maskOf } from '../core/sampling/token-mask.ts'
 
 /** How reasoning is bounded. */
@@ -70,12 +71,12 @@ export class BoundedReasoning implements ConstraintState {
   forced(): readonly number[] {
     const ending = this.#ending(this.#place)
     if (this.#reply === undefined) return ending
-    const sure = ending.slice(0, lengthIn(this.#reply, ending))
+    const sure = ending.slice(0, allowedLength(this.#reply, ending))
     return sure.length > 0 ? sure : this.#reply.forced()
   }
 
   allowedLength(tokens: readonly number[]): number {
-    const most = this.#reply ? lengthIn(this.#reply, tokens) : tokens.length
+    const most = this.#reply ? allowedLength(this.#reply, tokens) : tokens.length
     let place = this.#place
     for (let length = 0; length < most; length++) {
       const token = tokens[length]!
@@ -115,7 +116,7 @@ export class BoundedReasoning implements ConstraintState {
 
   /** Whether the rest of the reply allows a token behind these. */
   #allowsAfter(tokens: readonly number[], next: number): boolean {
-    return this.#reply === undefined || lengthIn(this.#reply, [...tokens, next]) > tokens.length
+    return this.#reply === undefined || allowedLength(this.#reply, [...tokens, next]) > tokens.length
   }
 
   #next(place: Place, token: number): Place {
@@ -165,17 +166,5 @@ export class BoundedReasoning implements ConstraintState {
     const said = text.trimStart()
     if (said.startsWith(start)) return this.#inside({ text: said.slice(start.length), tokens })
     return start.startsWith(said) ? { at: 'outside', text, tokens } : { at: 'over' }
-  }
-}
-
-/** How many of these tokens a constraint allows in a row. */
-function lengthIn(state: ConstraintState, tokens: readonly number[]): number {
-  if (state.allowedLength) return state.allowedLength(tokens)
-  let length = 0
-  try {
-    for (; length < tokens.length && allows(state.mask(), tokens[length]!); length++) state.advance(tokens[length]!)
-    return length
-  } finally {
-    state.rollback(length)
   }
 }

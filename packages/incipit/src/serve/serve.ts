@@ -46,7 +46,7 @@ export async function serve(config: ServeConfig): Promise<never> {
     await using pool = new ModelPool(specs, { memory, strict: strictModel, ...defined({ log }) })
     using constraints = new ConstraintChecks()
     // While models load in their processes, this one makes what it answers with.
-    const shared = apiKey === undefined && models.some(({ pinned }) => pinned)
+    const shared = apiKey === undefined && pinned.length > 0
     const [app] = await Promise.all([
       import('@incipit/server').then(({ createServer }) =>
         createServer(pool, defined({ apiKey, constraints, page, log })),

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { openAiError } from '../openapi/open-ai-error.ts'
-import { finishReason, head, promptLogprobs } from './completion-head.ts'
-import { count, lossy, progress, provisional, timings, tokenLogprob, usage } from './wire.ts'
+import { besideChoices, finishReason, head, promptLogprobs } from './completion-head.ts'
+import { count, lossy, timings, tokenLogprob, usage } from './wire.ts'
 
 const logprobs = z.strictObject({ content: z.array(tokenLogprob), refusal: z.null() }).nullable()
 
@@ -54,11 +54,7 @@ const delta = z.strictObject({
 const chunk = z.strictObject({
   ...head('chat.completion.chunk'),
   choices: z.array(z.strictObject({ index: count, delta, logprobs, finish_reason: finishReason.nullable() })),
-  provisional: provisional.extend({ index: count }).optional(),
-  prompt_progress: progress.optional(),
-  usage: usage.nullable().optional(),
-  timings: timings.optional(),
-  lossy,
+  ...besideChoices,
 })
 
 /** The data of an event of its stream, which `[DONE]` ends. */

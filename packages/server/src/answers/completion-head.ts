@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { count } from './wire.ts'
+import { count, lossy, progress, provisional, timings, usage } from './wire.ts'
 
 /** What an answer of OpenAI's older endpoints begins with. */
 export function head<T extends string>(object: T) {
@@ -9,6 +9,15 @@ export function head<T extends string>(object: T) {
     created: count.describe('Unix time, seconds.'),
     model: z.string(),
   }
+}
+
+/** What an event of their streams has beside its choices. */
+export const besideChoices = {
+  provisional: provisional.extend({ index: count }).optional(),
+  prompt_progress: progress.optional(),
+  usage: usage.nullable().optional(),
+  timings: timings.optional(),
+  lossy,
 }
 
 export const finishReason = z.enum(['stop', 'length', 'tool_calls'])

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { openAiError } from '../openapi/open-ai-error.ts'
-import { finishReason, head, promptLogprobs } from './completion-head.ts'
-import { count, lossy, progress, provisional, timings, usage } from './wire.ts'
+import { besideChoices, finishReason, head, promptLogprobs } from './completion-head.ts'
+import { count, lossy, timings, usage } from './wire.ts'
 
 const logprobs = z
   .strictObject({
@@ -26,11 +26,7 @@ export const completion = z.strictObject({
 const chunk = z.strictObject({
   ...head('text_completion'),
   choices: z.array(choice.extend({ finish_reason: finishReason.nullable() })),
-  provisional: provisional.extend({ index: count }).optional(),
-  prompt_progress: progress.optional(),
-  usage: usage.nullable().optional(),
-  timings: timings.optional(),
-  lossy,
+  ...besideChoices,
 })
 
 /** The data of an event of its stream, which `[DONE]` ends. */

@@ -32,12 +32,12 @@ export class ReplyState {
     const length = end - start
     let same = Math.min(this.#committed, length)
     while (same < Math.min(this.#tokens.length, length) && this.#tokens[same] === tokens[start + same]) same++
-    this.back(this.#tokens.length - same)
-    for (let index = same; index < length; index++) this.advance(tokens[start + index]!)
+    this.#back(this.#tokens.length - same)
+    for (let index = same; index < length; index++) this.#advance(tokens[start + index]!)
     this.#committed = Math.max(this.#committed, Math.min(committed, end) - start)
   }
 
-  advance(token: number): void {
+  #advance(token: number): void {
     this.constraint?.advance(token)
     this.#tokens.push(token)
     this.#count(token, 1)
@@ -45,7 +45,7 @@ export class ReplyState {
   }
 
   /** Takes the last `count` tokens back. */
-  back(count: number): void {
+  #back(count: number): void {
     if (count <= 0) return
     this.constraint?.rollback(count)
     for (let i = 0; i < count; i++) {

@@ -2,12 +2,13 @@ import type { ConstraintState } from '../../api/constraint.ts'
 import { IncipitError } from '../../api/errors.ts'
 import type { Sampling } from '../../api/request.ts'
 import type { Penalties } from '../../api/validation.ts'
+import { allowedLength } from './allowed-length.ts'
 import { type ChosenLogprobs, topLogprobs } from './logprobs.ts'
 import { ReplyState } from './reply-state.ts'
 import type { ReplyText } from './reply-text.ts'
 import { choose, isTypical, probabilityOf, type TokenProbability, topK, topProbability } from './sample.ts'
 import { argmax } from './softmax.ts'
-import { allows, maskLogits } from './token-mask.ts'
+import { maskLogits } from './token-mask.ts'
 
 export interface TokenChooserOptions {
   readonly sampling: Sampling
@@ -155,17 +156,7 @@ export class TokenChooser implements Disposable {
     if (constraint === undefined) return tokens.length
     return calling(() => {
       this.#state.follow(reply)
-      if (constraint.allowedLength) return constraint.allowedLength(tokens)
-      let length = 0
-      try {
-        while (length < tokens.length && allows(constraint.mask(), tokens[length]!)) {
-          this.#state.advance(tokens[length]!)
-          length++
-        }
-      } finally {
-        this.#state.back(length)
-      }
-      return length
+      return allowedLength(constraint, tokens)
     })
   }
 

@@ -87,7 +87,7 @@ export class PrefixCache {
       this.#end(other)
     }
     if (sequence.computed.at(-1)! < minShared || this.#table.freeSlots < spareSlots) return false
-    if (this.#isWorthCopying(sequence, salt)) this.keep(sequence, salt)
+    this.keep(sequence, salt, this.#worthCopying)
     this.#table.rest(sequence)
     live.resting = true
     live.changed = true
@@ -156,31 +156,27 @@ export class PrefixCache {
 
   // --- rows outside the KV cache ------------------------------------------------------------------------------------
 
-  /** Keeps a copy of what is computed of a sequence's certain tokens, from the moment no step runs in their caches. */
-  keep(sequence: Sequence, salt: string): void {
+  /**
+   * Keeps a copy of what is computed of a sequence's certain tokens, from the moment no step runs in their caches.
+   * @param worthCopying where a copy that there is lacks fewer rows, that one was of use. Default: where it lacks none
+   */
+  keep(sequence: Sequence, salt: string, worthCopying: (bytes: number) => number = () => 0): void {
     const rows = sequence.computed.at(-1)!
     if (rows < minShared) return
     const tokens = sequence.tokens.slice(0, rows)
     const found = this.#longestKept(salt, tokens)
-    if (found?.length === rows) {
-      this.touch(found.holder)
-      return
+    if (found) {
+      const { holder, length } = found
+      const bytes = (holder.bytes / holder.tokens.length) * rows
+      if (rows - length < Math.max(1, worthCopying(bytes))) {
+        this.touch(holder)
+        return
+      }
     }
     const checkpoints = sequence.checkpoints.filter(({ length }) => length < rows)
     this.#table.save(sequence, (states) => {
       this.put({ cacheNamespace: salt, tokens, states, checkpoints, pinned: false })
     })
-  }
-
-  /** Whether enough rows are in no copy yet; otherwise the copy that has most of them was of use. */
-  #isWorthCopying(sequence: Sequence, salt: string): boolean {
-    const rows = sequence.computed.at(-1)!
-    const found = this.#longestKept(salt, sequence.tokens.slice(0, rows))
-    if (found === undefined) return true
-    const bytes = (found.holder.bytes / found.holder.tokens.length) * rows
-    if (rows - found.length >= this.#worthCopying(bytes)) return true
-    this.touch(found.holder)
-    return false
   }
 
   /** The longest beginning of these tokens that is kept, with others behind it perhaps. */
