@@ -27,6 +27,8 @@ const tail = `
   return total
 }
 `
+/** A place where the model says the same every time: computed in other steps, a near tie may end in another way. */
+const sure = `${'  return values.length\n'.repeat(6)}  return values.|\n`
 
 let folder: string
 let editor: Editor
@@ -136,8 +138,7 @@ test('asked by the user there are several, all different', async () => {
 })
 
 test('a cancelled request ends in any state, and the server goes on', async () => {
-  // What the model is sure of: computed in other steps, a near tie may end in another way.
-  const { uri, at } = await opened(`${'  return values.length\n'.repeat(6)}  return values.|\n`)
+  const { uri, at } = await opened(sure)
   const expected = await editor.ghost(uri, at)
   for (const ms of [0, 1, 5, 20, 60]) {
     const another = await opened(`// ${ms}\n${head}|${tail}`)
@@ -153,7 +154,7 @@ test('a cancelled request ends in any state, and the server goes on', async () =
 })
 
 test('two wait for the same completion, and one of them does no more; nobody waits for several', async () => {
-  const { uri, at } = await opened(`// two\n${head}|${tail}`)
+  const { uri, at } = await opened(`// two\n${sure}`)
   const source = new CancellationTokenSource()
   const first = editor.complete(uri, at, { token: source.token }).catch(() => [])
   const second = editor.ghost(uri, at)
@@ -170,7 +171,7 @@ test('two wait for the same completion, and one of them does no more; nobody wai
 })
 
 test('closed or renamed while a completion is computed', async () => {
-  const { uri, at } = await opened(`// closed\n${head}|${tail}`)
+  const { uri, at } = await opened(`// closed\n${sure}`)
   const text = editor.text(uri)
   const asked = editor.complete(uri, at)
   await editor.close(uri)
