@@ -169,7 +169,7 @@ test('derived files that are cut short or older are made anew, with a word', { s
   const expected = await textOf((await load(t, cut)).engine.generate(request))
   const names = (await readdir(own, { recursive: true })).filter((name) => name.endsWith('.json'))
   const directory = names.find((name) => name.includes('verified'))!.replace(/[^/\\]*$/, '')
-  const files = [...names, ...['exit.json', 'exit-2.json', 'skim-v3.json'].map((name) => `${directory}${name}`)]
+  const files = [...names, ...['exit.json', 'exit-2.json', 'skim-v4.json'].map((name) => `${directory}${name}`)]
   for (const content of ['{"at": 2', '{}', '[]', '{"from":[1],"at":2}']) {
     for (const name of files) await writeFile(join(own, name), content)
     const { engine, logged } = await load(t, cut)

@@ -42,7 +42,7 @@ describe('what is learnt of first words', () => {
 
   it('goes on where it was saved, in no namespace and with the same calibration', () => {
     const before = new FirstWords(defaultSkimCalibration)
-    const look = { before: undefined, token: 2, probability: 0.5, expected: undefined }
+    const look = { before: undefined, token: 2, probability: 0.5, second: 0.1, expected: undefined }
     for (let i = 0; i < 9; i++) before.decided(word(false, { looks: [look] }))
     const saved: unknown = JSON.parse(JSON.stringify(before))
     const known = ({ bound, odds }: ReturnType<FirstWords['of']>) => [bound.value, odds.first(look)]
@@ -51,11 +51,7 @@ describe('what is learnt of first words', () => {
     assert.deepEqual(known(new FirstWords(defaultSkimCalibration, saved).of('a')), known(fresh.of('')))
     const other = { ...defaultSkimCalibration, note: 'another' }
     assert.deepEqual(known(new FirstWords(other, saved).of('')), known(fresh.of('')))
-    for (const broken of [
-      null,
-      'x',
-      { of: defaultSkimCalibration.note, bound: 'x', recalibration: [1, -1, 0, 0, 0] },
-    ]) {
+    for (const broken of [null, 'x', { of: defaultSkimCalibration.note, bound: 'x', odds: { weights: 1 } }]) {
       assert.deepEqual(known(new FirstWords(defaultSkimCalibration, broken).of('')), known(fresh.of('')))
     }
   })

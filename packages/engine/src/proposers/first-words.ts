@@ -1,7 +1,12 @@
 import type { ProposerName } from '../api/proposer-names.ts'
 import type { ShownCounts } from '../api/stats.ts'
-import { LearnedOdds, type LookaheadOdds, type SeenToken, type SkimCalibration } from './lookahead-odds.ts'
-import type { SavedRecalibration } from './recalibration.ts'
+import {
+  LearnedOdds,
+  type LookaheadOdds,
+  type SavedOdds,
+  type SeenToken,
+  type SkimCalibration,
+} from './lookahead-odds.ts'
 import { ShownBound } from './shown-bound.ts'
 
 /** Most namespaces that something is known of; the one that was not used for the longest time is forgotten first. */
@@ -38,9 +43,9 @@ interface Known {
 
 /** What a profile keeps: of requests in no namespace. */
 export interface SavedFirstWords {
-  readonly recalibration: SavedRecalibration
+  readonly odds: SavedOdds
   readonly bound: number
-  /** The calibration that the correction is one of. */
+  /** The calibration that they began with. */
   readonly of: string
 }
 
@@ -75,15 +80,15 @@ export class FirstWords implements FirstWordBook {
   /** @param saved what `toJSON` gave; anything else is ignored, and what was learnt with another calibration */
   constructor(calibration: SkimCalibration, saved?: unknown) {
     this.#calibration = calibration
-    const { recalibration, bound, of } = (saved ?? {}) as Partial<Record<keyof SavedFirstWords, unknown>>
+    const { odds, bound, of } = (saved ?? {}) as Partial<Record<keyof SavedFirstWords, unknown>>
     if (of !== calibration.note) return
-    this.#namespaces.set('', { odds: new LearnedOdds(calibration, recalibration), bound: new ShownBound(bound) })
+    this.#namespaces.set('', { odds: new LearnedOdds(calibration, odds), bound: new ShownBound(bound) })
   }
 
   /** For a profile. */
   toJSON(): SavedFirstWords {
     const { odds, bound } = this.of('')
-    return { recalibration: odds.toJSON(), bound: bound.value, of: this.#calibration.note }
+    return { odds: odds.toJSON(), bound: bound.value, of: this.#calibration.note }
   }
 
   of(namespace: string): Known {

@@ -1,15 +1,14 @@
 import { type Calibration, survivalOf } from '../core/sampling/calibration.ts'
-import { logistic, logit } from './log-odds.ts'
-import { Recalibration, type SavedRecalibration } from './recalibration.ts'
+import { logit } from './log-odds.ts'
+import { LogisticRegression, type Weights } from './logistic-regression.ts'
 
-/** Survival of what a lookahead sees, by its own probability. */
+/** What lookaheads on some prompts say of others. */
 export interface SkimCalibration {
-  /** The first token of a reply, seen by the first lookahead. */
-  readonly first: Calibration
-  /** The same, seen by a later lookahead that agrees with the one before it, or does not. */
-  readonly agreeing: Calibration
-  readonly differing: Calibration
-  /** Tokens after a right one. */
+  /** What the first token that a lookahead sees is judged by: see `evidenceOf`. */
+  readonly first: Weights
+  /** How often it is right: that of the first lookahead, and of those after one that was not sure. */
+  readonly right: { readonly first: number; readonly further: number }
+  /** Survival of the tokens after a right one, by the model's own probability. */
   readonly later: Calibration
   /** Where it comes from, for people. */
   readonly note: string
@@ -22,6 +21,8 @@ export interface SeenToken {
   readonly token: number
   /** The model's own. */
   readonly probability: number
+  /** That of the likeliest other token. */
+  readonly second: number
   /** How the replies to similar prompts begin, and how often that is right; undefined where nobody knows. */
   readonly expected: ExpectedToken | undefined
 }
@@ -50,24 +51,53 @@ export interface LookaheadOdds {
   decided(looks: readonly SeenToken[], token: number): void
 }
 
+// Two words can be as far apart as they like: beyond this nothing more is to be learnt from it.
+const mostMargin = 6
+
+/** Pieces of evidence, in the order of `evidenceOf`. */
+export const evidencePieces = 5
+
+/**
+ * What speaks for the first token of a lookahead: that there is one; how far the next best is behind it, in logits; whether
+ * the lookahead before saw the same, or something else; and what is known of similar prompts.
+ */
+export function evidenceOf({ before, token, probability, second, expected }: SeenToken): number[] {
+  const margin = Math.min(mostMargin, Math.log(probability / Math.max(second, Number.MIN_VALUE)))
+  const same = before === undefined ? undefined : before === token
+  return [1, margin, same === true ? 1 : 0, same === false ? 1 : 0, confirmation(token, expected)]
+}
+
+// Who is further ahead is not wrong more often, nor who is confirmed.
+const least = [Number.NEGATIVE_INFINITY, 0.1, Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY, 0]
+
+/** A regression over the evidence of lookaheads. */
+export function regression(prior: Weights, saved?: unknown): LogisticRegression {
+  return new LogisticRegression(prior, { least }, saved)
+}
+
 /** Odds as `incipit tune --skim` measures them, corrected by every look of this engine: each is verified a moment later. */
 export class LearnedOdds implements LookaheadOdds {
   readonly #calibration: SkimCalibration
-  readonly #recalibration: Recalibration
+  readonly #regression: LogisticRegression
+  readonly #first: Rate
+  readonly #further: Rate
 
-  /** @param saved how far the calibration was off before: `toJSON` */
+  /** @param saved what was learnt before: `toJSON`; anything else is ignored */
   constructor(calibration: SkimCalibration, saved?: unknown) {
     this.#calibration = calibration
-    this.#recalibration = new Recalibration(saved)
+    const { weights, first, further } = (saved ?? {}) as Partial<Record<keyof SavedOdds, unknown>>
+    this.#regression = regression(calibration.first, weights)
+    this.#first = new Rate(calibration.right.first, first)
+    this.#further = new Rate(calibration.right.further, further)
   }
 
   /** For a profile. */
-  toJSON(): SavedRecalibration {
-    return this.#recalibration.toJSON()
+  toJSON(): SavedOdds {
+    return { weights: this.#regression.toJSON(), first: this.#first.value, further: this.#further.value }
   }
 
   first(seen: SeenToken): number {
-    return this.#recalibration.correct(this.#calibrated(seen))
+    return this.#regression.probability(evidenceOf(seen))
   }
 
   later(probability: number): number {
@@ -75,26 +105,48 @@ export class LearnedOdds implements LookaheadOdds {
   }
 
   usual(before: number | undefined): number {
-    const { first, differing } = this.#calibration
-    // A calibration's steps hold about as many samples each.
-    const { survival } = before === undefined ? first : differing
-    return survival.reduce((sum, one) => sum + this.#recalibration.correct(one), 0) / Math.max(1, survival.length)
+    return this.#rateOf(before).value
   }
 
   decided(looks: readonly SeenToken[], token: number): void {
     // A prompt that was not looked into says nothing about looks.
-    if (looks.length > 0) this.#recalibration.fade()
-    for (const look of looks) this.#recalibration.observe(this.#calibrated(look), look.token === token)
+    if (looks.length > 0) this.#regression.fade()
+    for (const look of looks) {
+      const right = look.token === token
+      this.#regression.observe(evidenceOf(look), right)
+      this.#rateOf(look.before).observe(right)
+    }
   }
 
-  #calibrated(seen: SeenToken): number {
-    return logistic(logit(survivalOf(this.#curveFor(seen), seen.probability)) + confirmation(seen))
+  #rateOf(before: number | undefined): Rate {
+    return before === undefined ? this.#first : this.#further
+  }
+}
+
+/** What a profile keeps. */
+export interface SavedOdds {
+  readonly weights: Weights
+  readonly first: number
+  readonly further: number
+}
+
+// A running mean over about so many.
+const rateMemory = 40
+
+/** How often something comes true lately. */
+class Rate {
+  #value: number
+
+  constructor(prior: number, saved: unknown) {
+    this.#value = typeof saved === 'number' && saved >= 0 && saved <= 1 ? saved : prior
   }
 
-  #curveFor({ before, token }: SeenToken): Calibration {
-    const { first, agreeing, differing } = this.#calibration
-    if (before === undefined) return first
-    return before === token ? agreeing : differing
+  get value(): number {
+    return this.#value
+  }
+
+  observe(right: boolean): void {
+    this.#value += ((right ? 1 : 0) - this.#value) / rateMemory
   }
 }
 
@@ -103,8 +155,8 @@ const independence = 0.5
 // Two that are both wrong agree as if there were so many other words: ln 4.5.
 const logOthers = 1.5
 
-/** What similar prompts say for a token that a lookahead has seen, or against it: added to its log-odds. */
-function confirmation({ token, expected }: SeenToken): number {
+/** What similar prompts say for a token that a lookahead has seen, or against it, in log-odds. */
+function confirmation(token: number, expected: ExpectedToken | undefined): number {
   if (expected === undefined) return 0
   const evidence =
     expected.token === token

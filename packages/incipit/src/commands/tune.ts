@@ -58,9 +58,9 @@ async function tune(flags: TuneFlags): Promise<void> {
     process.stdout.write(formatTable(await tuneFormat({ ...options, ...wanted }), path))
   }
   if (flags.skim) {
-    const { agreement, prompts: count } = await tuneSkim(options)
+    const { right, prompts: count } = await tuneSkim(options)
     process.stdout.write(
-      `skim: calibrated on ${count} long prompts, its first token is right in ${percent(agreement)}\n`,
+      `skim: calibrated on ${count} long prompts, its first token is right in ${percent(right.first)}\n`,
     )
   }
   if (flags.exit) {

@@ -137,7 +137,8 @@ export class Lookahead {
     tokens.push(token)
     table.decide(ahead, token)
     if (first) {
-      const seen = { before: state.seen.at(-1)?.token, token, probability, expected: state.expected }
+      const second = Math.max(0, ...others.filter((other) => other.token !== token).map((other) => other.probability))
+      const seen = { before: state.seen.at(-1)?.token, token, probability, second, expected: state.expected }
       const stability = odds.first(seen)
       state.seen.push(seen)
       running.likely = others
