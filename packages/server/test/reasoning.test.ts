@@ -168,7 +168,7 @@ test('in every dialect a schema is for the answer behind the reasoning', { skip,
     assert.equal(response.status, 200, path)
     return (await response.json()) as T
   }
-  const bound = { thinking_budget_tokens: 6 }
+  const bound = { thinking_budget_tokens: 6, temperature: 0 }
   const response = await asked<{ output: { type: string; content: { text: string }[] }[] }>('/v1/responses', {
     input: 'Are you sure?',
     ...bound,
@@ -178,6 +178,7 @@ test('in every dialect a schema is for the answer behind the reasoning', { skip,
   const message = await asked<{ content: { type: string; text?: string }[] }>('/v1/messages', {
     messages,
     max_tokens: 60,
+    temperature: 0,
     thinking: { type: 'enabled', budget_tokens: 6 },
     output_config: { format: { type: 'json_schema', schema } },
   })
@@ -189,6 +190,7 @@ test('in every dialect a schema is for the answer behind the reasoning', { skip,
     stream: false,
     think: false,
     format: schema,
+    options: { temperature: 0 },
   })
   const texts = [
     messageItem.content[0]!.text,
