@@ -72,11 +72,11 @@ test('a client that leaves frees the engine', { ...options, skip: missing(smol) 
 })
 
 test('a long prompt that may wait holds up nobody', { ...options, skip: missing(smol) }, async (t) => {
-  const engine = await SpawnedEngine.start(pathOf(smol), { threads: 1, contextLength: 2048, parallel: 2 })
+  const engine = await SpawnedEngine.start(pathOf(smol), { threads: 1, contextLength: 1024, parallel: 2 })
   t.after(() => engine.close())
   const server = await serve(t, engine)
   let over = false
-  const long = { prompt: 'word '.repeat(1800), max_tokens: 1, tier: 'batch' }
+  const long = { prompt: 'word '.repeat(900), max_tokens: 1, tier: 'batch' }
   const answered = server.post('/v1/completions', long).then((answer) => {
     over = true
     return answer.text()
