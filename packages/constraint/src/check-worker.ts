@@ -1,12 +1,9 @@
 import { constants, setPriority } from 'node:os'
 import { parentPort } from 'node:worker_threads'
-import type { Problem } from './checks.ts'
+import type { CheckMessage, Problem } from './checks.ts'
 import { ConstraintError } from './constraint-error.ts'
 import { Constraints } from './constraints.ts'
 import type { Declared } from './declared.ts'
-
-// Nobody's next word waits for a check. Elsewhere than on Linux this would be the priority of the whole process.
-if (process.platform === 'linux') setPriority(constants.priority.PRIORITY_LOW)
 
 // What compiles, and how long that takes, is no matter of the vocabulary: bytes and an end will do.
 const constraints = new Constraints({
@@ -15,8 +12,12 @@ const constraints = new Constraints({
   isEndOfGeneration: (token) => token === 256,
 })
 
+// Nobody's next word waits for a check; on a busy machine the first one would wait for seconds, if the thread also started
+// like this. Elsewhere than on Linux it would be the priority of the whole process.
+if (process.platform === 'linux') setPriority(constants.priority.PRIORITY_LOW)
+
 function check(declared: Declared, cpuMs: number): Problem | undefined {
-  // Node 22 cannot tell it: there only the time that may pass is bounded.
+  // Node 22 cannot tell it: there only the whole check is bounded.
   const before = process.threadCpuUsage?.()
   try {
     using matcher = constraints.compile(declared)
@@ -34,6 +35,12 @@ function check(declared: Declared, cpuMs: number): Problem | undefined {
   }
 }
 
+function tell(message: CheckMessage): void {
+  parentPort!.postMessage(message)
+}
+
 parentPort!.on('message', ({ declared, cpuMs }: { declared: string; cpuMs: number }) => {
-  parentPort!.postMessage(check(JSON.parse(declared) as Declared, cpuMs))
+  tell({ type: 'began' })
+  const problem = check(JSON.parse(declared) as Declared, cpuMs)
+  tell({ type: 'checked', ...(problem && { problem }) })
 })

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { extname } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { ConstraintError } from './constraint-error.ts'
 import type { Declared } from './declared.ts'
@@ -7,8 +8,11 @@ import type { Declared } from './declared.ts'
 export interface CheckOptions {
   /** Most milliseconds of a core that compiling may take. Default 250. */
   readonly cpuMs?: number
-  /** Most milliseconds that may pass before a check is given up, on a machine that has other things to do. Default 3,000. */
-  readonly timeoutMs?: number
+  /**
+   * After so many milliseconds of a core a check is ended, whatever it is at: to find the place that is wrong, parts of a
+   * schema are compiled again. Default 3,000.
+   */
+  readonly mostMs?: number
 }
 
 /** What a check found wrong. */
@@ -16,6 +20,9 @@ export interface Problem {
   readonly reason: string
   readonly path: string | undefined
 }
+
+/** What the thread says: that it is at it now, and what it found. */
+export type CheckMessage = { readonly type: 'began' } | { readonly type: 'checked'; readonly problem?: Problem }
 
 interface Waiting {
   /** What is declared, as text: it may be too deep for a message. */
@@ -27,21 +34,25 @@ interface Waiting {
 /** Results that are remembered. */
 const maxKnown = 512
 
+/** Milliseconds between two looks at how much of a core a check has taken. */
+const lookMs = 100
+
 /**
  * Tries in a thread of its own whether something compiles, and how long that takes: what runs away there holds up nobody.
- * One at a time; what was checked lately is known. A thread is started when the first one is asked for.
+ * One at a time; what was checked lately is known. A thread is started when the first one is asked for. What counts is the
+ * work of a check: neither that its thread starts, nor that others have the cores.
  */
 export class ConstraintChecks implements Disposable {
   readonly #cpuMs: number
-  readonly #timeoutMs: number
+  readonly #mostMs: number
   readonly #known = new Map<string, Promise<Problem | undefined>>()
   readonly #waiting: Waiting[] = []
   #worker: Worker | undefined
   #busy = false
 
-  constructor({ cpuMs = 250, timeoutMs = 3000 }: CheckOptions = {}) {
+  constructor({ cpuMs = 250, mostMs = 3000 }: CheckOptions = {}) {
     this.#cpuMs = cpuMs
-    this.#timeoutMs = timeoutMs
+    this.#mostMs = mostMs
   }
 
   /** @throws ConstraintError for what does not compile, or takes too long */
@@ -70,9 +81,10 @@ export class ConstraintChecks implements Disposable {
     this.#busy = true
     this.#worker ??= this.#start()
     const worker = this.#worker
+    const over = new AbortController()
     const finish = (problem: Problem | undefined, reusable: boolean) => {
-      clearTimeout(timer)
-      worker.off('message', answered).off('error', failed).off('exit', failed)
+      over.abort()
+      worker.off('message', told).off('error', failed).off('exit', failed)
       worker.unref()
       if (!reusable) {
         void worker.terminate()
@@ -82,7 +94,11 @@ export class ConstraintChecks implements Disposable {
       next.settle(problem)
       this.#next()
     }
-    const answered = (problem: Problem | undefined) => finish(problem, true)
+    const told = (message: CheckMessage) => {
+      if (message.type === 'checked') finish(message.problem, true)
+      else void worksFor(worker, this.#mostMs, over.signal).then(tooLong, () => {})
+    }
+    const tooLong = () => finish({ reason: `it takes more than ${this.#mostMs} ms to check`, path: undefined }, false)
     const failed = (error: unknown) => {
       // Nothing is known of it: the next time it is tried again.
       this.#known.delete(next.key)
@@ -91,11 +107,7 @@ export class ConstraintChecks implements Disposable {
         false,
       )
     }
-    const timer = setTimeout(
-      () => finish({ reason: `it takes more than ${this.#timeoutMs} ms to compile`, path: undefined }, false),
-      this.#timeoutMs,
-    )
-    worker.on('message', answered).on('error', failed).on('exit', failed)
+    worker.on('message', told).on('error', failed).on('exit', failed)
     worker.ref()
     worker.postMessage({ declared: next.declared, cpuMs: this.#cpuMs })
   }
@@ -105,6 +117,24 @@ export class ConstraintChecks implements Disposable {
     worker.unref()
     return worker
   }
+}
+
+/**
+ * Waits until a thread has worked for so long.
+ * @throws Error when it was ended before, or the signal aborts
+ */
+async function worksFor(worker: Worker, ms: number, signal: AbortSignal): Promise<void> {
+  const before = await workedMs(worker)
+  do await sleep(lookMs, undefined, { signal })
+  while ((await workedMs(worker)) - before <= ms)
+  signal.throwIfAborted()
+}
+
+/** Milliseconds that a thread has worked. Before Node 24.6 nobody can tell: there those count that pass. */
+async function workedMs(worker: Worker): Promise<number> {
+  if (!('cpuUsage' in worker)) return performance.now()
+  const { user, system } = await worker.cpuUsage()
+  return (user + system) / 1000
 }
 
 function serialised(declared: Declared): string {

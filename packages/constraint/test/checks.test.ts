@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ConstraintChecks, type Declared } from '../src/index.ts'
 
 const checks = new ConstraintChecks()
@@ -30,10 +33,34 @@ test('what takes too long is refused, and holds up no timer of this thread', asy
   await refused(large, /ms to compile; at most 20 are allowed/, strict)
   clearInterval(timer)
   assert.ok(turns > 0)
-  using short = new ConstraintChecks({ timeoutMs: 1 })
-  await refused(large, /more than 1 ms/, short)
-  // Another thread takes over.
-  await checks.check(schema({ type: 'string' }))
+})
+
+test('a check that does not end is ended, and another thread takes over', async () => {
+  using short = new ConstraintChecks({ cpuMs: 600_000, mostMs: 1 })
+  const names = Array.from({ length: 4000 }, (_, i) => [`property ${i}`, { type: 'integer' }])
+  const endless = schema({ type: 'object', properties: Object.fromEntries(names), additionalProperties: false })
+  await refused(endless, /more than 1 ms/, short)
+  await short.check(schema({ type: 'string' }))
+})
+
+test('neither the start of a thread counts nor the time in which others have the cores', {
+  // Nothing there stops a process and lets it go on.
+  skip: process.platform === 'win32',
+}, async (t) => {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'checking.ts')], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  t.after(() => child.kill('SIGKILL'))
+  let said = ''
+  for await (const piece of child.stdout) {
+    said += piece
+    if (said !== 'checking\n') continue
+    // The thread is still starting.
+    child.kill('SIGSTOP')
+    await sleep(3200)
+    child.kill('SIGCONT')
+  }
+  assert.equal(said, 'checking\npassed\n')
 })
 
 test('what is no data is refused', async () => {

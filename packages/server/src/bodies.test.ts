@@ -34,12 +34,16 @@ test('text parts are joined, and developer is another word for system', () => {
         ],
       },
       { role: 'assistant', content: '', refusal: null },
+      { role: 'assistant', content: null, refusal: 'I would rather not.' },
+      { role: 'assistant', content: [{ type: 'refusal', refusal: 'No.' }] },
     ],
   })
   assert.deepEqual(messages, [
     { role: 'system', content: 'Be brief.' },
     { role: 'user', content: 'Hello', name: 'Ada' },
     { role: 'assistant', content: '' },
+    { role: 'assistant', content: 'I would rather not.' },
+    { role: 'assistant', content: 'No.' },
   ])
 })
 
@@ -109,6 +113,14 @@ test('tools are functions with names of their own, and a choice is one of them',
   bad({ tool_choice: 'required' }, 'tool_choice')
   bad({ tools: [f('a')], tool_choice: { type: 'function', function: { name: 'b' } } }, 'tool_choice.function.name')
   bad({ tools: [f('a')], tool_choice: 'any' }, 'tool_choice')
+  const allowed = (...names: string[]) => ({
+    type: 'allowed_tools',
+    allowed_tools: { mode: 'auto', tools: names.map((name) => ({ type: 'function', function: { name } })) },
+  })
+  assert.doesNotThrow(() => chat({ tools: [f('a'), f('b')], tool_choice: allowed('b') }))
+  const stranger = 'tool_choice.allowed_tools.tools[1].function.name'
+  bad({ tools: [f('a')], tool_choice: allowed('a', 'b') }, stranger)
+  bad({ tools: [f('a')], tool_choice: allowed() }, 'tool_choice.allowed_tools.tools')
 })
 
 test('parameters that need others', () => {
@@ -155,6 +167,10 @@ test('parameters out of range are named', () => {
     }
   }
   refused(() => chat({ logit_bias: { 5: 101 } }), 'invalid_request', 'logit_bias.5')
+  refused(() => chat({ logit_bias: { '': 1 } }), 'invalid_request', 'logit_bias.')
+  refused(() => chat({ logit_bias: { word: true } }), 'invalid_request', 'logit_bias.word')
+  refused(() => chat({ logit_bias: [[-1, 1]] }), 'invalid_request', 'logit_bias[0][0]')
+  refused(() => chat({ logit_bias: [['word']] }), 'invalid_request', 'logit_bias[0]')
   refused(() => chat({ max_completion_tokens: 0 }), 'invalid_request', 'max_completion_tokens')
   refused(() => chat({ stop: ['x', 7] }), 'invalid_request', 'stop[1]')
   refused(
@@ -176,6 +192,9 @@ const chatOnly: typeof shared = {
   modalities: { asks: [['text', 'audio']], neutral: [['text']] },
   audio: { asks: [{ voice: 'alloy' }], neutral: [] },
   web_search_options: { asks: [{}], neutral: [] },
+  moderation: { asks: [{ model: 'omni' }], neutral: [] },
+  generation_prompt: { asks: ['<think>'], neutral: [''] },
+  parse_tool_calls: { asks: [false], neutral: [true] },
   chat_template: { asks: ['{{ messages }}'], neutral: [] },
   documents: { asks: [[{ title: 'a', text: 'b' }]], neutral: [[]] },
   echo: { asks: [true], neutral: [false] },

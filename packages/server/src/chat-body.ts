@@ -41,6 +41,10 @@ export const chatBody = z
     modalities: neutral([], textOnly),
     audio: neutral([]),
     web_search_options: neutral([]),
+    moderation: neutral([]),
+    // llama-server's: how a reply is taken apart.
+    generation_prompt: neutral(['']),
+    parse_tool_calls: neutral([true]),
     // vLLM's.
     chat_template: neutral([]),
     documents: neutral([], empty),

@@ -50,9 +50,9 @@ export type FormFields = TemplateFields &
 export function chatForm(body: FormFields, model: ChatModel = {}, at?: 'open' | 'closed' | 'optional'): ChatForm {
   const splits = at !== undefined && body.reasoning_format !== 'none'
   if (speaksInChannels(model.chatTemplate)) return channelForm(body, splits)
-  const { tools, choice } = toolsOf(body)
+  const { described, tools, choice } = toolsOf(body)
   const format = tools.length > 0 ? toolFormat(model.chatTemplate) : undefined
-  const template = templateOptions(body, format?.native ? body.tools! : [])
+  const template = templateOptions(body, format?.native ? described : [])
   const called = format && choice !== 'none' ? { format, choice } : undefined
   const form = constraintOf(body)
   // A call that begins as JSON does cannot be told from a value.
@@ -63,6 +63,8 @@ export function chatForm(body: FormFields, model: ChatModel = {}, at?: 'open' | 
       )
     : form
   const reasoning = splits ? model.reasoning : undefined
+  // Reasoning that is left in the content ends with a marker there: so it begins with one, too.
+  const lead = !splits && at === 'open' ? model.reasoning?.start : undefined
   return {
     // Markers that are control tokens are looked for in the text.
     request: requestOf(body, template, reasoning !== undefined || called !== undefined, constraint),
@@ -73,6 +75,7 @@ export function chatForm(body: FormFields, model: ChatModel = {}, at?: 'open' | 
     constraint,
     shape: {
       ...(reasoning && { reasoning: { ...reasoning, at: at! } }),
+      ...(lead !== undefined && { lead }),
       ...(called && { tools: { format: called.format, tools } }),
     },
   }
@@ -80,8 +83,8 @@ export function chatForm(body: FormFields, model: ChatModel = {}, at?: 'open' | 
 
 /** The same for a model that says everything in channels. */
 function channelForm(body: FormFields, splits: boolean): ChatForm {
-  const { tools, choice } = toolsOf(body)
-  const template = templateOptions(body, tools.length > 0 ? body.tools! : [])
+  const { described, tools, choice } = toolsOf(body)
+  const template = templateOptions(body, described)
   const inAnswer = template.continueFinal ?? false
   const form = constraintOf(body)
   const content = form && contentOf(form.constraint)

@@ -19,7 +19,10 @@ const role = describedAs(
   z.enum(roles),
 )
 
-const content = z.union([z.string(), strictArray(textPart, { least: 0 })], 'must be a string or an array of text parts')
+const content = z.union(
+  [z.string(), strictArray(textPart('text', 'refusal'), { least: 0 })],
+  'must be a string or an array of text parts',
+)
 
 const toolCall = z.object({
   id: z.string().nullish(),
@@ -38,6 +41,8 @@ export const chatMessage = z
     function_call: neutral([]),
     audio: neutral([]),
     content: content.nullish(),
+    // What OpenAI's models said instead of a content.
+    refusal: z.string().nullish(),
     name: z.string().nullish(),
     tool_calls: z.union([strictArray(toolCall, { least: 0 }), z.null()]).optional(),
     tool_call_id: z.string().nullish(),
@@ -52,13 +57,14 @@ export const chatMessage = z
     if (role !== 'assistant' && calls && calls.length > 0) missing('tool_calls', 'belongs to messages of the assistant')
     if (role === 'tool' && !id) missing('tool_call_id', 'is missing: which call does this answer?')
   })
-  .transform(({ role, content, name, tool_calls: calls, tool_call_id: id, ...message }): ChatMessage => {
+  .transform(({ role, name, tool_calls: calls, tool_call_id: id, ...message }): ChatMessage => {
+    const content = message.content ?? (role === 'assistant' ? message.refusal : undefined)
     const reasoning =
       message.reasoning_content ?? (typeof message.reasoning === 'string' ? message.reasoning : undefined)
     return {
       // Chat templates know `system`; `developer` is OpenAI's newer name for the same voice.
       role: role === 'developer' ? 'system' : role,
-      content: isNothing(content) ? '' : textOf(content),
+      content: textOf(content ?? ''),
       ...(name ? { name } : {}),
       ...(role === 'assistant' && reasoning ? { reasoning } : {}),
       ...(role === 'assistant' && calls && calls.length > 0 ? { toolCalls: calls.map(callOf) } : {}),

@@ -1,4 +1,5 @@
 import { type ErrorCode, IncipitError } from '@incipit/engine/api'
+import { wireNames } from './wire-names.ts'
 
 /**
  * Failures that only exist over HTTP, with their status. The engine's own codes are in its `errorCodes`; both tables
@@ -108,12 +109,25 @@ export function errorAnswer(thrown: unknown): ErrorAnswer {
 }
 
 function named(thrown: unknown): IncipitError | ServerError {
-  if (thrown instanceof IncipitError || thrown instanceof ServerError) return discreet(thrown)
+  if (thrown instanceof ServerError) return thrown
+  if (thrown instanceof IncipitError) return inWireNames(discreet(thrown))
   return fromFastify(thrown) ?? new ServerError('internal', 'internal error; the log of the server has the details')
 }
 
+/** What the engine says of one of its options concerns the field of the request. */
+function inWireNames(error: IncipitError): IncipitError {
+  const { param = '' } = error
+  if (!isRenamed(param)) return error
+  const name = wireNames[param]
+  return new IncipitError(error.code, error.message.replace(param, name), { cause: error, param: name })
+}
+
+function isRenamed(param: string): param is keyof typeof wireNames {
+  return Object.hasOwn(wireNames, param)
+}
+
 /** The engine's last words quote whatever was thrown in it. */
-function discreet(error: IncipitError | ServerError): IncipitError | ServerError {
+function discreet(error: IncipitError): IncipitError {
   if (error.code !== 'engine_failed') return error
   return new IncipitError(error.code, 'a defect ended the engine; the log of the server has the details')
 }

@@ -27,16 +27,20 @@ export const tokenLimit = describedAs(
 /** llama-server's: a stream says how much of its prompt is computed. */
 export const returnProgress = z.boolean().nullish()
 
-/** By token id; as an object, or as llama-server's list of pairs. */
-const logitBias = z
-  .union(
-    [
-      z.record(z.string().regex(/^\d+$/, 'must be a token id'), z.number().min(-100).max(100)),
-      strictArray(z.tuple([z.int().min(0), z.number().min(-100).max(100)]), { least: 0 }),
-    ],
-    'must give a number from -100 to 100 for token ids',
-  )
-  .transform((biases): Record<number, number> => (Array.isArray(biases) ? Object.fromEntries(biases) : biases))
+/** llama-server's word for a token that may not come; the engine all but bans it with this bias. */
+const never = z.literal(false).transform(() => -100)
+
+const bias = z.union([z.number().min(-100).max(100), never], 'must be a number from -100 to 100, or false')
+const biasedText = z.string().min(1, 'must not be empty')
+
+/** By token id or text; as an object, or as llama-server's list of pairs. */
+const logitBias = z.union(
+  [
+    z.record(biasedText, bias),
+    strictArray(z.tuple([z.union([z.int().min(0), biasedText], 'must be a token id or a text'), bias]), { least: 0 }),
+  ],
+  'must give a number from -100 to 100, or false, for token ids or texts',
+)
 
 const stop = z.string().min(1, 'a stop string must not be empty')
 
@@ -73,7 +77,7 @@ export const sharedParameters = {
   prediction: z
     .object({
       type: z.literal('content'),
-      content: z.union([z.string(), strictArray(textPart)], 'must be a string or an array of text parts'),
+      content: z.union([z.string(), strictArray(textPart('text'))], 'must be a string or an array of text parts'),
     })
     .transform(({ content }) => textOf(content))
     .nullish(),

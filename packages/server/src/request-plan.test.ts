@@ -50,7 +50,12 @@ test('penalties, bias, bounds and log-probabilities', () => {
   assert.deepEqual([window(9).penaltyWindow, window(-1).penaltyWindow], [9, Number.MAX_SAFE_INTEGER])
   assert.deepEqual([window(0).penaltyWindow, window(0).presencePenalty], [undefined, undefined])
   assert.deepEqual(only(planned({ logit_bias: { 5: -100 } }).choices).logitBias, { 5: -100 })
-  assert.deepEqual(only(planned({ logit_bias: [[5, 1]] }).choices).logitBias, { 5: 1 })
+  const pairs = [
+    [5, 1],
+    [' five', -2],
+    ['5', false],
+  ]
+  assert.deepEqual(only(planned({ logit_bias: pairs }).choices).logitBias, [...pairs.slice(0, 2), ['5', -100]])
   assert.equal('maxTokens' in only(planned({ max_tokens: -1 }).choices), false)
   assert.equal(only(planned({ logprobs: true, top_logprobs: 3 }).choices).logprobs, 3)
   assert.equal(only(completed({ logprobs: 2 }).choices).logprobs, 2)
@@ -94,6 +99,15 @@ test('tools: described by the template or by us, and every call enforced', () =>
   assert.equal(constraint({}).atLeastOne, undefined)
   assert.equal(constraint({ tool_choice: 'required' }).atLeastOne, true)
   assert.equal(constraint({ parallel_tool_calls: false }).stopAfterFirst, true)
+  const g = { type: 'function', function: { name: 'g' } }
+  const tool_choice = { type: 'allowed_tools', allowed_tools: { mode: 'required', tools: [g] } }
+  const limited = plan({ tools: [...tools, g], tool_choice }, '{{ tools }}<tool_call>')
+  assert.deepEqual(limited.choices[0]!.template?.tools, [g])
+  assert.deepEqual(
+    limited.shape.tools?.tools.map(({ name }) => name),
+    ['g'],
+  )
+  assert.equal(constraint({ tools: [...tools, g], tool_choice }).atLeastOne, true)
   assert.equal(plan({ tool_choice: 'none' }, '').choices[0]!.constraint, undefined)
   assert.throws(() => plan({ guided_regex: 'a' }, ''), { code: 'unsupported', param: 'guided_regex' })
   assert.doesNotThrow(() => plan({ guided_regex: 'a', tool_choice: 'none' }, ''))

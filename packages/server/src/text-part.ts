@@ -2,23 +2,30 @@ import { z } from 'zod'
 import { describedAs } from './described-as.ts'
 import { unsupported } from './validate.ts'
 
-/** A part of a content that is given as an array. */
-export const textPart = describedAs(
-  z
-    .looseObject({ type: z.string() })
-    .refine((part) => part.type === 'text', {
-      path: ['type'],
-      error: 'only parts of the type "text" are supported',
-      ...unsupported,
-    })
-    .refine((part) => part.type !== 'text' || typeof part.text === 'string', {
-      path: ['text'],
-      error: 'a part of the type "text" needs a string here',
-    }),
-  z.object({ type: z.literal('text'), text: z.string() }),
-)
+/** The text of a part of a content that is given as an array; a part has one of these types. */
+export function textPart(...types: readonly string[]) {
+  const member = (type: string) => (type === 'refusal' ? 'refusal' : 'text')
+  const shapes = types.map((type) => z.object({ type: z.literal(type), [member(type)]: z.string() }))
+  return describedAs(
+    z
+      .looseObject({ type: z.string() })
+      .refine(({ type }) => types.includes(type), {
+        path: ['type'],
+        error: `only parts of the type ${types.map((type) => JSON.stringify(type)).join(' or ')} are supported here`,
+        ...unsupported,
+      })
+      .transform((part, context): string => {
+        const text = part[member(part.type)]
+        if (typeof text === 'string') return text
+        const message = `a part of the type "${part.type}" needs a string here`
+        context.addIssue({ code: 'custom', path: [member(part.type)], message })
+        return z.NEVER
+      }),
+    shapes.length === 1 ? shapes[0]! : z.union(shapes),
+  )
+}
 
 /** A content in one piece. */
-export function textOf(content: string | readonly z.infer<typeof textPart>[]): string {
-  return typeof content === 'string' ? content : content.map((part) => String(part.text)).join('')
+export function textOf(content: string | readonly string[]): string {
+  return typeof content === 'string' ? content : content.join('')
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
 import { APICallError, generateText, streamText } from 'ai'
+import { delta, done, fakeEngine, says } from './fake-engine.ts'
 import { loaded, longMessage, longReply, missing, settled, shallow } from './models.ts'
 import { type Chunk, serve } from './serve.ts'
 
@@ -32,6 +33,18 @@ test('generateText', { skip }, async (t) => {
   assert.ok(finishReason === 'stop' || finishReason === 'length')
   assert.ok(usage.inputTokens! > 200)
   assert.ok(usage.outputTokens! > 1 && usage.outputTokens! <= 8)
+})
+
+test('what is thought is its reasoning, what is said its text', async (t) => {
+  const thinker = fakeEngine(says(delta('<think>Hm'), delta('m.</thi'), delta('nk>\n\nYes'), delta('.'), done('stop')))
+  thinker.info.reasoning = { start: '<think>', end: '</think>' }
+  thinker.renderChat = () => '<|assistant|>\n'
+  const { url } = await serve(t, thinker)
+  const incipit = createOpenAICompatible({ name: 'incipit', baseURL: `${url}/v1` })
+  const streamed = streamText({ model: incipit('any'), prompt: 'Is it so?', maxRetries: 0 })
+  assert.deepEqual([await streamed.reasoningText, await streamed.text], ['Hmm.', 'Yes.'])
+  const whole = await generateText({ model: incipit('any'), prompt: 'Is it so?', maxRetries: 0 })
+  assert.deepEqual([whole.reasoningText, whole.text], ['Hmm.', 'Yes.'])
 })
 
 test('streamText passes over provisional chunks', { skip }, async (t) => {

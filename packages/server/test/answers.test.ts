@@ -211,6 +211,21 @@ test('timings of several choices tell the first moments and the summed work', as
   assert.equal(answer.timings?.predicted_n, 8)
 })
 
+test('where nothing is said for ten seconds a stream says that it waits', async (t) => {
+  const computing = Promise.withResolvers<void>()
+  const engine = fakeEngine(async function* () {
+    await computing.promise
+    yield* [delta('Hello'), done()]
+  })
+  const server = await serve(t, engine)
+  t.mock.timers.enable({ apis: ['setInterval'] })
+  const answer = await server.post('/v1/completions', { prompt: 'a', stream: true })
+  t.mock.timers.tick(10_000)
+  t.mock.timers.tick(10_000)
+  computing.resolve()
+  assert.match(await answer.text(), /^: waiting\n\n: waiting\n\ndata: .*Hello/)
+})
+
 test('headers and the role arrive before the first token', { timeout }, async (t) => {
   const token = Promise.withResolvers<void>()
   const engine = fakeEngine(async function* () {

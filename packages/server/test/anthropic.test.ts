@@ -181,6 +181,12 @@ test('output_config.format is what the reply looks like', { skip, timeout }, asy
     anthropic.messages.create({ ...asked, output_config: { format: { type: 'json_schema', schema: wrong } } }),
     /output_config\.format\.schema/,
   )
+  // Its former place.
+  const former = { ...request, max_tokens: 100, output_format: { type: 'json_schema', schema } }
+  const { content } = await anthropic.post<Anthropic.Message>('/v1/messages', { body: former })
+  assert.deepEqual(JSON.parse(content[0]!.type === 'text' ? content[0]!.text : ''), { said })
+  const wrongFormer = { ...former, output_format: { type: 'json_schema', schema: wrong } }
+  await assert.rejects(anthropic.post('/v1/messages', { body: wrongFormer }), /output_format\.schema/)
 })
 
 test('a thinking model: blocks begin, grow and end one after the other, thoughts are signed', async (t) => {
@@ -273,6 +279,8 @@ test("errors have Anthropic's shape, and name the field", { skip, timeout }, asy
   await refused({ tools: [tool, tool] }, 400, bad, /tools\[1\]\.name/)
   await refused({ tools: [tool], tool_choice: { type: 'tool', name: 'x' } }, 400, bad, /tool_choice\.name/)
   await refused({ container: 'c' }, 400, bad, /container/)
+  await refused({ compaction: { type: 'compaction' } }, 400, bad, /compaction/)
+  await refused({ thread: { type: 'create' } }, 400, bad, /thread/)
   await refused({ messages: [{ role: 'user', content: 'word '.repeat(2000) }] }, 400, bad, /prompt is too long/)
 
   const stranger = new Anthropic({ baseURL: anthropic.baseURL, apiKey: 'wrong', maxRetries: 0 })

@@ -47,16 +47,18 @@ export const longMessage = `${'The old man sat by the river and watched the boat
 
 /** The greedy reply of eight tokens to {@link longMessage} that the engine gives when it is asked directly, from a cold start. */
 export function longReply(engine: Engine): Promise<string> {
-  known ??= (async () => {
+  let reply = longReplies.get(engine)
+  reply ??= (async () => {
     let text = ''
     const messages = [{ role: 'user', content: longMessage }]
     for await (const event of engine.generate({ messages, maxTokens: 8, cachePrompt: false }))
       if (event.type === 'delta') text += event.text
     return text
   })()
-  return known
+  longReplies.set(engine, reply)
+  return reply
 }
-let known: Promise<string> | undefined
+const longReplies = new WeakMap<Engine, Promise<string>>()
 
 /** Writes {@link shallow} into a folder. @returns its path */
 export async function writeShallow(folder: string): Promise<string> {

@@ -159,6 +159,13 @@ test('errors arrive as the error classes of the client', { skip }, async (t) => 
     assert.deepEqual([error.code, error.param, error.type], ['unsupported', 'modalities', 'invalid_request_error'])
     return true
   })
+  const image = { type: 'image_url' as const, image_url: { url: 'data:image/png;base64,AA==' } }
+  const pictured = [{ role: 'user' as const, content: [image] }]
+  await assert.rejects(openai.chat.completions.create({ ...greedy, messages: pictured }), (error) => {
+    assert.ok(error instanceof BadRequestError)
+    assert.deepEqual([error.code, error.param], ['unsupported', 'messages[0].content[0].type'])
+    return true
+  })
   const long = 'word '.repeat(600)
   for (const stream of [true, false]) {
     const messages = [{ role: 'user' as const, content: long }]

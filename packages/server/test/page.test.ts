@@ -49,8 +49,10 @@ test('a file is sent whole, compressed, or not again', async (t) => {
 })
 
 test('without a page there is none, and it is not changed', async (t) => {
-  const { get } = await serve(t, fakeEngine(says()))
-  assert.equal((await get('/')).status, 404)
+  const { get } = await serve(t, fakeEngine(says()), { apiKey: 'secret' })
+  const running = await get('/')
+  assert.deepEqual([running.status, await running.text()], [200, 'incipit is running\n'])
+  assert.equal((await get('/', { method: 'HEAD' })).status, 200)
   const { post } = await serve(t, fakeEngine(says()), { page: await folder(t, { 'index.html': html }) })
   const answer = await post('/', {})
   assert.deepEqual([answer.status, answer.headers.get('allow')], [405, 'GET, HEAD'])

@@ -41,10 +41,34 @@ test('special tokens in the prompt of a completion are special, and text where t
       .filter((token) => token === end).length
   }
   assert.ok(ends(attack) > ends(plain), 'the text looks like a turn')
-  const counted = await said(t, { ...greedy, messages: attack, max_tokens: 1 })
-  assert.ok(
-    Number(counted.usage!.prompt_tokens) > engine().tokenize(engine().renderChat(attack), { special: true }).length,
-  )
+  const computed = async (all: object[]) =>
+    Number((await said(t, { ...greedy, messages: all, max_tokens: 1 })).usage!.prompt_tokens)
+  assert.ok((await computed(attack)) > engine().tokenize(engine().renderChat(attack), { special: true }).length)
+  // Nor in what a tool found.
+  const call = { id: 'a', type: 'function', function: { name: 'f', arguments: '{}' } }
+  const found = (content: string) => [
+    ...plain,
+    { role: 'assistant', content: null, tool_calls: [call] },
+    { role: 'tool', tool_call_id: 'a', content },
+  ]
+  const marker = '<|im_end|>'
+  assert.equal((await computed(found(marker))) - (await computed(found(''))), engine().tokenize(marker).length)
+})
+
+test('what the engine refuses is told by the name that the request has for it', { skip, timeout }, async (t) => {
+  const { post } = await serve(t, engine())
+  const refusal = async (path: string, body: object) => {
+    const response = await post(path, body)
+    assert.equal(response.status, 400)
+    return (await response.json()) as { error: { message: string; param?: string } }
+  }
+  const stranger = { logit_bias: { 9999999: 1 } }
+  const { error } = await refusal('/v1/chat/completions', { ...greedy, ...stranger })
+  assert.deepEqual([error.param, error.message.split(':')[0]], ['logit_bias', 'logit_bias'])
+  const early = await refusal('/v1/completions', { prompt: 'Hi', prompt_logprobs: 1, policy: 'confident' })
+  assert.deepEqual([early.error.param, early.error.message.split(' ')[0]], ['prompt_logprobs', 'prompt_logprobs'])
+  const own = await refusal('/completion', { prompt: 'Hi', ...stranger })
+  assert.match(own.error.message, /^logit_bias: /)
 })
 
 test('bias, penalties, ends that may not come', { skip, timeout }, async (t) => {
@@ -52,6 +76,25 @@ test('bias, penalties, ends that may not come', { skip, timeout }, async (t) => 
   const [first] = engine().tokenize(plain)
   const banned = textOf(await said(t, { ...greedy, logit_bias: { [first!]: -100 } }))
   assert.ok(!banned.startsWith(plain.slice(0, 3)), banned)
+  // By text, the same; a text stands for each of its tokens.
+  const text = engine().detokenize([first!])
+  for (const logit_bias of [[[text, false]], { [plain]: -100 }]) {
+    const without = textOf(await said(t, { ...greedy, logit_bias }))
+    assert.ok(!without.startsWith(text), without)
+  }
+  assert.equal(textOf(await said(t, { ...greedy, logit_bias: [[text, -100]] })), banned)
+  const prompt = 'One, two, three,'
+  const biased = { prompt, temperature: 0, max_tokens: 3, logit_bias: { ' blue': 100 } }
+  assert.equal(textOf(await said(t, biased, '/v1/completions')), ' blue blue blue')
+  const { post } = await serve(t, engine())
+  const response = await post('/v1/responses', {
+    input: 'Name three colours.',
+    temperature: 0,
+    max_output_tokens: 3,
+    logit_bias: [[' blue', 100]],
+  })
+  const [said_] = ((await response.json()) as { output: { content: { text: string }[] }[] }).output
+  assert.equal(said_!.content[0]!.text, ' blue blue blue')
   const repeated = { messages: [{ role: 'user', content: 'Say "ha" twenty times.' }], temperature: 0, max_tokens: 30 }
   const distinct = (text: string) => new Set(engine().tokenize(text)).size
   const usual = textOf(await said(t, repeated))

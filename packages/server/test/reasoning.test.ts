@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { missing, smol } from './models.ts'
 import { RealtimeClient } from './realtime-client.ts'
-import { type Chunk, chunks, serve } from './serve.ts'
+import { type Chunk, chunks, committed, serve } from './serve.ts'
 import { templated, thinking } from './templated.ts'
 
 /*
@@ -44,7 +44,29 @@ test('a prompt that opens the reasoning: what is said is reasoning, and told so 
     (await (await post('/v1/chat/completions', { ...body, reasoning_format: 'none' })).json()) as Chunk,
   )
   assert.equal(none.reasoning_content, undefined)
-  assert.equal(none.content, whole.reasoning_content)
+  // The marker that it began with stands in the prompt, and that which it ends with would stand here.
+  assert.equal(none.content, `<think>${whole.reasoning_content}`)
+  const raw = await chunks(await post('/v1/chat/completions', { ...body, reasoning_format: 'none', stream: true }))
+  assert.equal(committed(raw), none.content)
+})
+
+test('a stop string within the reasoning ends it there, and nothing of it becomes content', {
+  skip,
+  timeout,
+}, async (t) => {
+  const { post } = await serve(t, engine())
+  const body = { messages, temperature: 0, max_tokens: 12 }
+  const free = messageOf((await (await post('/v1/chat/completions', body)).json()) as Chunk).reasoning_content!
+  const word = free.trim().split(' ')[2]!
+  const stopped = { ...body, stop: [word] }
+  const answer = (await (await post('/v1/chat/completions', stopped)).json()) as Chunk
+  const { content, reasoning_content: reasoning } = messageOf(answer)
+  assert.deepEqual([content, answer.choices[0]!.finish_reason], ['', 'stop'])
+  assert.equal(reasoning!.trimEnd(), free.slice(0, free.indexOf(word)).trimEnd())
+  const streamed = await chunks(await post('/v1/chat/completions', { ...stopped, stream: true }))
+  const deltas = streamed.map(({ choices }) => (choices[0]?.delta ?? {}) as Partial<Message>)
+  assert.equal(deltas.map((delta) => delta.reasoning_content ?? '').join(''), reasoning)
+  assert.equal(committed(streamed), '')
 })
 
 test('thinking switched off: the answer is content', { skip, timeout }, async (t) => {
@@ -131,6 +153,76 @@ test('reasoning that was long enough ends, and the answer follows', { skip, time
   const { content } = (await anthropic.json()) as { content: { type: string; thinking?: string }[] }
   assert.equal(content[0]!.type, 'thinking')
   assert.ok(engine().tokenize(content[0]!.thinking!).length <= 9, content[0]!.thinking)
+})
+
+test('in every dialect a schema is for the answer behind the reasoning', { skip, timeout }, async (t) => {
+  const { post } = await serve(t, engine())
+  const schema = {
+    type: 'object',
+    properties: { sure: { type: 'boolean' } },
+    required: ['sure'],
+    additionalProperties: false,
+  }
+  const asked = async <T>(path: string, body: object) => {
+    const response = await post(path, body)
+    assert.equal(response.status, 200, path)
+    return (await response.json()) as T
+  }
+  const bound = { thinking_budget_tokens: 6, temperature: 0 }
+  const response = await asked<{ output: { type: string; content: { text: string }[] }[] }>('/v1/responses', {
+    input: 'Are you sure?',
+    ...bound,
+    text: { format: { type: 'json_schema', name: 'answer', schema, strict: true } },
+  })
+  const messageItem = response.output.find(({ type }) => type === 'message')!
+  const message = await asked<{ content: { type: string; text?: string }[] }>('/v1/messages', {
+    messages,
+    max_tokens: 60,
+    temperature: 0,
+    thinking: { type: 'enabled', budget_tokens: 6 },
+    output_config: { format: { type: 'json_schema', schema } },
+  })
+  const chat = { messages, response_format: { type: 'json_schema', json_schema: { name: 'answer', schema } } }
+  const streamed = await chunks(await post('/v1/chat/completions', { ...chat, ...bound, stream: true }))
+  // No reasoning to be bound: Ollama has no field for it.
+  const ollama = await asked<{ message: { content: string } }>('/api/chat', {
+    messages,
+    stream: false,
+    think: false,
+    format: schema,
+    options: { temperature: 0 },
+  })
+  const texts = [
+    messageItem.content[0]!.text,
+    message.content.find(({ type }) => type === 'text')!.text!,
+    committed(streamed),
+    ollama.message.content,
+  ]
+  for (const text of texts) assert.equal(typeof JSON.parse(text).sure, 'boolean', text)
+})
+
+test('a conversation whose reasoning comes back is found computed; without it, as far as it agrees', {
+  skip,
+  timeout,
+}, async (t) => {
+  const { post } = await serve(t, engine())
+  const long = [{ role: 'user', content: `${'The sky is blue on most days. '.repeat(8)}Is it blue? Answer yes or no.` }]
+  const ask = async (all: object[]) => {
+    const body = { messages: all, temperature: 0, max_tokens: 24, thinking_budget_tokens: 6 }
+    const chunk = (await (await post('/v1/chat/completions', body)).json()) as Chunk
+    const { prompt_tokens: prompt, prompt_tokens_details: details } = chunk.usage!
+    return { ...messageOf(chunk), prompt: Number(prompt), cached: (details as { cached_tokens: number }).cached_tokens }
+  }
+  const first = await ask(long)
+  const { content, reasoning_content } = first
+  const answered = { role: 'assistant', content }
+  const why = { role: 'user', content: 'Why?' }
+  const carried = await ask([...long, { ...answered, reasoning_content }, why])
+  const dropped = await ask([...long, answered, why])
+  // But for the marker, and the white space behind it that the template writes otherwise.
+  for (const { cached, prompt } of [carried, dropped]) {
+    assert.ok(cached >= first.prompt - 6 && cached < prompt, `${cached} of ${prompt} after ${first.prompt}`)
+  }
 })
 
 test('earlier reasoning is given to the template', { skip, timeout }, async (t) => {

@@ -141,6 +141,8 @@ test('what cannot be done is refused, and named', { timeout }, async (t) => {
     [{ input: 'a', conversation: 'conv_1' }, 'conversation', 'unsupported'],
     [{ input: 'a', prompt: { id: 'p' } }, 'prompt', 'unsupported'],
     [{ input: 'a', truncation: 'auto' }, 'truncation', 'unsupported'],
+    [{ input: 'a', reasoning: { context: 'all_turns' } }, 'reasoning.context', 'unsupported'],
+    [{ input: 'a', reasoning: { mode: 'pro' } }, 'reasoning.mode', 'unsupported'],
     [{ input: 'a', max_tokens: 5 }, 'max_tokens', 'unsupported'],
     [{ input: 'a', max_output_tokens: 0 }, 'max_output_tokens'],
     [{ input: 'a', include: ['everything'] }, 'include[0]'],

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
+import Anthropic from '@anthropic-ai/sdk'
 import { IncipitError } from '@incipit/engine/api'
+import { streamText } from 'ai'
+import OpenAI from 'openai'
 import type { ModelDirectory } from '../src/index.ts'
 import { delta, done, fakeEngine, says } from './fake-engine.ts'
 import { type Chunk, chunks, committed, serve } from './serve.ts'
@@ -60,6 +64,38 @@ test('a stream that waits for its model sends comments, and then what every stre
   assert.match(rest, /^data: .*"role":"assistant".*\n\ndata: .*"content":"Hello"/)
   assert.match(rest, /data: \[DONE\]\n\n$/)
   assert.deepEqual(counts, { used: 1, released: 1 })
+})
+
+test('clients pass over the comments', async (t) => {
+  const read = {
+    async openai(url: string) {
+      const openai = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0 })
+      const body = { model: 'slow', messages: [{ role: 'user' as const, content: 'Hi' }] }
+      const { choices } = await openai.chat.completions.stream(body).finalChatCompletion()
+      return choices[0]!.message.content
+    },
+    async responses(url: string) {
+      const openai = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0 })
+      return (await openai.responses.stream({ model: 'slow', input: 'Hi' }).finalResponse()).output_text
+    },
+    async anthropic(url: string) {
+      const anthropic = new Anthropic({ baseURL: url, apiKey: 'none', maxRetries: 0 })
+      const messages = [{ role: 'user' as const, content: 'Hi' }]
+      return await anthropic.messages.stream({ model: 'slow', max_tokens: 9, messages }).finalText()
+    },
+    async 'AI SDK'(url: string) {
+      const incipit = createOpenAICompatible({ name: 'incipit', baseURL: `${url}/v1` })
+      return await streamText({ model: incipit('slow'), prompt: 'Hi', maxRetries: 0 }).text
+    },
+  }
+  for (const [name, text] of Object.entries(read)) {
+    const { models, resolve } = loadingModel()
+    const { url } = await serve(t, models, { keepAlive: 5 })
+    const reading = text(url)
+    await sleep(60)
+    resolve()
+    assert.equal(await reading, 'Hello', name)
+  }
 })
 
 test('a model that cannot be loaded is a status before the first comment, and the last event behind it', async (t) => {

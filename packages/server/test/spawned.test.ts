@@ -71,6 +71,25 @@ test('a client that leaves frees the engine', { ...options, skip: missing(smol) 
   }
 })
 
+test('a long prompt that may wait holds up nobody', { ...options, skip: missing(smol) }, async (t) => {
+  const engine = await SpawnedEngine.start(pathOf(smol), { threads: 1, contextLength: 1024, parallel: 2 })
+  t.after(() => engine.close())
+  const server = await serve(t, engine)
+  let over = false
+  const long = { prompt: 'word '.repeat(900), max_tokens: 1, tier: 'batch' }
+  const answered = server.post('/v1/completions', long).then((answer) => {
+    over = true
+    return answer.text()
+  })
+  while ((await engine.stats()).running === 0) await sleep(1)
+  for (const path of ['/health', '/slots', '/metrics']) assert.equal((await server.get(path)).status, 200)
+  const soon = await server.post('/v1/chat/completions', { messages, max_tokens: 1, tier: 'npc' })
+  assert.equal(soon.status, 200)
+  await soon.text()
+  assert.equal(over, false)
+  await answered
+})
+
 test('a typed conversation goes on through a death of the engine', options, async (t) => {
   const engine = await spawned(t)
   const server = await serve(t, engine)

@@ -6,6 +6,7 @@ import { generateText, stepCountIs, tool } from 'ai'
 import OpenAI from 'openai'
 import { z } from 'zod'
 import { constraintChecks } from './constraint-checks.ts'
+import { delta, done, fakeEngine, says } from './fake-engine.ts'
 import { assertFree, loaded, missing, smol } from './models.ts'
 import { type Chunk, serve } from './serve.ts'
 import { assertWeather, weather } from './weather-tool.ts'
@@ -162,6 +163,59 @@ test('AI SDK: a tool is run and its result sent back', { skip, timeout }, async 
   assert.ok(asked.length >= 2 && asked.every((input) => typeof (input as { city: unknown }).city === 'string'))
 })
 
+test('openai: the tool runner runs a tool and goes on with its result', { skip, timeout }, async (t) => {
+  const openai = await client(t)
+  const asked: unknown[] = []
+  const runner = openai.chat.completions.runTools(
+    {
+      model: 'any',
+      messages,
+      temperature: 0,
+      max_tokens: 60,
+      parallel_tool_calls: false,
+      tool_choice: { type: 'function', function: { name: weather.name } },
+      tools: [
+        {
+          type: 'function',
+          function: {
+            ...weather,
+            parse: JSON.parse,
+            function: (input: object) => {
+              asked.push(input)
+              return 'sunny'
+            },
+          },
+        },
+      ],
+    },
+    { maxChatCompletions: 2 },
+  )
+  await runner.done()
+  assertWeather(weather.name, asked[0])
+  assert.equal(runner.messages.find(({ role }) => role === 'tool')?.content, 'sunny')
+})
+
+test('two calls that come in one piece are told as two, with all of their arguments', async (t) => {
+  const arguments_ = (city: string) => `{"city": "${city}", "unit": "C"}`
+  const call = (city: string) => `<tool_call>\n{"name": "get_weather", "arguments": ${arguments_(city)}}\n</tool_call>`
+  const cities = ['Paris', '東京 🧑‍🚀']
+  const engine = fakeEngine(says(delta(cities.map(call).join('\n'), 40), done()))
+  engine.info.chatTemplate = '{% if tools %}<tool_call>'
+  const { url } = await serve(t, engine)
+  const openai = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0 })
+  const { choices } = await openai.chat.completions.create(request)
+  const streamed = await openai.chat.completions.stream(request).finalChatCompletion()
+  for (const { message, finish_reason } of [choices[0]!, streamed.choices[0]!]) {
+    assert.equal(finish_reason, 'tool_calls')
+    const calls = message.tool_calls!.map((one) => (one.type === 'function' ? one.function : undefined))
+    assert.deepEqual(
+      calls.map((one) => [one?.name, one?.arguments]),
+      cities.map((city) => ['get_weather', arguments_(city)]),
+    )
+    assert.equal(new Set(message.tool_calls!.map(({ id }) => id)).size, 2)
+  }
+})
+
 test('schemas that other servers stumble over', { skip, timeout }, async (t) => {
   const { post } = await serve(t, engine(), { constraints })
   const findings = {
@@ -190,7 +244,7 @@ test('schemas that other servers stumble over', { skip, timeout }, async (t) => 
   }
   const tools = [{ type: 'function', function: { name: 'f', parameters: refs, strict: true } }]
   const answer = (await (
-    await post('/v1/chat/completions', { messages, tools, tool_choice: 'required', max_tokens: 40 })
+    await post('/v1/chat/completions', { messages, tools, tool_choice: 'required', temperature: 0, max_tokens: 40 })
   ).json()) as Chunk
   assert.match(JSON.stringify(answer.choices[0]), /\{\\"c\\": \\"x\\"/)
 })

@@ -17,6 +17,7 @@ export { type FimFamily, type FimOrder, type FimTokens, fimFamilies, fimFamily, 
 export { fimPieces } from './fim-text.ts'
 export type * from './generation.ts'
 export type * from './input-options.ts'
+export { biasPairs, type LogitBias } from './logit-bias.ts'
 export type * from './model-info.ts'
 export { nativeThreads } from './native-threads.ts'
 export { isLossy, type Policy, policies, showsGuesses } from './policies.ts'

@@ -1,4 +1,5 @@
 import type { Constraint } from './constraint.ts'
+import type { LogitBias } from './logit-bias.ts'
 import type { Policy } from './policies.ts'
 import type { ProposerName } from './proposer-names.ts'
 import type { TierName } from './tiers.ts'
@@ -113,8 +114,8 @@ export interface GenerateRequest extends Partial<Sampling> {
    * conversation with a model that thinks; with others it does nothing. Default, and null: as many as it likes.
    */
   reasoningBudget?: number | null
-  /** Added to the logits of these tokens (ids) before a token is chosen, -100 to 100; -100 all but bans one. */
-  logitBias?: Readonly<Record<number, number>>
+  /** Added to the logits before a token is chosen; -100 all but bans one. */
+  logitBias?: LogitBias
   /** Subtracted from a token's logit for each time that the reply has it already, -2 to 2. Default 0. */
   frequencyPenalty?: number
   /** Subtracted once from the logit of every token that the reply has already, -2 to 2. Default 0. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { StructuralTag } from './constraint.ts'
+import type { LogitBias } from './logit-bias.ts'
 import type { GenerateRequest } from './request.ts'
 import { tiers } from './tiers.ts'
 import { normalise } from './validation.ts'
@@ -9,7 +10,7 @@ test('defaults: greedy, committed text only, no bound', () => {
   assert.deepEqual(normalise({ prompt: 'x' }), {
     sampling: { temperature: 0, topP: 1, topK: 0, minP: 0, seed: 0 },
     penalties: { frequency: 0, presence: 0, repetition: 1 },
-    logitBias: new Map(),
+    logitBias: [],
     constraint: undefined,
     beginsWith: '',
     reasoningBudget: undefined,
@@ -57,7 +58,9 @@ const wrong: [Partial<GenerateRequest>, string][] = [
   [{ logprobs: 21 }, 'logprobs'],
   [{ logprobs: 1, policy: 'confident' }, 'logprobs'],
   [{ logitBias: { 5: 101 } }, 'logitBias'],
-  [{ logitBias: { x: 1 } as Record<number, number> }, 'logitBias'],
+  [{ logitBias: { x: '1' as unknown as number } }, 'logitBias'],
+  [{ logitBias: [['', 1]] }, 'logitBias'],
+  [{ logitBias: [[1.5, 1]] }, 'logitBias'],
   [{ constraint: { type: 'poem' } as unknown as { type: 'regex'; pattern: string } }, 'constraint.type'],
   [{ constraint: { type: 'regex', pattern: 7 as unknown as string } }, 'constraint.pattern'],
   [{ constraint: { type: 'grammar', grammar: 'a', syntax: 'x' as 'gbnf' } }, 'constraint.syntax'],
@@ -83,6 +86,15 @@ for (const [request, param] of wrong) {
     })
   })
 }
+
+test('biases are by id or text: digits are an id in an object, and a text in a list', () => {
+  const biases = (logitBias: LogitBias) => normalise({ prompt: 'x', logitBias }).logitBias
+  assert.deepEqual(biases({ 5: 1, ' five': -100 }), [
+    [5, 1],
+    [' five', -100],
+  ])
+  assert.deepEqual(biases([['5', 1]]), [['5', 1]])
+})
 
 test('the extremes are allowed', () => {
   const request = { prompt: 'x', temperature: 0, topP: 0, topK: 0, minP: 1, seed: -7, maxTokens: 1, minStability: 0 }

@@ -1,5 +1,6 @@
 import { type Constraint, constraintTypes, type StructuralTag } from './constraint.ts'
 import { IncipitError } from './errors.ts'
+import { biasPairs } from './logit-bias.ts'
 import { type Policy, policies } from './policies.ts'
 import { type ProposerName, proposerNames } from './proposer-names.ts'
 import type { GenerateRequest, Sampling } from './request.ts'
@@ -17,8 +18,8 @@ export interface Penalties {
 export interface CheckedRequest {
   sampling: Sampling
   penalties: Penalties
-  /** By token id. */
-  logitBias: ReadonlyMap<number, number>
+  /** By token id or text. */
+  logitBias: ReturnType<typeof biasPairs>
   constraint: Constraint | undefined
   /** Empty: with anything. */
   beginsWith: string
@@ -128,20 +129,19 @@ function oneOf<T extends string>(value: T, known: readonly T[], param: string): 
   return value
 }
 
-function biasOf(bias: GenerateRequest['logitBias'] = {}): ReadonlyMap<number, number> {
-  const checked = new Map<number, number>()
-  for (const [key, value] of Object.entries(bias)) {
-    const token = Number(key)
-    if (!Number.isInteger(token) || token < 0) {
-      throw new IncipitError('invalid_request', `logitBias: '${key}' is not a token id`, { param: 'logitBias' })
-    }
-    if (typeof value !== 'number' || !(value >= -100 && value <= 100)) {
-      const message = `logitBias of token ${key} must be a number from -100 to 100, not ${value}`
-      throw new IncipitError('invalid_request', message, { param: 'logitBias' })
-    }
-    checked.set(token, value)
+function biasOf(bias: GenerateRequest['logitBias'] = []): CheckedRequest['logitBias'] {
+  const refuse = (message: string) => {
+    throw new IncipitError('invalid_request', `logitBias: ${message}`, { param: 'logitBias' })
   }
-  return checked
+  const pairs = biasPairs(bias)
+  for (const [token, value] of pairs) {
+    const named = typeof token === 'string' ? token !== '' : Number.isInteger(token) && token >= 0
+    if (!named) refuse(`${JSON.stringify(token)} is neither a token id nor a text`)
+    if (typeof value !== 'number' || !(value >= -100 && value <= 100)) {
+      refuse(`of ${JSON.stringify(token)} must be a number from -100 to 100, not ${value}`)
+    }
+  }
+  return pairs
 }
 
 function constraintOf(constraint: Constraint | null | undefined): Constraint | undefined {

@@ -53,6 +53,9 @@ export class ReasoningTokens {
 
 const decoder = new TextDecoder()
 
+/** Most tokens of white space between reasoning and answer. Where any number is allowed, a small model says no end of them. */
+const maxBlanks = 2
+
 type Place =
   /** Nothing was said yet, and reasoning may begin. */
   | 'start'
@@ -60,8 +63,8 @@ type Place =
   | { readonly opening: number }
   /** In the reasoning; the last characters of it, where the end marker may have begun. */
   | { readonly reasoning: string }
-  /** Behind the end marker, where white space may stand. */
-  | 'after'
+  /** Behind the end marker, and so many tokens of white space. */
+  | { readonly blanks: number }
   | 'constrained'
 
 /**
@@ -83,7 +86,9 @@ export class AfterReasoning implements ConstraintState {
   mask(): TokenMask | undefined {
     const place = this.#place
     if (place === 'constrained') return this.#inner.mask()
-    if (place === 'after') return union(this.#inner.mask(), this.#tokens.blank)
+    if (place !== 'start' && 'blanks' in place) {
+      return place.blanks < maxBlanks ? union(this.#inner.mask(), this.#tokens.blank) : this.#inner.mask()
+    }
     if (place === 'start') return union(this.#inner.mask(), this.#tokens.opening(0))
     return 'opening' in place ? this.#tokens.opening(place.opening) : this.#tokens.all
   }
@@ -137,7 +142,10 @@ export class AfterReasoning implements ConstraintState {
     const place = this.#place
     if (place === 'constrained') return place
     const text = this.#tokens.textOf(token)
-    if (place === 'after') return text !== '' && text.trim() === '' ? 'after' : 'constrained'
+    if (place !== 'start' && 'blanks' in place) {
+      const blank = place.blanks < maxBlanks && text !== '' && text.trim() === ''
+      return blank ? { blanks: place.blanks + 1 } : 'constrained'
+    }
     const { start, end } = this.#tokens.markers
     if (place === 'start' || 'opening' in place) {
       const said = place === 'start' ? 0 : place.opening
@@ -147,7 +155,7 @@ export class AfterReasoning implements ConstraintState {
       return { reasoning: text.slice(start.length - said) }
     }
     const together = place.reasoning + text
-    return together.includes(end) ? 'after' : { reasoning: together.slice(1 - end.length) }
+    return together.includes(end) ? { blanks: 0 } : { reasoning: together.slice(1 - end.length) }
   }
 }
 

@@ -133,16 +133,12 @@ export class RequestPlanner {
 
   #chooser(checked: CheckedRequest, prompt: readonly number[], request: GenerateRequest): TokenChooser {
     const { vocab } = this.#parts
-    for (const token of checked.logitBias.keys()) {
-      if (token < vocab.size) continue
-      const message = `logitBias: token ${token} is outside the vocabulary of ${vocab.size}`
-      throw new IncipitError('invalid_request', message, { param: 'logitBias' })
-    }
+    const logitBias = biasByToken(checked.logitBias, vocab)
     return new TokenChooser({
       sampling: checked.sampling,
       prompt,
       constraint: this.#constraint(checked, request.messages ? prompt : undefined),
-      logitBias: request.ignoreEnd ? withoutEnds(checked.logitBias, vocab.endTokens) : checked.logitBias,
+      logitBias: request.ignoreEnd ? withoutEnds(logitBias, vocab.endTokens) : logitBias,
       penalties: checked.penalties,
       minTokens: checked.minTokens,
       endTokens: vocab.endTokens,
@@ -224,6 +220,22 @@ export class RequestPlanner {
       headGuesses: (index: number) => headGuesses(self().sequence!.slot, index),
     }
   }
+}
+
+/** @throws IncipitError `invalid_request` for an id that is none of this model's */
+function biasByToken(
+  biases: CheckedRequest['logitBias'],
+  vocab: Pick<Tokenizer, 'tokenize'> & Pick<Vocabulary, 'size'>,
+): ReadonlyMap<number, number> {
+  const byToken = new Map<number, number>()
+  for (const [named, bias] of biases) {
+    const tokens = typeof named === 'string' ? vocab.tokenize(named) : [named]
+    for (const token of tokens) byToken.set(token, bias)
+  }
+  const stranger = [...byToken.keys()].find((token) => token >= vocab.size)
+  if (stranger === undefined) return byToken
+  const message = `logitBias: token ${stranger} is outside the vocabulary of ${vocab.size}`
+  throw new IncipitError('invalid_request', message, { param: 'logitBias' })
 }
 
 function withoutEnds(bias: ReadonlyMap<number, number>, ends: readonly number[]): ReadonlyMap<number, number> {

@@ -43,6 +43,8 @@ const promptFields = {
   system: systemContent.nullish(),
   thinking: thinking.nullish(),
   output_config: z.object({ effort: z.string().nullish(), format: format.nullish() }).nullish(),
+  // Its former place.
+  output_format: format.nullish(),
   ...toolFields,
 }
 
@@ -69,6 +71,8 @@ export const messagesBody = z
     container: neutral([]),
     mcp_servers: neutral([], empty),
     context_management: neutral([], empty),
+    compaction: neutral([]),
+    thread: neutral([]),
     // Ours.
     tier: z.enum(tierNames).nullish(),
     cache_salt: sharedParameters.cache_salt,
@@ -79,7 +83,9 @@ export const messagesBody = z
 export type MessagesBody = z.infer<typeof messagesBody>
 
 /** What Anthropic calls the field that says what the reply must look like. */
-export const formField = 'output_config.format.schema'
+export function formField({ output_config: output, output_format: former }: PromptFields): string {
+  return former && !output?.format ? 'output_format.schema' : 'output_config.format.schema'
+}
 
 /** A request in OpenAI's terms. */
 export function chatBodyOf(body: MessagesBody): ChatBody {
@@ -94,7 +100,7 @@ export function chatBodyOf(body: MessagesBody): ChatBody {
     return_progress: body.return_progress,
     tier: body.tier,
     cache_salt: body.cache_salt,
-    json_schema: body.output_config?.format?.schema,
+    json_schema: (body.output_config?.format ?? body.output_format)?.schema,
   }
 }
 

@@ -33,7 +33,7 @@ export function mountAnthropic(app: FastifyInstance, options: DialectOptions): v
     reply.header('request-id', request.id)
     return withModel(waiting, body, request, reply, async (model) => {
       const { engine, name } = model
-      const plan = await planConversation(model, options, chatBodyOf(body), formField)
+      const plan = await planConversation(model, options, chatBodyOf(body), formField(body))
       if (body.max_tokens === 0) return prefill(model, plan, request, reply)
       const { thinking } = body
       const showsThinking = !(thinking && 'display' in thinking && thinking.display === 'omitted')
@@ -45,7 +45,7 @@ export function mountAnthropic(app: FastifyInstance, options: DialectOptions): v
   const count = (request: FastifyRequest, reply: FastifyReply, body: CountBody) => {
     reply.header('request-id', request.id)
     return withModel(waiting, { model: body.model }, request, reply, async (model) => {
-      const plan = await planConversation(model, options, promptInChatTerms(body), formField)
+      const plan = await planConversation(model, options, promptInChatTerms(body), formField(body))
       return reply.send({ input_tokens: await countTokens(model.engine, plan.choices[0]!) })
     })
   }

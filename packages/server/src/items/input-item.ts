@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { describedAs } from '../described-as.ts'
 import { neutral } from '../neutral.ts'
 import { strictArray } from '../strict-array.ts'
+import { textPart } from '../text-part.ts'
 import { unsupported } from '../validate.ts'
 import { uncarried } from './carried-reasoning.ts'
 import {
@@ -16,30 +17,6 @@ import {
 export interface ItemReference {
   readonly type: 'item_reference'
   readonly id: string
-}
-
-/** The text of a part, which has one of these types. */
-function textPart(...types: readonly string[]) {
-  const shapes = types.map((type) =>
-    z.object({ type: z.literal(type), [type === 'refusal' ? 'refusal' : 'text']: z.string() }),
-  )
-  return describedAs(
-    z
-      .looseObject({ type: z.string() })
-      .refine(({ type }) => types.includes(type), {
-        path: ['type'],
-        error: `only parts of the type ${types.map((type) => JSON.stringify(type)).join(' or ')} are supported here`,
-        ...unsupported,
-      })
-      .transform((part, context): string => {
-        const text = part.type === 'refusal' ? part.refusal : part.text
-        if (typeof text === 'string') return text
-        const path = [part.type === 'refusal' ? 'refusal' : 'text']
-        context.addIssue({ code: 'custom', path, message: `a part of the type "${part.type}" needs a string here` })
-        return z.NEVER
-      }),
-    shapes.length === 1 ? shapes[0]! : z.union(shapes),
-  )
 }
 
 function texts(...types: readonly string[]) {

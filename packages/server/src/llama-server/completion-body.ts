@@ -6,16 +6,9 @@ import { returnProgress, sharedParameters } from '../parameters.ts'
 import { llamaPenaltiesOf, llamaPenaltyFields } from '../penalties.ts'
 import type { PromptsBody } from '../request-plan.ts'
 import { runningSamplers } from '../samplers.ts'
-import { strictArray } from '../strict-array.ts'
 import { unsupportedParameters } from '../unsupported-parameters.ts'
 import { type Prompt, promptField } from './prompt.ts'
 import { samplersField, switchedOff } from './samplers.ts'
-
-const bias = z.union([z.number().min(-100).max(100), z.literal(false)], 'must be a number from -100 to 100, or false')
-const logitBias = z.union(
-  [z.record(z.string(), bias), strictArray(z.tuple([z.union([z.string(), z.int().min(0)]), bias]), { least: 0 })],
-  'must give a number from -100 to 100, or false, for tokens or texts',
-)
 
 const bound = z.int().min(-1)
 
@@ -38,7 +31,7 @@ export const completionFields = {
   return_progress: returnProgress,
   cache_prompt: sharedParameters.cache_prompt,
   ignore_eos: sharedParameters.ignore_eos,
-  logit_bias: logitBias.nullish(),
+  logit_bias: sharedParameters.logit_bias,
   n_probs: z.int().min(0).max(20).nullish(),
   return_tokens: z.boolean().nullish(),
   response_fields: z.array(z.string()).nullish(),
@@ -80,12 +73,8 @@ function boundOf({ n_predict: most, max_tokens: also }: CompletionFields): numbe
   return bound < 0 ? undefined : bound
 }
 
-/** A request in OpenAI's terms. The bias of texts is known to the model alone. */
-export function termsOf(
-  body: CompletionFields,
-  prompts: readonly Prompt[],
-  biases: Readonly<Record<number, number>>,
-): PromptsBody {
+/** A request in OpenAI's terms. */
+export function termsOf(body: CompletionFields, prompts: readonly Prompt[]): PromptsBody {
   return {
     prompt: prompts,
     ...llamaPenaltiesOf(body),
@@ -102,7 +91,7 @@ export function termsOf(
     return_progress: body.return_progress,
     cache_prompt: body.cache_prompt,
     ignore_eos: body.ignore_eos,
-    logit_bias: biases,
+    logit_bias: body.logit_bias,
     json_schema: body.json_schema,
     grammar: body.grammar,
     tier: body.tier,

@@ -13,7 +13,6 @@ import { completionTeller, progressAnswer } from './completion-teller.ts'
 import { llamaServerError } from './errors.ts'
 import { infillPrompt } from './infill.ts'
 import { withLineLimits } from './line-limits.ts'
-import { biasesOf } from './logit-bias.ts'
 import { operations } from './operations.ts'
 import { type Prompt, withBeginning } from './prompt.ts'
 import { addStateRoutes } from './state-routes.ts'
@@ -37,7 +36,7 @@ export function mountLlamaServer(app: FastifyInstance, dialect: DialectOptions):
     reply: FastifyReply,
   ): Promise<FastifyReply> {
     const { engine, name } = model
-    const terms = { ...termsOf(body, prompts, await biasesOf(engine, body.logit_bias)), ...more }
+    const terms = { ...termsOf(body, prompts), ...more }
     const plan = await planPrompts(model, options, terms, body.grammar ? 'grammar' : 'json_schema')
     const texts = await promptTexts(prompts, engine)
     const teller = completionTeller({

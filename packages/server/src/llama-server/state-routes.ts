@@ -15,7 +15,7 @@ export function addStateRoutes(app: FastifyInstance, options: DialectOptions): v
       return reply.send({
         default_generation_settings: {
           ...slot(info, 0, false),
-          params: settingsOf(defaults, termsOf(defaults, [], {})),
+          params: settingsOf(defaults, termsOf(defaults, [])),
         },
         total_slots: info.parallel,
         model_alias: name,

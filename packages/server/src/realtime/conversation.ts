@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import {
+  biasPairs,
   type ChatMessage,
   type Generation,
   IncipitError,
@@ -188,9 +189,9 @@ export class Conversation {
   /** @throws IncipitError `invalid_request` for a policy that is impossible, here or on this model */
   #check({ policy, provisional, logit_bias: biases }: Settings, at: 'session' | 'response'): void {
     const { info } = this.#options.engine
-    const stranger = Object.keys(biases ?? {}).find((token) => Number(token) >= info.vocabulary)
-    if (stranger !== undefined) {
-      throw invalid(`${at}.logit_bias.${stranger}`, `is outside the vocabulary of ${info.vocabulary}`)
+    for (const [token] of biasPairs(biases ?? [])) {
+      if (typeof token === 'string' || token < info.vocabulary) continue
+      throw invalid(`${at}.logit_bias`, `token ${token} is outside the vocabulary of ${info.vocabulary}`)
     }
     const problem = policyProblem(policy, provisional, 'the setting "provisional": true')
     if (problem !== undefined) throw invalid(`${at}.policy`, problem)

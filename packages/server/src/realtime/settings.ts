@@ -1,4 +1,10 @@
-import { type GenerateRequest, type InputOptions, showsGuesses, type TierName } from '@incipit/engine/api'
+import {
+  type GenerateRequest,
+  type InputOptions,
+  type LogitBias,
+  showsGuesses,
+  type TierName,
+} from '@incipit/engine/api'
 import { type ConstraintFields, constraintFields, saysConstraint } from '../constraint.ts'
 import { penaltiesOf } from '../penalties.ts'
 import { enginePolicy, type NamedPolicy } from '../policy.ts'
@@ -23,8 +29,8 @@ export interface Settings extends ConstraintFields {
   repetition_penalty: number
   /** Penalties look at so many of the last tokens. */
   repeat_last_n: number | null
-  /** By token id. */
-  logit_bias: Readonly<Record<number, number>> | null
+  /** By token id or text. */
+  logit_bias: LogitBias | null
   min_tokens: number
   ignore_eos: boolean
   stop: readonly string[]

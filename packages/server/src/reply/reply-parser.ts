@@ -33,6 +33,7 @@ export class ReplyParser extends HoldingReader {
     const at = shape.reasoning?.at
     this.#state = at === 'open' ? 'reasoning' : at === 'optional' ? 'begin' : 'content'
     this.#trims = at !== undefined
+    this.held = shape.lead ?? ''
   }
 
   override get inContent(): boolean {

@@ -59,7 +59,14 @@ export const responsesBody = z
     include: z.array(z.enum(includable)).nullish(),
     text: z.object({ format: format.nullish(), verbosity: z.string().nullish() }).nullish(),
     reasoning: z
-      .object({ effort: z.string().nullish(), summary: summary.nullish(), generate_summary: summary.nullish() })
+      .object({
+        effort: z.string().nullish(),
+        summary: summary.nullish(),
+        generate_summary: summary.nullish(),
+        // Which turns' reasoning the model reads is for its template to say.
+        context: neutral(['auto']),
+        mode: neutral(['standard']),
+      })
       .nullish(),
     prompt_cache_options: z.object({ prewarm: z.boolean().nullish() }).nullish(),
     // What `prewarm` was called before, and still is over WebSocket.

@@ -83,22 +83,21 @@ export function refineFlatTools(body: FlatToolFields, context: z.RefinementCtx):
   for (const { path, message } of flatToolProblems(body)) context.addIssue({ code: 'custom', path: [...path], message })
 }
 
-/** The same as `/v1/chat/completions` has it. Of tools that are not allowed the model is not told. */
+/** The same as `/v1/chat/completions` has it. */
 export function chatTools(body: FlatToolFields): Pick<ToolFields, 'tools' | 'tool_choice' | 'parallel_tool_calls'> {
-  const { tool_choice: choice, parallel_tool_calls: parallel } = body
-  const limits = typeof choice === 'object' && choice?.type === 'allowed_tools' ? choice : undefined
-  const tools = (body.tools ?? []).filter(({ name }) => !limits || limits.tools.some((tool) => tool.name === name))
   return {
-    tools: tools.map(({ name, description, parameters, strict }) => ({
+    tools: (body.tools ?? []).map(({ name, description, parameters, strict }) => ({
       type: 'function',
       function: { name: name!, description, parameters, strict },
     })),
-    tool_choice:
-      typeof choice === 'object' && choice !== null
-        ? choice.type === 'function'
-          ? { type: 'function', function: { name: choice.name } }
-          : choice.mode
-        : choice,
-    parallel_tool_calls: parallel,
+    tool_choice: chatChoice(body.tool_choice),
+    parallel_tool_calls: body.parallel_tool_calls,
   }
+}
+
+function chatChoice(choice: FlatToolFields['tool_choice']): ToolFields['tool_choice'] {
+  if (typeof choice !== 'object' || choice === null) return choice
+  const inChat = ({ name }: z.infer<typeof named>) => ({ type: 'function' as const, function: { name } })
+  if (choice.type === 'function') return inChat(choice)
+  return { type: 'allowed_tools', allowed_tools: { mode: choice.mode, tools: choice.tools.map(inChat) } }
 }

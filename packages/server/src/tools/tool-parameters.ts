@@ -30,11 +30,19 @@ const tool = z
 
 const named = z.object({ type: z.literal('function'), function: z.object({ name: z.string() }) })
 
+const allowed = z.object({
+  type: z.literal('allowed_tools'),
+  allowed_tools: z.object({ mode: z.enum(['auto', 'required']), tools: z.array(named).min(1, 'must not be empty') }),
+})
+
 /** Fields of a chat request that concern tools. */
 export const toolParameters = {
   tools: z.array(tool).max(MAX_TOOLS).nullish(),
   tool_choice: z
-    .union([z.enum(['none', 'auto', 'required']), named], 'must be none, auto, required or a function')
+    .union(
+      [z.enum(['none', 'auto', 'required']), named, allowed],
+      'must be none, auto, required, a function or allowed_tools',
+    )
     .nullish(),
   parallel_tool_calls: z.boolean().nullish(),
   // The former names.
@@ -52,20 +60,38 @@ export function refineTools({ tools, tool_choice: choice }: ToolFields, context:
     if (names.indexOf(name) !== i) refuse(['tools', i, 'function', 'name'], 'is the name of another tool, too')
   }
   if (choice === 'required' && names.length === 0) refuse(['tool_choice'], 'needs tools')
-  if (typeof choice === 'object' && choice && !names.includes(choice.function.name)) {
-    refuse(['tool_choice', 'function', 'name'], 'is no tool of this request')
+  if (typeof choice !== 'object' || choice === null) return
+  const isStranger = ({ function: { name } }: z.infer<typeof named>) => !names.includes(name)
+  const message = 'is no tool of this request'
+  if (choice.type === 'function') {
+    if (isStranger(choice)) refuse(['tool_choice', 'function', 'name'], message)
+    return
+  }
+  const stranger = choice.allowed_tools.tools.findIndex(isStranger)
+  if (stranger >= 0) refuse(['tool_choice', 'allowed_tools', 'tools', stranger, 'function', 'name'], message)
+}
+
+/** The tools of a request that its reply may call, of which alone the model is told, and whether it must. */
+export function toolsOf({ tools: all, tool_choice: choice }: ToolFields) {
+  const limits = typeof choice === 'object' && choice?.type === 'allowed_tools' ? choice.allowed_tools : undefined
+  const allows = (name: string) => !limits || limits.tools.some(({ function: allowed }) => allowed.name === name)
+  const described = (all ?? []).filter(({ function: called }) => allows(called!.name))
+  return {
+    /** As the request has them. */
+    described,
+    tools: described.map(
+      ({ function: called }): Tool => ({
+        name: called!.name,
+        ...(called!.description ? { description: called!.description } : {}),
+        parameters: called!.parameters ?? { type: 'object', properties: {} },
+        strict: called!.strict ?? false,
+      }),
+    ),
+    choice: choiceOf(choice),
   }
 }
 
-/** The tools of a request, and which of them its reply may or must call. */
-export function toolsOf({ tools, tool_choice: choice }: ToolFields): { tools: Tool[]; choice: ToolChoice } {
-  return {
-    tools: (tools ?? []).map(({ function: called }) => ({
-      name: called!.name,
-      ...(called!.description ? { description: called!.description } : {}),
-      parameters: called!.parameters ?? { type: 'object', properties: {} },
-      strict: called!.strict ?? false,
-    })),
-    choice: typeof choice === 'object' && choice !== null ? { name: choice.function.name } : (choice ?? 'auto'),
-  }
+function choiceOf(choice: ToolFields['tool_choice']): ToolChoice {
+  if (typeof choice !== 'object' || choice === null) return choice ?? 'auto'
+  return choice.type === 'function' ? { name: choice.function.name } : choice.allowed_tools.mode
 }
