@@ -2,8 +2,9 @@ import { commands, type ExtensionContext, window, workspace } from 'vscode'
 import { LanguageClient, type LanguageClientOptions, type ServerOptions } from 'vscode-languageclient/node'
 import { chooseModel } from './choose-model'
 import { tellContext } from './editor-context'
+import { LateSuggestion } from './late-suggestion'
 import { NextEditView } from './next-edit'
-import { StatusBar } from './status-bar'
+import { type Status, StatusBar } from './status-bar'
 import { showTrace } from './trace'
 
 // Everything that completes is in the language server; this starts it and shows its state.
@@ -12,19 +13,27 @@ let client: LanguageClient | undefined
 
 export async function activate(context: ExtensionContext): Promise<void> {
   const status = new StatusBar()
+  const late = new LateSuggestion()
   // While the server starts, or is gone, nobody listens.
   const nextEdit = new NextEditView(() => (client?.isRunning() ? client : undefined))
   const start = async () => {
     await client?.stop().catch(() => undefined)
+    const loading = { state: 'loading', model: '', shown: 0, accepted: 0 } as const
+    status.show(loading)
+    late.told(loading)
     const [command = 'incipit', ...args] = workspace.getConfiguration('incipit').get<string[]>('command', [])
     const server: ServerOptions = { command, args }
     const options: LanguageClientOptions = {
       documentSelector: [{ scheme: 'file' }, { scheme: 'untitled' }],
       synchronize: { configurationSection: 'incipit' },
       initializationOptions: { status: true },
+      middleware: { provideInlineCompletionItems: late.provideInlineCompletionItems },
     }
     client = new LanguageClient('incipit', 'incipit', server, options)
-    client.onNotification('incipit/status', (state) => status.show(state))
+    client.onNotification('incipit/status', (state: Status) => {
+      status.show(state)
+      late.told(state)
+    })
     try {
       await client.start()
     } catch (error) {
@@ -47,6 +56,7 @@ export async function activate(context: ExtensionContext): Promise<void> {
   register('restart', start)
   context.subscriptions.push(
     status,
+    late,
     nextEdit,
     tellContext((method, params) => {
       if (client?.isRunning()) void client.sendNotification(method, params)
