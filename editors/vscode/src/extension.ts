@@ -5,7 +5,7 @@ import { tellContext } from './editor-context'
 import { LateSuggestion } from './late-suggestion'
 import { NextEditView } from './next-edit'
 import { type Status, StatusBar } from './status-bar'
-import { showTrace } from './trace'
+import { TraceView, traceScheme } from './trace'
 
 // Everything that completes is in the language server; this starts it and shows its state.
 
@@ -14,6 +14,7 @@ let client: LanguageClient | undefined
 export async function activate(context: ExtensionContext): Promise<void> {
   const status = new StatusBar()
   const late = new LateSuggestion()
+  const trace = new TraceView()
   // While the server starts, or is gone, nobody listens.
   const nextEdit = new NextEditView(() => (client?.isRunning() ? client : undefined))
   const start = async () => {
@@ -47,7 +48,7 @@ export async function activate(context: ExtensionContext): Promise<void> {
     return settings.update('enabled', !settings.get('enabled'), true)
   })
   register('chooseModel', () => client && chooseModel(client))
-  register('showTrace', () => client && showTrace(client))
+  register('showTrace', () => client && trace.show(client))
   register('alternatives', () => commands.executeCommand('editor.action.inlineSuggest.trigger'))
   register('takeNextEdit', () => nextEdit.take())
   register('dismissNextEdit', () => nextEdit.dismiss())
@@ -58,6 +59,7 @@ export async function activate(context: ExtensionContext): Promise<void> {
     status,
     late,
     nextEdit,
+    workspace.registerTextDocumentContentProvider(traceScheme, trace),
     tellContext((method, params) => {
       if (client?.isRunning()) void client.sendNotification(method, params)
     }),

@@ -159,7 +159,7 @@ async function openFile(name: string): Promise<void> {
   await page.keyboard.press('Control+p')
   await page.locator('.quick-input-widget input').first().fill(name)
   // What was there before stands in the list until the search is done.
-  await page.locator('.quick-input-list .monaco-list-row').filter({ hasText: name }).first().waitFor()
+  await page.locator('.quick-input-list .monaco-list-row.focused').filter({ hasText: name }).waitFor()
   await page.keyboard.press('Enter')
   await page.locator('.tab.active').filter({ hasText: name }).waitFor()
   await page.locator('.view-lines').first().waitFor()
@@ -313,4 +313,5 @@ test('what was sent can be seen', { skip, timeout: 120_000 }, async () => {
     'the trace',
   )
   await picture('trace')
+  assert.equal(await page.locator('.tab.active.dirty').count(), 0, 'nobody is asked to save it')
 })

@@ -25,29 +25,36 @@ export const editStop = `\n${fence}`
 const instruction = 'Apply the edit to the code.'
 
 interface Example {
-  readonly edit: Lines
+  /** The latest first. */
+  readonly edits: readonly Lines[]
   readonly code: Lines
 }
 
 // Small models do once more what was done before. Without the second one they rather leave names as they are.
 const renames: readonly Example[] = [
   {
-    edit: { before: 'let size = 1', after: 'let count = 1' },
+    edits: [{ before: 'let size = 1', after: 'let count = 1' }],
     code: { before: 'if (size > 2) {\n  print(size)\n}', after: 'if (count > 2) {\n  print(count)\n}' },
   },
   {
-    edit: { before: 'total += size', after: 'total += count' },
+    edits: [{ before: 'total += size', after: 'total += count' }],
     code: { before: 'print(size + 1)', after: 'print(count + 1)' },
   },
 ]
 const signatures: readonly Example[] = [
   {
-    edit: { before: 'function area(width) {', after: 'function area(width, height) {' },
-    code: { before: 'let half = area(side) / 2', after: 'let half = area(side, height) / 2' },
+    edits: [
+      { before: 'let a = area(2)', after: 'let a = area(2, 5)' },
+      { before: 'function area(width) {', after: 'function area(width, height) {' },
+    ],
+    code: { before: 'print(area(side) / 2)', after: 'print(area(side, 5) / 2)' },
   },
   {
-    edit: { before: 'def show(level, text):', after: 'def show(text):' },
-    code: { before: 'show(2, name)', after: 'show(name)' },
+    edits: [
+      { before: 'show(1, name)', after: 'show(name)' },
+      { before: 'def show(level, text):', after: 'def show(text):' },
+    ],
+    code: { before: 'show(2, "end")', after: 'show("end")' },
   },
 ]
 
@@ -68,8 +75,8 @@ export function editPrompt(
     return undefined
   }
   const examples = change.renamed.size > 0 ? renames : signatures
-  const shown = examples.flatMap(({ edit, code }) => [
-    { role: 'user', content: asked([edit], code.before) },
+  const shown = examples.flatMap(({ edits, code }) => [
+    { role: 'user', content: asked(edits, code.before) },
     { role: 'assistant', content: fenced(code.after) },
   ])
   const { text } = dedented(region)
