@@ -2,9 +2,10 @@ import { commands, type ExtensionContext, window, workspace } from 'vscode'
 import { LanguageClient, type LanguageClientOptions, type ServerOptions } from 'vscode-languageclient/node'
 import { chooseModel } from './choose-model'
 import { tellContext } from './editor-context'
+import { LateSuggestion } from './late-suggestion'
 import { NextEditView } from './next-edit'
-import { StatusBar } from './status-bar'
-import { showTrace } from './trace'
+import { type Status, StatusBar } from './status-bar'
+import { TraceView, traceScheme } from './trace'
 
 // Everything that completes is in the language server; this starts it and shows its state.
 
@@ -12,19 +13,28 @@ let client: LanguageClient | undefined
 
 export async function activate(context: ExtensionContext): Promise<void> {
   const status = new StatusBar()
+  const late = new LateSuggestion()
+  const trace = new TraceView()
   // While the server starts, or is gone, nobody listens.
   const nextEdit = new NextEditView(() => (client?.isRunning() ? client : undefined))
   const start = async () => {
     await client?.stop().catch(() => undefined)
+    const loading = { state: 'loading', model: '', shown: 0, accepted: 0 } as const
+    status.show(loading)
+    late.told(loading)
     const [command = 'incipit', ...args] = workspace.getConfiguration('incipit').get<string[]>('command', [])
     const server: ServerOptions = { command, args }
     const options: LanguageClientOptions = {
       documentSelector: [{ scheme: 'file' }, { scheme: 'untitled' }],
       synchronize: { configurationSection: 'incipit' },
       initializationOptions: { status: true },
+      middleware: { provideInlineCompletionItems: late.provideInlineCompletionItems },
     }
     client = new LanguageClient('incipit', 'incipit', server, options)
-    client.onNotification('incipit/status', (state) => status.show(state))
+    client.onNotification('incipit/status', (state: Status) => {
+      status.show(state)
+      late.told(state)
+    })
     try {
       await client.start()
     } catch (error) {
@@ -38,7 +48,7 @@ export async function activate(context: ExtensionContext): Promise<void> {
     return settings.update('enabled', !settings.get('enabled'), true)
   })
   register('chooseModel', () => client && chooseModel(client))
-  register('showTrace', () => client && showTrace(client))
+  register('showTrace', () => client && trace.show(client))
   register('alternatives', () => commands.executeCommand('editor.action.inlineSuggest.trigger'))
   register('takeNextEdit', () => nextEdit.take())
   register('dismissNextEdit', () => nextEdit.dismiss())
@@ -47,7 +57,9 @@ export async function activate(context: ExtensionContext): Promise<void> {
   register('restart', start)
   context.subscriptions.push(
     status,
+    late,
     nextEdit,
+    workspace.registerTextDocumentContentProvider(traceScheme, trace),
     tellContext((method, params) => {
       if (client?.isRunning()) void client.sendNotification(method, params)
     }),

@@ -135,8 +135,15 @@ export class NextEditView implements Disposable {
       ranges.filter((range) => !range.isEmpty),
     )
     const coming = offer.edits.map(({ newText }, i) => behind(ranges[i]!, newText))
-    const first = ranges[0]
-    editor.setDecorations(this.#coming, first && !inSight(editor, first) ? [hint(editor, first)] : coming)
+    const first = ranges[0]?.start.line ?? 0
+    const away = ranges[0] && !inSight(editor, ranges[0])
+    const cursor = editor.selection.active.line
+    editor.setDecorations(
+      this.#coming,
+      away
+        ? [atEndOf(editor, cursor, `Tab: next edit in line ${first + 1}`)]
+        : [...coming, atEndOf(editor, first, 'Tab')],
+    )
   }
 
   #hide(): void {
@@ -172,14 +179,14 @@ function behind(range: Range, text: string): DecorationOptions {
   }
 }
 
-/** Where it is, at the end of the cursor's line. */
-function hint(editor: TextEditor, range: Range): DecorationOptions {
-  const { range: line } = editor.document.lineAt(editor.selection.active.line)
+/** What the key does, at the end of a line. */
+function atEndOf(editor: TextEditor, line: number, text: string): DecorationOptions {
+  const { end } = editor.document.lineAt(line).range
   return {
-    range: new Range(line.end, line.end),
+    range: new Range(end, end),
     renderOptions: {
       after: {
-        contentText: `next edit: line ${range.start.line + 1}`,
+        contentText: text,
         margin: '0 0 0 2em',
         color: new ThemeColor('editorGhostText.foreground'),
       },

@@ -1,4 +1,4 @@
-import { window, workspace } from 'vscode'
+import { EventEmitter, type TextDocumentContentProvider, Uri, window, workspace } from 'vscode'
 import type { LanguageClient } from 'vscode-languageclient/node'
 
 interface TraceEntry {
@@ -19,19 +19,33 @@ interface TraceEntry {
   }
 }
 
-/** Opens the last requests with everything that was given to the model, the latest first. */
-export async function showTrace(client: LanguageClient): Promise<void> {
-  const entries = await client.sendRequest<readonly TraceEntry[]>('incipit/trace')
-  const content = [
-    '# incipit: the last requests\n\nNothing of this leaves your machine unless a server is set.',
-    ...entries.toReversed().map(written),
-  ].join('\n\n')
-  await window.showTextDocument(await workspace.openTextDocument({ language: 'markdown', content }))
+export const traceScheme = 'incipit-trace'
+const uri = Uri.parse(`${traceScheme}:requests.md`)
+
+/** The last requests with everything that was given to the model, the latest first: a document that nobody has to save. */
+export class TraceView implements TextDocumentContentProvider {
+  readonly #changed = new EventEmitter<Uri>()
+  readonly onDidChange = this.#changed.event
+  #content = ''
+
+  provideTextDocumentContent(): string {
+    return this.#content
+  }
+
+  async show(client: LanguageClient): Promise<void> {
+    const entries = await client.sendRequest<readonly TraceEntry[]>('incipit/trace')
+    this.#content = [
+      '# incipit: the last requests\n\nNothing of this leaves your machine unless a server is set.',
+      ...entries.toReversed().map(written),
+    ].join('\n\n')
+    this.#changed.fire(uri)
+    await window.showTextDocument(await workspace.openTextDocument(uri))
+  }
 }
 
 function written({ at, path, position, source, silence, shown, ms, firstMs, prompt }: TraceEntry): string {
   const first = firstMs === undefined ? '' : `, first text after ${firstMs.toFixed(0)} ms`
-  const head = `## ${at} ${path}:${position.line + 1}:${position.character + 1}`
+  const head = `## ${new Date(at).toLocaleTimeString()} ${path}:${position.line + 1}:${position.character + 1}`
   const how = `${source}, answered in ${ms.toFixed(1)} ms${first}${silence === undefined ? '' : `, silent: ${silence}`}`
   const parts = [head, how, ...(shown === '' ? [] : [`Shown:\n${fenced(shown)}`])]
   if (!prompt) return parts.join('\n\n')

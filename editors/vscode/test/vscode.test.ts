@@ -42,7 +42,12 @@ const averageCode = `export function average(values: readonly number[]): number 
 }
 `
 
+/** Code of which the model knows how it goes on. */
+const imports = 'import assert from "node:assert/strict"\n'.repeat(8)
+
 let folder: string
+/** While this file is not there, the language server does not start. */
+let gate: string
 let server: CodeServer
 let browser: Browser
 let page: Page
@@ -59,6 +64,10 @@ before(async () => {
   await mkdir(join(folder, 'work'))
   await writeFile(join(folder, 'work', 'sum.ts'), code)
   await writeFile(join(folder, 'work', 'average.ts'), averageCode)
+  await writeFile(join(folder, 'work', 'imports.ts'), imports)
+  gate = join(folder, 'gate')
+  const main = join(root, 'packages', 'incipit', 'src', 'main.ts')
+  const waiting = `until [ -e '${gate}' ]; do sleep 0.05; done; exec "$0" "$@"`
   server = await CodeServer.start(folder, vsix, {
     'security.workspace.trust.enabled': false,
     'workbench.startupEditor': 'none',
@@ -67,7 +76,7 @@ before(async () => {
     'editor.quickSuggestions': { other: 'off', comments: 'off', strings: 'off' },
     'editor.minimap.enabled': false,
     'files.autoSave': 'off',
-    'incipit.command': [process.execPath, join(root, 'packages', 'incipit', 'src', 'main.ts'), 'lsp', '--stdio'],
+    'incipit.command': ['sh', '-c', waiting, process.execPath, main, 'lsp', '--stdio'],
     'incipit.model': join(root, 'models', 'prelude', 'prelude-nano.Q8_0.gguf'),
     // Prelude is small: it would seldom be sure of anything.
     'incipit.minAcceptance': 0,
@@ -130,7 +139,7 @@ async function cursorLine(): Promise<string> {
 }
 
 async function until<T>(what: () => Promise<T | undefined | false | ''>, name: string): Promise<T> {
-  for (let tries = 0; tries < 200; tries++) {
+  for (let tries = 0; tries < 600; tries++) {
     const found = await what()
     if (found) return found
     await sleep(50)
@@ -150,17 +159,53 @@ async function openFile(name: string): Promise<void> {
   await page.keyboard.press('Control+p')
   await page.locator('.quick-input-widget input').first().fill(name)
   // What was there before stands in the list until the search is done.
-  await page.locator('.quick-input-list .monaco-list-row').filter({ hasText: name }).first().waitFor()
+  await page.locator('.quick-input-list .monaco-list-row.focused').filter({ hasText: name }).waitFor()
   await page.keyboard.press('Enter')
   await page.locator('.tab.active').filter({ hasText: name }).waitFor()
   await page.locator('.view-lines').first().waitFor()
 }
 
-test('ghost text: shown, typed through, accepted, undone', { skip, timeout: 180_000 }, async () => {
-  await openFile('sum.ts')
-  await until(async () => /incipit/.test((await status().textContent()) ?? ''), 'the status bar')
-  await until(async () => /is ready/.test((await status().locator('a').getAttribute('aria-label')) ?? ''), 'ready')
+/** What the status bar says to those who do not see it. */
+async function label(): Promise<string> {
+  return (await status().locator('a').getAttribute('aria-label')) ?? ''
+}
 
+/** The file of the first tests as it was. */
+async function undone(): Promise<void> {
+  await until(async () => {
+    await page.keyboard.press('Control+z')
+    return (await saved()) === code
+  }, 'undone')
+}
+
+test('what is typed while the server starts is completed when it is there, unless the caret has left it', {
+  skip,
+  timeout: 180_000,
+}, async () => {
+  await openFile('sum.ts')
+  await goTo(5, 1)
+  await page.keyboard.type('    const next = ')
+  await until(async () => /is loading/.test(await label()), 'loading')
+  await picture('loading')
+  assert.equal(await ghost(), '')
+  await writeFile(gate, '')
+  await until(ghost, 'ghost text')
+
+  await undone()
+  await rm(gate)
+  await run('incipit: Start the language server again')
+  await until(async () => /is loading/.test(await label()), 'loading again')
+  await goTo(5, 1)
+  await page.keyboard.type('    const next = ')
+  await page.keyboard.press('ArrowDown')
+  await writeFile(gate, '')
+  await until(async () => /is ready/.test(await label()), 'ready')
+  await sleep(500)
+  assert.equal(await ghost(), '')
+  await undone()
+})
+
+test('ghost text: shown, typed through, accepted, undone', { skip, timeout: 180_000 }, async () => {
   await goTo(5, 1)
   await page.keyboard.type('    const next = ')
   const shown = await until(ghost, 'ghost text')
@@ -175,11 +220,41 @@ test('ghost text: shown, typed through, accepted, undone', { skip, timeout: 180_
   await page.keyboard.press('Tab')
   await until(async () => (await saved()).includes(`\n${line}\n`), 'accepted')
   await picture('accepted')
+  await undone()
+})
 
+test('a word of it is accepted, then a line; asked for by hand there are several', {
+  skip,
+  timeout: 120_000,
+}, async () => {
+  await openFile('imports.ts')
+  await page.keyboard.press('Control+End')
+  await page.keyboard.type('import assert ')
+  const shown = await until(ghost, 'ghost text')
+  const line = await cursorLine()
+  await page.keyboard.press('Control+ArrowRight')
+  const rest = await until(async () => {
+    const left = await ghost()
+    return left.length < shown.length && left
+  }, 'a word less')
+  assert.ok(shown.endsWith(rest), `${shown} | ${rest}`)
+  assert.equal(await cursorLine(), line)
+  await page.keyboard.press('Control+Alt+ArrowRight')
+  await until(async () => (await saved('imports.ts')) === imports + line, 'the line')
+
+  await openFile('sum.ts')
+  await goTo(5, 1)
+  await page.keyboard.type('    const next = ')
+  await page.keyboard.press('Alt+\\')
+  const first = await until(ghost, 'the first one')
   await until(async () => {
-    await page.keyboard.press('Control+z')
-    return (await saved()) === code
-  }, 'undone')
+    await page.keyboard.press('Alt+]')
+    const other = await ghost()
+    return other !== '' && other !== first
+  }, 'another one')
+  await picture('alternatives')
+  await page.keyboard.press('Escape')
+  await undone()
 })
 
 test('the status bar shows the time to the first token; switched off there is no ghost text', {
@@ -188,13 +263,13 @@ test('the status bar shows the time to the first token; switched off there is no
 }, async () => {
   assert.match((await status().textContent()) ?? '', /incipit \d+ ms/)
   await run('incipit: Switch completions on or off')
-  await until(async () => /is off/.test((await status().locator('a').getAttribute('aria-label')) ?? ''), 'off')
+  await until(async () => /is off/.test(await label()), 'off')
   await goTo(5, 1)
   await page.keyboard.type('    const next = ')
   await sleep(1000)
   assert.equal(await ghost(), '')
   await run('incipit: Switch completions on or off')
-  await until(async () => /is ready/.test((await status().locator('a').getAttribute('aria-label')) ?? ''), 'on again')
+  await until(async () => /is ready/.test(await label()), 'on again')
 })
 
 const smol = join(models, 'SmolLM2-135M-Instruct.Q4_1.gguf')
@@ -207,7 +282,6 @@ test('the next edit: drawn where it is, made with Tab', {
   await page.locator('.quick-input-widget input[placeholder*="The model"]').waitFor()
   await page.keyboard.type('SmolLM2')
   await page.keyboard.press('Enter')
-  const label = async () => (await status().locator('a').getAttribute('aria-label')) ?? ''
   await until(async () => /is loading/.test(await label()), 'another model')
   await until(async () => /is ready/.test(await label()), 'ready')
 
@@ -239,4 +313,5 @@ test('what was sent can be seen', { skip, timeout: 120_000 }, async () => {
     'the trace',
   )
   await picture('trace')
+  assert.equal(await page.locator('.tab.active.dirty').count(), 0, 'nobody is asked to save it')
 })

@@ -57,7 +57,8 @@ export async function llamaServer(
   model: string,
   { spm, context, threads, port }: { spm: boolean; context: number; threads: number; port: number },
 ): Promise<{ url: string; fillsIn: boolean; process: ChildProcess }> {
-  const args = ['-m', model, '--port', `${port}`, '-c', `${context}`, '-np', '1', '-t', `${threads}`]
+  const args = ['-m', model, '--port', `${port}`, '-c', `${context}`, '-np', '1']
+  if (threads > 0) args.push('-t', `${threads}`)
   const child = spawn(binary, [...args, ...(spm ? ['--spm-infill'] : [])], { stdio: 'ignore' })
   const url = `http://127.0.0.1:${port}`
   for (let tries = 0; !(await isThere(`${url}/health`)); tries++) {
@@ -120,6 +121,11 @@ export function plainInfill(
           body: JSON.stringify({ ...prompt, ...common }),
           signal,
         })
+        // More tokens than fit, in a text of many signs.
+        if (!answer.ok) {
+          await answer.body?.cancel()
+          return ''
+        }
         const { content, timings } = (await answer.json()) as {
           content: string
           timings: { cache_n: number; prompt_n: number; predicted_n: number }

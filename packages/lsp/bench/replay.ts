@@ -25,7 +25,8 @@ const { values: options } = parseArgs({
     'llama-server': { type: 'string', default: '' },
     sessions: { type: 'string', default: '12' },
     seed: { type: 'string', default: '1' },
-    threads: { type: 'string', default: '2' },
+    /** 0: as many as each takes by itself. */
+    threads: { type: 'string', default: '0' },
     context: { type: 'string', default: '512' },
     tokens: { type: 'string', default: '32' },
     acceptance: { type: 'string', default: '0.25' },

@@ -25,9 +25,9 @@ export interface SentPrompt {
   readonly related: readonly { readonly source: string; readonly text: string }[]
   readonly before: string
   readonly after: string
-  /** As the back end counts them. */
-  readonly promptTokens?: number
-  readonly cachedTokens?: number
+  /** As the back end counts them: it tells them when it is done, behind the answer mostly. */
+  promptTokens?: number
+  cachedTokens?: number
   /** Of the reply, how many were predicted. */
   readonly acceptedPredictionTokens?: number
 }

@@ -68,6 +68,13 @@ async function lastTrace() {
   return (await editor.trace()).at(-1)!
 }
 
+/** Of the last prompt, how many tokens were not computed before. That is told when the completion is over. */
+async function computedRows(): Promise<number> {
+  await editor.until('ready')
+  const { promptTokens, cachedTokens } = (await lastTrace()).prompt!
+  return promptTokens! - cachedTokens!
+}
+
 test('what it can do is what the editor can show', async () => {
   assert.ok(editor.initialized.capabilities.inlineCompletionProvider)
   assert.equal(editor.initialized.capabilities.completionProvider, undefined)
@@ -113,10 +120,10 @@ test('something else is typed: another completion, from what is computed already
   const cursor = await editor.type(uri, at, other)
   const next = await editor.ghost(uri, cursor)
   assert.notEqual(next, ghost.slice(1))
-  const { source, prompt } = await lastTrace()
-  assert.equal(source, 'asked')
+  assert.equal((await lastTrace()).source, 'asked')
   // A prompt is computed but for what was typed: here of the order suffix, prefix, middle.
-  if (prompt?.promptTokens !== undefined) assert.ok(prompt.promptTokens - prompt.cachedTokens! <= 4)
+  const rows = await computedRows()
+  assert.ok(rows <= 4, `${rows} rows`)
 })
 
 test('while a completion is shown the next one is computed', async () => {
@@ -128,6 +135,33 @@ test('while a completion is shown the next one is computed', async () => {
   const next = await editor.type(uri, cursor, '\n    ')
   assert.ok((await editor.ghost(uri, next)).length > 0)
   assert.notEqual((await lastTrace()).source, 'asked')
+})
+
+test('nothing is shown below the bound, but it is said to the end of its line: whoever types into it finds it there', async (t) => {
+  const configure = (minAcceptance: number) => editor.connection.sendRequest('incipit/configure', { minAcceptance })
+  const { uri, at } = await opened(`${'import assert from "node:assert/strict"\n'.repeat(8)}import assert |\n`)
+  await configure(1)
+  t.after(() => configure(0))
+  assert.equal(await editor.ghost(uri, at), '')
+  assert.equal((await lastTrace()).silence, 'less likely than the bound')
+  await editor.until('ready')
+  await configure(0)
+  const ghost = await editor.ghost(uri, at)
+  assert.equal((await lastTrace()).source, 'known')
+  const cursor = await editor.type(uri, at, ghost.slice(0, 2))
+  assert.equal(await editor.ghost(uri, cursor), ghost.slice(2))
+  assert.equal((await lastTrace()).source, 'typed')
+})
+
+test('where the cursor goes, what stands before it is computed before anybody asks', async () => {
+  const { uri, at } = await opened(`// warm\n${head}|${tail}`)
+  const text = editor.text(uri).slice(0, at)
+  const position = { line: text.split('\n').length - 1, character: at - text.lastIndexOf('\n') - 1 }
+  await editor.connection.sendNotification('incipit/cursor', { uri, position })
+  await sleep(500)
+  await editor.ghost(uri, at)
+  const rows = await computedRows()
+  assert.ok(rows <= 4, `${rows} rows`)
 })
 
 test('asked by the user there are several, all different', async () => {
@@ -304,6 +338,11 @@ test('other files of the workspace go into the prompt, but not those that git ig
     { source: 'other.ts', text: 'export const total = 5\nconst password = "***"' },
     { source: 'clipboard', text: 'total(copied)' },
   ])
+  // What the editor gathers of this file once somebody rests in it.
+  const diagnostics = { source: 'diagnostics', text: 'line 5: total is not defined' }
+  await wide.connection.sendNotification('incipit/context', { chunks: [diagnostics] })
+  await wide.ghost(uri, await wide.type(uri, head.length, 'x'))
+  assert.deepEqual((await wide.trace()).at(-1)!.prompt!.related.at(-1), diagnostics)
 })
 
 test('an editor without inline completions gets them in its list', async () => {

@@ -80,6 +80,29 @@ test('a renamed variable is renamed where it is used', { skip }, async () => {
   )
 })
 
+test('after a changed signature, and one call as the writer wants it, the next call', { skip }, async () => {
+  const uri = 'file:///signature.go'
+  const go = (first: string) => `func open(name string, mode int) error {
+	return nil
+}
+
+func main() {
+	err := open("a.txt"${first})
+	check(err)
+	second := open("b.txt"|)
+	check(second)
+}
+`
+  const text = go('').replace('|', '')
+  await editor.open(uri, text.replace(', mode int', ''), 'go')
+  const parameter = text.indexOf(', mode int')
+  await editor.edit(uri, parameter, parameter, ', mode int')
+  const call = text.indexOf('"a.txt"') + '"a.txt"'.length
+  await editor.edit(uri, call, call, ', 0')
+  const offer = await nextEdit(uri, 5)
+  assert.equal(offer && taken(uri, offer), go(', 0').replace('|', ', 0'))
+})
+
 test('line ends and indentation are those of the file', { skip }, async () => {
   const uri = 'file:///crlf.ts'
   const text = code.replaceAll('\n', '\r\n').replaceAll('  ', '\t')

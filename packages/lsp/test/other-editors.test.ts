@@ -78,7 +78,6 @@ async function drive(
     ...process.env,
     INCIPIT_CACHE: join(folder, 'cache'),
     PATH: `${bin}${delimiter}${process.env.PATH}`,
-    INCIPIT_COMMAND: JSON.stringify([process.execPath, incipit, 'lsp', '--stdio']),
     INCIPIT_SETTINGS: JSON.stringify(settings),
     INCIPIT_FILE: file,
     INCIPIT_RESULT: answer,
@@ -116,5 +115,11 @@ test('Neovim', { skip: skipUnless(runs('nvim', '--version'), 'nvim') }, async (t
 const lspMode = ['--batch', '--eval', "(progn (require 'package) (package-initialize) (require 'lsp-mode))"]
 
 test('Emacs with lsp-mode', { skip: skipUnless(runs('emacs', ...lspMode), 'emacs with lsp-mode') }, async (t) => {
-  await drive(t, 'emacs', '', (_file, _init, scripts) => ['--batch', '-l', join(scripts, 'emacs.el')])
+  const given = `(json-parse-string (getenv "INCIPIT_SETTINGS") :object-type 'plist :false-object :json-false)`
+  const configuration = await configured('Emacs', "'(:minAcceptance 0.25)", given)
+  await drive(t, 'emacs', configuration, (_file, init, scripts) => [
+    // Without a window the packages are not found before the configuration is read.
+    ...['--batch', '-f', 'package-initialize', '-l', init],
+    ...['-l', join(scripts, 'emacs.el')],
+  ])
 })

@@ -36,6 +36,11 @@ export interface EngineOptions {
    * machine's memory then.
    */
   slidingWindow?: 'full' | 'alone'
+  /**
+   * Whether attention runs as one kernel. On CPUs that reads a prompt up to twice as fast; with heads narrower than 64 it
+   * says a token two to three times as slowly. Default: where llama.cpp can.
+   */
+  flashAttention?: boolean
   /** Most requests that run at once; further ones wait. Default 8. */
   parallel?: number
   /**

@@ -1,5 +1,6 @@
 export { defaultCacheDir, derived, derivedDir, modelHash } from './cache.ts'
 export { architectureOf, cutStage, type ExitHead, layersOf, planCut, type StageCut, type StagePlan } from './cut.ts'
+export { headWidth } from './head-width.ts'
 export {
   type GgufArray,
   GgufStrings,

@@ -33,6 +33,8 @@ export interface ContextOptions {
   /** Most rows of one decode that may ask for output. Default: `batch`. */
   outputs?: number
   threadpool: Threadpool
+  /** Attention as one kernel. Default: where llama.cpp can. */
+  flashAttention?: boolean | undefined
   /** Added to the weights, each as many times as its scale says. Default: none. */
   adapters?: readonly ScaledAdapter[]
   /** Keep the state of every row that enters this layer (`layerInput()`). */
@@ -127,6 +129,8 @@ export class Context implements Disposable {
       n_outputs_max_per_seq: 0,
       n_threads: options.threadpool.threads,
       n_threads_batch: options.threadpool.threads,
+      // llama.h: LLAMA_FLASH_ATTN_TYPE_DISABLED and LLAMA_FLASH_ATTN_TYPE_ENABLED.
+      ...(options.flashAttention !== undefined && { flash_attn_type: Number(options.flashAttention) }),
       embeddings: false,
       no_perf: true,
       // Forks and rollbacks need every position of the window.

@@ -29,6 +29,8 @@ export interface ProfileOf {
   readonly cache: 'unified' | 'separate'
   /** Layers on GPUs. */
   readonly gpuLayers: number
+  /** Undefined: as llama.cpp decides. */
+  readonly flashAttention?: boolean | undefined
 }
 
 interface SavedProfile extends Profile {
@@ -70,6 +72,7 @@ function profilePath({ cacheDir, hash }: ProfileOf): string {
   return join(derivedDir(cacheDir, hash), 'profile.json')
 }
 
-function basisOf({ stages, threads, cache, gpuLayers }: ProfileOf): string {
-  return JSON.stringify({ kernels: kernelsInUse(), cpu: cpus()[0]?.model ?? '', stages, threads, cache, gpuLayers })
+function basisOf({ stages, threads, cache, gpuLayers, flashAttention }: ProfileOf): string {
+  const cpu = cpus()[0]?.model ?? ''
+  return JSON.stringify({ kernels: kernelsInUse(), cpu, stages, threads, cache, gpuLayers, flashAttention })
 }

@@ -20,6 +20,8 @@ export interface StageOptions {
   /** See `ContextOptions`. */
   windowAlone?: boolean
   cacheBytes?: number
+  /** See `ContextOptions`. */
+  flashAttention?: boolean | undefined
   batch: number
   /** Most rows with output in one step. */
   outputs: number
@@ -62,6 +64,7 @@ export class Stage implements Disposable {
       batch: options.batch,
       outputs: Math.min(options.batch, options.outputs),
       threadpool: device.threadpool,
+      flashAttention: options.flashAttention,
       adapters: options.adapters ?? [],
       ...(options.last ? {} : { layerInput: options.to - options.from }),
       mtpStates: options.drafter?.mtp ?? false,

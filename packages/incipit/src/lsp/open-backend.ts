@@ -22,7 +22,7 @@ export async function openBackend(settings: Settings, options: SpawnOptions & { 
   const hosted = { model: await codeModel(settings.model), contextTokens, threads }
   if (share) return sharedEngine(hosted)
   const { SpawnedEngine } = await import('@incipit/engine/spawn')
-  return new EngineBackend(await SpawnedEngine.start(hosted.model, { ...options, ...engineFor(hosted) }))
+  return new EngineBackend(await SpawnedEngine.start(hosted.model, { ...options, ...(await engineFor(hosted)) }))
 }
 
 async function sharedEngine(hosted: HostedEngine): Promise<Backend> {

@@ -23,7 +23,7 @@ export interface CompletionOptions extends RewriteOptions {
   /** 0 is greedy. */
   readonly temperature?: number
   readonly seed?: number
-  /** Nobody waits for it yet: it gives way to everything else. */
+  /** Nobody waits for it yet: it comes after what somebody waits for. */
   readonly background?: boolean
 }
 

@@ -18,6 +18,7 @@ import {
   PromptTooLong,
   type RewriteOptions,
 } from './backend.ts'
+import { tierOf } from './tier.ts'
 import { WarmUp } from './warm-up.ts'
 
 // The request for a completion comes right behind its keystroke, or tens of milliseconds later: in the first case one step
@@ -83,7 +84,7 @@ class EngineSession implements BackendSession {
 
   complete(prompt: FimPrompt, options: CompletionOptions): AsyncGenerator<Said> {
     const { maxTokens, signal, temperature = 0, seed = 0, background = false } = options
-    const tier = background ? 'batch' : 'code'
+    const tier = tierOf(background)
     const request = { maxTokens, signal, temperature, seed, logprobs: 0, tier, beginsWith: prompt.begun } as const
     if (!background) {
       this.#warmUp.skip()

@@ -23,10 +23,39 @@ const fence = '```'
 export const editStop = `\n${fence}`
 
 const instruction = 'Apply the edit to the code.'
+
+interface Example {
+  /** The latest first. */
+  readonly edits: readonly Lines[]
+  readonly code: Lines
+}
+
 // Small models do once more what was done before. Without the second one they rather leave names as they are.
-const examples = [
-  { edit: { before: 'let size = 1', after: 'let count = 1' }, before: 'if (size > 2) {\n  print(size)\n}' },
-  { edit: { before: 'total += size', after: 'total += count' }, before: 'print(size + 1)' },
+const renames: readonly Example[] = [
+  {
+    edits: [{ before: 'let size = 1', after: 'let count = 1' }],
+    code: { before: 'if (size > 2) {\n  print(size)\n}', after: 'if (count > 2) {\n  print(count)\n}' },
+  },
+  {
+    edits: [{ before: 'total += size', after: 'total += count' }],
+    code: { before: 'print(size + 1)', after: 'print(count + 1)' },
+  },
+]
+const signatures: readonly Example[] = [
+  {
+    edits: [
+      { before: 'let a = area(2)', after: 'let a = area(2, 5)' },
+      { before: 'function area(width) {', after: 'function area(width, height) {' },
+    ],
+    code: { before: 'print(area(side) / 2)', after: 'print(area(side, 5) / 2)' },
+  },
+  {
+    edits: [
+      { before: 'show(1, name)', after: 'show(name)' },
+      { before: 'def show(level, text):', after: 'def show(text):' },
+    ],
+    code: { before: 'show(2, "end")', after: 'show("end")' },
+  },
 ]
 
 /**
@@ -45,9 +74,10 @@ export function editPrompt(
   if ([...edits.flatMap(({ before, after }) => [before, after]), region].some((text) => text.includes(fence))) {
     return undefined
   }
-  const shown = examples.flatMap(({ edit, before }) => [
-    { role: 'user', content: asked([edit], before) },
-    { role: 'assistant', content: fenced(before.replaceAll('size', 'count')) },
+  const examples = change.renamed.size > 0 ? renames : signatures
+  const shown = examples.flatMap(({ edits, code }) => [
+    { role: 'user', content: asked(edits, code.before) },
+    { role: 'assistant', content: fenced(code.after) },
   ])
   const { text } = dedented(region)
   const lines = text.split('\n')

@@ -126,7 +126,7 @@ export class LanguageServer {
     const connection = this.#connection
     connection.onNotification(cursorNotification, ({ uri, position }) => this.#documents.moved(uri, position))
     connection.onNotification(contextNotification, ({ chunks }) => {
-      this.#documents.editorContext = chunks.map(({ source, text }) => ({ source, text: withoutSecrets(text) }))
+      this.#documents.know(chunks.map(({ source, text }) => ({ source, text: withoutSecrets(text) })))
     })
     connection.onRequest(traceRequest, () => this.#trace.entries)
     connection.onRequest(statsRequest, () => this.#activity.stats)

@@ -33,8 +33,9 @@ export class OpenDocuments {
   readonly #cursors = new Map<string, { offset: number; touched: number }>()
   #touches = 0
   #lastTouched = ''
-  /** What only the editor knows. */
-  editorContext: readonly RelatedChunk[] = []
+  /** What only the editor knows, and the document that its prompts have it of. */
+  #editorContext: readonly RelatedChunk[] = []
+  #knownIn = ''
 
   constructor(connection: Connection, host: DocumentsHost) {
     this.#host = host
@@ -60,7 +61,10 @@ export class OpenDocuments {
   /** Somebody works at this place. */
   touch(uri: string, offset: number): void {
     // Somebody comes from another file: what was seen there may help here.
-    if (uri !== this.#lastTouched) this.#sessions.get(uri)?.forgetRelated()
+    if (uri !== this.#lastTouched) {
+      this.#sessions.get(uri)?.forgetRelated()
+      this.#knownIn = ''
+    }
     this.#lastTouched = uri
     this.#cursors.set(uri, { offset, touched: ++this.#touches })
   }
@@ -72,6 +76,21 @@ export class OpenDocuments {
     const offset = document.offsetAt(position)
     this.touch(uri, offset)
     this.session(uri)?.follow(offset)
+  }
+
+  /**
+   * What only the editor knows. An editor gathers that when somebody rests: its first word of a document changes what is
+   * computed already, later ones are for the next occasion.
+   */
+  know(chunks: readonly RelatedChunk[]): void {
+    this.#editorContext = chunks
+    const uri = this.#lastTouched
+    const cursor = this.#cursors.get(uri)
+    if (this.#knownIn === uri || !cursor) return
+    this.#knownIn = uri
+    const session = this.session(uri)
+    session?.forgetRelated()
+    session?.follow(cursor.offset)
   }
 
   /** There is a back end: what stands before all cursors is computed. */
@@ -148,7 +167,7 @@ export class OpenDocuments {
         const { offset = 0, touched = 0 } = this.#cursors.get(other.uri) ?? {}
         return { path: workspace.pathOf(other.uri), text: other.getText(), cursor: offset, touched }
       })
-    const told = this.editorContext.filter(({ text }) => text.trim() !== '' && text.length < budget / 4)
+    const told = this.#editorContext.filter(({ text }) => text.trim() !== '' && text.length < budget / 4)
     const left = budget - told.reduce((sum, { text, source }) => sum + text.length + source.length, 0)
     const current = { path: workspace.pathOf(uri), text: own.getText(), cursor }
     return [...relatedChunks(current, files, left), ...told]

@@ -1,11 +1,10 @@
 import type { FimPrompt } from '../context/fim-format.ts'
 import { type View, viewBehind } from '../documents/document-view.ts'
 import { findSuggestion } from '../suggest/find.ts'
-import { isHopeless } from '../suggest/gate.ts'
 import type { Generation } from '../suggest/generation.ts'
 import type { Generations } from '../suggest/generations.ts'
 import { linePrefix, nextIndent } from '../suggest/situation.ts'
-import type { Bounds } from '../suggest/view-of.ts'
+import { type Bounds, isSpent } from '../suggest/view-of.ts'
 import type { CompletionRunner } from './completion-runner.ts'
 
 /** Where a cursor is, and what it sees there. */
@@ -50,17 +49,17 @@ export class Ahead {
       this.begin({ cursor, view }, `${shown}\n${nextIndent(behind.situation)}`, selected)
     }
     const there = findSuggestion(generations, behind, bounds)
-    if (there?.shown.text || there?.generation.state === 'running') return
+    // What is held back is still to be typed in this line.
+    if (there?.shown.text || there?.shown.heldBack || there?.generation.state === 'running') return
     if (there) {
       below()
       return
     }
     this.#running?.stop()
     const prompt = promptOf(cursor, selected + shown)
-    const { generation, over } = runner.start(behind, prompt, { background: true }, (said) => {
-      const { begun, text } = said
-      return /\S[^\n]*\n/.test(text.slice(begun)) || isHopeless(said.from(begun), bounds.least, bounds.calibrate)
-    })
+    const { generation, over } = runner.start(behind, prompt, { background: true }, (said) =>
+      isSpent(said, said.begun, bounds),
+    )
     this.#running = generation
     generations.add(generation)
     void over.then(() => {

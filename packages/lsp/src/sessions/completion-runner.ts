@@ -4,6 +4,7 @@ import { type View, viewBefore } from '../documents/document-view.ts'
 import type { Settings } from '../settings.ts'
 import { withoutLead } from '../suggest/gate.ts'
 import { Generation } from '../suggest/generation.ts'
+import type { SentPrompt } from '../trace.ts'
 import type { WorkListener } from './work.ts'
 
 export interface RunnerHost extends WorkListener {
@@ -36,10 +37,11 @@ export class CompletionRunner {
   ): { generation: Generation; over: Promise<void> } {
     const { related, before, begun, after } = prompt
     const generation = new Generation(viewBefore(view, begun.length).place, begun.length)
-    const sent = { related, before: before + begun, after }
+    const sent: SentPrompt = { related, before: before + begun, after }
     generation.sent = sent
     const onUsage = ({ promptTokens, cachedTokens }: BackendUsage) => {
-      generation.sent = { ...sent, promptTokens, cachedTokens }
+      sent.promptTokens = promptTokens
+      sent.cachedTokens = cachedTokens
     }
     const { signal } = generation
     const { maxTokens } = this.#host.settings

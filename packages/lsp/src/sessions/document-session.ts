@@ -8,7 +8,7 @@ import { isWorthShowing } from '../suggest/gate.ts'
 import type { Generation } from '../suggest/generation.ts'
 import { Generations } from '../suggest/generations.ts'
 import { insideWord } from '../suggest/situation.ts'
-import { type Bounds, shownOf } from '../suggest/view-of.ts'
+import { type Bounds, isSpent, shownOf } from '../suggest/view-of.ts'
 import type { TraceEntry } from '../trace.ts'
 import { Ahead, type CursorView } from './ahead.ts'
 import { CompletionRunner } from './completion-runner.ts'
@@ -147,11 +147,12 @@ export class DocumentSession {
       ...(sent && { prompt: sent }),
     }
     // What is typed through stays to its last character.
-    const goesOn = typed > generation.begun && shown.text !== ''
+    const goesOn = generation.wasShown && typed > generation.begun && shown.text !== ''
     if (!asked.invoked && !goesOn && !isWorthShowing(shown.text)) {
       const silence = shown.heldBack ? 'less likely than the bound' : 'nothing to say'
       return { text: '', trace: { ...trace, silence } }
     }
+    generation.wasShown ||= shown.text !== ''
     // First the answer: what computes takes the cores.
     setImmediate(() => {
       if (!this.#host.settings.nextAhead || this.#closed || !this.#ahead.isAt(view)) return
@@ -172,11 +173,15 @@ export class DocumentSession {
   #enough(generation: Generation, asked: View, bounds: Bounds): boolean {
     const { view } = this.#current
     for (const { generation: each, typed } of this.#generations.fitting(view.typedTail, view.place.head)) {
-      if (each === generation) {
-        return typed !== undefined && shownOf(generation, typed, view.situation, bounds).complete
-      }
+      if (each === generation) return typed !== undefined && this.#isEnough(generation, typed, view, bounds)
     }
-    return shownOf(generation, generation.begun, asked.situation, bounds).complete
+    return this.#isEnough(generation, generation.begun, asked, bounds)
+  }
+
+  #isEnough(generation: Generation, typed: number, { situation }: View, bounds: Bounds): boolean {
+    const { complete, heldBack } = shownOf(generation, typed, situation, bounds)
+    // What is too unlikely to be shown is still what is typed next more often than anything else: then it is there.
+    return heldBack && this.#host.settings.nextAhead ? isSpent(generation, typed, bounds) : complete
   }
 
   /** Waits until there is more of it; whoever is the last to give that up stops it. */

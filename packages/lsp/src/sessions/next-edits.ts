@@ -3,7 +3,7 @@ import type { BackendUsage } from '../backends/backend.ts'
 import { withoutSecrets } from '../context/secrets.ts'
 import type { Change } from '../documents/documents.ts'
 import { dedented } from '../edits/dedent.ts'
-import { editRegions, type Region } from '../edits/edit-places.ts'
+import { concerns, editRegions, type Region } from '../edits/edit-places.ts'
 import { type EditPrompt, editPrompt } from '../edits/edit-prompt.ts'
 import { type RecentEdit, RecentEdits } from '../edits/recent-edits.ts'
 import { replacementsOf } from '../edits/rewrite.ts'
@@ -82,14 +82,16 @@ export class NextEdits {
   /** What a model can be asked, the latest edit and the nearest place first. */
   *#asks(uri: string, lines: readonly string[], line: number): Generator<Ask> {
     const recent = this.#recent.latest.filter(({ before, after }) => !hasSecrets(before + after))
-    for (const [i, edit] of recent.entries()) {
+    for (const edit of recent) {
       const change = wordChange(edit)
       if (edit.uri !== uri && !isSeenOutside(edit)) continue
+      // Of the others those that did the same elsewhere, a call with its new argument, say: a small model confuses the rest.
+      const shown = recent.filter(
+        (each) => each === edit || linesIn(each.before).some((line) => concerns(change, line)),
+      )
       for (const region of editRegions(lines, change, ownLines(edit), line)) {
         const before = textOf(lines, region)
-        const prompt = hasSecrets(before)
-          ? undefined
-          : editPrompt(recent.slice(i), before, region.place - region.first, change)
+        const prompt = hasSecrets(before) ? undefined : editPrompt(shown, before, region.place - region.first, change)
         if (prompt) yield { prompt, region, change }
       }
     }
@@ -97,7 +99,11 @@ export class NextEdits {
 }
 
 function linesOf(document: TextDocument): string[] {
-  return document.getText().replaceAll('\r\n', '\n').split('\n')
+  return linesIn(document.getText().replaceAll('\r\n', '\n'))
+}
+
+function linesIn(text: string): string[] {
+  return text.split('\n')
 }
 
 function textOf(lines: readonly string[], { first, last }: Region): string {

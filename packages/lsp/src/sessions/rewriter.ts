@@ -56,11 +56,9 @@ async function ask(
   signal: AbortSignal,
 ): Promise<Rewritten | undefined> {
   const { predicted } = prompt
-  const started = performance.now()
   const maxLines = predicted.split('\n').length + maxMoreLines
   const said: Said[] = []
   let usage: BackendUsage | undefined
-  let firstMs: number | undefined
   let lines = 1
   const onUsage = (told: BackendUsage) => {
     usage = told
@@ -70,7 +68,6 @@ async function ask(
   began()
   try {
     for await (const piece of backend.rewrite(prompt, { maxTokens, signal, onUsage })) {
-      firstMs ??= performance.now() - started
       said.push(piece)
       lines += piece.text.split('\n').length - 1
       if (lines > maxLines) break
@@ -80,7 +77,8 @@ async function ask(
     throw error
   } finally {
     const { promptTokens = 0, cachedTokens = 0 } = usage ?? {}
-    ended({ firstMs, saidTokens: said.length, promptTokens, cachedTokens })
+    // Nobody waits for it as for a completion.
+    ended({ firstMs: undefined, saidTokens: said.length, promptTokens, cachedTokens })
   }
   return { rewrite: rewriteIn(said), usage }
 }

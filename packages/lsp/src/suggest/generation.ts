@@ -12,6 +12,8 @@ export class Generation {
   /** For whoever looks into what was done. */
   readonly startedAt = performance.now()
   sent: SentPrompt | undefined
+  /** Something of it was shown: what is typed through stays to its last character. */
+  wasShown = false
   readonly #pieces: Said[] = []
   readonly #abort = new AbortController()
   #text = ''

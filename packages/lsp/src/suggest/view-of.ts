@@ -1,4 +1,4 @@
-import { confidentLength } from './gate.ts'
+import { confidentLength, isHopeless } from './gate.ts'
 import type { Generation } from './generation.ts'
 import type { Situation } from './situation.ts'
 import { cutSuggestion } from './stop-rules.ts'
@@ -19,6 +19,9 @@ export interface Shown {
   readonly heldBack: boolean
 }
 
+// Of the bound: hardly anybody types what is less likely than that.
+const unlikely = 0.1
+
 /**
  * What of a generation is shown at a cursor.
  * @param typed how much of it is typed, in UTF-16 units
@@ -36,4 +39,13 @@ export function shownOf(generation: Generation, typed: number, situation: Situat
     return { text: text.slice(0, confident).trimEnd(), complete: true, heldBack: true }
   }
   return { text, complete: cut.complete && !(limited && text === ''), heldBack: false }
+}
+
+/**
+ * Whether more of what nobody sees yet is of no use to whoever may type it: its line is said, or hardly anybody comes so far.
+ * @param typed how much of it is typed, in UTF-16 units
+ */
+export function isSpent(generation: Generation, typed: number, { least, calibrate }: Bounds): boolean {
+  const said = generation.from(typed)
+  return /\S[^\n]*\n/.test(generation.text.slice(typed)) || isHopeless(said, unlikely * least, calibrate)
 }

@@ -1,57 +1,49 @@
-;; Drives Emacs with lsp-mode against the language server and writes what became of it, as JSON. The environment says what
-;; is done: INCIPIT_COMMAND (JSON), INCIPIT_SETTINGS (JSON), INCIPIT_FILE, INCIPIT_RESULT (files).
-(require 'package)
-(package-initialize)
-(require 'json)
-(require 'lsp-mode)
+;; Drives Emacs with lsp-mode, configured as the docs say, against the language server and writes what became of it, as JSON.
+;; The environment names the file to edit (INCIPIT_FILE) and that of the result (INCIPIT_RESULT).
 (require 'lsp-completion)
 
-(defvar incipit-state nil)
 (defvar incipit-result (make-hash-table :test 'equal))
 
-(defun incipit-given (name)
-  (json-parse-string (getenv name) :array-type 'list :false-object :json-false))
-
 (defun incipit-wait (what done)
-  (let ((end (+ (float-time) 60)))
-    (while (not (funcall done))
+  "Waits until DONE gives something, and returns that."
+  (let ((end (+ (float-time) 60)) found)
+    (while (not (setq found (funcall done)))
       (when (> (float-time) end) (error "It never came to that: %s" what))
-      (accept-process-output nil 0.05))))
+      (accept-process-output nil 0.05))
+    found))
 
 (defun incipit-text ()
   (buffer-substring-no-properties (point-min) (point-max)))
 
+(defun incipit-candidates ()
+  "What completes at point: where it stands, and the candidates."
+  (lsp-completion--clear-cache)
+  (let* ((found (lsp-completion-at-point))
+         (typed (buffer-substring-no-properties (nth 0 found) (nth 1 found)))
+         (candidates (all-completions typed (nth 2 found))))
+    (and candidates (cons found candidates))))
+
+;; What lsp-mode would ask somebody, and where it remembers that.
 (setq lsp-auto-guess-root t
-      lsp-warn-no-matched-clients nil
-      lsp-enable-snippet nil
       lsp-session-file (expand-file-name "session" (file-name-directory (getenv "INCIPIT_RESULT"))))
-(let ((settings (incipit-given "INCIPIT_SETTINGS")))
-  (puthash "status" t settings)
-  (lsp-register-client
-   (make-lsp-client
-    :new-connection (lsp-stdio-connection (incipit-given "INCIPIT_COMMAND"))
-    :activation-fn (lambda (&rest _) t)
-    :add-on? t
-    :server-id 'incipit
-    :initialization-options settings
-    :notification-handlers
-    (lsp-ht ("incipit/status" (lambda (_workspace status) (setq incipit-state (gethash "state" status))))))))
 
 (condition-case failure
     (progn
+      (lsp-workspace-folders-add (file-name-directory (getenv "INCIPIT_FILE")))
       (find-file (getenv "INCIPIT_FILE"))
-      (js-mode)
-      (lsp-workspace-folders-add default-directory)
-      (lsp)
-      (incipit-wait "ready" (lambda () (equal incipit-state "ready")))
+      ;; Nobody is idle here, which is when `lsp-deferred' starts.
+      (mapc #'timer-event-handler (copy-sequence timer-idle-list))
+      (incipit-wait "the server" (lambda () (lsp-feature? "textDocument/completion")))
 
       ;; Typed in the eighth line, and the first candidate is taken, as `completion-at-point' does.
       (let ((original (incipit-text)))
         (goto-char (point-min))
         (forward-line 7)
         (insert "const next = val")
-        (let* ((found (lsp-completion-at-point))
-               (candidates (all-completions (buffer-substring (nth 0 found) (nth 1 found)) (nth 2 found))))
+        ;; While the model is loaded there are none.
+        (let* ((all (incipit-wait "candidates" #'incipit-candidates))
+               (found (car all))
+               (candidates (cdr all)))
           (puthash "entries" (apply #'vector (mapcar #'substring-no-properties candidates)) incipit-result)
           (delete-region (nth 0 found) (nth 1 found))
           (goto-char (nth 0 found))

@@ -94,7 +94,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
   const cutOptions = { cut: loras.length > 0 ? 'none' : options.cut, cacheDir, hash, log } as const
   const wanted = await wantedCut(gguf, cutOptions)
   const states = wanted.at.length > 0 || noMtp === undefined
-  const { cells, cache, snapshots, slidingWindow } = options
+  const { cells, cache, snapshots, slidingWindow, flashAttention } = options
   using pool = new Threadpool(threadsOfDevices(options.threads, 1)[0]!)
   const sizes = await memorySizes(whole, pool)
   const wishes = { contextLength, parallel, cells, cache, snapshots, slidingWindow }
@@ -116,6 +116,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
     threads: devices.map((device) => device.threadpool.threads),
     cache: layout.memory.sharesCells ? 'unified' : 'separate',
     gpuLayers: whole.offload?.layers ?? 0,
+    flashAttention,
   }
   const profile = await loadProfile(profileOf, log)
   const machine = profile?.machine ?? machineConstants
@@ -141,6 +142,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
       snapshots: layout.memory.snapshots,
       windowAlone: hasWindowAlone(layout.memory),
       cacheBytes: (layout.bytes * (file.to - file.from)) / whole.layers,
+      flashAttention,
       batch: machine.batchRows,
       outputs,
       adapters,

@@ -10,6 +10,7 @@ import {
   PromptTooLong,
   type RewriteOptions,
 } from '../backend.ts'
+import { tierOf } from '../tier.ts'
 import { WarmUp } from '../warm-up.ts'
 import { ChatRewriter } from './chat-rewriter.ts'
 import { get, post, type Server, ServerFailure, streamed } from './post.ts'
@@ -154,7 +155,7 @@ class OpenAiSession implements BackendSession {
         stream: true,
         stream_options: { include_usage: true },
         ...(abilities.logprobs && { logprobs: 1 }),
-        ...(this.#options.incipit && { tier: background ? 'batch' : 'code' }),
+        ...(this.#options.incipit && { tier: tierOf(background) }),
       }
       try {
         return await post(this.#server, '/v1/completions', body, signal)
