@@ -12,6 +12,7 @@ const ctrlC = '\u{3}'
 const signs = ['○', '◔', '◑', '◕', '●'] as const
 /** More characters at once are a paste. */
 const pasted = 40
+const longestHistory = 500
 /** The sign follows no faster than this, in milliseconds. */
 const signMs = 80
 
@@ -33,6 +34,8 @@ export class LineInput {
   #above: string[] = []
   /** What was typed while nobody asked for it. */
   #ahead = ''
+  /** Ctrl-C was the last key, and there was nothing to forget: once more is the end. */
+  #ending = false
   #onInterrupt: (() => void) | undefined
   #share = 0
   #preview = ''
@@ -71,8 +74,7 @@ export class LineInput {
         terminal: true,
         prompt: this.#prompt(),
         history: [...this.#history],
-        historySize: 500,
-        removeHistoryDuplicates: true,
+        historySize: longestHistory,
         escapeCodeTimeout: 50,
         completer: (line: string) => [this.#complete(line), line],
       })
@@ -80,6 +82,7 @@ export class LineInput {
       this.#editor = editor
       const end = (message: string | undefined) => {
         this.#erasePreview()
+        this.#ending = false
         this.#editor = undefined
         this.#keys = undefined
         clearTimeout(this.#timer)
@@ -87,9 +90,6 @@ export class LineInput {
         editor.close()
         resolve(message)
       }
-      editor.on('history', (history) => {
-        this.#history = history
-      })
       editor.on('line', (line) => {
         if (line.endsWith('\\')) {
           this.#above.push(line.slice(0, -1))
@@ -97,13 +97,19 @@ export class LineInput {
           editor.prompt()
           return
         }
+        this.#remember([...this.#above, line].join(lineEnd))
         end(this.#messageOf(line))
       })
       editor.on('SIGINT', () => {
         this.#erasePreview()
-        if (editor.line === '' && this.#above.length === 0) {
-          this.#stdout.write(pc.dim('\n(Ctrl-D or /quit ends the conversation)\n'))
-        } else this.#stdout.write('\n')
+        const isEmpty = editor.line === '' && this.#above.length === 0
+        if (isEmpty && this.#ending) {
+          this.#stdout.write('\n')
+          end(undefined)
+          return
+        }
+        this.#ending = isEmpty
+        this.#stdout.write(isEmpty ? pc.dim('\n(Ctrl-C again, Ctrl-D or /quit ends the conversation)\n') : '\n')
         this.#above = []
         // There is no other way to empty the line that history does not see.
         editor.write(null, { ctrl: true, name: 'e' })
@@ -160,6 +166,7 @@ export class LineInput {
       return
     }
     this.#feed(this.#keys, keys)
+    if (keys !== ctrlC) this.#ending = false
     // The editor reads its stream in the next turns; then its line is the new one.
     setImmediate(() => setImmediate(() => this.#changed()))
   }
@@ -181,6 +188,12 @@ export class LineInput {
     if (!this.#editor) return
     this.#onText(this.#messageOf(this.#editor.line))
     this.#drawPreview()
+  }
+
+  /** A message is one entry of the history, however many lines it has. */
+  #remember(line: string): void {
+    if (line.trim() === '') return
+    this.#history = [line, ...this.#history.filter((other) => other !== line)].slice(0, longestHistory)
   }
 
   #messageOf(line: string): string {

@@ -175,7 +175,11 @@ function readState(session: ChatSession): { share: number; words: string; isProb
   const { tokens, computed } = session.progress.value
   const error = session.error.value
   if (session.status.value === 'connecting') {
-    return { share: 0, words: `${error?.message ?? 'connecting'} — what you type is kept`, isProblem: !!error }
+    return {
+      share: 0,
+      words: `${error?.message ?? 'waiting for the model'} — what you type is kept`,
+      isProblem: !!error,
+    }
   }
   if (error) return { share: 0, words: error.message, isProblem: true }
   if (!session.hasText.value) return { share: 0, words: '' }

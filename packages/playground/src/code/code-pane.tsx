@@ -140,7 +140,7 @@ function CodeStatus({ tokens, computed }: { tokens: number; computed: number }) 
   useEffect(() => {
     bar.current?.style.setProperty('--share', String(tokens === 0 ? 0 : computed / tokens))
   }, [tokens, computed])
-  const parts = [status.value === 'open' ? (engine.value?.model ?? '') : status.value]
+  const parts = [status.value === 'connecting' ? 'waiting for the model' : (engine.value?.model ?? '')]
   if (tokens > 0) parts.push(`${computed} of ${tokens} tokens read`)
   if (ghostMs.value !== undefined) parts.push(`suggestion ${Math.round(ghostMs.value)} ms after the last key`)
   return (

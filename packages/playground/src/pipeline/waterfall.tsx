@@ -186,9 +186,9 @@ function paint(canvas: HTMLCanvasElement, history: History, until: number, span:
   const width = canvas.clientWidth
   const lanes = history.stages + requestLanes
   const height = axisHeight + lanes * (laneHeight + gap)
-  if (canvas.width !== width * ratio || canvas.height !== height * ratio) {
-    canvas.width = width * ratio
-    canvas.height = height * ratio
+  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+    canvas.width = Math.round(width * ratio)
+    canvas.height = Math.round(height * ratio)
     canvas.style.height = `${height}px`
   }
   const pen = canvas.getContext('2d')!
