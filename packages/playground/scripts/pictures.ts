@@ -97,7 +97,9 @@ async function pages(browser: Browser, url: string): Promise<void> {
   await shoot(page, 'race.png')
   await page.goto(`${url}/#pipeline`)
   await page.locator('.requests tbody tr').first().waitFor()
-  await wait(1500)
+  await crowd(page)
+  await page.getByRole('button', { name: 'Live', exact: true }).click()
+  await pointAt(page, /^lookahead: /)
   await shoot(page, 'pipeline.png')
   await page.setViewportSize({ width: 390, height: 760 })
   await page.goto(`${url}/#chat`)
@@ -115,6 +117,44 @@ async function pages(browser: Browser, url: string): Promise<void> {
   const shots = await recorded(film, () => ask(film, 'Why is the sky blue?', 1500))
   await writeFile(placeOf('page.gif'), gifOf(shots))
   await small.close()
+}
+
+const story =
+  'The harbour had been closed since the storm, and the old man who kept the light had not been paid for three months. ' +
+  'Every evening he climbed the stairs, wound the clockwork, trimmed the lamp, and wrote the same sentence into the book. '
+
+/** Requests of several kinds at once, until the first word of the longest has been there for a moment. */
+async function crowd(page: Page): Promise<void> {
+  await page.evaluate(async (story) => {
+    const ask = (content: string, more: object) =>
+      fetch('/v1/chat/completions', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ messages: [{ role: 'user', content }], temperature: 0, stream: true, ...more }),
+      })
+    const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+    void ask('Tell me about whales.', { tier: 'batch', max_tokens: 40 })
+    await wait(200)
+    void ask('Name three colours.', { max_tokens: 60 })
+    await wait(300)
+    const stream_options = { include_provisional: true }
+    const long = await ask(`${story.repeat(12)}Who kept the light?`, { max_tokens: 40, stream_options })
+    await long.body!.getReader().read()
+    await wait(900)
+  }, story)
+}
+
+/** Moves the pointer over the waterfall until it says something like this. */
+async function pointAt(page: Page, what: RegExp): Promise<void> {
+  const { x, y, width, height } = (await page.getByRole('img', { name: 'What the engine does' }).boundingBox())!
+  for (let top = 80; top < height; top += 40) {
+    for (let left = width - 2; left > 100; left -= 4) {
+      await page.mouse.move(x + left, y + top)
+      const said = await page.evaluate(() => document.querySelector('.tip')?.textContent ?? '')
+      if (what.test(said)) return
+    }
+  }
+  process.stderr.write(`the pipeline has nothing that says ${what}\n`)
 }
 
 async function codePane(browser: Browser, url: string): Promise<void> {

@@ -4,6 +4,7 @@ import type { ReadStream, WriteStream } from 'node:tty'
 import pc from 'picocolors'
 import { fit, Layout } from '../terminal/layout.ts'
 import { Printable } from '../terminal/printable.ts'
+import { wrap } from '../terminal/wrap.ts'
 import { KeyFilter, lineEnd, markPastes, unmarkPastes } from './key-filter.ts'
 
 const esc = '\u{1b}'
@@ -109,9 +110,12 @@ export class LineInput {
           return
         }
         this.#ending = isEmpty
-        this.#stdout.write(isEmpty ? pc.dim('\n(Ctrl-C again, Ctrl-D or /quit ends the conversation)\n') : '\n')
+        if (isEmpty) {
+          const hint = '(Ctrl-C again, Ctrl-D or /quit ends the conversation)'
+          this.#stdout.write(`\n${pc.dim(wrap(hint, this.#stdout.columns))}\n`)
+        }
         this.#above = []
-        // There is no other way to empty the line that history does not see.
+        // It goes where it stands, however many rows it has; Ctrl-Y brings it back.
         editor.write(null, { ctrl: true, name: 'e' })
         editor.write(null, { ctrl: true, name: 'u' })
         editor.setPrompt(this.#prompt())

@@ -6,7 +6,7 @@ import { withModel } from '../api/models.ts'
 import { apiKey, chosenModel } from '../settings.ts'
 import { read, stored, write } from '../ui/stored.ts'
 import { createEditor } from './editor.ts'
-import { suggest } from './ghost.ts'
+import { suggest, takeSuggestion } from './ghost.ts'
 import { languageNames } from './languages.ts'
 
 const samples: Record<string, string> = {
@@ -124,7 +124,19 @@ export function CodePane() {
         >
           Start from an example
         </button>
-        <p class="faint" id="code-keys">
+        <button
+          type="button"
+          class="quiet touch"
+          onClick={() => {
+            const view = editor.current?.view
+            if (!view) return
+            takeSuggestion(view)
+            view.focus()
+          }}
+        >
+          Take the grey text
+        </button>
+        <p class="faint keys" id="code-keys">
           <kbd>Tab</kbd> takes the grey text, <kbd>Ctrl →</kbd> a word of it, <kbd>Esc</kbd> none. <kbd>Ctrl M</kbd>{' '}
           lets <kbd>Tab</kbd> leave the editor.
         </p>
