@@ -113,7 +113,7 @@ async function pages(browser: Browser, url: string): Promise<void> {
   await film.evaluate(() => localStorage.setItem('incipit.settings', JSON.stringify({ maxTokens: 70 })))
   await film.reload()
   await film.locator('.composer textarea').waitFor()
-  await ask(film, 'Hello!', 0)
+  await ask(film, 'What is the opposite of hot?', 0)
   const shots = await recorded(film, () => ask(film, 'Why is the sky blue?', 1500))
   await writeFile(placeOf('page.gif'), gifOf(shots))
   await small.close()
@@ -139,8 +139,9 @@ async function crowd(page: Page): Promise<void> {
     await wait(300)
     const stream_options = { include_provisional: true }
     const long = await ask(`${story.repeat(12)}Who kept the light?`, { max_tokens: 40, stream_options })
-    await long.body!.getReader().read()
-    await wait(900)
+    const reader = long.body!.pipeThrough(new TextDecoderStream()).getReader()
+    for (let said = ''; !/"content":"[^"]/.test(said); ) said += (await reader.read()).value
+    await wait(500)
   }, story)
 }
 
@@ -175,7 +176,7 @@ async function codePane(browser: Browser, url: string): Promise<void> {
 }
 
 async function terminal(): Promise<void> {
-  const [columns, rows] = [72, 9]
+  const [columns, rows] = [79, 9]
   const socket = `incipit-pictures-${process.pid}`
   const env = { ...process.env, TERM: 'xterm-256color', LC_ALL: 'C.UTF-8' }
   const tmux = async (...args: string[]) =>

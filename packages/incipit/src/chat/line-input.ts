@@ -169,8 +169,8 @@ export class LineInput {
       } else this.#ahead += keys
       return
     }
+    if (keys.replaceAll(ctrlC, '') !== '') this.#ending = false
     this.#feed(this.#keys, keys)
-    if (keys !== ctrlC) this.#ending = false
     // The editor reads its stream in the next turns; then its line is the new one.
     setImmediate(() => setImmediate(() => this.#changed()))
   }

@@ -8,7 +8,7 @@ import { conversations, current, currentId } from './conversations.ts'
 import { Markdown } from './markdown.tsx'
 import { ReplyMessage, Thoughts, UserMessage } from './message.tsx'
 import { Sidebar } from './sidebar.tsx'
-import { ToolResult } from './tool-calls.tsx'
+import { ToolResult } from './tool-result.tsx'
 
 const active = computed(() => {
   const id = currentId.value

@@ -5,8 +5,8 @@ import { IconButton } from '../ui/icon.tsx'
 import { lazy } from '../ui/lazy.tsx'
 import type { Turn } from './conversations.ts'
 import { Markdown } from './markdown.tsx'
-import { ToolCalls } from './tool-calls.tsx'
 
+const ToolCalls = lazy(async () => (await import('./tool-calls.tsx')).ToolCalls)
 const TokenView = lazy(async () => (await import('./token-view.tsx')).TokenView)
 
 export function UserMessage(props: { turn: Turn; disabled: boolean; onResend: (text: string) => void }) {

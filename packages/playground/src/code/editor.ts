@@ -1,5 +1,5 @@
 import { defaultKeymap, history, historyKeymap, indentWithTab } from '@codemirror/commands'
-import { bracketMatching, indentOnInput, indentUnit, syntaxHighlighting } from '@codemirror/language'
+import { bracketMatching, indentOnInput, syntaxHighlighting } from '@codemirror/language'
 import { Compartment, EditorState } from '@codemirror/state'
 import { drawSelection, EditorView, keymap, lineNumbers } from '@codemirror/view'
 import { classHighlighter } from '@lezer/highlight'
@@ -46,7 +46,6 @@ export function createEditor(parent: ShadowRoot, doc: string, name: string, onCh
         history(),
         drawSelection(),
         indentOnInput(),
-        indentUnit.of('  '),
         bracketMatching(),
         syntaxHighlighting(classHighlighter),
         language.of([]),
