@@ -1,4 +1,4 @@
-import { defaultKeymap, history, historyKeymap, indentWithTab } from '@codemirror/commands'
+import { history, historyKeymap, indentWithTab, standardKeymap, toggleTabFocusMode } from '@codemirror/commands'
 import { bracketMatching, indentOnInput, syntaxHighlighting } from '@codemirror/language'
 import { Compartment, EditorState } from '@codemirror/state'
 import { drawSelection, EditorView, keymap, lineNumbers } from '@codemirror/view'
@@ -52,7 +52,12 @@ export function createEditor(parent: ShadowRoot, doc: string, name: string, onCh
         look,
         EditorView.lineWrapping,
         EditorView.contentAttributes.of({ 'aria-label': 'Code', 'aria-describedby': 'code-keys' }),
-        keymap.of([...defaultKeymap, ...historyKeymap, indentWithTab]),
+        keymap.of([
+          ...standardKeymap,
+          ...historyKeymap,
+          indentWithTab,
+          { key: 'Ctrl-m', mac: 'Shift-Alt-m', run: toggleTabFocusMode },
+        ]),
         EditorView.updateListener.of((update) => {
           if (update.docChanged || update.selectionSet) onChange(before(update.state))
         }),
