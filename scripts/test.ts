@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { globSync } from 'node:fs'
 import { join } from 'node:path'
-import { besideTheCode } from './beside-the-code.ts'
+import { filesOf } from './together.ts'
 
 // `npm test`: format and lint, types, unused code, then every test file, in under five minutes: random tests run a part of
 // their cases, comparisons a part of their prompts. `--full` (`npm run test:full`) runs all of them. `--check-only` stops
@@ -23,12 +23,13 @@ async function run(title: string, command: string, args: readonly string[]): Pro
 
 /** All files, those first that take longest, so that no core is idle while the last one ends. */
 function tests(): string[] {
-  const shared = besideTheCode()
+  const together = [...filesOf('beside-the-code'), ...filesOf('server')]
   const all = globSync('{packages,editors}/*/{src,test}/**/*.test.ts', { cwd: root, exclude: ['**/node_modules/**'] })
-  const own = all.filter((file) => !shared.includes(file)).sort()
+  const own = all.filter((file) => !together.includes(file)).sort()
   const long = [
+    'scripts/together/server.ts',
     'packages/engine/test/equality.test.ts',
-    'scripts/beside-the-code.ts',
+    'scripts/together/beside-the-code.ts',
     'packages/engine/test/prelude-pipeline.test.ts',
     'packages/engine/test/equality-layouts.test.ts',
     'packages/engine/test/spawned-engine.test.ts',

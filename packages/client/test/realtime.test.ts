@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { delta, done, guess, says } from '../../server/test/fake-engine.ts'
-import { loaded, missing, smol } from '../../server/test/models.ts'
+import { loaded, missing, shallow } from '../../server/test/models.ts'
 import { fakeRealtimeEngine } from '../../server/test/realtime-fake.ts'
 import { serve } from '../../server/test/serve.ts'
 import { ClientError, openRealtime, type Realtime, type RealtimeOptions } from '../src/index.ts'
@@ -257,8 +257,8 @@ test('close and the signal end the session and its reply', { timeout }, async (t
   assert.equal(open(t, url, { signal: AbortSignal.abort() }).state.status, 'closed')
 })
 
-const engine = loaded(smol, { contextLength: 512 })
-const real = { skip: missing(smol), timeout: 120_000 }
+const engine = loaded(shallow, { contextLength: 512 })
+const real = { skip: missing(shallow), timeout: 120_000 }
 const full = process.env.INCIPIT_TEST === 'full'
 const whole = { ...real, skip: real.skip || (full ? false : 'runs with npm run test:full') }
 

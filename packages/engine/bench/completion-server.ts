@@ -20,7 +20,8 @@ export async function completionServer(settings: Settings): Promise<Server & { r
     async serve({ prompt, maxTokens, temperature = 0, endless }, onTokens, signal) {
       const response = await fetch(`${server.address}/completion`, {
         method: 'POST',
-        headers: { 'content-type': 'application/json' },
+        // A server that rested while another had its turn closes what it kept open, perhaps while a request is on its way.
+        headers: { 'content-type': 'application/json', connection: 'close' },
         body: JSON.stringify({
           ...{ prompt, n_predict: maxTokens, temperature, stream: true },
           ...(plain && { speculate: false }),

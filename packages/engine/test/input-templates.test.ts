@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
-import { copyOf, readGguf, writeGguf } from '../src/gguf/index.ts'
 import { Engine } from '../src/index.ts'
+import { writeAltered } from './fixtures/altered.ts'
 import { model } from './fixtures/gguf.ts'
 import { full } from './fixtures/test-size.ts'
 import { answerOf, greedy, Reference } from './reference.ts'
@@ -45,13 +45,7 @@ for (const [name, template] of Object.entries(templates)) {
     const directory = await mkdtemp(join(tmpdir(), 'incipit-template-'))
     t.after(() => rm(directory, { recursive: true, force: true }))
     const path = join(directory, 'model.gguf')
-    const gguf = await readGguf(stories.path)
-    const metadata = new Map(gguf.metadata).set('tokenizer.chat_template', { type: 'string', value: template })
-    await writeGguf(
-      path,
-      metadata,
-      gguf.tensors.map((tensor) => copyOf(gguf, tensor)),
-    )
+    await writeAltered(stories.path, path, { template })
     await using engine = await Engine.load(path, { threads: 1, cacheDir: directory })
     using reference = await Reference.load(path, { cells: engine.info.contextLength, threads: 1 })
     const words = 'Lily the dog. 🙂s cat\nOnce ran é the cat. Lily'

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
 import { APICallError, generateText, streamText } from 'ai'
-import { loaded, longMessage, longReply, missing, settled, smol } from './models.ts'
+import { loaded, longMessage, longReply, missing, settled, shallow } from './models.ts'
 import { type Chunk, serve } from './serve.ts'
 
-const skip = missing(smol)
-const engine = loaded(smol, { contextLength: 512 })
+const skip = missing(shallow)
+const engine = loaded(shallow, { contextLength: 512 })
 
 // Warnings about options that the client itself does not pass on; they are not the subject here.
 globalThis.AI_SDK_LOG_WARNINGS = false

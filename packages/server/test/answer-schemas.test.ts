@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { IncipitError } from '@incipit/engine/api'
-import { Ajv2020 } from 'ajv/dist/2020.js'
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import { loadedBert } from './bert.ts'
 import { constraintChecks } from './constraint-checks.ts'
 import { delta, done, fakeEngine, guess, says } from './fake-engine.ts'
@@ -15,7 +15,7 @@ import { weather } from './weather-tool.ts'
 
 const skip = missing(smol)
 const timeout = 120_000
-const engine = templated(thinking, 1024)
+const engine = templated(thinking, { contextLength: 1024, shallow: true })
 const embedder = loadedBert()
 const constraints = constraintChecks()
 
@@ -27,6 +27,7 @@ class Described {
   /** Answers that were compared, such as `post /v1/completions text/event-stream`. */
   readonly seen = new Set<string>()
   readonly #document: OpenApi
+  readonly #validators = new Map<string, ValidateFunction>()
   readonly #ajv = new Ajv2020({ strict: false, validateFormats: false, allErrors: true })
 
   private constructor(server: Served, document: OpenApi) {
@@ -71,7 +72,9 @@ class Described {
   check(method: Method, path: string, type: string, value: unknown): void {
     const schema = this.#document.paths[path]?.[method]?.responses['200']?.content?.[type]?.schema
     assert.ok(schema, `${method} ${path} ${type} is not described`)
-    const validate = this.#ajv.compile({ $ref: `openapi${schema.$ref}` })
+    const name = `openapi${schema.$ref}`
+    const validate = this.#validators.get(name) ?? this.#ajv.compile({ $ref: name })
+    this.#validators.set(name, validate)
     const fits = validate(value)
     // Of a union, what every member complains of.
     assert.ok(fits, `${path} ${type}\n${JSON.stringify(value)}\n${this.#ajv.errorsText(validate.errors)}`)

@@ -7,14 +7,14 @@ import OpenAI from 'openai'
 import { zodResponseFormat } from 'openai/helpers/zod'
 import { z } from 'zod'
 import { constraintChecks } from './constraint-checks.ts'
-import { assertFree, loaded, missing, smol } from './models.ts'
+import { assertFree, loaded, missing, shallow } from './models.ts'
 import { chunks, committed, serve } from './serve.ts'
 
 // What a reply must look like, over HTTP, with the clients that ask for it.
 
-const skip = missing(smol)
+const skip = missing(shallow)
 const timeout = 60_000
-const engine = loaded(smol, { contextLength: 512, constraints: compile })
+const engine = loaded(shallow, { contextLength: 512, constraints: compile })
 const constraints = constraintChecks()
 
 const server = (t: TestContext) => serve(t, engine(), { constraints })

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { test } from 'node:test'
-import { loaded, missing, settled, smol } from './models.ts'
+import { loaded, missing, settled, shallow } from './models.ts'
 import { events, serve } from './serve.ts'
 
-const skip = missing(smol)
+const skip = missing(shallow)
 // One request at a time, so that a second one waits.
-const engine = loaded(smol, { contextLength: 2048, parallel: 1 })
+const engine = loaded(shallow, { contextLength: 2048, parallel: 1 })
 
 // Without a cut these would run for many seconds: a prompt of 1,500 tokens, and replies as long as the context allows.
 const long = { prompt: 'The river runs to the sea and the sea is wide. '.repeat(125), temperature: 0, max_tokens: 400 }

@@ -5,14 +5,14 @@ import type { AIMessageChunk } from '@langchain/core/messages'
 import { ChatOpenAI, OpenAI } from '@langchain/openai'
 import { z } from 'zod'
 import { constraintChecks } from './constraint-checks.ts'
-import { assertFree, loaded, missing, settled, smol } from './models.ts'
+import { assertFree, loaded, missing, settled, shallow } from './models.ts'
 import { serve } from './serve.ts'
 
 // LangChain.js, as applications use it: messages, streams, batches, objects, tools.
 
-const skip = missing(smol)
+const skip = missing(shallow)
 const timeout = 60_000
-const engine = loaded(smol, { contextLength: 512, constraints: compile })
+const engine = loaded(shallow, { contextLength: 512, constraints: compile })
 const constraints = constraintChecks()
 
 const question = 'What is the capital of France?'

@@ -6,11 +6,16 @@ import { join, resolve } from 'node:path'
 import { after, before } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { Engine, type EngineOptions } from '@incipit/engine'
+import { writeAltered } from '../../engine/test/fixtures/altered.ts'
 
 const store = process.env.INCIPIT_MODELS ?? fileURLToPath(new URL('../../../../shared/models', import.meta.url))
 
 /** A chat model of 135 million parameters: about ten milliseconds a token. */
 export const smol = 'SmolLM2-135M-Instruct.Q4_1.gguf'
+
+/** The first four layers of {@link smol}: its tokens and its template in a third of its time. It writes nonsense. */
+export const shallow = 'SmolLM2, four layers'
+export const shallowLayers = 4
 
 /** A model of 260 thousand parameters without a chat template: under a millisecond a token. */
 export const stories = 'stories260K.gguf'
@@ -30,7 +35,7 @@ export function pathOf(model: string): string {
 
 /** For the `skip` option of a test: false, or what is missing and how to provide it. */
 export function missing(model: string): string | false {
-  const path = resolve(store, model)
+  const path = pathOf(model === shallow ? smol : model)
   return existsSync(path) ? false : `${path} is missing: set INCIPIT_MODELS to a folder that has it`
 }
 
@@ -53,14 +58,23 @@ export function longReply(engine: Engine): Promise<string> {
 }
 let known: Promise<string> | undefined
 
+/** Writes {@link shallow} into a folder. @returns its path */
+export async function writeShallow(folder: string): Promise<string> {
+  const path = join(folder, 'shallow.gguf')
+  await writeAltered(pathOf(smol), path, { layers: shallowLayers })
+  return path
+}
+
 /** Loads a model before the tests of this file and closes it after them. It knows nothing of earlier runs. */
 export function loaded(model: string, options: EngineOptions = {}): () => Engine {
   let engine: Engine | undefined
   let cacheDir: string
   before(async () => {
     cacheDir = await mkdtemp(join(tmpdir(), 'incipit-server-'))
+    if (missing(model)) return
+    const path = model === shallow ? await writeShallow(cacheDir) : pathOf(model)
     // One thread: several test files run at once, and threads that wait for each other on a busy machine wait long.
-    if (!missing(model)) engine = await Engine.load(resolve(store, model), { threads: 1, cacheDir, ...options })
+    engine = await Engine.load(path, { threads: 1, cacheDir, ...options })
   })
   after(async () => {
     await engine?.close()

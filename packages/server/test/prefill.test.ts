@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import compile from '@incipit/constraint/compiler'
 import { delta, done, fakeEngine, says } from './fake-engine.ts'
-import { loaded, missing, settled, smol, stories } from './models.ts'
+import { loaded, missing, settled, shallow, stories } from './models.ts'
 import { type Chunk, serve } from './serve.ts'
 import { weather } from './weather-tool.ts'
 
 const timeout = 60_000
-const chat = loaded(smol, { contextLength: 1024, constraints: compile })
+const chat = loaded(shallow, { contextLength: 1024, constraints: compile })
 const tiny = loaded(stories, { contextLength: 256 })
 
 interface Prefilled {
@@ -18,7 +18,10 @@ interface Prefilled {
 
 const cached = ({ usage }: Chunk) => (usage!.prompt_tokens_details as { cached_tokens: number }).cached_tokens
 
-test('a prompt that was prefilled is warm, and its answer is the same', { skip: missing(smol), timeout }, async (t) => {
+test('a prompt that was prefilled is warm, and its answer is the same', {
+  skip: missing(shallow),
+  timeout,
+}, async (t) => {
   const server = await serve(t, chat())
   const document = 'The old man sat by the river and watched the boats go by. '.repeat(6)
   const ask = async (content: string, cache: boolean) => {
@@ -49,7 +52,7 @@ test('a prompt that was prefilled is warm, and its answer is the same', { skip: 
 })
 
 test('what shapes the prompt of a chat shapes that of its prefill: tools, variables of the template, its last message', {
-  skip: missing(smol),
+  skip: missing(shallow),
   timeout,
 }, async (t) => {
   const server = await serve(t, chat())
@@ -77,7 +80,7 @@ test('what shapes the prompt of a chat shapes that of its prefill: tools, variab
 })
 
 test('special tokens in the prompt of a completion are those of its prefill', {
-  skip: missing(smol),
+  skip: missing(shallow),
   timeout,
 }, async (t) => {
   const server = await serve(t, chat())
@@ -132,7 +135,7 @@ test('an engine that cannot prefill says so', { timeout }, async (t) => {
   assert.equal(((await answer.json()) as Chunk).error!.code, 'unsupported')
 })
 
-test('a client that leaves cancels its prefill', { skip: missing(smol), timeout }, async (t) => {
+test('a client that leaves cancels its prefill', { skip: missing(shallow), timeout }, async (t) => {
   const server = await serve(t, chat())
   const controller = new AbortController()
   const { generatedTokens } = chat().stats()

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import Anthropic from '@anthropic-ai/sdk'
 import { SpawnedEngine } from '@incipit/engine/spawn'
@@ -6,10 +9,10 @@ import { Ollama } from 'ollama'
 import OpenAI from 'openai'
 import type { ModelDirectory } from '../src/index.ts'
 import { delta, done, fakeEngine, says } from './fake-engine.ts'
-import { missing, pathOf, smol } from './models.ts'
+import { missing, shallow, writeShallow } from './models.ts'
 import { chunks, committed, type Served, serve } from './serve.ts'
 
-const skip = missing(smol)
+const skip = missing(shallow)
 const timeout = 60_000
 
 interface Progress {
@@ -45,7 +48,10 @@ function assertRises(told: readonly Progress[], cached: (cache: number, total: n
 }
 
 test('a long prompt says how far it is, from an engine in another process', { skip, timeout }, async (t) => {
-  const engine = await SpawnedEngine.start(pathOf(smol), { threads: 1, contextLength: 1024, parallel: 2 })
+  const folder = await mkdtemp(join(tmpdir(), 'incipit-progress-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  const model = await writeShallow(folder)
+  const engine = await SpawnedEngine.start(model, { threads: 1, contextLength: 1024, parallel: 2, cacheDir: folder })
   t.after(() => engine.close())
   const server = await serve(t, engine)
   const document = 'The old man sat by the river and watched the boats go by. '.repeat(20)

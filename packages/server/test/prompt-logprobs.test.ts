@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import OpenAI from 'openai'
-import { loaded, missing, smol } from './models.ts'
+import { loaded, missing, shallow } from './models.ts'
 import { chunks, serve } from './serve.ts'
 
 // Scores of prompts as evaluation harnesses ask for them, on real weights.
 
-const skip = missing(smol)
+const skip = missing(shallow)
 const timeout = 60_000
-const engine = loaded(smol, { contextLength: 512, cut: 'none' })
+const engine = loaded(shallow, { contextLength: 512, cut: 'none' })
 const prompt = 'The capital of France is Paris. Ça va 🙂'
 
 interface Logprobs {

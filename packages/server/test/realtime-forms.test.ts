@@ -2,14 +2,14 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import compile from '@incipit/constraint/compiler'
 import { constraintChecks } from './constraint-checks.ts'
-import { assertFree, loaded, missing, smol } from './models.ts'
+import { assertFree, loaded, missing, shallow } from './models.ts'
 import { RealtimeClient, type ServerEvent } from './realtime-client.ts'
 import { type Chunk, type Served, serve } from './serve.ts'
 
 // What a reply must look like, and calls of tools, over the socket: by the same rules as over HTTP.
 
-const options = { skip: missing(smol), timeout: 60_000 }
-const engine = loaded(smol, { contextLength: 1024, constraints: compile })
+const options = { skip: missing(shallow), timeout: 60_000 }
+const engine = loaded(shallow, { contextLength: 1024, constraints: compile })
 const constraints = constraintChecks()
 
 const greedy = { temperature: 0, max_output_tokens: 60 }

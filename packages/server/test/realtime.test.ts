@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
-import { assertFree, loaded, missing, settled, smol, stories } from './models.ts'
+import { assertFree, loaded, missing, settled, shallow, stories } from './models.ts'
 import { RealtimeClient } from './realtime-client.ts'
 import { type Chunk, type Served, serve } from './serve.ts'
 
-const chat = loaded(smol, { contextLength: 1024 })
+const chat = loaded(shallow, { contextLength: 1024 })
 const tiny = loaded(stories, { contextLength: 256 })
-const chatOptions = { skip: missing(smol), timeout: 120_000 }
+const chatOptions = { skip: missing(shallow), timeout: 120_000 }
 const tinyOptions = { skip: missing(stories), timeout: 120_000 }
 
 const greedy = { temperature: 0, max_output_tokens: 6 }

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { after, before } from 'node:test'
 import compile from '@incipit/constraint/compiler'
 import { Engine } from '@incipit/engine'
-import { copyOf, readGguf, writeGguf } from '../../engine/src/gguf/index.ts'
-import { missing, pathOf, smol } from './models.ts'
+import { writeAltered } from '../../engine/test/fixtures/altered.ts'
+import { missing, pathOf, shallowLayers, smol } from './models.ts'
 
 /** A template that opens the reasoning of its model, unless it is told not to. */
 export const thinking = `{% for m in messages %}<|im_start|>{{ m.role }}
@@ -18,21 +18,22 @@ export const thinking = `{% for m in messages %}<|im_start|>{{ m.role }}
 {% else %}<think>
 {% endif %}{% endif %}`
 
+interface Options {
+  /** Default 512. */
+  readonly contextLength?: number
+  /** The model of a few layers. */
+  readonly shallow?: boolean
+}
+
 /** Loads SmolLM2 with another chat template, for models that are too large to be here. Closed after the tests of the file. */
-export function templated(template: string, contextLength = 512): () => Engine {
+export function templated(template: string, { contextLength = 512, shallow = false }: Options = {}): () => Engine {
   let folder: string
   let engine: Engine | undefined
   before(async () => {
     if (missing(smol)) return
     folder = await mkdtemp(join(tmpdir(), 'incipit-template-'))
-    const gguf = await readGguf(pathOf(smol))
-    const metadata = new Map(gguf.metadata).set('tokenizer.chat_template', { type: 'string', value: template })
     const path = join(folder, 'templated.gguf')
-    await writeGguf(
-      path,
-      metadata,
-      gguf.tensors.map((tensor) => copyOf(gguf, tensor)),
-    )
+    await writeAltered(pathOf(smol), path, { template, ...(shallow && { layers: shallowLayers }) })
     engine = await Engine.load(path, { threads: 1, contextLength, cacheDir: folder, constraints: compile })
   })
   after(async () => {

@@ -75,9 +75,15 @@ const client = async (t: TestContext, engine: Engine) => {
   return new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0 })
 }
 
-/** @param towards what it is to begin with, where it has a choice */
-function callsTools(name: string, template: string, towards?: string): () => Engine {
-  const engine = templated(template, 1024)
+interface Options {
+  /** What a call begins with, where the model has a choice. */
+  readonly towards?: string
+  /** A few layers do, where nothing hangs on what the model thinks. */
+  readonly shallow?: boolean
+}
+
+function callsTools(name: string, template: string, { towards, shallow = false }: Options): () => Engine {
+  const engine = templated(template, { contextLength: 1024, shallow })
   const request = () => ({
     model: 'any',
     messages,
@@ -140,9 +146,9 @@ function callsTools(name: string, template: string, towards?: string): () => Eng
   return engine
 }
 
-callsTools('Qwen3-Coder', xml)
-callsTools('Gemma 4', gemma)
-const channels = callsTools('gpt-oss', harmony, ' to')
+callsTools('Qwen3-Coder', xml, { shallow: true })
+callsTools('Gemma 4', gemma, { shallow: true })
+const channels = callsTools('gpt-oss', harmony, { towards: ' to' })
 
 const led = (engine: Engine, ...texts: string[]) => ({
   logit_bias: Object.fromEntries(texts.map((text) => [engine.tokenize(text)[0]!, 100])),

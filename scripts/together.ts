@@ -1,0 +1,25 @@
+import { globSync } from 'node:fs'
+import { join } from 'node:path'
+import { suite } from 'node:test'
+
+// Test files that run in one process, which begins once and not two hundred times. Each is a suite, so that its `before`
+// and `after` are its own. `node --test scripts/together/NAME.ts` runs such a group; any of its files runs alone as well.
+
+const root = join(import.meta.dirname, '..')
+
+/** The groups, by the name of the file that runs them. */
+const groups = {
+  'beside-the-code': 'packages/*/src/**/*.test.ts',
+  server: 'packages/server/test/*.test.ts',
+}
+
+export type Group = keyof typeof groups
+
+/** @returns the test files of a group, from the root of the repository */
+export function filesOf(group: Group): string[] {
+  return globSync(groups[group], { cwd: root, exclude: ['**/node_modules/**'] }).sort()
+}
+
+export function runTogether(group: Group): void {
+  for (const file of filesOf(group)) suite(file, () => import(join(root, file)))
+}
