@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { type ChatMessage, type Policy, policies, type TierName, tierNames, tiers } from '@incipit/engine/api'
@@ -155,7 +155,7 @@ function atHome(file: string): string {
 
 /** @throws UsageError when it cannot be written, or another kind of file has that name */
 async function save(file: string, conversation: Saved): Promise<void> {
-  const isFree = !existsSync(file) || (await saved(file).then(Boolean, () => false))
+  const isFree = !existsSync(file) || statSync(file).size === 0 || (await saved(file).then(Boolean, () => false))
   if (!isFree) throw new UsageError(`${file} is there, and holds no conversation: it stays as it is`)
   try {
     await writeFile(file, `${JSON.stringify(conversation, undefined, 2)}\n`)
