@@ -243,6 +243,7 @@ describe('incipit serve', { skip: missing(stories, smol) }, () => {
         [200, { retryAfter: null, body: { status: 'ok' } }],
       ],
     )
+    await printed(command, /\n {2}weights +mostly q4_1: .*`incipit tune --format --model \S+Q4_1\.gguf`/)
   })
 
   it('shows no page with --no-page', async () => {

@@ -63,6 +63,8 @@ export interface ModelInfo {
   stages: readonly (readonly [number, number])[]
   /** Absent on a machine without a GPU, or without a library for it. */
   offload?: ModelOffload
+  /** The format of most of its weights, where CPUs read prompts faster in others and one is to compute with it. */
+  slowFormat?: string
   /** Why the model runs as one stage although a cut was wanted. */
   cutRefused?: string
   /** Which proposers can run on this model, and for those that cannot, why. */

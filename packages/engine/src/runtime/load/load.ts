@@ -36,6 +36,7 @@ import { type MemorySizes, memorySizes } from './memory-sizes.ts'
 import { mtpDrafter, whyNoMtp } from './mtp.ts'
 import { planCut, wantedCut } from './plan-cut.ts'
 import { loadSkimCalibration } from './skim-calibration.ts'
+import { slowFormat } from './slow-format.ts'
 import { templateOf } from './template-of.ts'
 import { tryMemory } from './try-memory.ts'
 import { weightsIn } from './weights.ts'
@@ -152,6 +153,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
   const { vocab } = stages[0]!.model
   const heads = await loadHeads(options.heads, exit, { hash, embedding: whole.embedding, vocabulary: vocab.size })
   const name = basename(path).replace(/\.gguf$/i, '')
+  const slow = profileOf.gpuLayers === 0 ? slowFormat(gguf) : undefined
   const fim = fimTokens(vocab, { name, architecture: whole.architecture })
   const info: ModelInfo = {
     name,
@@ -173,6 +175,7 @@ export async function load(path: string, options: EngineOptions): Promise<Engine
     cache: profileOf.cache,
     stages: ranges,
     ...modelOffload(stages),
+    ...(slow !== undefined && { slowFormat: slow }),
     ...(cut.refused === undefined ? {} : { cutRefused: cut.refused }),
     proposers: availability({
       memory,
