@@ -45,6 +45,7 @@ export interface RealtimeState {
 /** First and longest wait before another connection is tried, in milliseconds. */
 const firstDelay = 250
 const longestDelay = 5000
+const nothingRead = { tokens: 0, computed: 0 } as const
 /** Failures that another try does not mend. */
 const fatal = ['invalid_api_key', 'origin_refused', 'not_found']
 /** Seeds are below 2^31. */
@@ -83,7 +84,7 @@ export class Realtime {
   #previewId: string | undefined
   #running: RunningReply | undefined
   #refused: ClientError | undefined
-  #state: RealtimeState = { status: 'connecting', progress: { tokens: 0, computed: 0 } }
+  #state: RealtimeState = { status: 'connecting', progress: nothingRead }
   readonly #listeners = new Set<(state: RealtimeState) => void>()
   #socket: WebSocket | undefined
   /** The server has said its first word on this connection. */
@@ -205,6 +206,7 @@ export class Realtime {
       this.#messages = [...this.#messages, { role: 'user', content: this.#text }]
       this.#text = ''
       this.#say('input_text.commit', {})
+      this.#set({ progress: nothingRead })
     }
     this.#ask(reply)
     if (this.#state.status === 'closed') this.#end(new ClientError(0, 'closed', 'the session is closed'))
@@ -325,7 +327,7 @@ export class Realtime {
         this.#refused = undefined
         // Before anybody hears of it, who might have something to say.
         this.#replay()
-        this.#set({ status: 'open', progress: { tokens: 0, computed: 0 } })
+        this.#set({ status: 'open', progress: nothingRead })
         return
       case 'input_text.progress':
         this.#set({ progress: { tokens: count(event, 'tokens'), computed: count(event, 'computed') } })

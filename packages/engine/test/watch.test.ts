@@ -13,7 +13,7 @@ import { spawned } from './fixtures/spawned.ts'
 const { path, skip } = model('stories260K.gguf')
 const once: GenerateRequest = { prompt: 'Once upon a time there was', maxTokens: 24 }
 /** Longer than what is collected before watchers are told. */
-const told = 120
+const told = 250
 
 let cacheDir: string
 let engine: Engine

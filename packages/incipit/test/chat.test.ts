@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readFile, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
 import { commandOf, completions } from '../src/chat/commands.ts'
@@ -14,7 +14,9 @@ const model = ['--model', smol, '--threads', '1']
 describe('incipit chat through pipes', { skip: missing(smol, stories) }, () => {
   it('answers line by line, with the conversation so far, and prints nothing else', async (test) => {
     const file = join(await temporary(test), 'talk.json')
-    const input = `Say hello.\n/system Be brief.\n\nAnd again?\n/save ${file}\n/nonsense\n`
+    const other = join(dirname(file), 'other.txt')
+    await writeFile(other, 'precious')
+    const input = `Say hello.\n/system Be brief.\n\nAnd again?\n/save ${file}\n/save ${other}\n/nonsense\n`
     const { code, stdout, stderr } = await incipit(['chat', ...model, '-n', '8'], { input })
     assert.equal(code, 0)
     const saved = JSON.parse(await readFile(file, 'utf8'))
@@ -26,6 +28,8 @@ describe('incipit chat through pipes', { skip: missing(smol, stories) }, () => {
     const [first, second] = [saved.turns[1].content, saved.turns[3].content]
     assert.equal(stdout, `${first}\nBe brief.\n${second}\n4 turns are in ${file}\n`)
     assert.match(stderr, /incipit: there is no \/nonsense; \/help lists what there is\n/)
+    assert.match(stderr, /other\.txt is there, and holds no conversation: it stays as it is\n/)
+    assert.equal(await readFile(other, 'utf8'), 'precious')
     if (short) return
     const again = await incipit(['chat', ...model, '-n', '8'], { input: `/load ${file}\n/stats\n` })
     assert.ok(again.stdout.startsWith(`> Say hello.\n  ${first}\n> And again?\n  ${second}\n`))
@@ -96,7 +100,13 @@ describe('incipit chat on a terminal', { skip: noTmux || missing(smol) }, () => 
     await shows(/2 turns are in/)
     assert.equal(JSON.parse(await readFile(file, 'utf8')).turns[0].content, 'one\ntwo\nthree\nfour')
     await keys('Up', 'Up')
-    await shows(/four$/m)
+    await shows(/one␤two␤three␤four$/m)
+    await keys('C-c', 'C-c')
+    await shows(/Ctrl-C again/)
+    await type('x')
+    await keys('C-c', 'C-c')
+    await keys('C-c')
+    await shows(/over: 0/)
   })
 
   it('stops the reply on Ctrl-C, keeps what was typed meanwhile, forgets a line on Ctrl-C, ends on Ctrl-D', {

@@ -97,7 +97,9 @@ async function pages(browser: Browser, url: string): Promise<void> {
   await shoot(page, 'race.png')
   await page.goto(`${url}/#pipeline`)
   await page.locator('.requests tbody tr').first().waitFor()
-  await wait(1500)
+  await crowd(page)
+  await page.getByRole('button', { name: 'Live', exact: true }).click()
+  await pointAt(page, /^lookahead: /)
   await shoot(page, 'pipeline.png')
   await page.setViewportSize({ width: 390, height: 760 })
   await page.goto(`${url}/#chat`)
@@ -111,10 +113,51 @@ async function pages(browser: Browser, url: string): Promise<void> {
   await film.evaluate(() => localStorage.setItem('incipit.settings', JSON.stringify({ maxTokens: 70 })))
   await film.reload()
   await film.locator('.composer textarea').waitFor()
-  await ask(film, 'Hello!', 0)
+  await ask(film, 'What is the opposite of hot?', 0)
   const shots = await recorded(film, () => ask(film, 'Why is the sky blue?', 1500))
   await writeFile(placeOf('page.gif'), gifOf(shots))
   await small.close()
+}
+
+const story =
+  'The harbour had been closed since the storm, and the old man who kept the light had not been paid for three months. ' +
+  'Every evening he climbed the stairs, wound the clockwork, trimmed the lamp, and wrote the same sentence into the book. '
+
+/** Requests of several kinds at once, until the first word of the longest has been there for a moment. */
+async function crowd(page: Page): Promise<void> {
+  await page.evaluate(async (story) => {
+    const ask = (content: string, more: object) =>
+      fetch('/v1/chat/completions', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ messages: [{ role: 'user', content }], temperature: 0, stream: true, ...more }),
+      })
+    const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+    void ask('Tell me about whales.', { tier: 'batch', max_tokens: 40 })
+    await wait(200)
+    void ask('Name three colours.', { max_tokens: 60 })
+    await wait(300)
+    const stream_options = { include_provisional: true }
+    const long = await ask(`${story.repeat(6)}Who kept the light?`, { max_tokens: 40, stream_options })
+    const reader = long.body!.pipeThrough(new TextDecoderStream()).getReader()
+    for (let said = ''; !/"content":"[^"]/.test(said); ) said += (await reader.read()).value
+    await wait(500)
+  }, story)
+}
+
+/** Moves the pointer over the waterfall until it says something like this; on a slow machine that is longer ago. */
+async function pointAt(page: Page, what: RegExp, zooms = 1): Promise<void> {
+  const { x, y, width, height } = (await page.getByRole('img', { name: 'What the engine does' }).boundingBox())!
+  for (let top = 80; top < height; top += 40) {
+    for (let left = width - 2; left > 100; left -= 4) {
+      await page.mouse.move(x + left, y + top)
+      const said = await page.evaluate(() => document.querySelector('.tip')?.textContent ?? '')
+      if (what.test(said)) return
+    }
+  }
+  if (zooms === 0) throw new Error(`the pipeline has nothing that says ${what}`)
+  await page.getByRole('button', { name: 'Show more time' }).click()
+  await pointAt(page, what, zooms - 1)
 }
 
 async function codePane(browser: Browser, url: string): Promise<void> {
@@ -135,7 +178,7 @@ async function codePane(browser: Browser, url: string): Promise<void> {
 }
 
 async function terminal(): Promise<void> {
-  const [columns, rows] = [72, 9]
+  const [columns, rows] = [79, 9]
   const socket = `incipit-pictures-${process.pid}`
   const env = { ...process.env, TERM: 'xterm-256color', LC_ALL: 'C.UTF-8' }
   const tmux = async (...args: string[]) =>

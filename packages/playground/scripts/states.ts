@@ -48,6 +48,7 @@ export async function states(browser: Browser, url: string, folder: string): Pro
     await answered(page, () => page.getByRole('button', { name: 'Give the result' }).click())
     await shoot('results')
     await page.getByRole('button', { name: 'Settings' }).click()
+    await page.locator('#settings[open]').waitFor()
     await shoot('settings')
     await page.getByLabel('JSON schema of replies').scrollIntoViewIfNeeded()
     await shoot('settings-form')

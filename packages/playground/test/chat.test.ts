@@ -230,7 +230,7 @@ test('of several models one is chosen', fake, async (t) => {
   const use = async (asked = 'Alma') => {
     const engine = engines.find(({ name }) => name === asked)
     if (!engine) throw new Error(`${asked} is not there`)
-    return { name: asked, engine, defaults: {}, [Symbol.dispose]: () => {} }
+    return { name: asked, engine, defaults: {}, stay: () => ({ use: () => () => {} }), [Symbol.dispose]: () => {} }
   }
   const { url } = await servePage(t, {
     failure: undefined,

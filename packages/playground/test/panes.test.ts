@@ -110,8 +110,21 @@ test('the pipeline shows what ran, request by request, and the token view who pr
   await page.getByRole('img', { name: 'What the engine does' }).focus()
   for (const key of ['ArrowLeft', '+', '-', ' ']) await page.keyboard.press(key)
   await page.locator('.u-over').first().waitFor()
+  assert.match(await stepUnderPointer(page), /rows? in .* m?s[\s\S]*\n“.+”/)
   assert.deepEqual(await barriers(page), [])
 })
+
+/** What the waterfall says of the first step that the pointer finds, from the right. */
+async function stepUnderPointer(page: Page): Promise<string> {
+  await page.keyboard.press('-')
+  const { x, y, width } = (await page.getByRole('img', { name: 'What the engine does' }).boundingBox())!
+  for (let left = width - 2; left > 0; left -= 2) {
+    await page.mouse.move(x + left, y + 40)
+    const tip = page.locator('.tip')
+    if ((await tip.count()) > 0) return (await tip.textContent())!
+  }
+  return 'nothing'
+}
 
 for (const theme of ['light', 'dark'] as const) {
   test(`nothing serious keeps anybody from chat and settings, ${theme}`, withChat, async (t) => {

@@ -5,7 +5,7 @@
  */
 
 export { type ServerErrorCode, serverErrorCodes } from './errors.ts'
-export type { EmbedderInUse, ModelCard, ModelDirectory, ModelInUse } from './models/model-directory.ts'
+export type { EmbedderInUse, ModelCard, ModelDirectory, ModelGuest, ModelInUse } from './models/model-directory.ts'
 export * from './pool.ts'
 export type { ServedEmbedder } from './served-embedder.ts'
 export type { ServedEngine, ServedInput } from './served-engine.ts'

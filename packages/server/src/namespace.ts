@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { ModelDirectory } from './models/model-directory.ts'
+import { type ModelDirectory, withEngine } from './models/model-directory.ts'
 import type { ServedEngine } from './served-engine.ts'
 import { withMethods } from './with-methods.ts'
 
@@ -53,8 +53,7 @@ export function saltedModels(models: ModelDirectory, salt: string): ModelDirecto
     list: () => models.list(),
     async use(name, signal) {
       const model = await models.use(name, signal)
-      const { engine, defaults } = model
-      return { name: model.name, engine: within(engine), defaults, [Symbol.dispose]: () => model[Symbol.dispose]() }
+      return withEngine(model, within(model.engine))
     },
     useEmbedder: (name, signal) => models.useEmbedder(name, signal),
     loaded(name) {

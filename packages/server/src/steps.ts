@@ -76,15 +76,19 @@ function watchModel(
   options: WatchOptions,
 ): () => void {
   let engines = 0
+  let isOpen = false
   let stop = () => {}
   const unfollow = models.follow(name, (engine) => {
     stop()
     stop = () => {}
     if (!engine) return
-    const watch = needed(engine.watch?.bind(engine), 'be watched')
+    // A later one that cannot be watched is silent: nobody asks any more, and its loading is not to fail.
+    const watch = isOpen ? engine.watch?.bind(engine) : needed(engine.watch?.bind(engine), 'be watched')
+    if (!watch) return
     if (engines++ > 0) watcher([{ type: 'restart' }])
     stop = watch(watcher, options)
   })
+  isOpen = true
   return () => {
     unfollow()
     stop()

@@ -118,7 +118,7 @@ test('a stream that waits for its model says how long, in chunks that clients kn
     list: () => [{ name: 'slow', aliases: [], status: 'loading' }],
     async use() {
       await loading.promise
-      return { name: 'slow', engine, defaults: {}, [Symbol.dispose]: () => {} }
+      return { name: 'slow', engine, defaults: {}, stay: () => ({ use: () => () => {} }), [Symbol.dispose]: () => {} }
     },
     useEmbedder: () => Promise.reject(new Error('none')),
     loaded: () => undefined,

@@ -33,13 +33,14 @@ function loadingModel() {
   loading.promise.catch(() => {})
   const model = { name: 'slow', engine: fakeEngine(says(delta('Hello'), done())), defaults: {} }
   const counts = { used: 0, released: 0 }
+  const stay = () => ({ use: () => () => {} })
   const models: ModelDirectory = {
     failure: undefined,
     list: () => [{ name: 'slow', aliases: ['s'], status: 'loading' }],
     async use() {
       counts.used++
       await loading.promise
-      return { ...model, [Symbol.dispose]: () => counts.released++ }
+      return { ...model, stay, [Symbol.dispose]: () => counts.released++ }
     },
     useEmbedder: () => Promise.reject(new Error('none')),
     loaded: () => undefined,

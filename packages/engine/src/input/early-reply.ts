@@ -83,8 +83,15 @@ export class EarlyReply implements ReplySink {
   /** Somebody reads it: from the beginning, without what was typed. */
   releaseTo(sink: ReplySink, typed: TypedThrough): void {
     this.#sink = withoutTyped(typed, sink)
-    for (const { event, tokens } of this.#events.splice(0)) this.#sink.push(event, tokens)
+    for (const { event, tokens } of this.#events.splice(0)) this.#sink.push(this.#accounted(event), tokens)
     if (this.#closed) this.#sink.close(this.#closed.error)
+  }
+
+  /** An end that came before anybody asked for the reply is accounted for as from then on. */
+  #accounted(event: GenerateEvent): GenerateEvent {
+    if (event.type !== 'done') return event
+    const { reply, cached } = this.request
+    return { ...event, timings: { ...reply.timings }, usage: { ...event.usage, cachedTokens: cached } }
   }
 
   /** Nobody will read it. */
@@ -125,6 +132,7 @@ function withoutTyped(typed: TypedThrough, sink: ReplySink): ReplySink {
           usage: {
             ...usage,
             promptTokens: usage.promptTokens + typed.tokens,
+            cachedTokens: usage.cachedTokens + typed.tokens,
             completionTokens: usage.completionTokens - typed.tokens,
           },
         })

@@ -135,6 +135,8 @@ test('a reply begun in a pause is released at the commit of the same text', { sk
   assert.equal(text, await plain('Once upon a time', 20))
   const done = events.at(-1)
   assert.ok(done?.type === 'done' && done.timings.committedMs === 0, 'its first text took no time after the commit')
+  assert.equal(done.usage.cachedTokens, done.usage.promptTokens, 'all of its prompt was ready')
+  assert.equal(done.timings.promptN, 0)
   for (let i = 1; i < ghosts.length; i++) assert.ok(ghosts[i]!.rev > ghosts[i - 1]!.rev)
 })
 
@@ -165,6 +167,23 @@ test('a reply begun in a pause stops at its budget until the commit', { skip }, 
   assert.equal(opened.ghosts.at(-1)?.tokens, 6)
   input.commit()
   assert.equal((await textOf(input.respond())).text, await plain('Once upon a time', 20))
+})
+
+test('a reply that is over before the commit took no time after it', { skip }, async () => {
+  const ghosts: ProvisionalEvent[] = []
+  using input = engine.open({ raw: true, speculate: 'reply', maxTokens: 4, onPreview: (event) => ghosts.push(event) })
+  input.append('Once upon a time')
+  for (const deadline = Date.now() + 10_000; (ghosts.at(-1)?.tokens ?? 0) < 4 && Date.now() < deadline; ) await sleep(5)
+  await engine.idle()
+  input.commit()
+  const [done] = (await Array.fromAsync(input.respond())).slice(-1)
+  assert.ok(done?.type === 'done')
+  const { promptMs, provisionalMs, committedMs, promptN } = done.timings
+  assert.deepEqual(
+    { promptMs, provisionalMs, committedMs, promptN },
+    { promptMs: 0, provisionalMs: 0, committedMs: 0, promptN: 0 },
+  )
+  assert.equal(done.usage.cachedTokens, done.usage.promptTokens)
 })
 
 test('a change takes the ghost back, and the reply is that of the new text', { skip }, async () => {

@@ -176,10 +176,14 @@ export class ActiveRequest implements Job {
     return this.#early
   }
 
-  /** The text is final: from now on it is a request like any other, and begins now. */
+  /** The text is final: from now on it is a request like any other, and begins now. What is there of its prompt was ready. */
   becomeFinal(): void {
     this.#early = undefined
     this.reply.restart()
+    const { length } = this.prompt
+    if (this.phase === 'over') this.cached = length
+    else if (this.sequence) this.cached = Math.max(this.cached, Math.min(length, this.sequence.computed.at(-1)!))
+    this.reply.timings.promptN = length - this.cached
   }
 
   get scoresFrom(): number {

@@ -10,14 +10,18 @@ import type { InputPrefill } from './input-prefill.ts'
 import type { LoopObserver } from './loop.ts'
 import type { Decision } from './step-results.ts'
 
-/** How often watchers are told, in milliseconds, and how many records they are told at once. */
+/** How often watchers are told, in milliseconds: with the end of a step, and later when no step ends. */
 const tellEveryMs = 50
+const tellWithoutStepMs = 100
+/** How many records they are told at once. */
 const mostAtOnce = 400
 /** Of so many rows the text is told whole; of more, so many tokens at both ends. */
 const wholeText = 12
 const endTokens = 4
 /** Most likely tokens that may be asked for with each decision. */
 const mostOthers = 8
+
+const decoder = new TextDecoder()
 
 /** Whose rows these are. */
 type Owner = ActiveRequest | InputPrefill
@@ -31,7 +35,8 @@ interface Open {
 
 /**
  * Tells watchers what the loop does. While nobody watches, every call ends at its first line; while somebody does, a step
- * costs a few small objects, and a second at most `mostAtOnce * 1000 / tellEveryMs` of them are told.
+ * costs a few small objects, and a second at most `mostAtOnce * 1000 / tellEveryMs` of them are told. They are told when
+ * a step ends, because then its text goes out as well: whoever is woken on a busy machine takes a core from the next step.
  */
 export class LoopWatch implements LoopObserver {
   readonly #vocabulary: Vocabulary
@@ -43,6 +48,9 @@ export class LoopWatch implements LoopObserver {
   #lastNumber = 0
   /** Steps that run: whose rows they are has to be asked while everybody is there. */
   readonly #steps = new Map<Step, { readonly at: number; readonly owners: (Owner | undefined)[] }>()
+  /** Texts of tokens that were told by themselves. */
+  readonly #texts = new Map<number, string>()
+  #toldAt = 0
   #timer: NodeJS.Timeout | undefined
 
   /** @param options `ownerOf`: asked about sequences that are there */
@@ -67,13 +75,13 @@ export class LoopWatch implements LoopObserver {
       missing: 0,
     }
     this.#open.add(open)
-    this.#timer ??= setInterval(() => this.#tell(), tellEveryMs).unref()
     return () => {
       this.#open.delete(open)
       if (this.#open.size > 0) return
-      clearInterval(this.#timer)
+      clearTimeout(this.#timer)
       this.#timer = undefined
       this.#steps.clear()
+      this.#texts.clear()
     }
   }
 
@@ -103,6 +111,7 @@ export class LoopWatch implements LoopObserver {
       const rows = step.rows.map((rows, i) => this.#rows(rows, owners[i], namespace))
       return { ...head, rows }
     })
+    if (this.#now() - this.#toldAt >= tellEveryMs) this.#tell()
   }
 
   began(request: ActiveRequest): void {
@@ -133,7 +142,7 @@ export class LoopWatch implements LoopObserver {
     } as const
     this.#add((namespace) => ({
       ...head,
-      ...(request.cacheNamespace === namespace && { tokens: tokens.map((token) => this.#textOf([token])) }),
+      ...(request.cacheNamespace === namespace && { tokens: tokens.map((token) => this.#tokenText(token)) }),
     }))
   }
 
@@ -152,14 +161,14 @@ export class LoopWatch implements LoopObserver {
       const likely = others.slice(0, most)
       return {
         ...head,
-        text: this.#textOf([token]),
+        text: this.#tokenText(token),
         ...(probability !== undefined && likely.length > 0 && { probability, others: likely.map(this.#likely) }),
       }
     })
   }
 
   readonly #likely = ({ token, probability }: { token: number; probability: number }) => ({
-    text: this.#textOf([token]),
+    text: this.#tokenText(token),
     probability,
   })
 
@@ -217,12 +226,21 @@ export class LoopWatch implements LoopObserver {
   }
 
   #excerpt(tokens: readonly number[]): string {
+    if (tokens.length === 1) return this.#tokenText(tokens[0]!)
     if (tokens.length <= wholeText) return this.#textOf(tokens)
     return `${this.#textOf(tokens.slice(0, endTokens))} … ${this.#textOf(tokens.slice(-endTokens))}`
   }
 
   #textOf(tokens: readonly number[]): string {
-    return new TextDecoder().decode(Buffer.concat(tokens.map((token) => this.#vocabulary.bytesOf(token))))
+    return decoder.decode(Buffer.concat(tokens.map((token) => this.#vocabulary.bytesOf(token))))
+  }
+
+  #tokenText(token: number): string {
+    const known = this.#texts.get(token)
+    if (known !== undefined) return known
+    const text = this.#textOf([token])
+    this.#texts.set(token, text)
+    return text
   }
 
   #add(record: (namespace: string, others: number) => WatchRecord): void {
@@ -230,9 +248,13 @@ export class LoopWatch implements LoopObserver {
       if (open.records.length >= mostAtOnce) open.missing++
       else open.records.push(record(open.options.namespace, open.options.others))
     }
+    this.#timer ??= setTimeout(() => this.#tell(), tellWithoutStepMs).unref()
   }
 
   #tell(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#toldAt = this.#now()
     for (const open of this.#open) {
       const { records, missing } = open
       if (records.length === 0) continue

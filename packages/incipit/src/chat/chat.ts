@@ -1,18 +1,18 @@
 import { createInterface } from 'node:readline'
-import type { Engine } from '@incipit/engine'
 import type { InputOptions } from '@incipit/engine/api'
 import pc from 'picocolors'
 import { failureLine } from '../failure.ts'
 import { replyOutput } from '../reply/output.ts'
+import { wrap } from '../terminal/wrap.ts'
 import { commandOf, completions, runCommand } from './commands.ts'
-import { type ChatSettings, Conversation } from './conversation.ts'
+import { type ChatSettings, Conversation, type Engines } from './conversation.ts'
 import { LineInput } from './line-input.ts'
 
 export interface ChatOptions {
   model: string | undefined
   settings: ChatSettings
   sampling: InputOptions
-  load: (model: string | undefined) => Promise<Engine>
+  engines: Engines
 }
 
 /** Where messages come from. */
@@ -26,23 +26,25 @@ interface Messages {
 }
 
 /** Talks until the user ends it. */
-export async function chat({ model, settings, sampling, load }: ChatOptions): Promise<void> {
+export async function chat({ model, settings, sampling, engines }: ChatOptions): Promise<void> {
   const { stdin, stdout } = process
   const live = stdin.isTTY && stdout.isTTY && process.env.TERM !== 'dumb'
   let messages: Messages | undefined
-  const conversation = await Conversation.begin(load, {
+  const conversation = await Conversation.begin(engines, {
     model,
     settings,
     sampling,
     events: { read: (share) => messages?.read(share), preview: (text) => messages?.preview(text) },
   })
-  const say = (text: string) => stdout.write(`${live ? pc.dim(text) : text}\n`)
+  const say = (text: string) => stdout.write(`${live ? pc.dim(wrap(text, stdout.columns)) : text}\n`)
   try {
     const { info } = conversation.engine
     if (live) say(`${info.name}. It reads while you type; /help says more.`)
     if (!info.hasChatTemplate)
       process.stderr.write(`incipit: ${info.name} has no chat template: it continues the text\n`)
-    messages = live ? new LineInput(stdin, stdout, (text) => revise(conversation, text), completions) : plainLines()
+    messages = live
+      ? new LineInput(stdin, stdout, (text) => revise(conversation, text, messages), completions)
+      : plainLines()
     for (let line = await messages.next(); line !== undefined; line = await messages.next()) {
       const command = commandOf(line)
       if (command?.name === 'quit') break
@@ -57,8 +59,10 @@ export async function chat({ model, settings, sampling, load }: ChatOptions): Pr
 }
 
 /** What is for the program is not for the model to read. */
-function revise(conversation: Conversation, text: string): void {
-  conversation.revise(text.startsWith('/') && !text.startsWith('//') ? '' : text.replace(/^\/\//, '/'))
+function revise(conversation: Conversation, text: string, messages: Messages | undefined): void {
+  const isCommand = text.startsWith('/') && !text.startsWith('//')
+  conversation.revise(isCommand ? '' : text.replace(/^\/\//, '/'))
+  if (isCommand) messages?.read(0)
 }
 
 async function obey(
@@ -69,8 +73,14 @@ async function obey(
   try {
     say(await runCommand(conversation, name, argument))
   } catch (error) {
-    process.stderr.write(`incipit: ${failureLine(error)}\n`)
+    complain(error)
   }
+}
+
+function complain(error: unknown): void {
+  const { stderr } = process
+  const line = `incipit: ${failureLine(error)}`
+  stderr.write(`${stderr.isTTY ? wrap(line, stderr.columns) : line}\n`)
 }
 
 async function answer(conversation: Conversation, text: string, messages: Messages): Promise<void> {
@@ -86,7 +96,7 @@ async function answer(conversation: Conversation, text: string, messages: Messag
   output.close()
   messages.duringReply(undefined)
   if (output.midLine()) process.stdout.write('\n')
-  if (failure !== undefined) process.stderr.write(`incipit: ${failureLine(failure)}\n`)
+  if (failure !== undefined) complain(failure)
   if (controller.signal.aborted && process.stdout.isTTY) process.stdout.write(`${pc.dim('(stopped)')}\n`)
   if (process.stdout.isTTY) process.stdout.write('\n')
 }

@@ -1,4 +1,6 @@
+import { existsSync, statSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
 import { type ChatMessage, type Policy, policies, type TierName, tierNames, tiers } from '@incipit/engine/api'
 import { UsageError } from '../failure.ts'
 import { summary } from '../reply/summary.ts'
@@ -77,12 +79,7 @@ const commands: Readonly<Record<string, ChatCommand>> = {
     about: 'write the conversation to a file',
     async run({ settings, turns }, file) {
       if (file === '') throw new UsageError('/save needs a file')
-      const saved: Saved = { incipit: 1, system: settings.system, turns }
-      try {
-        await writeFile(file, `${JSON.stringify(saved, undefined, 2)}\n`)
-      } catch (error) {
-        throw new UsageError(`the conversation cannot be written: ${(error as Error).message}`)
-      }
+      await save(atHome(file), { incipit: 1, system: settings.system, turns })
       return `${turns.length} turns are in ${file}`
     },
   },
@@ -91,7 +88,7 @@ const commands: Readonly<Record<string, ChatCommand>> = {
     about: 'go on with a conversation from a file',
     async run(conversation, file) {
       if (file === '') throw new UsageError('/load needs a file')
-      const { system, turns } = await saved(file)
+      const { system, turns } = await saved(atHome(file))
       conversation.change({ system })
       conversation.restore(turns)
       return turns.map(({ role, content }) => `${role === 'user' ? '>' : ' '} ${content}`).join('\n')
@@ -138,7 +135,7 @@ function help(): string {
   const keys: [string, string][] = [
     ['Alt-Enter', 'a new line in the message, as a backslash at its end'],
     ['Tab', 'completes a command'],
-    ['Ctrl-C', 'stop the reply; at the prompt, forget what is typed'],
+    ['Ctrl-C', 'stop the reply; at the prompt, forget what is typed; twice, the end'],
     ['Ctrl-D', 'the end'],
   ]
   const width = Math.max(...[...entries, ...keys].map(([left]) => left.length))
@@ -149,6 +146,22 @@ interface Saved {
   incipit: 1
   system: string
   turns: ChatMessage[]
+}
+
+/** A path as a shell would have read it. */
+function atHome(file: string): string {
+  return file.replace(/^~(?=\/)/, homedir())
+}
+
+/** @throws UsageError when it cannot be written, or another kind of file has that name */
+async function save(file: string, conversation: Saved): Promise<void> {
+  const isFree = !existsSync(file) || statSync(file).size === 0 || (await saved(file).then(Boolean, () => false))
+  if (!isFree) throw new UsageError(`${file} is there, and holds no conversation: it stays as it is`)
+  try {
+    await writeFile(file, `${JSON.stringify(conversation, undefined, 2)}\n`)
+  } catch (error) {
+    throw new UsageError(`the conversation cannot be written: ${(error as Error).message}`)
+  }
 }
 
 /** @throws UsageError when it cannot be read, or is something else */

@@ -25,7 +25,16 @@ export interface ConversationEvents {
   preview(text: string): void
 }
 
-type LoadEngine = (model: string | undefined) => Promise<Engine>
+/** Where engines come from. */
+export interface Engines {
+  /**
+   * The path of a model.
+   * @param giver what gave its name, for messages
+   */
+  find(model: string | undefined, giver: '--model' | '/model'): Promise<string>
+  /** @throws as `Engine.load` */
+  load(path: string): Promise<Engine>
+}
 
 /**
  * A conversation with a model, without a terminal: the open message, the turns before it, and what can be changed on the
@@ -33,7 +42,7 @@ type LoadEngine = (model: string | undefined) => Promise<Engine>
  */
 export class Conversation {
   readonly settings: ChatSettings
-  readonly #load: LoadEngine
+  readonly #engines: Engines
   readonly #sampling: InputOptions
   readonly #events: ConversationEvents
   #engine: Engine
@@ -44,11 +53,11 @@ export class Conversation {
 
   private constructor(
     engine: Engine,
-    load: LoadEngine,
+    engines: Engines,
     { settings, sampling, events }: { settings: ChatSettings; sampling: InputOptions; events: ConversationEvents },
   ) {
     this.#engine = engine
-    this.#load = load
+    this.#engines = engines
     this.settings = settings
     this.#sampling = sampling
     this.#events = events
@@ -57,10 +66,11 @@ export class Conversation {
 
   /** @throws as `Engine.load` */
   static async begin(
-    load: LoadEngine,
+    engines: Engines,
     options: { model: string | undefined; settings: ChatSettings; sampling: InputOptions; events: ConversationEvents },
   ): Promise<Conversation> {
-    return new Conversation(await load(options.model), load, options)
+    const path = await engines.find(options.model, '--model')
+    return new Conversation(await engines.load(path), engines, options)
   }
 
   get engine(): Engine {
@@ -110,13 +120,14 @@ export class Conversation {
   /** Another model goes on with the same conversation. When it cannot be loaded, the former one does. */
   async changeModel(model: string): Promise<void> {
     const { turns } = this
+    const path = await this.#engines.find(model, '/model')
     const former = this.#engine.info.path
     this.#input.close()
     await this.#engine.close()
     try {
-      this.#engine = await this.#load(model)
+      this.#engine = await this.#engines.load(path)
     } catch (error) {
-      this.#engine = await this.#load(former)
+      this.#engine = await this.#engines.load(former)
       throw error
     } finally {
       this.#said = ''

@@ -4,6 +4,7 @@ import type { ReadStream, WriteStream } from 'node:tty'
 import pc from 'picocolors'
 import { fit, Layout } from '../terminal/layout.ts'
 import { Printable } from '../terminal/printable.ts'
+import { wrap } from '../terminal/wrap.ts'
 import { KeyFilter, lineEnd, markPastes, unmarkPastes } from './key-filter.ts'
 
 const esc = '\u{1b}'
@@ -12,6 +13,7 @@ const ctrlC = '\u{3}'
 const signs = ['○', '◔', '◑', '◕', '●'] as const
 /** More characters at once are a paste. */
 const pasted = 40
+const longestHistory = 500
 /** The sign follows no faster than this, in milliseconds. */
 const signMs = 80
 
@@ -33,6 +35,8 @@ export class LineInput {
   #above: string[] = []
   /** What was typed while nobody asked for it. */
   #ahead = ''
+  /** Ctrl-C was the last key, and there was nothing to forget: once more is the end. */
+  #ending = false
   #onInterrupt: (() => void) | undefined
   #share = 0
   #preview = ''
@@ -71,8 +75,7 @@ export class LineInput {
         terminal: true,
         prompt: this.#prompt(),
         history: [...this.#history],
-        historySize: 500,
-        removeHistoryDuplicates: true,
+        historySize: longestHistory,
         escapeCodeTimeout: 50,
         completer: (line: string) => [this.#complete(line), line],
       })
@@ -80,6 +83,7 @@ export class LineInput {
       this.#editor = editor
       const end = (message: string | undefined) => {
         this.#erasePreview()
+        this.#ending = false
         this.#editor = undefined
         this.#keys = undefined
         clearTimeout(this.#timer)
@@ -87,9 +91,6 @@ export class LineInput {
         editor.close()
         resolve(message)
       }
-      editor.on('history', (history) => {
-        this.#history = history
-      })
       editor.on('line', (line) => {
         if (line.endsWith('\\')) {
           this.#above.push(line.slice(0, -1))
@@ -97,15 +98,24 @@ export class LineInput {
           editor.prompt()
           return
         }
+        this.#remember([...this.#above, line].join(lineEnd))
         end(this.#messageOf(line))
       })
       editor.on('SIGINT', () => {
         this.#erasePreview()
-        if (editor.line === '' && this.#above.length === 0) {
-          this.#stdout.write(pc.dim('\n(Ctrl-D or /quit ends the conversation)\n'))
-        } else this.#stdout.write('\n')
+        const isEmpty = editor.line === '' && this.#above.length === 0
+        if (isEmpty && this.#ending) {
+          this.#stdout.write('\n')
+          end(undefined)
+          return
+        }
+        this.#ending = isEmpty
+        if (isEmpty) {
+          const hint = '(Ctrl-C again, Ctrl-D or /quit ends the conversation)'
+          this.#stdout.write(`\n${pc.dim(wrap(hint, this.#stdout.columns))}\n`)
+        }
         this.#above = []
-        // There is no other way to empty the line that history does not see.
+        // It goes where it stands, however many rows it has; Ctrl-Y brings it back.
         editor.write(null, { ctrl: true, name: 'e' })
         editor.write(null, { ctrl: true, name: 'u' })
         editor.setPrompt(this.#prompt())
@@ -159,6 +169,7 @@ export class LineInput {
       } else this.#ahead += keys
       return
     }
+    if (keys.replaceAll(ctrlC, '') !== '') this.#ending = false
     this.#feed(this.#keys, keys)
     // The editor reads its stream in the next turns; then its line is the new one.
     setImmediate(() => setImmediate(() => this.#changed()))
@@ -181,6 +192,12 @@ export class LineInput {
     if (!this.#editor) return
     this.#onText(this.#messageOf(this.#editor.line))
     this.#drawPreview()
+  }
+
+  /** A message is one entry of the history, however many lines it has. */
+  #remember(line: string): void {
+    if (line.trim() === '') return
+    this.#history = [line, ...this.#history.filter((other) => other !== line)].slice(0, longestHistory)
   }
 
   #messageOf(line: string): string {

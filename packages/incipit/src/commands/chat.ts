@@ -48,10 +48,12 @@ async function talk(flags: ChatFlags): Promise<void> {
     model: flags.model,
     settings: { policy: flags.policy, tier: flags.tier ?? 'chat', system: flags.system ?? '' },
     sampling: defined({ maxTokens, temperature, topP, topK, minP, seed, minStability, alpha }),
-    load: async (model) => {
-      const { path } = await resolveModel(model)
-      const options = { parallel: 2, ...engineOptions({ ...flags, ...defined({ draft }) }) }
-      return whileWaiting(`loading ${basename(path)}`, () => Engine.load(path, options))
+    engines: {
+      find: async (model, option) => (await resolveModel(model, { option })).path,
+      load: (path) => {
+        const options = { parallel: 2, ...engineOptions({ ...flags, ...defined({ draft }) }) }
+        return whileWaiting(`loading ${basename(path)}`, () => Engine.load(path, options))
+      },
     },
   })
 }

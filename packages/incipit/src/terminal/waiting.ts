@@ -1,4 +1,5 @@
 import pc from 'picocolors'
+import { fit, Layout } from './layout.ts'
 
 const eraseLine = '\r\u{1b}[K'
 
@@ -6,7 +7,9 @@ const eraseLine = '\r\u{1b}[K'
 export async function whileWaiting<T>(what: string, work: () => Promise<T>): Promise<T> {
   const { stdout } = process
   if (!stdout.isTTY || process.env.TERM === 'dumb') return work()
-  stdout.write(pc.dim(`${what} …`))
+  // A row that wraps could not be erased.
+  const room = new Layout(stdout.columns - 3)
+  stdout.write(pc.dim(`${fit(room, what, 0).text} …`))
   try {
     return await work()
   } finally {

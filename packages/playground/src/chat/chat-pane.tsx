@@ -1,5 +1,5 @@
 import { computed } from '@preact/signals'
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { engine } from '../api/engine.ts'
 import { IconButton } from '../ui/icon.tsx'
 import { type ChatSession, sessionOf } from './chat-session.ts'
@@ -8,7 +8,7 @@ import { conversations, current, currentId } from './conversations.ts'
 import { Markdown } from './markdown.tsx'
 import { ReplyMessage, Thoughts, UserMessage } from './message.tsx'
 import { Sidebar } from './sidebar.tsx'
-import { ToolResult } from './tool-calls.tsx'
+import { ToolResult } from './tool-result.tsx'
 
 const active = computed(() => {
   const id = currentId.value
@@ -43,19 +43,22 @@ function Conversation({ session }: { session: ChatSession }) {
   const { turns } = current.value
   const scroller = useRef<HTMLDivElement>(null)
   const follows = useRef(true)
+  const scrolled = useRef(0)
   const running = session.reply.value !== undefined
+  const says = turns.length > 0 || running || session.preview.value.provisional !== ''
 
   const toEnd = () => {
     const area = scroller.current
-    if (area && follows.current) area.scrollTop = area.scrollHeight
+    // A welcome is read from its beginning.
+    if (area && follows.current && says) area.scrollTop = area.scrollHeight
   }
   /** Whoever asks for a reply wants to see it. */
   const asks = (ask: Promise<void>) => {
     follows.current = true
     void ask
   }
-  useEffect(toEnd)
-  useEffect(() => {
+  useLayoutEffect(toEnd)
+  useLayoutEffect(() => {
     follows.current = true
     toEnd()
   }, [session])
@@ -67,7 +70,10 @@ function Conversation({ session }: { session: ChatSession }) {
         ref={scroller}
         onScroll={(event) => {
           const { scrollTop, scrollHeight, clientHeight } = event.currentTarget
-          follows.current = scrollHeight - scrollTop - clientHeight < 40
+          // What grows below scrolls nothing: only whoever goes up does not follow.
+          if (scrollHeight - scrollTop - clientHeight < 40) follows.current = true
+          else if (scrollTop < scrolled.current) follows.current = false
+          scrolled.current = scrollTop
         }}
       >
         <div class="column">
@@ -120,7 +126,7 @@ function Coming({ session, onChange }: { session: ChatSession; onChange: () => v
   const empty = value.committed + value.provisional === ''
   const key = reply ? 'reply' : 'preview'
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     const box = room.current
     if (!box) return
     height.current = Math.max(height.current, heightOf(box))

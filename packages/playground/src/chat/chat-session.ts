@@ -10,7 +10,7 @@ import { tokensOf } from './reply-tokens.ts'
 
 const nothing: RevisableValue = { committed: '', provisional: '' }
 /** Records of the engine come this much later than the reply's end, at most. */
-const recordsMs = 150
+const recordsMs = 250
 
 /** One conversation's connection: what is typed goes out, what is said comes in. */
 export class ChatSession {

@@ -1,6 +1,7 @@
 import { bindInput } from '@incipit/client'
 import { signal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
+import { trouble } from '../api/engine.ts'
 import { change, settings } from '../settings.ts'
 import { Icon, IconButton } from '../ui/icon.tsx'
 import type { ChatSession } from './chat-session.ts'
@@ -175,7 +176,11 @@ function readState(session: ChatSession): { share: number; words: string; isProb
   const { tokens, computed } = session.progress.value
   const error = session.error.value
   if (session.status.value === 'connecting') {
-    return { share: 0, words: `${error?.message ?? 'connecting'} — what you type is kept`, isProblem: !!error }
+    return {
+      share: 0,
+      words: `${error?.message ?? trouble.value?.message ?? 'waiting for the model'} — what you type is kept`,
+      isProblem: !!error,
+    }
   }
   if (error) return { share: 0, words: error.message, isProblem: true }
   if (!session.hasText.value) return { share: 0, words: '' }

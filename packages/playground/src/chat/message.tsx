@@ -5,8 +5,8 @@ import { IconButton } from '../ui/icon.tsx'
 import { lazy } from '../ui/lazy.tsx'
 import type { Turn } from './conversations.ts'
 import { Markdown } from './markdown.tsx'
-import { ToolCalls } from './tool-calls.tsx'
 
+const ToolCalls = lazy(async () => (await import('./tool-calls.tsx')).ToolCalls)
 const TokenView = lazy(async () => (await import('./token-view.tsx')).TokenView)
 
 export function UserMessage(props: { turn: Turn; disabled: boolean; onResend: (text: string) => void }) {
@@ -115,6 +115,13 @@ export function Thoughts({ text }: { text: string }) {
   )
 }
 
+/** How much of the prompt had been read at Enter: all that is behind a bar that filled while somebody typed. */
+function readBefore(ready: number, all: number): [said: string, meaning: string] {
+  if (ready === 0) return [`prompt of ${all} tokens`, 'None of it had been read before Enter']
+  const meaning = 'Tokens of the prompt, the conversation before included, that had been read before Enter'
+  return [ready >= all ? `all ${all} prompt tokens read ahead` : `${ready} of ${all} prompt tokens read ahead`, meaning]
+}
+
 /** What the reply cost and gained, in a line; each part says what it means when it is pointed at. */
 function Account({ turn: { firstMs, timings, ended, lossy, usage } }: { turn: Turn }) {
   const parts: [said: string, meaning: string][] = []
@@ -128,13 +135,10 @@ function Account({ turn: { firstMs, timings, ended, lossy, usage } }: { turn: Tu
     parts.push([`${(((count - 1) * 1000) / duration).toFixed(0)} tokens/s`, 'Pace behind the first token'])
   }
   const cached = usage?.prompt_tokens_details?.cached_tokens
-  if (usage && cached !== undefined) {
-    const meaning = 'Tokens of the prompt that were computed before Enter, of all'
-    parts.push([`${cached}/${usage.prompt_tokens} prompt tokens ready`, meaning])
-  }
+  if (usage && cached !== undefined) parts.push(readBefore(cached, usage.prompt_tokens))
   if (timings?.drafted_n) {
     const meaning = 'Guessed tokens that the full model confirmed, of all guessed; the others cost their computing'
-    parts.push([`${timings.accepted_n}/${timings.drafted_n} guesses right`, meaning])
+    parts.push([`${timings.accepted_n} of ${timings.drafted_n} guesses right`, meaning])
   }
   if (ended === 'length') parts.push(['ended at its token limit', 'Settings have the longest reply'])
   if (ended === 'cancelled') parts.push(['stopped', 'What was said before stays in the conversation'])

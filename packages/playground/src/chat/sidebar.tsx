@@ -4,6 +4,7 @@ import {
   type Conversation,
   conversations,
   create,
+  current,
   currentId,
   exported,
   keep,
@@ -20,6 +21,7 @@ export function Sidebar({ onChoose }: { onChoose: () => void }) {
       <button
         type="button"
         class="new"
+        aria-current={current.value.turns.length === 0 ? 'page' : undefined}
         onClick={() => {
           currentId.value = create().id
           onChoose()
@@ -28,9 +30,11 @@ export function Sidebar({ onChoose }: { onChoose: () => void }) {
         New conversation
       </button>
       <ul>
-        {conversations.value.map((conversation) => (
-          <Entry key={conversation.id} conversation={conversation} onChoose={onChoose} />
-        ))}
+        {conversations.value
+          .filter(({ turns }) => turns.length > 0)
+          .map((conversation) => (
+            <Entry key={conversation.id} conversation={conversation} onChoose={onChoose} />
+          ))}
       </ul>
       {removed.value && (
         <p class="removed" role="status">
@@ -85,7 +89,7 @@ function Entry({ conversation, onChoose }: { conversation: Conversation; onChoos
       >
         {titleOf(conversation)}
       </button>
-      {here && conversation.turns.length > 0 && (
+      {here && (
         <span class="actions">
           <IconButton icon="edit" label="Rename" onClick={() => setRenaming(true)} />
           <IconButton icon="export" label="Export" onClick={() => download(exported(conversation))} />

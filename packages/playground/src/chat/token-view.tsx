@@ -73,7 +73,7 @@ function About({ token }: { token: ShownToken }) {
     <div class="about">
       <p>
         <code>{visible(text)}</code> {origin(token)}
-        {probability !== undefined && ` The model held it for ${percent(probability)} likely.`}
+        {probability !== undefined && ` The model gave it a probability of ${percent(probability)}.`}
       </p>
       {others.length > 1 && (
         <ul class="likely" aria-label="What the model held likeliest">

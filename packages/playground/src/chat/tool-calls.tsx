@@ -1,6 +1,5 @@
 import type { ToolCall } from '@incipit/client'
 import { useState } from 'preact/hooks'
-import type { Turn } from './conversations.ts'
 
 /**
  * The tools that a reply calls, and where it is the last one a form for their results: here nobody but the reader can
@@ -56,15 +55,5 @@ function Call({ call }: { call: ToolCall }) {
     <code class="call" dir="ltr">
       <b>{name}</b>({json})
     </code>
-  )
-}
-
-/** What a tool gave back. */
-export function ToolResult({ turn: { content, call } }: { turn: Turn }) {
-  const name = call?.function.name
-  return (
-    <article class="message result-of" aria-label={`Result of ${name}`}>
-      <span class="faint">{name} gave</span> <span dir="auto">{content || 'nothing'}</span>
-    </article>
   )
 }

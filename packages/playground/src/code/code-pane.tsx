@@ -6,7 +6,7 @@ import { withModel } from '../api/models.ts'
 import { apiKey, chosenModel } from '../settings.ts'
 import { read, stored, write } from '../ui/stored.ts'
 import { createEditor } from './editor.ts'
-import { suggest } from './ghost.ts'
+import { suggest, takeSuggestion } from './ghost.ts'
 import { languageNames } from './languages.ts'
 
 const samples: Record<string, string> = {
@@ -124,7 +124,19 @@ export function CodePane() {
         >
           Start from an example
         </button>
-        <p class="faint" id="code-keys">
+        <button
+          type="button"
+          class="quiet touch"
+          onClick={() => {
+            const view = editor.current?.view
+            if (!view) return
+            takeSuggestion(view)
+            view.focus()
+          }}
+        >
+          Take the grey text
+        </button>
+        <p class="faint keys" id="code-keys">
           <kbd>Tab</kbd> takes the grey text, <kbd>Ctrl →</kbd> a word of it, <kbd>Esc</kbd> none. <kbd>Ctrl M</kbd>{' '}
           lets <kbd>Tab</kbd> leave the editor.
         </p>
@@ -140,7 +152,7 @@ function CodeStatus({ tokens, computed }: { tokens: number; computed: number }) 
   useEffect(() => {
     bar.current?.style.setProperty('--share', String(tokens === 0 ? 0 : computed / tokens))
   }, [tokens, computed])
-  const parts = [status.value === 'open' ? (engine.value?.model ?? '') : status.value]
+  const parts = [status.value === 'connecting' ? 'waiting for the model' : (engine.value?.model ?? '')]
   if (tokens > 0) parts.push(`${computed} of ${tokens} tokens read`)
   if (ghostMs.value !== undefined) parts.push(`suggestion ${Math.round(ghostMs.value)} ms after the last key`)
   return (

@@ -1,7 +1,7 @@
-import { defaultKeymap, history, historyKeymap, indentWithTab } from '@codemirror/commands'
-import { bracketMatching, indentOnInput, indentUnit, syntaxHighlighting } from '@codemirror/language'
+import { history, historyKeymap, indentWithTab, standardKeymap, toggleTabFocusMode } from '@codemirror/commands'
+import { bracketMatching, indentOnInput, syntaxHighlighting } from '@codemirror/language'
 import { Compartment, EditorState } from '@codemirror/state'
-import { drawSelection, EditorView, highlightActiveLine, keymap, lineNumbers } from '@codemirror/view'
+import { drawSelection, EditorView, keymap, lineNumbers } from '@codemirror/view'
 import { classHighlighter } from '@lezer/highlight'
 import { ghostText } from './ghost.ts'
 import { languageOf } from './languages.ts'
@@ -13,7 +13,6 @@ const look = EditorView.theme({
   '.cm-content': { padding: '0.75rem 0', caretColor: 'var(--accent)' },
   '.cm-cursor': { borderLeftColor: 'var(--accent)', borderLeftWidth: '2px' },
   '.cm-gutters': { backgroundColor: 'transparent', color: 'var(--grey)', border: 'none' },
-  '.cm-activeLine': { backgroundColor: 'var(--wash)' },
   '&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground': {
     backgroundColor: 'var(--selection)',
   },
@@ -44,18 +43,21 @@ export function createEditor(parent: ShadowRoot, doc: string, name: string, onCh
       extensions: [
         ghostText,
         lineNumbers(),
-        highlightActiveLine(),
         history(),
         drawSelection(),
         indentOnInput(),
-        indentUnit.of('  '),
         bracketMatching(),
         syntaxHighlighting(classHighlighter),
         language.of([]),
         look,
         EditorView.lineWrapping,
         EditorView.contentAttributes.of({ 'aria-label': 'Code', 'aria-describedby': 'code-keys' }),
-        keymap.of([...defaultKeymap, ...historyKeymap, indentWithTab]),
+        keymap.of([
+          ...standardKeymap,
+          ...historyKeymap,
+          indentWithTab,
+          { key: 'Ctrl-m', mac: 'Shift-Alt-m', run: toggleTabFocusMode },
+        ]),
         EditorView.updateListener.of((update) => {
           if (update.docChanged || update.selectionSet) onChange(before(update.state))
         }),

@@ -66,11 +66,14 @@ function accept(part: RegExp) {
   }
 }
 
+/** Takes the suggestion into the text. False where there is none. */
+export const takeSuggestion = accept(/^[\s\S]+/)
+
 /** Suggestions and their keys: Tab takes all of one, Ctrl-Right a word, Escape none. */
 export const ghostText: Extension = [
   ghost,
   keymap.of([
-    { key: 'Tab', run: accept(/^[\s\S]+/) },
+    { key: 'Tab', run: takeSuggestion },
     { key: 'Mod-ArrowRight', run: accept(/^\s*(?:\w+|[^\w\s]+)/) },
     {
       key: 'Escape',

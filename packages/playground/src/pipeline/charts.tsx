@@ -74,7 +74,7 @@ export function TtftHistory({ replies }: { replies: readonly Reply[] }) {
       options={{
         scales: { x: { time: false } },
         axes: axes('reply', 'ms'),
-        series: [{}, points('seen', '--accent'), points('model’s own time', '--kind-prompt')],
+        series: [{}, points('seen', '--accent'), points('model’s own time', '--kind-lookahead')],
         legend: { live: false },
         cursor: { show: false },
       }}
@@ -131,7 +131,7 @@ export function CostCurves({
   const strokes = ['--accent', '--kind-lookahead', '--kind-guess', '--kind-reply']
   return (
     <Chart
-      label="What a step costs, by its rows: measured, and what speculation is decided by"
+      label="What a step costs by its rows, as measured: speculation is decided by it"
       data={data}
       options={{
         scales: { x: { time: false, distr: 3, log: 2 }, y: { distr: 3, log: 10 } },

@@ -19,6 +19,7 @@ export interface Seen {
   right: number
   rejected: number
   input: boolean
+  firstAt: number
   lastAt: number
 }
 
@@ -72,6 +73,12 @@ export class History {
     return [...this.requests.values()].sort((a, b) => b.lastAt - a.lastAt).slice(0, count)
   }
 
+  /** The latest requests of a stretch of time, in their order. */
+  within(from: number, until: number, count: number): Seen[] {
+    const there = this.latest(this.requests.size).filter(({ firstAt, lastAt }) => firstAt <= until && lastAt >= from)
+    return there.slice(0, count).sort((a, b) => a.request - b.request)
+  }
+
   #clear(): void {
     this.steps.length = 0
     this.tokens.length = 0
@@ -99,6 +106,7 @@ export class History {
       right: 0,
       rejected: 0,
       input: false,
+      firstAt: at,
       lastAt: at,
     }
     known.lastAt = Math.max(known.lastAt, at)
@@ -110,7 +118,10 @@ export class History {
     this.steps.push(step)
     this.stages = Math.max(this.stages, step.stage + 1)
     this.devices[step.stage] = step.device
-    for (const { request, kind } of step.rows) if (kind === 'input') this.#seen(request, step.at).input = true
+    for (const { request, kind } of step.rows) {
+      const seen = this.#seen(request, step.at)
+      if (kind === 'input') seen.input = true
+    }
   }
 
   #request({ request, at, state, tier, prompt_tokens, cached_tokens, early, reason }: RequestChange): void {

@@ -157,15 +157,18 @@ function TierLight({ name, wanted }: { name: string; wanted: number; records: nu
   )
 }
 
+/** Requests in the table, as long as nobody wants more. */
+const fewRequests = 8
+
 function Requests({ records }: { records: number }) {
   const [all, showAll] = useState(false)
-  const seen = history.latest(all ? 100 : 8)
+  const seen = history.latest(all ? 100 : fewRequests)
   if (records === 0) return null
   return (
     <section aria-label="Requests">
       <h2>Requests</h2>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable with keys */}
-      <section class="scroll" tabIndex={0} aria-label="Table of requests">
+      <section class="scroll requests-table" tabIndex={0} aria-label="Table of requests">
         <table class="requests">
           <thead>
             <tr>
@@ -198,9 +201,11 @@ function Requests({ records }: { records: number }) {
           </tbody>
         </table>
       </section>
-      <button type="button" class="quiet" onClick={() => showAll(!all)}>
-        {all ? 'Fewer' : 'More'}
-      </button>
+      {history.requests.size > fewRequests && (
+        <button type="button" class="quiet" onClick={() => showAll(!all)}>
+          {all ? 'Fewer' : 'More'}
+        </button>
+      )}
     </section>
   )
 }

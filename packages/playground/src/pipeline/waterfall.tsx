@@ -45,31 +45,23 @@ export function Waterfall({ history }: { history: History }) {
       frame = requestAnimationFrame(draw)
       const area = canvas.current
       if (!area || area.clientWidth === 0) return
-      const until = live ? history.now() : end
-      // When nothing is left to be seen moving, nothing is drawn.
-      const idle = live && history.last && until - history.last.at > span * 1.2
-      const state = [
-        history.steps.length,
-        history.tokens.length,
-        idle ? '' : until,
-        span,
-        area.clientWidth,
-        live,
-      ].join()
+      const until = live ? liveEnd(history, span) : end
+      const state = [history.steps.length, history.tokens.length, until, span, area.clientWidth, live].join()
       if (state === drawn) return
       drawn = state
-      boxes.current = paint(area, history, until, span)
+      const moment = !live ? 'paused' : until < history.now() ? 'idle' : 'now'
+      boxes.current = paint(area, history, { until, span, moment })
     }
     draw()
     return () => cancelAnimationFrame(frame)
   }, [history, span, live, end])
 
   const pause = () => {
-    if (live) setEnd(history.now())
+    if (live) setEnd(liveEnd(history, span))
     setLive(false)
   }
   const pan = (share: number) => {
-    const from = live ? history.now() : end
+    const from = live ? liveEnd(history, span) : end
     setLive(false)
     setEnd(from + share * span)
   }
@@ -140,7 +132,7 @@ export function Waterfall({ history }: { history: History }) {
           }}
           onPointerDown={(event) => {
             event.currentTarget.setPointerCapture(event.pointerId)
-            drag.current = { x: event.offsetX, end: live ? history.now() : end }
+            drag.current = { x: event.offsetX, end: live ? liveEnd(history, span) : end }
           }}
           onPointerUp={() => {
             drag.current = undefined
@@ -180,15 +172,24 @@ function Tip({ x, y, text, width }: { x: number; y: number; text: string; width:
   )
 }
 
+/** Now; but while nothing happens the last that did stays in view. */
+function liveEnd(history: History, span: number): number {
+  return history.last ? Math.min(history.now(), history.last.at + span / 4) : 0
+}
+
 /** @returns what can be pointed at */
-function paint(canvas: HTMLCanvasElement, history: History, until: number, span: number): Box[] {
+function paint(
+  canvas: HTMLCanvasElement,
+  history: History,
+  { until, span, moment }: { until: number; span: number; moment: string },
+): Box[] {
   const ratio = devicePixelRatio
   const width = canvas.clientWidth
   const lanes = history.stages + requestLanes
   const height = axisHeight + lanes * (laneHeight + gap)
-  if (canvas.width !== width * ratio || canvas.height !== height * ratio) {
-    canvas.width = width * ratio
-    canvas.height = height * ratio
+  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+    canvas.width = Math.round(width * ratio)
+    canvas.height = Math.round(height * ratio)
     canvas.style.height = `${height}px`
   }
   const pen = canvas.getContext('2d')!
@@ -200,16 +201,16 @@ function paint(canvas: HTMLCanvasElement, history: History, until: number, span:
   pen.textBaseline = 'middle'
   const from = until - span
   const xOf = (at: number) => labelWidth + ((at - from) / span) * (width - labelWidth)
-  axis(pen, { width, height, span, colour })
+  axis(pen, { width, height, span, moment, colour })
 
   const boxes: Box[] = []
-  const latest = history.latest(requestLanes).sort((a, b) => a.request - b.request)
+  const latest = history.within(from, until, requestLanes)
   const laneOf = new Map(latest.map(({ request }, i) => [request, history.stages + i]))
   const top = (lane: number) => axisHeight + lane * (laneHeight + gap)
   for (let lane = 0; lane < lanes; lane++) {
+    const seen = latest[lane - history.stages]
     pen.fillStyle = colour('--wash')
     pen.fillRect(labelWidth, top(lane), width - labelWidth, laneHeight)
-    const seen = latest[lane - history.stages]
     const first = seen && firstTokenOf(seen)
     const name = lane < history.stages ? nameOfStage(history, lane) : seen ? nameOf(seen) : ''
     const middle = top(lane) + laneHeight / 2
@@ -284,9 +285,9 @@ function paint(canvas: HTMLCanvasElement, history: History, until: number, span:
 
 function axis(
   pen: CanvasRenderingContext2D,
-  view: { width: number; height: number; span: number; colour: (name: string) => string },
+  view: { width: number; height: number; span: number; moment: string; colour: (name: string) => string },
 ): void {
-  const { width, height, span, colour } = view
+  const { width, height, span, moment, colour } = view
   const step = span / 4
   for (let back = 0; back <= span; back += step) {
     const x = labelWidth + (1 - back / span) * (width - labelWidth)
@@ -294,7 +295,7 @@ function axis(
     pen.fillRect(Math.round(x) - 1, axisHeight - 4, 1, height)
     pen.fillStyle = colour('--grey')
     pen.textAlign = back === 0 ? 'right' : 'center'
-    if (back < span) pen.fillText(back === 0 ? 'now' : `−${ms(back)}`, x, axisHeight / 2 - 2)
+    if (back < span) pen.fillText(back === 0 ? moment : `−${ms(back)}`, x, axisHeight / 2 - 2)
   }
   pen.textAlign = 'left'
 }

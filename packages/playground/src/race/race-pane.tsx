@@ -35,8 +35,8 @@ const lanes = signal<{ ordinary?: Lane; incipit?: Lane }>({})
 const shown = signal<{ ordinary?: Frame | undefined; incipit?: Frame | undefined }>({})
 const clock = signal(0)
 const problem = signal('')
-const prompt = signal('Why do we dream, and what are dreams good for?')
 const result = signal<Result | undefined>(resultOf(location.hash))
+const prompt = signal(result.peek()?.prompt ?? 'Why do we dream, and what are dreams good for?')
 
 let race: AbortController | undefined
 /** Changes of the text since it was empty, if all of them were typed here. */

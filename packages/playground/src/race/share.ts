@@ -54,13 +54,24 @@ export async function pictureOf(result: Result, ms: (value: number) => string): 
   const line = (text: string, x: number, y: number, font: string, fill: string) => {
     pen.font = font
     pen.fillStyle = fill
-    pen.fillText(text, x, y, 1200 - x - 70)
+    pen.fillText(cut(text, 1200 - x - 70), x, y)
+  }
+  const cut = (text: string, width: number) => {
+    let shown = text
+    for (let end = text.length; pen.measureText(shown).width > width; ) shown = `${text.slice(0, --end)}…`
+    return shown
   }
   const sans = 'system-ui, sans-serif'
   pen.fillStyle = colour('--paper')
   pen.fillRect(0, 0, 1200, 630)
   line('incipit', 70, 105, 'italic 52px Georgia, serif', colour('--ink'))
-  line(`“${result.prompt.replace(/\s+/g, ' ').slice(0, 90)}”`, 70, 175, `28px ${sans}`, colour('--grey'))
+  line(result.prompt.replace(/\s+/g, ' '), 70, 170, `28px ${sans}`, colour('--grey'))
+  const gain = result.ordinary.stable - result.incipit.stable
+  pen.textAlign = 'right'
+  pen.font = `bold 44px ${sans}`
+  pen.fillStyle = colour('--ink')
+  pen.fillText(`${ms(Math.abs(gain))} ${gain >= 0 ? 'earlier' : 'later'}`, 1130, 103)
+  pen.textAlign = 'left'
   const span = spanOf(result)
   const [left, width] = [70, 1060]
   const place = (at: number) =>

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { EngineStats } from '@incipit/engine/api'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { ModelDirectory } from '../models/model-directory.ts'
+import { type ModelDirectory, withEngine } from '../models/model-directory.ts'
 import { servedModelOf } from '../models/served-model.ts'
 import type { ServedEngine } from '../served-engine.ts'
 import { Counter } from './counter.ts'
@@ -40,9 +40,7 @@ export class Metrics {
       list: () => models.list(),
       use: async (name, signal) => {
         const model = await models.use(name, signal)
-        const { defaults } = model
-        const engine = this.#replies.measured(model.engine, model.name)
-        return { name: model.name, engine, defaults, [Symbol.dispose]: () => model[Symbol.dispose]() }
+        return withEngine(model, this.#replies.measured(model.engine, model.name))
       },
       useEmbedder: (name, signal) => models.useEmbedder(name, signal),
       loaded: (name) => models.loaded(name),

@@ -19,6 +19,18 @@ export interface ModelInUse extends Disposable {
   readonly engine: ServedEngine
   /** What is assumed of requests that say nothing. */
   readonly defaults: PlanDefaults
+  /**
+   * Somebody stays connected, and uses it now and then: from now on it may be unloaded in between. Disposing of this ends
+   * that, too.
+   * @param leave it is to be unloaded, and nobody else uses it through this: called once
+   */
+  stay(leave: () => void): ModelGuest
+}
+
+/** Somebody who is connected to a model, and uses it now and then. */
+export interface ModelGuest {
+  /** Uses the model until the returned function is called. */
+  use(): () => void
 }
 
 /** The same of a model that makes vectors of texts. */
@@ -57,6 +69,13 @@ export interface ModelDirectory {
    * @throws as `use` for a name, and what `told` throws at once
    */
   follow(name: string | undefined, told: (engine: ServedEngine | undefined) => void): () => void
+}
+
+/** The same model in use, seen through another engine. */
+export function withEngine(model: ModelInUse, engine: ServedEngine): ModelInUse {
+  const { name, defaults } = model
+  const stay = (leave: () => void) => model.stay(leave)
+  return { name, engine, defaults, stay, [Symbol.dispose]: () => model[Symbol.dispose]() }
 }
 
 /** A model that makes vectors of texts and no text. */

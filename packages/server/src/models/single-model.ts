@@ -30,7 +30,7 @@ export function singleModel(
     list: () => [{ name, aliases: [], status: 'loaded' }],
     async use(asked) {
       requireName(asked)
-      return { name, engine, defaults, [Symbol.dispose]: () => {} }
+      return { name, engine, defaults, stay: () => ({ use: () => () => {} }), [Symbol.dispose]: () => {} }
     },
     async useEmbedder(asked) {
       requireName(asked)

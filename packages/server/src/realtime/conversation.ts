@@ -14,6 +14,7 @@ import type { ChatForm } from '../chat-form.ts'
 import { errorAnswer } from '../errors.ts'
 import { type Item, itemId } from '../items/item.ts'
 import { messageOf } from '../items/messages-of.ts'
+import type { ModelGuest } from '../models/model-directory.ts'
 import { newId } from '../new-id.ts'
 import { policyProblem } from '../policy.ts'
 import { requireExit } from '../require-exit.ts'
@@ -33,6 +34,8 @@ export interface ConversationOptions extends FormPlanner {
   outbox: Outbox
   /** What the API calls the model. */
   model: string
+  /** The model is used while an event is handled, and while a response is made. */
+  guest: ModelGuest
   /** Settings of a session that says nothing, and what they come to. */
   defaults: { readonly settings: Settings; readonly form: ChatForm }
   /** Most text of the conversation and its open message together, in UTF-16 units. */
@@ -86,6 +89,15 @@ export class Conversation {
    * @throws IncipitError and ServerError, to be told to the client; the conversation goes on
    */
   async handle(event: ClientEvent): Promise<void> {
+    const release = this.#options.guest.use()
+    try {
+      await this.#obey(event)
+    } finally {
+      release()
+    }
+  }
+
+  async #obey(event: ClientEvent): Promise<void> {
     switch (event.type) {
       case 'session.update':
         return this.#update(event.session)
@@ -284,6 +296,7 @@ export class Conversation {
     form: ChatForm,
     eventId: string | null,
   ): Promise<void> {
+    const release = this.#options.guest.use()
     try {
       await reply.tell(generation, (status) => {
         this.#turnOver()
@@ -296,6 +309,8 @@ export class Conversation {
       const { error } = errorAnswer(inWordsOf(form, thrown)).body
       this.#outbox.send('error', { error: { ...error, event_id: eventId } })
       reply.failed(error)
+    } finally {
+      release()
     }
   }
 

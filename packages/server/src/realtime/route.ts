@@ -5,6 +5,7 @@ import { ServerError } from '../errors.ts'
 import type { ModelDirectory, ModelInUse } from '../models/model-directory.ts'
 import { noteServedModel } from '../models/served-model.ts'
 import { modelQuery } from '../models/with-model.ts'
+import { closeCodes } from '../socket/bounds.ts'
 import type { SocketRoutes } from '../socket/socket-routes.ts'
 import { Connection } from './connection.ts'
 import { formOf } from './session-form.ts'
@@ -38,20 +39,31 @@ export function mountRealtime({ sockets, models, constraints, textLimit, report 
     operation,
     hint: 'this is a WebSocket: connect to it with ws:// or wss://',
     prepare: async (request) => {
-      const { name: model, engine, defaults } = await useUntilClosed(models, request)
+      const inUse = await useUntilClosed(models, request)
+      const { engine, defaults } = inUse
       const open = engine.open?.bind(engine)
       if (open === undefined) throw new ServerError('unsupported', 'this server cannot stream input')
       const settings = defaultsOf(defaults, engine.info)
       const form = await formOf(settings, { engine, constraints }, 'session')
-      return { model, engine, open, defaults: { settings, form } }
+      return { inUse, open, defaults: { settings, form } }
     },
-    connect: (client, session, request) => {
-      new Connection(client, { ...session, constraints, textLimit, report: (error) => report(request, error) })
+    connect: (client, { inUse, ...session }, request) => {
+      const { name: model, engine } = inUse
+      const guest = inUse.stay(() => client.close(closeCodes.normal, 'the model is unloaded, nobody used it here'))
+      new Connection(client, {
+        ...session,
+        model,
+        engine,
+        guest,
+        constraints,
+        textLimit,
+        report: (error) => report(request, error),
+      })
     },
   })
 }
 
-/** Loads the model that a socket names in its address, where it is not loaded, and keeps it as long as the socket is there. */
+/** Loads the model that a socket names in its address, where it is not loaded, for as long as the socket is there. */
 async function useUntilClosed(models: ModelDirectory, request: FastifyRequest): Promise<ModelInUse> {
   const { model: name } = request.query as { model?: unknown }
   const client = watchClient(request)

@@ -183,6 +183,51 @@ test('a closed pool serves nobody', async () => {
   await assert.rejects(touch(models, 'a'), { code: 'closed' })
 })
 
+test('a guest keeps a model only while he uses it, and leaves when it is unloaded', async () => {
+  const { pool: models, history } = pool([{ idleMs: 5 }, {}], { memory: 1 })
+  const left: string[] = []
+  const idle = await models.use('a')
+  idle.stay(() => left.push('idle'))
+  while (history.length < 2) await sleep(5)
+  assert.deepEqual([history, left], [['+a', '-a'], ['idle']])
+  idle[Symbol.dispose]()
+
+  const busy = await models.use('a')
+  const guest = busy.stay(() => left.push('busy'))
+  const first = guest.use()
+  const second = guest.use()
+  const other = touch(models, 'b')
+  await sleep(20)
+  first()
+  first()
+  await sleep(5)
+  assert.deepEqual([history.slice(2), left], [['+a'], ['idle']])
+  second()
+  await other
+  assert.deepEqual(
+    [history.slice(3), left],
+    [
+      ['-a', '+b'],
+      ['idle', 'busy'],
+    ],
+  )
+  busy[Symbol.dispose]()
+})
+
+test('a guest who goes while he uses a model gives it back, and one who comes when it is to go leaves at once', async () => {
+  const { pool: models, history } = pool([{}, {}], { memory: 1 })
+  const left: string[] = []
+  const held = await models.use('a')
+  const gone = await models.use('a')
+  gone.stay(() => left.push('gone')).use()
+  const other = touch(models, 'b')
+  await sleep(5)
+  gone[Symbol.dispose]()
+  held.stay(() => left.push('late'))
+  await other
+  assert.deepEqual([history, left], [['+a', '-a', '+b'], ['late']])
+})
+
 test('whoever follows a model is told which engine it has, and keeps none', async () => {
   const { pool: models, history } = pool([{ idleMs: 5 }, {}])
   const told: boolean[] = []

@@ -7,6 +7,7 @@ import {
   embedsNot,
   type ModelCard,
   type ModelDirectory,
+  type ModelGuest,
   type ModelInUse,
   onlyEmbeds,
   unknownModel,
@@ -87,7 +88,14 @@ export class ModelPool implements ModelDirectory, AsyncDisposable {
   async use(name: string | undefined, signal?: AbortSignal): Promise<ModelInUse> {
     const { model, slot } = this.#engineSlot(name)
     const { worker: engine, release } = await this.#claim(slot, signal)
-    return { name: model.name, engine, defaults: model.defaults ?? {}, [Symbol.dispose]: release }
+    let end = release
+    const stay = (leave: () => void): ModelGuest => {
+      const guest = slot.invite(leave)
+      release()
+      end = () => guest.end()
+      return guest
+    }
+    return { name: model.name, engine, defaults: model.defaults ?? {}, stay, [Symbol.dispose]: () => end() }
   }
 
   async useEmbedder(name: string | undefined, signal?: AbortSignal): Promise<EmbedderInUse> {
@@ -264,6 +272,7 @@ export class ModelPool implements ModelDirectory, AsyncDisposable {
   /** Unloads a model when its requests have ended; new ones wait for that. */
   #unload(slot: PoolSlot): Promise<void> {
     slot.leaving ??= (async () => {
+      slot.dismissGuests()
       await slot.unused()
       await this.#end(slot)
       slot.leaving = undefined

@@ -1,4 +1,5 @@
 import type { IncipitError } from '@incipit/engine/api'
+import { SlotGuest } from './slot-guest.ts'
 
 /** What a pool starts and ends: an engine or an embedder. */
 export interface PoolWorker {
@@ -39,6 +40,7 @@ export class PoolSlot<W extends PoolWorker = PoolWorker> {
   #unused: PromiseWithResolvers<void> | undefined
   #timer: NodeJS.Timeout | undefined
   readonly #followers = new Set<() => void>()
+  readonly #guests = new Set<SlotGuest>()
   readonly #onIdle: (slot: PoolSlot) => void
 
   /** @param onIdle nobody has used it for `idleMs` */
@@ -82,6 +84,23 @@ export class PoolSlot<W extends PoolWorker = PoolWorker> {
       this.#unused?.resolve()
       this.#restUntilIdle()
     }
+  }
+
+  /**
+   * Somebody stays, and uses it now and then.
+   * @param leave it is to be unloaded, and the guest does not use it
+   */
+  invite(leave: () => void): SlotGuest {
+    const guest = new SlotGuest(this, leave, () => this.#guests.delete(guest))
+    this.#guests.add(guest)
+    // Who comes when it is about to go hears of it as the others have.
+    if (this.leaving) queueMicrotask(() => guest.dismiss())
+    return guest
+  }
+
+  /** It is to be unloaded: guests leave, those who use it when they have done. */
+  dismissGuests(): void {
+    for (const guest of [...this.#guests]) guest.dismiss()
   }
 
   /** Tells which worker there is, now and whenever it is another one. The returned function ends that. */
