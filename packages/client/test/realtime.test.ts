@@ -275,6 +275,7 @@ test(
     assert.ok(chat.state.progress.computed > 0)
     const guess = chat.preview.provisional
     const reply = chat.send()
+    assert.deepEqual(chat.state.progress, { tokens: 0, computed: 0 }, 'it is that of the next message')
     assert.equal(reply.text.provisional, guess)
     await reply.done
     assert.ok(reply.text.committed.startsWith(guess))
