@@ -60,6 +60,8 @@ export async function llamaServer(
   const args = ['-m', model, '--port', `${port}`, '-c', `${context}`, '-np', '1']
   if (threads > 0) args.push('-t', `${threads}`)
   const child = spawn(binary, [...args, ...(spm ? ['--spm-infill'] : [])], { stdio: 'ignore' })
+  // Also where this ends with an error.
+  process.once('exit', () => child.kill('SIGKILL'))
   const url = `http://127.0.0.1:${port}`
   for (let tries = 0; !(await isThere(`${url}/health`)); tries++) {
     if (tries === 300) throw new Error('llama-server does not answer')
@@ -78,7 +80,8 @@ async function isThere(url: string, body?: string): Promise<boolean> {
 
 export async function ended(child: ChildProcess): Promise<void> {
   const gone = once(child, 'exit')
-  child.kill('SIGTERM')
+  // It waits for connections that are kept, and nothing of it is wanted any more.
+  child.kill('SIGKILL')
   await gone
 }
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   CodeActionKind,
   type Connection,
@@ -44,6 +45,8 @@ export interface LanguageServerOptions {
 }
 
 const section = 'incipit'
+const configurationTries = 3
+const configurationMs = 1000
 
 /** A language server over a connection; it listens when `listen` is called on that. */
 export class LanguageServer {
@@ -166,13 +169,24 @@ export class LanguageServer {
   }
 
   async #configure(pushed?: unknown): Promise<void> {
-    const asked = this.#asksConfiguration
-      ? await this.#connection.workspace.getConfiguration(section).catch(() => undefined)
-      : undefined
+    const asked = this.#asksConfiguration ? await this.#askConfiguration() : undefined
     const given = { ...record(this.#initial), ...record(pushed), ...record(asked), ...this.#overrides }
     const { settings, problems } = settingsFrom(given)
     for (const problem of problems) this.#connection.window.showWarningMessage(`incipit: ${problem}`)
     await this.#backend.apply(settings)
+  }
+
+  /** Asked again where no answer comes: lsp-mode loses a request that arrives together with an answer it waits for. */
+  async #askConfiguration(): Promise<unknown> {
+    for (let tries = 0; tries < configurationTries; tries++) {
+      const asked = this.#connection.workspace.getConfiguration(section).then(
+        (settings: unknown) => ({ settings }),
+        () => ({ settings: undefined }),
+      )
+      const answer = await Promise.race([asked, sleep(configurationMs, undefined, { ref: false })])
+      if (answer) return answer.settings
+    }
+    return undefined
   }
 
   #editHost(): EditHost | undefined {
