@@ -43,20 +43,14 @@ const headers = {
   'cache-control': 'no-cache',
 }
 
-const running = Buffer.from('incipit is running\n')
-
 /**
  * The files of a built page by their paths, `/` for its `index.html`. They are held in memory: there are few, and a path
  * that is not among them is not looked for anywhere.
- * @param folder undefined, or without an `index.html`: there is no page, and `/` says that the server is there. Desktop
- *   clients ask that
+ * @param folder undefined, or without an `index.html`: there is no page
  */
 export function pageFiles(folder: string | undefined): ReadonlyMap<string, PageFile> {
   const files = new Map<string, PageFile>()
-  if (folder === undefined || !existsSync(join(folder, 'index.html'))) {
-    files.set('/', pageFile({ ...headers, 'content-type': 'text/plain; charset=utf-8', etag: '"running"' }, running))
-    return files
-  }
+  if (folder === undefined || !existsSync(join(folder, 'index.html'))) return files
   for (const name of readdirSync(folder)) {
     const type = types[extname(name)]
     if (type === undefined) continue

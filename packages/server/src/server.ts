@@ -117,12 +117,13 @@ export function createServer(served: ServedEngine | ModelDirectory, options: Ser
       const authorization = hasSocket ? authorizationOf(headers) : headers.authorization
       if (authorization !== undefined) headers.authorization = authorization
       const { url } = routeOptions
-      if (url !== '/health' && !(url !== undefined && page.has(url))) check(request)
+      if (url !== '/health' && !(url !== undefined && page.has(url)) && !asksWhetherItRuns(request)) check(request)
     })
   }
 
   // A hook and not a handler, which would first read a body that no route will look at.
-  app.addHook('onRequest', async (request) => {
+  app.addHook('onRequest', async (request, reply) => {
+    if (asksWhetherItRuns(request)) return reply.type('text/plain; charset=utf-8').send('incipit is running\n')
     if (request.is404) throw new ServerError('not_found', `no such route: ${request.method} ${request.url}`)
   })
 
@@ -177,6 +178,11 @@ function directoryOf(engine: ServedEngine, options: ServerOptions): ModelDirecto
     strict: strictModel,
     embedder: options.embedder,
   })
+}
+
+/** Desktop clients do, at `/`. Where there is a page, or the application has a route of its own, that answers. */
+function asksWhetherItRuns({ is404, method, url }: FastifyRequest): boolean {
+  return is404 && url === '/' && (method === 'GET' || method === 'HEAD')
 }
 
 /** Answers what the HTTP parser could not make a request of; there is only a socket to write to. */
