@@ -52,7 +52,9 @@ if (files.length === 0) {
   ])
 }
 if (!args.includes('--check-only') && !process.exitCode) {
-  // Two at a time on two cores: native compute threads wait by spinning, more files at once only slow each other down.
-  const options = ['--test', '--test-concurrency=2', '--test-timeout=600000']
+  // On two cores two at a time: native compute threads wait by spinning, more files at once slow each other down. A short run
+  // has more files that wait for something else: one more fills the cores.
+  const atOnce = args.includes('--full') ? 2 : 3
+  const options = ['--test', `--test-concurrency=${atOnce}`, '--test-timeout=600000']
   await run('tests', process.execPath, [...options, ...(files.length > 0 ? files : tests())])
 }

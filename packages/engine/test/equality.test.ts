@@ -22,8 +22,8 @@ import { type Answer, Reference } from './reference.ts'
  */
 const maxTokens = full ? 12 : 8
 const kinds = [
-  { count: full ? 74 : 8, from: 1, to: 45, chat: true },
-  { count: full ? 22 : 4, from: 1, to: full ? 100 : 60, chat: false },
+  { count: full ? 74 : 6, from: 1, to: 45, chat: true },
+  { count: full ? 22 : 3, from: 1, to: full ? 100 : 60, chat: false },
   // Long enough for lookaheads.
   { count: full ? 4 : 0, from: 200, to: 400, chat: true },
 ]
@@ -61,7 +61,7 @@ after(async () => {
   await rm(directory, { recursive: true, force: true })
 })
 
-/** A hundred, or fourteen, of the prompts that `incipit tune` uses, of all kinds and lengths. */
+/** A hundred, or eleven, of the prompts that `incipit tune` uses, of all kinds and lengths. */
 async function select(): Promise<Prompt[]> {
   const all = (await defaultPrompts()).map(
     ({ messages, prompt }): Prompt => (messages ? { messages } : { prompt: prompt! }),

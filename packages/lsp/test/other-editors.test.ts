@@ -39,7 +39,11 @@ function runs(command: string, ...args: string[]): boolean {
   return spawnSync(command, args).status === 0
 }
 
+const full = process.env.INCIPIT_TEST === 'full'
+const runsFull = (command: string, ...args: string[]) => full && runs(command, ...args)
+
 function skipUnless(installed: boolean, name: string): string | false {
+  if (!full) return 'part of npm run test:full'
   if (!installed) return `${name} is not installed`
   return existsSync(smol) ? false : `${smol} is missing`
 }
@@ -103,7 +107,7 @@ async function drive(
   assert.equal(result.edited.trimEnd(), code.replaceAll('total', 'sum').trimEnd())
 }
 
-test('Neovim', { skip: skipUnless(runs('nvim', '--version'), 'nvim') }, async (t) => {
+test('Neovim', { skip: skipUnless(runsFull('nvim', '--version'), 'nvim') }, async (t) => {
   const given = 'vim.fn.json_decode(vim.env.INCIPIT_SETTINGS)'
   const configuration = await configured('Neovim', '{ minAcceptance = 0.25 }', given)
   await drive(t, 'nvim', configuration, (file, init, scripts) => [
@@ -114,7 +118,7 @@ test('Neovim', { skip: skipUnless(runs('nvim', '--version'), 'nvim') }, async (t
 
 const lspMode = ['--batch', '--eval', "(progn (require 'package) (package-initialize) (require 'lsp-mode))"]
 
-test('Emacs with lsp-mode', { skip: skipUnless(runs('emacs', ...lspMode), 'emacs with lsp-mode') }, async (t) => {
+test('Emacs with lsp-mode', { skip: skipUnless(runsFull('emacs', ...lspMode), 'emacs with lsp-mode') }, async (t) => {
   const given = `(json-parse-string (getenv "INCIPIT_SETTINGS") :object-type 'plist :false-object :json-false)`
   const configuration = await configured('Emacs', "'(:minAcceptance 0.25)", given)
   await drive(t, 'emacs', configuration, (_file, init, scripts) => [
