@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { full } from '../../engine/test/fixtures/test-size.ts'
 
 // Editors themselves, without a window, where they are installed, with the configuration of docs/editors.md: their list
 // completes, a code action makes the next edit.
@@ -39,7 +40,6 @@ function runs(command: string, ...args: string[]): boolean {
   return spawnSync(command, args).status === 0
 }
 
-const full = process.env.INCIPIT_TEST === 'full'
 const runsFull = (command: string, ...args: string[]) => full && runs(command, ...args)
 
 function skipUnless(installed: boolean, name: string): string | false {

@@ -38,6 +38,13 @@ describe('the odds of lookaheads', () => {
     assert.ok(sure > 0.5 && sure < 1, `${sure}`)
   })
 
+  it('outlast a token that the model holds for impossible', () => {
+    const odds = new LearnedOdds(defaultSkimCalibration)
+    for (const second of [0, 0.9]) odds.decided([{ ...seen(1, 1), probability: 0, second }], 2)
+    const after = odds.first(seen(1, 10))
+    assert.ok(after > 0 && after < 1, `${after}`)
+  })
+
   it('go on where they were saved, and from the beginning where that is broken', () => {
     const odds = new LearnedOdds(defaultSkimCalibration)
     for (let i = 0; i < 9; i++) odds.decided([seen(1, 3), seen(1, 3, 1)], 1)

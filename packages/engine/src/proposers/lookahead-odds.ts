@@ -51,24 +51,25 @@ export interface LookaheadOdds {
   decided(looks: readonly SeenToken[], token: number): void
 }
 
-// Two words can be as far apart as they like: beyond this nothing more is to be learnt from it.
+// Two words can be as far apart as they like, and a sampled one is behind others: beyond this nothing more is to be learnt.
 const mostMargin = 6
-
-/** Pieces of evidence, in the order of `evidenceOf`. */
-export const evidencePieces = 5
 
 /**
  * What speaks for the first token of a lookahead: that there is one; how far the next best is behind it, in logits; whether
  * the lookahead before saw the same, or something else; and what is known of similar prompts.
  */
 export function evidenceOf({ before, token, probability, second, expected }: SeenToken): number[] {
-  const margin = Math.min(mostMargin, Math.log(probability / Math.max(second, Number.MIN_VALUE)))
+  const ahead = Math.log(Math.max(probability, Number.MIN_VALUE) / Math.max(second, Number.MIN_VALUE))
+  const margin = Math.max(-mostMargin, Math.min(mostMargin, ahead))
   const same = before === undefined ? undefined : before === token
   return [1, margin, same === true ? 1 : 0, same === false ? 1 : 0, confirmation(token, expected)]
 }
 
 // Who is further ahead is not wrong more often, nor who is confirmed.
 const least = [Number.NEGATIVE_INFINITY, 0.1, Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY, 0]
+
+/** Pieces of evidence. */
+export const evidencePieces = least.length
 
 /** A regression over the evidence of lookaheads. */
 export function regression(prior: Weights, saved?: unknown): LogisticRegression {

@@ -19,7 +19,7 @@ export interface SkimReport extends SkimCalibration {
 }
 
 /** Before anything was seen: any weight, but for that of what similar prompts say, which is the one it is made for. */
-const unknown: Weights = {
+const nothingSeen: Weights = {
   means: [0, 0, 0, 0, 1],
   precision: [0.25, 0.25, 0.25, 0.25, 10].map((own, i, all) => all.map((_, j) => (i === j ? own : 0))),
 }
@@ -28,8 +28,8 @@ const unknown: Weights = {
 const maxPrompt = 2048
 
 /**
- * Calibrates the lookaheads of `proposers/skim.ts` for one model: what a lookahead's own top probability says about its tokens'
- * survival, on prompts long enough to be skimmed. All of them are used, whatever their split.
+ * Calibrates the lookaheads of `proposers/skim.ts` for one model: what the evidence of a lookahead says about the
+ * survival of its tokens, on prompts long enough to be skimmed. All of them are used, whatever their split.
  * @throws IncipitError `tune_failed` when there are too few long prompts
  */
 export async function tuneSkim(options: TuneOptions): Promise<SkimReport> {
@@ -44,7 +44,7 @@ export async function tuneSkim(options: TuneOptions): Promise<SkimReport> {
   if (long.length < 40) throw new IncipitError('tune_failed', `${long.length} prompts are long enough to skim: too few`)
   say(`looking ahead in ${long.length} prompts`)
   using plain = new Plain(model, { cells: maxPrompt + 2 * burst, threads: options.threads ?? 2 })
-  const first = regression(unknown)
+  const first = regression(nothingSeen)
   const right: Record<'first' | 'further', boolean[]> = { first: [], further: [] }
   const later: { confidence: number; survived: boolean }[] = []
   for (const [index, { tokens, looks }] of long.entries()) {
