@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -244,6 +244,19 @@ describe('incipit serve', { skip: missing(stories, smol) }, () => {
       ],
     )
     await printed(command, /\n {2}weights +mostly q4_1: .*`incipit tune --format --model \S+Q4_1\.gguf`/)
+  })
+
+  it('answers on a connection that was opened while the model loaded', async (test) => {
+    const command = start(['serve', '--model', stories, '--threads', '1', '--port', '0'])
+    test.after(() => command.child.kill('SIGKILL'))
+    const [, port] = await printed(command, /^incipit \S+ is at http:\S+:(\d+) and loads/)
+    const early = connect(Number(port), '127.0.0.1').setEncoding('utf8')
+    await once(early, 'connect')
+    await printed(command, /\ncurl .*\n/)
+    early.write('GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n')
+    assert.match((await early.toArray()).join(''), /^HTTP\/1\.1 200 /)
+    command.child.kill('SIGTERM')
+    assert.equal((await command.ended).code, 0)
   })
 
   it('shows no page with --no-page', async () => {

@@ -76,7 +76,7 @@ export async function serve(config: ServeConfig): Promise<never> {
     )
 
     await stopped
-    await Promise.race([finish(app.server, pool), wait(closeMs)])
+    await Promise.race([finish([gate, app.server], pool), wait(closeMs)])
     process.exit(0)
   } finally {
     gate.closeAllConnections()
@@ -93,19 +93,28 @@ async function loadPinned(pool: ModelPool, specs: readonly PoolModel[]): Promise
 }
 
 /** No new connections; running replies end first, then engines save what they learnt. */
-async function finish(server: Server, pool: ModelPool): Promise<void> {
-  const closed = once(server, 'close')
-  server.close()
+async function finish(servers: readonly Server[], pool: ModelPool): Promise<void> {
+  const closed = Promise.all(servers.map((server) => once(server, 'close')))
+  for (const server of servers) server.close()
   // A connection that clients keep for later becomes idle with the end of its reply, and closes only if it is told to.
-  const timer = setInterval(() => server.closeIdleConnections(), 20)
+  const closeIdle = () => {
+    for (const server of servers) server.closeIdleConnections()
+  }
+  const timer = setInterval(closeIdle, 20)
   await closed
   clearInterval(timer)
   await pool.close()
 }
 
-/** The gate's listening socket goes to the real server: no moment without anybody at the port. */
+/**
+ * The gate's listening socket goes to the real server: no moment without anybody at the port. Connections that the gate
+ * has already stay with it, as browsers open some before they have a question; what they ask goes to the real server.
+ */
 async function takeOver(gate: Server, server: Server): Promise<void> {
-  gate.closeAllConnections()
+  for (const event of ['request', 'upgrade', 'checkContinue'] as const) {
+    gate.removeAllListeners(event)
+    if (server.listenerCount(event) > 0) gate.on(event, (...args: unknown[]) => server.emit(event, ...args))
+  }
   const listening = once(server, 'listening')
   server.listen(gate)
   await listening
