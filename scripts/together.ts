@@ -21,5 +21,7 @@ export function filesOf(group: Group): string[] {
 }
 
 export function runTogether(group: Group): void {
-  for (const file of filesOf(group)) suite(file, () => import(join(root, file)))
+  // One that never ends is named, and does not take the others with it.
+  const timeout = process.env.INCIPIT_TEST === 'full' ? 600_000 : 180_000
+  for (const file of filesOf(group)) suite(file, { timeout }, () => import(join(root, file)))
 }

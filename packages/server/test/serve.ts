@@ -1,6 +1,11 @@
 import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
+import fc from 'fast-check'
 import { createServer, type ModelDirectory, type ServedEngine, type ServerOptions } from '../src/index.ts'
+
+// A smaller counterexample costs a real server another run for each attempt, minutes in all. The failure names seed and
+// path, which repeat it.
+fc.configureGlobal({ endOnFailure: true })
 
 /** A listening server and the shortest ways to talk to it. */
 export interface Served {
