@@ -14,7 +14,7 @@ async function liveScript(test: TestContext, updates: readonly (readonly [string
   await writeFile(
     path,
     `import { LiveText } from ${JSON.stringify(module)}
-     const live = new LiveText(process.stdout)
+     const live = new LiveText(process.stdout, { wrap: true })
      process.stdin.setRawMode(true)
      process.stdout.on('resize', () => live.resize())
      const keys = process.stdin.iterator()
@@ -41,7 +41,7 @@ describe('a real terminal', { skip: noTmux }, () => {
     const { keys, shows } = await terminal(test, 30, 8, script)
     await shows(/世界。.\[2m次の行は[\s\S]*😀 tail/u, true)
     await keys('x')
-    const second = await shows(/次の行.\[2mは違う文。/u, true)
+    const second = await shows(/次の行.\[2mは違う.*\n.*文。/u, true)
     assert.doesNotMatch(second, /tail/)
     await keys('x', 'x')
     assert.equal((await shows(/END/)).trimEnd(), 'First line.\nこんにちは世界。次の行は\nEND')
@@ -64,6 +64,23 @@ describe('a real terminal', { skip: noTmux }, () => {
     await shows(/other/)
     await keys('x', 'x')
     assert.equal((await shows(/END/)).trimEnd(), `${full}!\nEND`)
+  })
+
+  it('breaks prose between words, and leaves a line of code to the terminal, which copies it whole', async (test) => {
+    const script = await liveScript(test, [
+      ['- A sentence that has more wo', 'rds than a row'],
+      ['rds than a row.\n```\nconst code = "longer than a row of', ' this terminal"'],
+      [' this terminal"\n```\nDone', ''],
+    ])
+    const { keys, shows } = await terminal(test, 30, 10, script)
+    await shows(/ {2}wo.\[2mrds than a row/, true)
+    await keys('x', 'x', 'x')
+    const screen = await shows(/END/)
+    const code = 'const code = "longer than a row of this terminal"'
+    assert.equal(
+      screen.trimEnd(),
+      `- A sentence that has more\n  words than a row.\n\`\`\`\n${code}\n\`\`\`\nDone\nEND`,
+    )
   })
 
   it('leaves nothing of a tail longer than the screen, also when the screen had to scroll', async (test) => {
@@ -107,6 +124,9 @@ describe('a real terminal', { skip: noTmux }, () => {
   })
 })
 
+/** Without the breaks that a terminal of another width would not have. */
+const oneLine = (text: string) => text.trim().replaceAll(/\s+/g, ' ')
+
 describe('incipit run on a terminal', { skip: noTmux || missing(smol, stories) }, () => {
   const command = (...args: string[]) =>
     shell('env', ...Object.entries(environment).map(([k, v]) => `${k}=${v}`), process.execPath, main, ...args)
@@ -129,9 +149,9 @@ describe('incipit run on a terminal', { skip: noTmux || missing(smol, stories) }
     ]
     const { stdout } = await incipit(args)
     const { shows } = await terminal(test, 60, 20, command(...args))
-    const screen = await shows(/first word: .*drafts: /)
-    const reply = screen.slice(0, screen.indexOf('first word: ')).replace(/^incipit: .*\n/, '')
-    assert.equal(reply, `${stdout.replace(/\n*$/, '')}\n`)
+    const screen = await shows(/^first word: [\s\S]*drafts:/m)
+    const [, reply] = /(?:^incipit: [\s\S]*--cut\n)?([\s\S]*\n)first word: /.exec(screen) ?? []
+    assert.equal(oneLine(reply!), oneLine(stdout))
     assert.doesNotMatch(await shows(/first word/, true), /\[2m/)
   })
 

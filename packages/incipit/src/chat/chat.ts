@@ -2,8 +2,9 @@ import { createInterface } from 'node:readline'
 import type { InputOptions } from '@incipit/engine/api'
 import pc from 'picocolors'
 import { failureLine } from '../failure.ts'
-import { replyOutput } from '../reply/output.ts'
+import { replyOutputs } from '../reply/output.ts'
 import { wrap } from '../terminal/wrap.ts'
+import { writeLine } from '../terminal/write-line.ts'
 import { commandOf, completions, runCommand } from './commands.ts'
 import { type ChatSettings, Conversation, type Engines } from './conversation.ts'
 import { LineInput } from './line-input.ts'
@@ -41,7 +42,7 @@ export async function chat({ model, settings, sampling, engines }: ChatOptions):
     const { info } = conversation.engine
     if (live) say(`${info.name}. It reads while you type; /help says more.`)
     if (!info.hasChatTemplate)
-      process.stderr.write(`incipit: ${info.name} has no chat template: it continues the text\n`)
+      await writeLine(process.stderr, `incipit: ${info.name} has no chat template: it continues the text`)
     messages = live
       ? new LineInput(stdin, stdout, (text) => revise(conversation, text, messages), completions)
       : plainLines()
@@ -73,20 +74,19 @@ async function obey(
   try {
     say(await runCommand(conversation, name, argument))
   } catch (error) {
-    complain(error)
+    await complain(error)
   }
 }
 
-function complain(error: unknown): void {
-  const { stderr } = process
-  const line = `incipit: ${failureLine(error)}`
-  stderr.write(`${stderr.isTTY ? wrap(line, stderr.columns) : line}\n`)
+function complain(error: unknown): Promise<void> {
+  return writeLine(process.stderr, `incipit: ${failureLine(error)}`)
 }
 
 async function answer(conversation: Conversation, text: string, messages: Messages): Promise<void> {
   const controller = new AbortController()
   messages.duringReply(() => controller.abort())
-  const output = await replyOutput(process.stdout, { json: false, lossy: conversation.lossy })
+  const outputs = await replyOutputs(process.stdout, { json: false })
+  const output = outputs({ lossy: conversation.lossy, wrap: !conversation.isCode })
   let failure: unknown
   try {
     for await (const event of conversation.send(text, controller.signal)) await output.event(event)
@@ -96,7 +96,7 @@ async function answer(conversation: Conversation, text: string, messages: Messag
   output.close()
   messages.duringReply(undefined)
   if (output.midLine()) process.stdout.write('\n')
-  if (failure !== undefined) complain(failure)
+  if (failure !== undefined) await complain(failure)
   if (controller.signal.aborted && process.stdout.isTTY) process.stdout.write(`${pc.dim('(stopped)')}\n`)
   if (process.stdout.isTTY) process.stdout.write('\n')
 }

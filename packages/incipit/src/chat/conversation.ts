@@ -86,6 +86,11 @@ export class Conversation {
     return isLossy(this.settings.policy)
   }
 
+  /** The model continues a text that may be code. */
+  get isCode(): boolean {
+    return this.#raw && this.#engine.info.fim !== undefined
+  }
+
   /** The open message now reads this. */
   revise(text: string): void {
     this.#input.revise(this.#said + text)

@@ -16,6 +16,7 @@ import { collect, decimal, defined, integer } from '../options.ts'
 import { constraintOf, type FormFlags, form } from '../reply/constraint.ts'
 import { promptOf, readPrompt } from '../reply/prompt.ts'
 import { summary } from '../reply/summary.ts'
+import { writeLine } from '../terminal/write-line.ts'
 import { readText } from '../text-file.ts'
 
 interface RunFlags extends EngineFlags, ReplyFlags, SamplingFlags, FormFlags {
@@ -71,16 +72,18 @@ async function run(argument: string | undefined, flags: RunFlags): Promise<void>
   const { Engine } = await import('@incipit/engine')
   const lossy = isLossy(flags.policy)
   // While the model loads.
-  const importing = import('../reply/output.ts').then(({ replyOutput }) =>
-    replyOutput(process.stdout, { json: flags.json === true, lossy }),
+  const importing = import('../reply/output.ts').then(({ replyOutputs }) =>
+    replyOutputs(process.stdout, { json: flags.json === true }),
   )
   const options = { parallel: 1, ...engineOptions({ ...flags, ...defined({ draft }) }) }
   const constraints = constraint && (await import('@incipit/constraint/compiler')).default
   await using engine = await Engine.load(path, { ...options, ...defined({ constraints }) })
-  const output = await importing
-  using interrupt = interruptible(process.stdout, () => output.close())
   const raw = flags.raw === true || !engine.info.hasChatTemplate
-  for (const note of notes(engine, flags)) process.stderr.write(`incipit: ${note}\n`)
+  // In code and in data a line break has a meaning.
+  const isCode = raw && engine.info.fim !== undefined
+  const output = (await importing)({ lossy, wrap: constraint === undefined && !isCode })
+  using interrupt = interruptible(process.stdout, () => output.close())
+  for (const note of notes(engine, flags)) await writeLine(process.stderr, `incipit: ${note}`)
 
   const request: GenerateRequest = {
     ...promptOf(prompt, { raw, system: flags.system }),
@@ -115,8 +118,10 @@ async function run(argument: string | undefined, flags: RunFlags): Promise<void>
   } finally {
     output.close()
   }
-  const newline = process.stderr.isTTY && output.midLine() ? '\n' : ''
-  if (done !== undefined && interrupt.exitCode !== 0) process.stderr.write(`${newline}${summary(done, lossy)}\n`)
+  if (done !== undefined && interrupt.exitCode !== 0) {
+    if (process.stderr.isTTY && output.midLine()) process.stderr.write('\n')
+    await writeLine(process.stderr, summary(done, lossy))
+  }
   if (interrupt.exitCode === undefined) return
   // The decode that was aborted has to leave native code first; freeing the model is left to the system.
   await engine.idle()

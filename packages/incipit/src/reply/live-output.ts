@@ -4,9 +4,9 @@ import { LiveText } from '../terminal/live-text.ts'
 import type { ReplyOutput } from './reply-output.ts'
 
 /** A terminal: what is provisional is overwritten in place. */
-export function liveOutput(stdout: WriteStream): ReplyOutput {
+export function liveOutput(stdout: WriteStream, { wrap }: { wrap: boolean }): ReplyOutput {
   const text = new RevisableText()
-  const live = new LiveText(stdout)
+  const live = new LiveText(stdout, { wrap })
   const resize = () => live.resize()
   stdout.on('resize', resize)
   return {

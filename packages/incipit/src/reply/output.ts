@@ -1,25 +1,31 @@
 import { once } from 'node:events'
 import type { ReplyOutput } from './reply-output.ts'
 
-/** `json`: one event per line, of which the last says it where the policy is `lossy`. Otherwise live text on a terminal, and committed text alone everywhere else. */
-export async function replyOutput(
-  stdout: NodeJS.WriteStream,
-  { json, lossy }: { json: boolean; lossy: boolean },
-): Promise<ReplyOutput> {
-  if (json) return jsonLines(stdout, lossy)
-  // TERM=dumb (an editor's shell, a log) understands no escape sequences.
-  if (!stdout.isTTY || process.env.TERM === 'dumb') return committedText(stdout)
-  const { liveOutput } = await import('./live-output.ts')
-  return liveOutput(stdout)
+/** What is known of a reply before its first word. */
+export interface ReplyKind {
+  /** The last event in JSON says what the policy changed. */
+  lossy: boolean
+  /** It is prose: on a terminal its lines break between words. */
+  wrap: boolean
 }
 
-async function jsonLines(stdout: NodeJS.WriteStream, lossy: boolean): Promise<ReplyOutput> {
-  const { jsonEvent } = await import('./json-event.ts')
-  return {
-    event: (event) => write(stdout, `${JSON.stringify(jsonEvent(event, lossy))}\n`),
-    close() {},
-    midLine: () => false,
+/** `json`: one event per line. Otherwise live text on a terminal, and committed text alone everywhere else. */
+export async function replyOutputs(
+  stdout: NodeJS.WriteStream,
+  { json }: { json: boolean },
+): Promise<(reply: ReplyKind) => ReplyOutput> {
+  if (json) {
+    const { jsonEvent } = await import('./json-event.ts')
+    return ({ lossy }) => ({
+      event: (event) => write(stdout, `${JSON.stringify(jsonEvent(event, lossy))}\n`),
+      close() {},
+      midLine: () => false,
+    })
   }
+  // TERM=dumb (an editor's shell, a log) understands no escape sequences.
+  if (!stdout.isTTY || process.env.TERM === 'dumb') return () => committedText(stdout)
+  const { liveOutput } = await import('./live-output.ts')
+  return ({ wrap }) => liveOutput(stdout, { wrap })
 }
 
 function committedText(stdout: NodeJS.WriteStream): ReplyOutput {

@@ -13,6 +13,8 @@ export class Layout {
   column = 0
   /** False once the line holds a sequence on whose width terminals disagree; true again after a newline. */
   certain = true
+  /** The line went on in another row by itself. */
+  wrapped = false
   /** The last grapheme of this row, '' at its beginning. */
   last = ''
   /** Cells of `last`. */
@@ -36,6 +38,7 @@ export class Layout {
     copy.row = this.row
     copy.column = this.column
     copy.certain = this.certain
+    copy.wrapped = this.wrapped
     copy.last = this.last
     copy.lastCells = this.lastCells
     return copy
@@ -46,6 +49,7 @@ export class Layout {
       this.row++
       this.column = 0
       this.certain = true
+      this.wrapped = false
       this.last = ''
       this.lastCells = 0
       return
@@ -58,6 +62,7 @@ export class Layout {
       if (this.column + cells > this.columns) {
         this.row++
         this.column = 0
+        this.wrapped = true
       }
       this.column = Math.min(this.columns, this.column + cells)
       this.last = grapheme

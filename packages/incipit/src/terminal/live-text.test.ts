@@ -10,7 +10,7 @@ const width = (character: string) => graphemeWidth(character).parts[0] ?? 0
 /** Runs updates [committed, tail] on a fresh screen. */
 function show(columns: number, rows: number, updates: readonly (readonly [string, string])[], finish = false) {
   const screen = new VtScreen(columns, rows, width)
-  const live = new LiveText(screen)
+  const live = new LiveText(screen, { wrap: true })
   for (const [committed, tail] of updates) live.update(committed, tail)
   if (finish) live.finish()
   return screen
@@ -40,6 +40,47 @@ describe('LiveText', () => {
     ])
     assert.deepEqual(screen.lines('plain'), ['Hello world'])
     assert.deepEqual(screen.lines('dim'), [])
+  })
+
+  it('moves a word that goes on beyond the row to the next one', () => {
+    const screen = show(10, 4, [
+      ['Some incip', ''],
+      ['it', ' text'],
+    ])
+    assert.deepEqual(screen.lines('plain'), ['Some', 'incipit'])
+    assert.deepEqual(screen.lines(), ['Some', 'incipit', 'text'])
+  })
+
+  it('moves a word with the tail that goes on with it, and back without', () => {
+    const moved = show(10, 4, [['Some incip', 'it text']])
+    assert.deepEqual(moved.lines('plain'), ['Some', 'incip'])
+    assert.deepEqual(moved.lines(), ['Some', 'incipit', 'text'])
+    const back = show(10, 4, [
+      ['Some incip', 'it text'],
+      ['', ' text'],
+    ])
+    assert.deepEqual(back.lines('plain'), ['Some incip'])
+    assert.deepEqual(back.lines(), ['Some incip', 'text'])
+  })
+
+  it('does not move a word where there is no row for it', () => {
+    assert.deepEqual(show(10, 1, [['Some incip', 'it text']]).lines(), ['Some incip'])
+  })
+
+  it('does not move a word that a resize may have broken', () => {
+    const out = { columns: 10, rows: 5, text: '', write: (text: string) => (out.text += text) }
+    const live = new LiveText(out, { wrap: true })
+    live.update('Some incip', '')
+    out.columns = 8
+    live.resize()
+    live.update('it', '')
+    assert.equal(out.text, 'Some incipit')
+  })
+
+  it('breaks nothing when it is not to wrap', () => {
+    const screen = new VtScreen(10, 5, width)
+    new LiveText(screen, { wrap: false }).update('Some incipit', ' and a tail')
+    assert.deepEqual(screen.lines(), ['Some incip', 'it and a t', 'ail'])
   })
 
   it('takes back a tail that wraps over several rows', () => {
@@ -105,7 +146,7 @@ describe('LiveText', () => {
 
   it('draws the tail again after a resize', () => {
     const out = { columns: 20, rows: 5, text: '', write: (text: string) => (out.text += text) }
-    const live = new LiveText(out)
+    const live = new LiveText(out, { wrap: true })
     live.update('committed', ' tail')
     out.columns = 11
     out.text = ''
@@ -113,7 +154,7 @@ describe('LiveText', () => {
     const screen = new VtScreen(11, 5, width)
     screen.write(`committed${out.text}`)
     assert.deepEqual(screen.lines('plain'), ['committed'])
-    assert.deepEqual(screen.lines(), ['committed t', 'ail'])
+    assert.deepEqual(screen.lines(), ['committed', 'tail'])
   })
 
   const unit = fc.constantFrom(
@@ -137,16 +178,30 @@ describe('LiveText', () => {
   const piece = fc.string({ unit, maxLength: 25 })
   const updates = fc.array(fc.tuple(piece, piece), { maxLength: 12 })
 
-  it('after any updates the plain cells read exactly as if only committed text had been written', () => {
+  const sizes = [fc.integer({ min: 2, max: 17 }), fc.integer({ min: 1, max: 6 })] as const
+  const atOnce = (columns: number, rows: number, committed: string) => show(columns, rows, [[committed, '']])
+  const unspaced = (lines: readonly string[]) => lines.join('').replaceAll(/\s/g, '')
+
+  it('after any updates the plain cells hold the committed text, and nothing else', () => {
     fc.assert(
-      fc.property(updates, fc.integer({ min: 2, max: 17 }), fc.integer({ min: 1, max: 6 }), (steps, columns, rows) => {
-        const screen = show(columns, rows, steps)
+      fc.property(updates, ...sizes, (steps, columns, rows) => {
         const committed = steps.map(([text]) => text).join('')
-        // Tabs are counted from the line's beginning in both.
-        const expected = new VtScreen(columns, rows, width)
-        new LiveText(expected).update(committed, '')
+        const expected = unspaced(atOnce(columns, rows, committed).lines())
+        assert.equal(unspaced(show(columns, rows, steps).lines('plain')), expected)
+        assert.equal(unspaced(show(columns, rows, steps, true).lines()), expected)
+      }),
+      { numRuns: 400 },
+    )
+  })
+
+  it('after any updates the rows are those of the same text in one piece', () => {
+    const certain = fc.string({ unit: fc.constantFrom(...'ab  .\n漢字éh😀한\t…」'), maxLength: 25 })
+    fc.assert(
+      fc.property(fc.array(fc.tuple(certain, certain), { maxLength: 12 }), ...sizes, (steps, columns, rows) => {
+        const committed = steps.map(([text]) => text).join('')
+        const expected = atOnce(columns, rows, committed)
+        const screen = show(columns, rows, [...steps, ['', '']])
         assert.deepEqual(screen.lines('plain'), expected.lines())
-        assert.deepEqual(show(columns, rows, steps, true).lines(), expected.lines())
         assert.deepEqual(screen.cursor, expected.cursor)
       }),
       { numRuns: 400 },
@@ -158,12 +213,12 @@ describe('LiveText', () => {
     fc.assert(
       fc.property(updates, fc.integer({ min: 2, max: 17 }), (steps, columns) => {
         const screen = new VtScreen(columns, 5, narrow)
-        const live = new LiveText(screen)
+        const live = new LiveText(screen, { wrap: true })
         for (const [committed, tail] of steps) live.update(committed, tail)
         live.finish()
         const expected = new VtScreen(columns, 5, narrow)
-        new LiveText(expected).update(steps.map(([text]) => text).join(''), '')
-        assert.deepEqual(screen.lines(), expected.lines())
+        new LiveText(expected, { wrap: true }).update(steps.map(([text]) => text).join(''), '')
+        assert.equal(unspaced(screen.lines()), unspaced(expected.lines()))
       }),
       { numRuns: 200 },
     )

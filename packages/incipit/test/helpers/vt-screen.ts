@@ -64,6 +64,7 @@ export class VtScreen {
       this.#row = Math.max(0, this.#row - (parameter ?? 1))
       this.#column = Math.min(this.#column, this.columns - 1)
     } else if (name === 'G') this.#column = Math.min(this.columns, parameter ?? 1) - 1
+    else if (name === 'D') this.#column = Math.max(0, Math.min(this.#column, this.columns - 1) - (parameter ?? 1))
     else if (name === 'J' && parameter === undefined) this.#eraseBelow()
     else if (name === 'm') this.#dim = parameter === 2
     else throw new Error(`unexpected control sequence ${parameter ?? ''}${name}`)
