@@ -369,8 +369,19 @@ export class Realtime {
       reply.text.revise(event)
     } else {
       this.#previewId = id
-      this.#preview.revise(event)
+      this.#preview.revise({ ...event, text: this.#behindText(event.text, memberOf(value, 'input')) })
     }
+  }
+
+  /**
+   * What a preview says behind the text now: some of it may have been typed while it was on its way.
+   * @param input length of the text that it was for
+   */
+  #behindText(preview: string, input: unknown): string {
+    if (typeof input !== 'number' || input === this.#text.length) return preview
+    const typed = this.#text.slice(input)
+    const isTyped = this.#settings.raw === true && input < this.#text.length && preview.startsWith(typed)
+    return isTyped ? preview.slice(typed.length) : ''
   }
 
   #refuseSettings(error: ClientError): void {

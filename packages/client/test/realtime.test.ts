@@ -203,6 +203,33 @@ test('a reply that is refused ends, also when its beginning was shown before', {
   await assert.rejects(chat.send({ audio: { output: {} } }).done, { code: 'unsupported' })
 })
 
+test('a preview that was on its way while one typed is what it says behind the text, or nothing', {
+  timeout,
+}, async (t) => {
+  const engine = fakeRealtimeEngine(says(delta('Hi'), done()))
+  const { url } = await serve(t, engine)
+  const chat = open(t, url, { session: { provisional: true, raw: true } })
+  await isOpen(chat)
+  const seen: string[] = []
+  chat.preview.subscribe(({ provisional }) => seen.push(provisional))
+  const say = (text: string) => engine.inputs.at(-1)!.options.onPreview!(guess(1, 0, text))
+  const shows = async (text: string) => {
+    for (; seen.at(-1) !== text; await new Promise((resolve) => setTimeout(resolve, 1))) say(text)
+  }
+  chat.append('Once ')
+  await shows('upon')
+  say('upon a time')
+  chat.append('upon')
+  await until(chat, ({ preview }) => preview.provisional === ' a time')
+  say(' the hill')
+  chat.append(' b')
+  await shows('ut')
+  assert.deepEqual(
+    seen.filter((text) => text.includes('hill')),
+    [],
+  )
+})
+
 test('a reply that fails rejects with the server’s error', { timeout }, async (t) => {
   const engine = fakeRealtimeEngine(async function* () {
     yield delta('Hal')

@@ -172,6 +172,14 @@ async function codePane(browser: Browser, url: string): Promise<void> {
     const ghost = document.querySelector('.editor')?.shadowRoot?.querySelector('.cm-ghost')
     return (ghost?.textContent ?? '').length > 12
   })
+  await page.locator('.cm-content').focus()
+  for (const key of 'lines) {') {
+    await page.keyboard.type(key)
+    await wait(2 * keyMs)
+  }
+  await page.keyboard.press('Enter')
+  await wait(2 * keyMs)
+  await page.keyboard.type('y')
   await wait(1000)
   await shoot(page, 'code.png')
   await context.close()

@@ -51,11 +51,26 @@ test('a model without a template opens the Code pane, which suggests, and Tab ta
   )
   const kept = JSON.parse((await page.evaluate(() => localStorage.getItem('incipit.code.text')))!) as string
   assert.ok(kept.includes(`of ${ghost}`), `${kept} goes on with ${ghost}`)
-  // What is typed as suggested only shortens the suggestion.
   await page.waitForFunction(() => {
     const next = document.querySelector('.editor')?.shadowRoot?.querySelector('.cm-ghost')
-    return (next?.textContent ?? '').trim().length > 3
+    return /^\S{3}/.test(next?.textContent.trim() ?? '')
   })
+  // What is typed as suggested only shortens the suggestion.
+  const next = (await page.locator('.cm-ghost').textContent())!
+  const typed = /^\s*\S/.exec(next)![0]
+  await page.keyboard.insertText(typed)
+  assert.ok((await page.locator('.cm-ghost').textContent())!.startsWith(next.slice(typed.length)))
+  await page.getByText('suggestion there before the last key').waitFor()
+  // What is not suggested gets another suggestion.
+  await page.keyboard.type('@')
+  await page.getByText(/suggestion \d+ ms after the last key/).waitFor()
+  // Where text stands below, nothing of it is moved.
+  await page.keyboard.press('Control+Home')
+  await page.keyboard.type('f')
+  await page.locator('.cm-ghost').waitFor()
+  await page.waitForFunction(() => /(\d+) of \1 tokens read/.test(document.querySelector('.read')?.textContent ?? ''))
+  const inFirst = await page.locator('.cm-line').first().locator('.cm-ghost').textContent()
+  assert.doesNotMatch(inFirst!, /\n/)
   await page.keyboard.press('Escape')
   await page.waitForFunction(() => !document.querySelector('.editor')?.shadowRoot?.querySelector('.cm-ghost'))
   await page.getByRole('link', { name: 'Chat' }).click()

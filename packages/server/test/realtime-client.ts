@@ -25,7 +25,7 @@ export interface ServerEvent {
   error?: { type: string; code: string; message: string; param: string | null; event_id: string | null }
   delta?: string
   text?: string
-  provisional?: NonNullable<Chunk['provisional']>
+  provisional?: NonNullable<Chunk['provisional']> & { input?: number }
   response?: {
     id: string
     object: string

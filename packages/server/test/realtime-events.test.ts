@@ -46,6 +46,7 @@ test('what is malformed gets an error with the id of its event, and the socket g
     [{ type: 'session.update' }, 'invalid_request', 'session'],
     [{ type: 'session.update', session: { temperature: 3 } }, 'invalid_request', 'session.temperature'],
     [{ type: 'session.update', session: { speculate: 'maybe' } }, 'invalid_request', 'session.speculate'],
+    [{ type: 'session.update', session: { pause_ms: -1 } }, 'invalid_request', 'session.pause_ms'],
     [
       { type: 'session.update', session: { instructions: 'x'.repeat(1001) } },
       'invalid_request',

@@ -156,6 +156,7 @@ test('a reply begun in a pause is shown, and becomes the reply', chatOptions, as
   const preview = await client.next('response.output_text.provisional')
   assert.equal(preview.provisional!.base, 0)
   assert.equal(preview.provisional!.source, 'input')
+  assert.equal(preview.provisional!.input, 'What is the opposite of hot?'.length)
   assert.notEqual(preview.provisional!.text, '')
   assert.equal(
     client.events.some(({ type }) => type === 'response.created'),
@@ -442,6 +443,7 @@ test('settings are told back; null is the default', tinyOptions, async (t) => {
       provisional: false,
       min_stability: 0.9,
       speculate: 'prefill',
+      pause_ms: null,
       tier: 'chat',
       policy: 'committed',
       alpha: 0.5,
@@ -459,6 +461,7 @@ test('settings are told back; null is the default', tinyOptions, async (t) => {
     max_output_tokens: 5,
     min_stability: 0,
     speculate: 'off',
+    pause_ms: 0,
     tier: 'npc',
     policy: 'tolerant',
     provisional: true,

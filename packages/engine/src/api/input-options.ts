@@ -25,6 +25,11 @@ export interface InputOptions extends Omit<GenerateRequest, 'prompt' | 'messages
    * pauses, as if the text were complete. Default `prefill`.
    */
   speculate?: Speculate
+  /**
+   * How long after its last change the writer counts as pausing, in milliseconds. 0: a reply is begun with every change that
+   * is not what the last one said, as an editor wants it. Default: longer than their rhythm explains, 60 to 300.
+   */
+  pauseMs?: number | undefined
   /** Tokens of a reply that is begun early. Default 24. */
   replyBudget?: number
   /**

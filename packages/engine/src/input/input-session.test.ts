@@ -169,6 +169,20 @@ test('a reply begun in a pause stops at its budget until the commit', { skip }, 
   assert.equal((await textOf(input.respond())).text, await plain('Once upon a time', 20))
 })
 
+test('how long a pause is can be said, and changed', { skip }, async () => {
+  const ghosts: ProvisionalEvent[] = []
+  const onPreview = (event: ProvisionalEvent) => ghosts.push(event)
+  using input = engine.open({ raw: true, speculate: 'reply', pauseMs: 1e6, maxTokens: 4, onPreview })
+  input.append('Once upon a time')
+  // Whatever their rhythm, a writer who says nothing for so long pauses.
+  await sleep(350)
+  await engine.idle()
+  assert.deepEqual(ghosts, [])
+  input.configure({ pauseMs: 0 })
+  for (const deadline = Date.now() + 10_000; ghosts.length === 0 && Date.now() < deadline; ) await sleep(5)
+  assert.notEqual(ghosts.length, 0)
+})
+
 test('a reply that is over before the commit took no time after it', { skip }, async () => {
   const ghosts: ProvisionalEvent[] = []
   using input = engine.open({ raw: true, speculate: 'reply', maxTokens: 4, onPreview: (event) => ghosts.push(event) })

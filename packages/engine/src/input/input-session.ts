@@ -246,7 +246,7 @@ export class InputSession implements InputApi {
 
   #expectPause(): void {
     if (this.#options.speculate !== 'reply' || this.text.trim() === '') return
-    this.#timer = setTimeout(() => this.#beginEarly(), this.#pauses.pauseMs(this.text))
+    this.#timer = setTimeout(() => this.#beginEarly(), this.#options.pauseMs ?? this.#pauses.pauseMs(this.text))
     this.#timer.unref()
   }
 

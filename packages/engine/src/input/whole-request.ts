@@ -10,7 +10,17 @@ export function wholeRequest(
   request: Partial<GenerateRequest>,
   input: { readonly text: string; readonly messages: readonly ChatMessage[] },
 ): GenerateRequest {
-  const { messages: _m, raw, frame, speculate: _s, replyBudget: _b, onProgress: _p, onPreview: _v, ...shared } = options
+  const {
+    messages: _m,
+    raw,
+    frame,
+    speculate: _s,
+    pauseMs: _t,
+    replyBudget: _b,
+    onProgress: _p,
+    onPreview: _v,
+    ...shared
+  } = options
   if (!raw) return { ...shared, ...request, messages: [...(request.messages ?? input.messages)] }
   return { ...shared, ...request, prompt: frame ? [...frame.before, input.text, ...frame.after] : input.text }
 }

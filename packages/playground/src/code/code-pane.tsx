@@ -6,7 +6,7 @@ import { withModel } from '../api/models.ts'
 import { apiKey, chosenModel } from '../settings.ts'
 import { read, stored, write } from '../ui/stored.ts'
 import { createEditor } from './editor.ts'
-import { suggest, takeSuggestion } from './ghost.ts'
+import { suggest, suggests, takeSuggestion } from './ghost.ts'
 import { languageNames } from './languages.ts'
 
 const samples: Record<string, string> = {
@@ -33,12 +33,13 @@ const docName = 'incipit.code.text'
 const progress = signal({ tokens: 0, computed: 0 })
 const status = signal('connecting')
 const problem = signal('')
+/** From the last key to its suggestion, in milliseconds; 0: what was suggested before goes on. */
 const ghostMs = signal<number | undefined>(undefined)
 
 /** The text before the cursor that the model is given, in characters: so much, or half of it when it grew longer. */
 const mostBefore = 6000
 
-/** Code is completed while it is typed: the model reads along, and in a pause says how it would go on. */
+/** Code is completed while it is typed: the model reads along, and says after each key how it would go on. */
 export function CodePane() {
   const host = useRef<HTMLDivElement>(null)
   const editor = useRef<ReturnType<typeof createEditor>>(undefined)
@@ -52,6 +53,8 @@ export function CodePane() {
         raw: true,
         temperature: 0,
         speculate: 'reply',
+        // A suggestion for every key, not only in pauses.
+        pause_ms: 0,
         provisional: true,
         max_output_tokens: 48,
         tier: 'code',
@@ -59,9 +62,8 @@ export function CodePane() {
       ...(key !== '' && { apiKey: key }),
     })
     let start = 0
-    let changedAt = 0
+    let keyAt: number | undefined
     const follow = (before: string) => {
-      changedAt = performance.now()
       if (start > before.length || before.length - start > mostBefore) {
         // From the beginning of a line, and rarely another one: what is the same stays computed.
         start = Math.max(0, before.lastIndexOf('\n', before.length - mostBefore / 2) + 1)
@@ -69,12 +71,24 @@ export function CodePane() {
       session.revise(before.slice(start))
       write(docName, created.view.state.doc.toString())
     }
-    const created = createEditor(root, read<string>(docName) ?? samples[language] ?? '', language, follow)
+    const onChange = (before: string) => {
+      const kept = suggests(created.view.state)
+      keyAt = kept ? undefined : performance.now()
+      if (kept) ghostMs.value = 0
+      follow(before)
+    }
+    const created = createEditor(root, read<string>(docName) ?? samples[language] ?? '', language, onChange)
     editor.current = created
     follow(created.before())
     const stopPreview = session.preview.subscribe(({ provisional }) => {
-      if (provisional !== '') ghostMs.value = performance.now() - changedAt
       created.view.dispatch({ effects: suggest.of(provisional) })
+      const at = keyAt
+      if (at === undefined || !suggests(created.view.state)) return
+      keyAt = undefined
+      // It is seen with the next frame.
+      requestAnimationFrame(() => {
+        ghostMs.value = performance.now() - at
+      })
     })
     const stopState = session.subscribe((state) => {
       progress.value = state.progress
@@ -154,7 +168,8 @@ function CodeStatus({ tokens, computed }: { tokens: number; computed: number }) 
   }, [tokens, computed])
   const parts = [status.value === 'connecting' ? 'waiting for the model' : (engine.value?.model ?? '')]
   if (tokens > 0) parts.push(`${computed} of ${tokens} tokens read`)
-  if (ghostMs.value !== undefined) parts.push(`suggestion ${Math.round(ghostMs.value)} ms after the last key`)
+  if (ghostMs.value === 0) parts.push('suggestion there before the last key')
+  else if (ghostMs.value !== undefined) parts.push(`suggestion ${Math.round(ghostMs.value)} ms after the last key`)
   return (
     <div class="read">
       <div class="read-bar" ref={bar} aria-hidden="true" />

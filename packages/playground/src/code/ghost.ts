@@ -1,7 +1,7 @@
-import { type Extension, StateEffect, StateField } from '@codemirror/state'
+import { type EditorState, type Extension, StateEffect, StateField } from '@codemirror/state'
 import { Decoration, EditorView, keymap, WidgetType } from '@codemirror/view'
 
-/** What the model would write next, as the server says it. */
+/** What the model would write next, as the server says it. Where text stands below, one line of it, so that nothing there moves. */
 export const suggest = StateEffect.define<string>()
 
 /** The suggestion behind the cursor. Typing what it says shortens it; anything else takes it away. */
@@ -17,7 +17,7 @@ const ghost = StateField.define<string>({
         if (from === head && to === head && text.startsWith(typed)) next = text.slice(typed.length)
       })
     }
-    for (const effect of transaction.effects) if (effect.is(suggest)) next = effect.value
+    for (const effect of transaction.effects) if (effect.is(suggest)) next = fitting(effect.value, transaction.state)
     return next
   },
   provide: (field) =>
@@ -27,6 +27,14 @@ const ghost = StateField.define<string>({
       return Decoration.set(widget.range(view.state.selection.main.head))
     }),
 })
+
+function fitting(text: string, { doc, selection }: EditorState): string {
+  const { to } = doc.lineAt(selection.main.head)
+  return /\S/.test(doc.sliceString(to)) ? text.replace(/\n[\s\S]*/, '') : text
+}
+
+/** Whether there is a suggestion to be seen. */
+export const suggests = (state: EditorState): boolean => /\S/.test(state.field(ghost))
 
 class Ghost extends WidgetType {
   readonly text: string

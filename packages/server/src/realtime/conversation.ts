@@ -343,7 +343,7 @@ export class Conversation {
   }
 
   #tellPreview(event: ProvisionalEvent): void {
-    if (this.#settings.provisional) this.#next.preview(event, this.#form.shape)
+    if (this.#settings.provisional) this.#next.preview(event, this.#form.shape, this.#input.text.length)
   }
 
   get #card(): object {

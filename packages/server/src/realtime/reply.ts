@@ -39,7 +39,7 @@ export class Reply {
   /** What was shown before the response was created. */
   #preview = ''
   /** The last guess while the client could not take more. */
-  #held: WireProvisional | undefined
+  #held: (WireProvisional & { input: number }) | undefined
 
   constructor(outbox: Outbox) {
     this.#outbox = outbox
@@ -53,8 +53,10 @@ export class Reply {
   /**
    * Shows a reply that was begun before the input was final. Every event says all of it, so to a client that reads
    * slowly only the last one is sent.
+   *
+   * @param input length of the open text that it answers, in UTF-16 units
    */
-  preview(event: ProvisionalEvent, shape: ReplyShape): void {
+  preview(event: ProvisionalEvent, shape: ReplyShape, input: number): void {
     const text = beginningContent(event.text, shape)
     if (text === '' && this.#preview === '') return
     if (this.#held === undefined && this.#outbox.full) {
@@ -65,7 +67,7 @@ export class Reply {
       })
     }
     this.#preview = text
-    const shown = { ...provisionalOf(event), text, tokens: text === '' ? 0 : event.tokens }
+    const shown = { ...provisionalOf(event), text, tokens: text === '' ? 0 : event.tokens, input }
     if (this.#outbox.full) this.#held = shown
     else this.#show(shown)
   }

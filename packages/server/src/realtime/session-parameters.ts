@@ -54,6 +54,7 @@ export const sessionParameters = z
     cache_prompt,
     cache_salt,
     speculate: z.enum(['off', 'prefill', 'reply']).nullish(),
+    pause_ms: z.number().min(0).max(10_000).nullish(),
     raw: z.boolean().nullish(),
     truncation: neutral(['disabled']),
   })

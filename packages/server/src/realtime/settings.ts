@@ -51,6 +51,8 @@ export interface Settings extends ConstraintFields {
   provisional: boolean
   min_stability: number
   speculate: 'off' | 'prefill' | 'reply'
+  /** Null: longer than the writer's rhythm explains. */
+  pause_ms: number | null
   tier: TierName
   /** `tolerant` and `confident` are lossy. */
   policy: NamedPolicy
@@ -92,6 +94,7 @@ export const defaultSettings: Settings = {
   provisional: false,
   min_stability: 0.9,
   speculate: 'prefill',
+  pause_ms: null,
   tier: 'chat',
   policy: 'committed',
   alpha: 0.5,
@@ -125,6 +128,7 @@ export function updated(settings: Settings, update: SessionParameters, defaults:
     provisional: pick('provisional', update.provisional),
     min_stability: pick('min_stability', update.min_stability),
     speculate: pick('speculate', update.speculate),
+    pause_ms: pick('pause_ms', update.pause_ms),
     cache_prompt: pick('cache_prompt', update.cache_prompt),
     cache_salt: pick('cache_salt', update.cache_salt),
     raw: pick('raw', update.raw),
@@ -251,6 +255,7 @@ export function inputOptions(settings: Settings, seed: number) {
   return {
     ...requestOptions(settings, seed),
     speculate: settings.speculate,
+    pauseMs: settings.pause_ms ?? undefined,
     raw: settings.raw,
   } satisfies InputOptions
 }
