@@ -91,12 +91,15 @@ function Load({ records }: { records: number }) {
       <dl>
         <Figure name="running" value={`${stats.running}`} />
         <Figure name="waiting" value={`${stats.waiting}`} />
-        <Figure name="cache" value={percent(stats.cells_used / stats.cells)} />
+        <Figure name="cache in use" value={percent(stats.cells_used / stats.cells)} />
         <Figure name="prompt tokens ready" value={share(stats.cached_tokens, stats.prompt_tokens)} />
         <Figure name="guesses right" value={share(stats.accepted, stats.drafted)} />
-        <Figure name="own code" value={busy === 0 ? '–' : `${((100 * stats.overhead_ms) / busy).toFixed(1)}%`} />
+        <Figure
+          name="time outside the model"
+          value={busy === 0 ? '–' : `${((100 * stats.overhead_ms) / busy).toFixed(1)}%`}
+        />
         {Object.entries(stats.proposers).map(([name, { drafted, accepted }]) => (
-          <Figure key={name} name={name} value={`${accepted}/${drafted}`} />
+          <Figure key={name} name={`guessed by ${name}`} value={`${accepted} of ${drafted} right`} />
         ))}
       </dl>
       <ul class="tiers" aria-label="Tiers: wanted time to the first word, and what the last requests took">

@@ -75,7 +75,8 @@ export function Waterfall({ history }: { history: History }) {
       <h2>
         Steps{' '}
         <small class="faint">
-          as wide as they took, as high as they have rows (logarithmic), faint where their work was dropped
+          each as wide as the time it took, as high as the tokens it computed (logarithmic), faint where they were
+          dropped
         </small>
       </h2>
       <div class="toolbar">
