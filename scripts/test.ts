@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { globSync } from 'node:fs'
 import { join } from 'node:path'
-import { filesOf } from './together.ts'
+import { filesOf, groupNames } from './together.ts'
 
 // `npm test`: format and lint, types, unused code, then every test file, in under five minutes: random tests run a part of
 // their cases, comparisons a part of their prompts. `--full` (`npm run test:full`) runs all of them. `--check-only` stops
@@ -30,13 +30,12 @@ async function run(title: string, command: string, args: readonly string[]): Pro
 
 /** All files, those first that take longest, so that no core is idle while the last one ends. */
 function tests(): string[] {
-  const together = [...filesOf('beside-the-code'), ...filesOf('server')]
+  const together = groupNames.flatMap(filesOf)
   const all = globSync('{packages,editors}/*/{src,test}/**/*.test.ts', { cwd: root, exclude: ['**/node_modules/**'] })
   const own = all.filter((file) => !together.includes(file)).sort()
   const long = [
-    'scripts/together/server.ts',
+    ...groupNames.map((name) => `scripts/together/${name}.ts`),
     'packages/engine/test/equality.test.ts',
-    'scripts/together/beside-the-code.ts',
     'packages/engine/test/prelude-pipeline.test.ts',
     'packages/engine/test/equality-layouts.test.ts',
     'packages/engine/test/spawned-engine.test.ts',
