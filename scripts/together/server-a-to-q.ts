@@ -1,3 +1,3 @@
 import { runTogether } from '../together.ts'
 
-runTogether('server-p-to-z')
+runTogether('server-a-to-q')

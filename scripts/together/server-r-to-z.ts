@@ -1,3 +1,3 @@
 import { runTogether } from '../together.ts'
 
-runTogether('server-a-to-o')
+runTogether('server-r-to-z')
