@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { globSync } from 'node:fs'
 import { join } from 'node:path'
-import { filesOf } from './together.ts'
+import { filesOf, groupNames } from './together.ts'
 
 // `npm test`: format and lint, types, unused code, then every test file, in under five minutes: random tests run a part of
 // their cases, comparisons a part of their prompts. `--full` (`npm run test:full`) runs all of them. `--check-only` stops
@@ -9,6 +9,13 @@ import { filesOf } from './together.ts'
 
 const root = join(import.meta.dirname, '..')
 const bin = (name: string) => join(root, 'node_modules', '.bin', name)
+
+/** What the compiler found is kept, so that the next time it looks at what has changed. */
+const rememberedAs = (name: string) => [
+  '--incremental',
+  '--tsBuildInfoFile',
+  join(root, `node_modules/.cache/${name}.tsbuildinfo`),
+]
 
 /** Runs a command and, where it fails, makes an end of this one when the others that run beside it are over. */
 async function run(title: string, command: string, args: readonly string[]): Promise<void> {
@@ -23,18 +30,18 @@ async function run(title: string, command: string, args: readonly string[]): Pro
 
 /** All files, those first that take longest, so that no core is idle while the last one ends. */
 function tests(): string[] {
-  const together = [...filesOf('beside-the-code'), ...filesOf('server')]
+  const together = groupNames.flatMap(filesOf)
   const all = globSync('{packages,editors}/*/{src,test}/**/*.test.ts', { cwd: root, exclude: ['**/node_modules/**'] })
   const own = all.filter((file) => !together.includes(file)).sort()
   const long = [
-    'scripts/together/server.ts',
+    ...groupNames.map((name) => `scripts/together/${name}.ts`),
     'packages/engine/test/equality.test.ts',
-    'scripts/together/beside-the-code.ts',
     'packages/engine/test/prelude-pipeline.test.ts',
     'packages/engine/test/equality-layouts.test.ts',
     'packages/engine/test/spawned-engine.test.ts',
     'packages/incipit/test/run.test.ts',
     'packages/incipit/test/serve.test.ts',
+    'packages/engine/test/architectures.test.ts',
   ]
   return [...long, ...own.filter((file) => !long.includes(file))]
 }
@@ -46,8 +53,8 @@ const files = args.filter((arg) => !arg.startsWith('--'))
 if (files.length === 0) {
   await Promise.all([
     run('biome', bin('biome'), ['check', '--error-on-warnings']),
-    run('tsc', bin('tsc'), ['-p', '.']),
-    run('tsc of the page', bin('tsc'), ['-p', 'packages/playground']),
+    run('tsc', bin('tsc'), ['-p', '.', ...rememberedAs('workspace')]),
+    run('tsc of the page', bin('tsc'), ['-p', 'packages/playground', ...rememberedAs('page')]),
     run('knip', bin('knip'), []),
   ])
 }

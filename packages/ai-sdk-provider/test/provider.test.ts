@@ -20,13 +20,13 @@ import {
 import { z } from 'zod'
 import { loadedBert } from '../../server/test/bert.ts'
 import { delta, done, fakeEngine, guess, says } from '../../server/test/fake-engine.ts'
-import { loaded, longMessage, longReply, missing, smol } from '../../server/test/models.ts'
+import { chatModel, loaded, longMessage, longReply, missing } from '../../server/test/models.ts'
 import { serve } from '../../server/test/serve.ts'
 import { createIncipit, type IncipitProvider, provisionalTextOf } from '../src/index.ts'
 
-const skip = missing(smol)
+const skip = missing(chatModel)
 const timeout = 60_000
-const engine = loaded(smol, { contextLength: 1024, constraints: compile })
+const engine = loaded(chatModel, { contextLength: 1024, constraints: compile })
 const encoder = loadedBert()
 const constraints = new ConstraintChecks()
 after(() => constraints[Symbol.dispose]())

@@ -3,12 +3,12 @@
  * @mlc-ai/web-xgrammar, which stands in FOLDER/node_modules (npm install @mlc-ai/web-xgrammar@0.1.27), on the same schemas and
  * the same random walks, in turns. Prints a Markdown table.
  */
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { copyFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { median, quantile } from '../../engine/bench/numbers.ts'
+import { defaultModel, temporaryFolder } from '../../engine/bench/surroundings.ts'
 import { readGguf } from '../../engine/src/gguf/index.ts'
 import { tasks } from '../../server/bench/schemas.ts'
 import { Constraints, type Vocabulary } from '../src/index.ts'
@@ -18,8 +18,7 @@ if (values.peer === undefined) {
   console.error('usage: node packages/constraint/bench/web-xgrammar.ts --peer FOLDER [--model FILE.gguf]')
   process.exit(2)
 }
-const models = process.env.INCIPIT_MODELS ?? join(import.meta.dirname, '../../../../shared/models')
-const gguf = await readGguf(values.model ?? join(models, 'SmolLM2-135M-Instruct.Q4_1.gguf'))
+const gguf = await readGguf(values.model ?? defaultModel)
 const field = (name: string) => (gguf.metadata.get(name) as { value: unknown }).value
 const encoded = [...(field('tokenizer.ggml.tokens') as Iterable<string>)]
 const types = field('tokenizer.ggml.token_type') as Int32Array
@@ -84,8 +83,7 @@ const ours: Engine = {
 }
 
 // It says that it is a module, and is none: Node takes it under another name.
-const folder = mkdtempSync(join(tmpdir(), 'incipit-bench-'))
-process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder()
 copyFileSync(join(values.peer, 'node_modules/@mlc-ai/web-xgrammar/lib/index.js'), join(folder, 'index.cjs'))
 // The package has its types elsewhere; this is what is used of it.
 interface Peer {

@@ -1,8 +1,7 @@
 import { readdirSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Engine, IncipitError, type ModelInfo } from '../src/index.ts'
+import { temporaryFolder } from './surroundings.ts'
 import { table } from './table.ts'
 
 // What models of each architecture in a folder get, as a Markdown table; docs/models.md holds the last.
@@ -58,7 +57,7 @@ function guesses({ memory, proposers }: ModelInfo): string {
   return memory.kind === 'recurrent' ? `yes, up to ${memory.snapshots} at a time, by snapshots` : 'yes'
 }
 
-const cacheDir = await mkdtemp(join(tmpdir(), 'incipit-archs-'))
+const cacheDir = temporaryFolder()
 const rows: string[][] = []
 const files = readdirSync(folder).filter((name) => name.endsWith('.gguf'))
 for (const file of files.sort()) {
@@ -80,5 +79,4 @@ for (const file of files.sort()) {
     rows.push([family, `\`${architecture}\``, `not supported: ${why}`, '', ''])
   }
 }
-await rm(cacheDir, { recursive: true, force: true })
 table(['models', 'architecture', 'memory', 'what is used again', 'guesses'], rows)

@@ -1,8 +1,7 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { load } from '../src/runtime/load/load.ts'
 import { measureProfile } from './machine-profile.ts'
+import { defaultModel, requireFiles } from './surroundings.ts'
 
 // Measures what steps of a model cost on this machine and prints the profile that `incipit simulate --profile` takes.
 //
@@ -18,12 +17,8 @@ const { values } = parseArgs({
     'dollars-per-hour': { type: 'string', default: '0.10' },
   },
 })
-const models = process.env.INCIPIT_MODELS ?? join(import.meta.dirname, '../../../../shared/models')
-const path = values.model ?? join(models, 'SmolLM2-135M-Instruct.Q4_1.gguf')
-if (!existsSync(path)) {
-  console.error(`no model at ${path}: name one with --model`)
-  process.exit(2)
-}
+const path = values.model ?? defaultModel
+requireFiles({ '--model': path })
 const parallel = Number(values.parallel)
 const parts = await load(path, { parallel, ...(values.threads ? { threads: Number(values.threads) } : {}) })
 const profile = await measureProfile(parts, {

@@ -1,5 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { availableParallelism, cpus } from 'node:os'
+import { readFileSync } from 'node:fs'
+import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Engine, type GenerateRequest, type ProposerName } from '../src/index.ts'
@@ -8,6 +8,7 @@ import { minPrompt } from '../src/proposers/skim.ts'
 import { Plain } from '../src/tune/plain.ts'
 import { firstWords, summary, timingsOf, type Way } from './first-word-times.ts'
 import { median } from './numbers.ts'
+import { defaultModel, defaultPrompts, requireFiles, threads } from './surroundings.ts'
 import { table } from './table.ts'
 
 // First words: how soon, against the same prompt through one plain llama.cpp context in the same run, and how often the
@@ -23,14 +24,9 @@ const { values } = parseArgs({
     only: { type: 'string' },
   },
 })
-const shared = join(import.meta.dirname, '../../../../shared')
-const modelPath =
-  values.model ?? join(process.env.INCIPIT_MODELS ?? join(shared, 'models'), 'SmolLM2-135M-Instruct.Q4_1.gguf')
-const promptDir = values.prompts ?? join(shared, 'prompts')
-if (!existsSync(modelPath)) {
-  console.error(`no model at ${modelPath}: name one with --model`)
-  process.exit(2)
-}
+const modelPath = values.model ?? defaultModel
+const promptDir = values.prompts ?? defaultPrompts
+requireFiles({ '--model': modelPath })
 const runs = Number(values.runs)
 
 interface ChatLine {
@@ -47,7 +43,6 @@ const code = lines<{ prompt: string }>('code.jsonl')
 
 async function speed(): Promise<void> {
   using model = await Model.load(modelPath)
-  const threads = Number(process.env.INCIPIT_THREADS) || availableParallelism()
   using plain = new Plain(model, { cells: 2048, threads })
   await using skimming = await Engine.load(modelPath, { cut: 'none', contextLength: 2048, threads })
   await using exiting = await Engine.load(modelPath, {

@@ -1,10 +1,11 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { availableParallelism, cpus, tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
+import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Engine, type GenerateEvent } from '../src/index.ts'
 import { minPrompt } from '../src/proposers/skim.ts'
 import { mean, random, shuffle } from './numbers.ts'
+import { defaultModel, defaultPrompts, requireFiles, temporaryFolder, threads } from './surroundings.ts'
 import { table } from './table.ts'
 
 // First words that are shown before they are committed, as an engine shows them while it learns from its traffic: how many,
@@ -22,20 +23,12 @@ const { values } = parseArgs({
     'min-stability': { type: 'string' },
   },
 })
-const shared = join(import.meta.dirname, '../../../../shared')
-const modelPath =
-  values.model ?? join(process.env.INCIPIT_MODELS ?? join(shared, 'models'), 'SmolLM2-135M-Instruct.Q4_1.gguf')
-const promptPath = values.prompts ?? join(shared, 'prompts/chat.jsonl')
-for (const path of [modelPath, promptPath]) {
-  if (existsSync(path)) continue
-  console.error(`${path} is missing: name one with --model, --prompts`)
-  process.exit(2)
-}
+const modelPath = values.model ?? defaultModel
+const promptPath = values.prompts ?? join(defaultPrompts, 'chat.jsonl')
+requireFiles({ '--model': modelPath, '--prompts': promptPath })
 const orders = Number(values.orders)
 const bound = values['min-stability']
-const threads = Number(process.env.INCIPIT_THREADS) || availableParallelism()
-const cacheDir = mkdtempSync(join(tmpdir(), 'incipit-bench-'))
-process.once('exit', () => rmSync(cacheDir, { recursive: true, force: true }))
+const cacheDir = temporaryFolder()
 
 interface Prompt {
   readonly category: string

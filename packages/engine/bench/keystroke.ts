@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { isDeepStrictEqual, parseArgs } from 'node:util'
 import type { ChatMessage } from '../src/api/request.ts'
 import { PromptTokenizer } from '../src/input/prompt-tokenizer.ts'
 import { Model } from '../src/llama/model.ts'
 import { templateOf } from '../src/runtime/load/template-of.ts'
 import { quantile, random } from './numbers.ts'
+import { defaultModel, requireFiles } from './surroundings.ts'
 import { table } from './table.ts'
 
 // Milliseconds that a keystroke in an open text takes until its tokens are known: with the template rendered and
@@ -23,12 +22,8 @@ const { values } = parseArgs({
     keys: { type: 'string', default: '120' },
   },
 })
-const models = process.env.INCIPIT_MODELS ?? join(import.meta.dirname, '../../../../shared/models')
-const path = values.model ?? join(models, 'SmolLM2-135M-Instruct.Q4_1.gguf')
-if (!existsSync(path)) {
-  console.error(`no model at ${path}: name one with --model`)
-  process.exit(2)
-}
+const path = values.model ?? defaultModel
+requireFiles({ '--model': path })
 const keys = Number(values.keys)
 using model = await Model.load(path)
 const { vocab } = model

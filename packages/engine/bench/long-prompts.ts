@@ -1,6 +1,4 @@
-import { existsSync } from 'node:fs'
-import { availableParallelism, cpus } from 'node:os'
-import { join } from 'node:path'
+import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { Model } from '../src/llama/model.ts'
 import { completionServer } from './completion-server.ts'
@@ -10,6 +8,7 @@ import { median, quantile } from './numbers.ts'
 import { peakMemory } from './peak-memory.ts'
 import type { ServerProcess } from './server-process.ts'
 import type { Settings } from './settings.ts'
+import { defaultModel, requireFiles, threads } from './surroundings.ts'
 import { table } from './table.ts'
 
 // Long prompts beside llama-server, in turns: the first word, alone and beside replies that are being written; the longest
@@ -28,21 +27,11 @@ const { values } = parseArgs({
   },
 })
 const program = values['llama-server']
-const modelPath =
-  values.model ??
-  join(
-    process.env.INCIPIT_MODELS ?? join(import.meta.dirname, '../../../../shared/models'),
-    'SmolLM2-135M-Instruct.Q4_1.gguf',
-  )
-for (const [what, path] of Object.entries({ '--model': modelPath, '--llama-server': program })) {
-  if (path !== undefined && existsSync(path)) continue
-  console.error(`${what}: ${path ?? 'name the program'} is missing`)
-  process.exit(2)
-}
+const modelPath = values.model ?? defaultModel
+requireFiles({ '--model': modelPath, '--llama-server': program })
 const lengths = values.lengths.split(',').map(Number)
 const streams = Number(values.streams)
 const runs = Number(values.runs)
-const threads = Number(process.env.INCIPIT_THREADS) || availableParallelism()
 const settings = { model: modelPath, contextLength: 8192, threads, streams: streams + 1 }
 
 const model = await Model.load(modelPath)

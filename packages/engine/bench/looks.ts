@@ -1,5 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { topProbability } from '../src/core/sampling/sample.ts'
@@ -8,6 +7,7 @@ import { minPrompt } from '../src/proposers/skim.ts'
 import { Plain } from '../src/tune/plain.ts'
 import { parsePrompts, tokenisePrompts } from '../src/tune/prompts.ts'
 import { mean } from './numbers.ts'
+import { defaultModel, defaultPrompts, requireFiles, threads } from './surroundings.ts'
 import { table } from './table.ts'
 
 // Where a look should read: how often its first token is the full prompt's, by the share of the prompt read before it and
@@ -24,15 +24,9 @@ const { values } = parseArgs({
     n: { type: 'string', default: '100' },
   },
 })
-const shared = join(import.meta.dirname, '../../../../shared')
-const modelPath =
-  values.model ?? join(process.env.INCIPIT_MODELS ?? join(shared, 'models'), 'SmolLM2-135M-Instruct.Q4_1.gguf')
-const promptPath = values.prompts ?? join(shared, 'prompts/chat.jsonl')
-for (const path of [modelPath, promptPath]) {
-  if (existsSync(path)) continue
-  console.error(`${path} is missing: name one with --model, --prompts`)
-  process.exit(2)
-}
+const modelPath = values.model ?? defaultModel
+const promptPath = values.prompts ?? join(defaultPrompts, 'chat.jsonl')
+requireFiles({ '--model': modelPath, '--prompts': promptPath })
 const shares = values.shares.split(',').map(Number)
 const tails = values.tails.split(',').map(Number)
 const longest = 2048
@@ -41,7 +35,6 @@ using model = await Model.load(modelPath)
 const prompts = tokenisePrompts(model, parsePrompts(readFileSync(promptPath, 'utf8')), longest)
   .filter(({ tokens }) => tokens.length >= minPrompt)
   .slice(0, Number(values.n))
-const threads = Number(process.env.INCIPIT_THREADS) || availableParallelism()
 using plain = new Plain(model, { cells: longest + Math.max(...tails), threads })
 
 /** Per share and tail: was the look right, and what share of the prompt's rows it took. */

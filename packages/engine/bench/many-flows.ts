@@ -1,6 +1,4 @@
-import { existsSync } from 'node:fs'
-import { availableParallelism, cpus } from 'node:os'
-import { join } from 'node:path'
+import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { Model } from '../src/llama/model.ts'
 import { type Contender, comparison, inTurns } from './compare.ts'
@@ -10,6 +8,7 @@ import { type Figure, loadFigures, msPerToken, ratiosOf, requestsPerSecond } fro
 import { arriving, corpusText, freshRequests, mixedRequests, repeatingRequests } from './load.ts'
 import { median } from './numbers.ts'
 import { installPeer } from './peer-node-llama-cpp.ts'
+import { defaultModel, requireFiles, threads } from './surroundings.ts'
 import { table } from './table.ts'
 
 // Many flows at once: throughput, time to first token and inter-token latency of incipit and of node-llama-cpp under the
@@ -38,22 +37,13 @@ const { values } = parseArgs({
     'first-in-first-out': { type: 'boolean', default: false },
   },
 })
-const modelPath =
-  values.model ??
-  join(
-    process.env.INCIPIT_MODELS ?? join(import.meta.dirname, '../../../../shared/models'),
-    'SmolLM2-135M-Instruct.Q4_1.gguf',
-  )
-if (!existsSync(modelPath)) {
-  console.error(`no model at ${modelPath}: name one with --model`)
-  process.exit(2)
-}
+const modelPath = values.model ?? defaultModel
+requireFiles({ '--model': modelPath })
 const streamCounts = values.streams.split(',').map(Number)
 const most = Math.max(...streamCounts)
 const rounds = Number(values.rounds ?? (values.quick ? 1 : 3))
 const requestsFor = (streams: number) => Number(values.requests ?? Math.max(24, 4 * streams) / (values.quick ? 2 : 1))
 const wanted = (part: string) => values.only === undefined || values.only === part
-const threads = Number(process.env.INCIPIT_THREADS) || availableParallelism()
 const settings = { model: modelPath, contextLength: 2048, threads }
 // Arrivals per second, as a share of what the peer answered in the closed loop.
 const openLoad = 0.6

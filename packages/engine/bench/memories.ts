@@ -1,5 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { availableParallelism, cpus, tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
+import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type ChatMessage, Engine, type EngineOptions, type GenerateRequest, type Timings } from '../src/index.ts'
@@ -8,6 +8,7 @@ import { median } from './numbers.ts'
 import { ServerProcess } from './server-process.ts'
 import { memoryShapes } from './shapes/memories.ts'
 import { type ShapeName, writeShape } from './shapes/write.ts'
+import { defaultModel, defaultPrompts, requireFiles, threads } from './surroundings.ts'
 import { table } from './table.ts'
 import { committed, type Outcome, outcomeOf, typed } from './typed-message.ts'
 
@@ -37,19 +38,12 @@ const { values } = parseArgs({
     look: { type: 'string', default: '1500' },
   },
 })
-const shared = join(import.meta.dirname, '../../../../shared')
-const vocabularyOf =
-  values.vocabulary ?? join(process.env.INCIPIT_MODELS ?? join(shared, 'models'), 'SmolLM2-135M-Instruct.Q4_1.gguf')
-const prompts = join(shared, 'prompts', 'chat.jsonl')
+const vocabularyOf = values.vocabulary ?? defaultModel
+const prompts = join(defaultPrompts, 'chat.jsonl')
 const llamaServer = values['llama-server']
 const only = new Set(values.only.split(','))
 const wanted = values.models.split(',') as ShapeName[]
-for (const [what, path] of Object.entries({ '--vocabulary': vocabularyOf, prompts, '--llama-server': llamaServer })) {
-  if (path !== undefined && existsSync(path)) continue
-  if (path === undefined && !only.has('turns')) continue
-  console.error(`${what}: ${path ?? 'name the program'} is missing`)
-  process.exit(2)
-}
+requireFiles({ '--vocabulary': vocabularyOf, ...(only.has('turns') && { '--llama-server': llamaServer }) })
 for (const name of wanted) {
   if (shapeNames.includes(name)) continue
   console.error(`no shape ${name}; there are ${shapeNames.join(', ')}`)
@@ -58,7 +52,6 @@ for (const name of wanted) {
 const runs = Number(values.runs)
 const replyTokens = Number(values.reply)
 const conversationTokens = Number(values.tokens)
-const threads = Number(process.env.INCIPIT_THREADS) || availableParallelism()
 const contextLength = 512 * Math.ceil((Math.max(conversationTokens, Number(values.look)) * 1.5) / 512)
 const cacheDir = join(values.folder, 'cache')
 const corpus = readFileSync(prompts, 'utf8')

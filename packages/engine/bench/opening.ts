@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { availableParallelism, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Model } from '../src/llama/model.ts'
@@ -8,6 +8,7 @@ import { Opening, Openings } from '../src/proposers/opening.ts'
 import { greedyReply } from '../src/tune/exit.ts'
 import { Plain } from '../src/tune/plain.ts'
 import { parsePrompts, tokenisePrompts } from '../src/tune/prompts.ts'
+import { defaultModel, defaultPrompts, threads } from './surroundings.ts'
 
 // How replies begin, guessed without any layer: agreement with the greedy replies of the model, calibration and cost of
 // the `opening` proposer beside the most frequent beginning. The replies are kept in a file (`--replies`), so that only
@@ -21,10 +22,8 @@ const { values } = parseArgs({
     orders: { type: 'string', default: '10' },
   },
 })
-const shared = join(import.meta.dirname, '../../../../shared')
-const modelPath =
-  values.model ?? join(process.env.INCIPIT_MODELS ?? join(shared, 'models'), 'SmolLM2-135M-Instruct.Q4_1.gguf')
-const promptDir = values.prompts ?? join(shared, 'prompts')
+const modelPath = values.model ?? defaultModel
+const promptDir = values.prompts ?? defaultPrompts
 const length = 6
 
 interface Case {
@@ -35,10 +34,7 @@ interface Case {
 /** The model's own beginnings of replies to all prompts, and the tokens that end a reply. */
 async function generate(): Promise<{ cases: Case[]; ends: number[] }> {
   using model = await Model.load(modelPath)
-  using plain = new Plain(model, {
-    cells: 8192,
-    threads: Number(process.env.INCIPIT_THREADS) || availableParallelism(),
-  })
+  using plain = new Plain(model, { cells: 8192, threads })
   const cases: Case[] = []
   for (const file of ['chat.jsonl', 'code.jsonl']) {
     const prompts = parsePrompts(readFileSync(join(promptDir, file), 'utf8'))

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { machineConstants } from '../src/core/schedule/machine-constants.ts'
@@ -12,6 +11,7 @@ import { promptTokens } from '../src/text/prompt.ts'
 import { Plain } from '../src/tune/plain.ts'
 import { mean, median, quantile, random, shuffle } from './numbers.ts'
 import { lossyOf, regrets, type Said, type Survival, said, survivalOf } from './scoring.ts'
+import { defaultModel, defaultPrompts, threads } from './surroundings.ts'
 import { table } from './table.ts'
 
 // What the lossy policies give and what they cost, against the strict ones in the same run; and how often drafts survive
@@ -28,16 +28,13 @@ const { values } = parseArgs({
     only: { type: 'string' },
   },
 })
-const shared = join(import.meta.dirname, '../../../../shared')
-const chatModel =
-  values.model ?? join(process.env.INCIPIT_MODELS ?? join(shared, 'models'), 'SmolLM2-135M-Instruct.Q4_1.gguf')
+const chatModel = values.model ?? defaultModel
 const prelude = values.prelude ?? join(import.meta.dirname, '../../../models/prelude/prelude-nano.Q8_0.gguf')
 const at = Number(values.at)
-const threads = Number(process.env.INCIPIT_THREADS) || availableParallelism()
 const temperatures = [0, 0.7, 1]
 
 const lines = <T>(file: string): T[] =>
-  readFileSync(join(values.prompts ?? join(shared, 'prompts'), file), 'utf8')
+  readFileSync(join(values.prompts ?? defaultPrompts, file), 'utf8')
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as T)

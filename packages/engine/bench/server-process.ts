@@ -20,10 +20,11 @@ export class ServerProcess implements AsyncDisposable {
 
   static incipit(model: string, options: ServerOptions): Promise<ServerProcess> {
     const main = join(import.meta.dirname, '../../incipit/src/main.ts')
-    const { threads, contextLength, streams } = options
+    const { threads, contextLength, streams, cacheDir } = options
     const slots = streams === undefined ? [] : ['--parallel', String(streams)]
+    const env = cacheDir === undefined ? {} : { INCIPIT_CACHE: cacheDir }
     const args = [main, 'serve', '--model', model, '--cut', 'none', ...slots, '--context', String(contextLength)]
-    return start('incipit', process.execPath, args, threads)
+    return start('incipit', process.execPath, args, threads, env)
   }
 
   /** @param program the path of llama.cpp's `llama-server` */
@@ -52,14 +53,22 @@ interface ServerOptions {
   readonly contextLength: number
   /** Most requests at once. Default: the server's own. */
   readonly streams?: number
+  /** Where incipit keeps what it learns. Default: where it does for its users. */
+  readonly cacheDir?: string
 }
 
 const startMs = 180_000
 
-async function start(name: string, program: string, args: readonly string[], threads: number): Promise<ServerProcess> {
+async function start(
+  name: string,
+  program: string,
+  args: readonly string[],
+  threads: number,
+  env: Record<string, string> = {},
+): Promise<ServerProcess> {
   const port = await freePort()
   const all = [...args, '--port', String(port), '--threads', String(threads)]
-  const child = spawn(program, all, { stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn(program, all, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, ...env } })
   let said = ''
   child.stderr!.setEncoding('utf8').on('data', (part: string) => {
     said = (said + part).slice(-4000)

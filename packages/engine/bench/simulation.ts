@@ -1,5 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { Engine } from '../src/index.ts'
@@ -15,6 +14,7 @@ import {
   Workload,
 } from '../src/simulate/index.ts'
 import { percentiles } from '../src/simulate/report.ts'
+import { defaultModel, requireFiles } from './surroundings.ts'
 import { table } from './table.ts'
 
 // The simulator against the engine: the same requests, with the same reply lengths, through both. Prints a Markdown table.
@@ -29,12 +29,8 @@ const { values } = parseArgs({
     requests: { type: 'string', default: '20' },
   },
 })
-const models = process.env.INCIPIT_MODELS ?? join(import.meta.dirname, '../../../../shared/models')
-const path = values.model ?? join(models, 'SmolLM2-135M-Instruct.Q4_1.gguf')
-if (!existsSync(path)) {
-  console.error(`no model at ${path}: name one with --model`)
-  process.exit(2)
-}
+const path = values.model ?? defaultModel
+requireFiles({ '--model': path })
 const quiet = values.profile ? parseProfile(readFileSync(values.profile, 'utf8')) : machineProfiles[0]!
 const requests = Number(values.requests)
 const streams = 4

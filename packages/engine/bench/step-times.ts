@@ -1,5 +1,4 @@
-import { availableParallelism, cpus } from 'node:os'
-import { join } from 'node:path'
+import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { Model } from '../src/llama/model.ts'
 import { inTurns } from './compare.ts'
@@ -8,6 +7,7 @@ import { msPerToken } from './figures.ts'
 import { corpusText, mixedRequests } from './load.ts'
 import { median } from './numbers.ts'
 import type { Settings } from './settings.ts'
+import { defaultModel, threads } from './surroundings.ts'
 import { table } from './table.ts'
 
 // Where the time of a step goes: inside llama_decode (with handing the step to its thread and back) and between two of them,
@@ -22,10 +22,8 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
   },
 })
-const models = process.env.INCIPIT_MODELS ?? join(import.meta.dirname, '../../../../shared/models')
-const path = values.model ?? join(models, 'SmolLM2-135M-Instruct.Q4_1.gguf')
+const path = values.model ?? defaultModel
 const rounds = Number(values.rounds)
-const threads = Number(process.env.INCIPIT_THREADS) || availableParallelism()
 const engines = ['incipit', 'plain llama.cpp'] as const
 
 const model = await Model.load(path)

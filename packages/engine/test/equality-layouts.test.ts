@@ -36,7 +36,10 @@ let directory: string
 before(async () => {
   directory = await mkdtemp(join(tmpdir(), 'incipit-layouts-'))
 })
-after(() => rm(directory, { recursive: true, force: true }))
+after(async () => {
+  for (const { reference } of await Promise.all(comparisons.values())) reference[Symbol.dispose]()
+  await rm(directory, { recursive: true, force: true })
+})
 
 /** Prompts of different lengths: some begin alike, some are long enough for looks. */
 async function promptsOf(name: ModelName): Promise<{ prompt: string }[]> {
@@ -60,12 +63,26 @@ async function promptsOf(name: ModelName): Promise<{ prompt: string }[]> {
 /** Indices of every so many-th prompt. */
 const every = (n: number) => Array.from({ length: (shortPrompts + longPrompts) / n }, (_, i) => n * i)
 
-async function comparisonOf(
-  name: ModelName,
-  maxTokens = 16,
-): Promise<{ comparison: Comparison; reference: Reference }> {
+interface Compared {
+  readonly reference: Reference
+  readonly comparison: Comparison
+}
+
+async function loadComparison(name: ModelName, maxTokens: number): Promise<Compared> {
   const reference = await Reference.load(models[name].path, { cells: contextLength, threads: 1 })
   return { reference, comparison: new Comparison(reference, await promptsOf(name), { maxTokens }) }
+}
+
+/** What plain decoding says of a model, once for all tests. */
+const comparisons = new Map<ModelName, Promise<Compared>>()
+
+async function comparisonOf(name: ModelName): Promise<Comparison> {
+  let loading = comparisons.get(name)
+  if (loading === undefined) {
+    loading = loadComparison(name, 16)
+    comparisons.set(name, loading)
+  }
+  return (await loading).comparison
 }
 
 function load(name: ModelName, options: EngineOptions): Promise<Engine> {
@@ -92,8 +109,9 @@ const speculating =
     ...(index % 4 === 1 ? { prediction: `${text.slice(0, text.length / 2)}#${text.slice(text.length / 2 + 3)}` } : {}),
   })
 
-function report(t: TestContext, comparison: Comparison, engine: Engine): void {
-  for (const line of comparison.table()) t.diagnostic(line)
+/** Prints the rows since `first`, and who drafted. */
+function report(t: TestContext, comparison: Comparison, engine: Engine, first = 0): void {
+  for (const line of comparison.table(first)) t.diagnostic(line)
   const { proposers, branched, preempted } = engine.stats()
   const counts = Object.entries(proposers).map(([name, { drafted, accepted }]) => `${name} ${accepted}/${drafted}`)
   t.diagnostic(`accepted: ${counts.join(', ')}; ${branched} branches were right; ${preempted} requests gave way`)
@@ -166,8 +184,8 @@ const layouts: readonly Layout[] = [
 
 for (const { name, model, options, info, proposers } of layouts) {
   test(`${model}: ${name}`, { skip: models[model].skip, timeout: 300_000 }, async (t) => {
-    const { reference, comparison } = await comparisonOf(model)
-    using _ = reference
+    const comparison = await comparisonOf(model)
+    const first = comparison.rows.length
     await using engine = await load(model, options)
     for (const [key, value] of Object.entries(info)) assert.deepEqual(engine.info[key as keyof ModelInfo], value)
     if (full) await comparison.run(engine, { name: 'greedy, plain, 8 in flight', together: 8, options: plain })
@@ -180,7 +198,7 @@ for (const { name, model, options, info, proposers } of layouts) {
     assert.ok(again.cached > 0)
     const copies = Array.from({ length: 16 }, (_, i) => (i < 8 ? shortPrompts : 3))
     await comparison.run(engine, { name: 'the same at once', together: 8, options: speculating('d') }, copies)
-    report(t, comparison, engine)
+    report(t, comparison, engine, first)
     assertProposed(engine, ...proposers)
   })
 }
@@ -191,8 +209,8 @@ for (const bad of [false, true]) {
     timeout: 300_000,
   }, async (t) => {
     const { path } = models.stories
-    const { reference, comparison } = await comparisonOf('stories')
-    using _ = reference
+    const comparison = await comparisonOf('stories')
+    const first = comparison.rows.length
     const [cut] = await stageFiles(await readGguf(path), await modelHash(path, directory), [1], directory)
     await using engine = await load('stories', { parallel: bad ? 8 : 3, draft: bad ? cut!.path : path })
     const options = () => ({ proposers: ['draft' as const] })
@@ -200,7 +218,7 @@ for (const bad of [false, true]) {
     await comparison.run(engine, { name: 'sampled, 8 in flight', together: 8, choice: sampled, options })
     const besides = { name: 'sampled, beside others', together: 8, choice: sampled, options: speculating('') }
     await comparison.run(engine, besides)
-    report(t, comparison, engine)
+    report(t, comparison, engine, first)
     const { drafted, accepted } = engine.stats().proposers.draft!
     assert.ok(bad ? accepted < 0.4 * drafted : accepted > 0.9 * drafted && drafted > 100)
   })
@@ -255,7 +273,7 @@ test('requests that lose their place go on where they were', {
   skip: models.stories.skip,
   timeout: 300_000,
 }, async (t) => {
-  const { reference, comparison } = await comparisonOf('stories', 120)
+  const { reference, comparison } = await loadComparison('stories', 120)
   using _ = reference
   // Room for three or four of the prompts and replies.
   await using engine = await load('stories', { parallel: 8, cells: 600 })

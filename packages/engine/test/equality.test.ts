@@ -8,6 +8,7 @@ import { Engine, type EngineOptions, type GenerateRequest } from '../src/index.t
 import { defaultPrompts } from '../src/tune/default-prompts.ts'
 import { type Choice, Comparison, type Prompt, type Totals, type Way } from './compare.ts'
 import { freeRows } from './costs.ts'
+import { writeAltered } from './fixtures/altered.ts'
 import { model } from './fixtures/gguf.ts'
 import { full } from './fixtures/test-size.ts'
 import { type Answer, Reference } from './reference.ts'
@@ -46,14 +47,21 @@ let promptRows = 512
 freeRows(() => promptRows)
 
 let directory: string
+/** The model that is asked, and what plain decoding says of it. */
+let path: string
 let reference: Reference
 let comparison: Comparison
+
+async function compareWith(model: string): Promise<void> {
+  path = model
+  reference = await Reference.load(path, { cells: 512, threads })
+  comparison = new Comparison(reference, await select(), { maxTokens })
+}
 
 before(async () => {
   if (skip) return
   directory = await mkdtemp(join(tmpdir(), 'incipit-equality-'))
-  reference = await Reference.load(smol.path, { cells: 512, threads })
-  comparison = new Comparison(reference, await select(), { maxTokens })
+  await compareWith(smol.path)
 })
 after(async () => {
   if (skip) return
@@ -82,8 +90,8 @@ function first<T>(count: number, all: readonly T[], fits: (one: T) => boolean): 
   return all.values().filter(fits).take(count).toArray()
 }
 
-function load(options: EngineOptions, path = smol.path): Promise<Engine> {
-  return Engine.load(path, { cacheDir: directory, threads, contextLength: 512, parallel: 8, ...options })
+function load(options: EngineOptions, file = path): Promise<Engine> {
+  return Engine.load(file, { cacheDir: directory, threads, contextLength: 512, parallel: 8, ...options })
 }
 
 const sampled = (index: number): Choice => ({
@@ -135,7 +143,8 @@ test('one stage, a cache for each slot', { skip, timeout: 900_000 }, async (t) =
   assert.equal(engine.info.cache, 'separate')
   // Without others, reuse and speculation the very batches of plain decoding run: no tie is an excuse.
   const whole = { together: 1, options: () => ({ ...plain(), cachePrompt: false }), exact: true }
-  await compare(engine, { ...whole, name: 'greedy, plain, alone' }, every(full ? 1 : 2, full ? 0 : 1))
+  const some = full ? every(1) : every(3, 1)
+  await compare(engine, { ...whole, name: 'greedy, plain, alone' }, some)
   const shared = { together: 8, options: plain }
   const alone = { together: 1, options: speculating('alone') }
   // A short run leaves out what another way covers: a cache for all, or smaller models, without guesses.
@@ -147,7 +156,7 @@ test('one stage, a cache for each slot', { skip, timeout: 900_000 }, async (t) =
     await compare(engine, { ...alone, name: 'sampled, speculating, alone', choice: sampled })
   }
   const all = { together: 8, options: speculating('all') }
-  await compare(engine, { ...all, name: 'greedy, speculating, 8 in flight' })
+  await compare(engine, { ...all, name: 'greedy, speculating, 8 in flight' }, some)
   const { cached } = await compare(engine, { ...all, name: 'sampled, speculating, 8 in flight', choice: sampled })
   assert.ok(cached > 0)
   report(t, engine, 0)
@@ -173,31 +182,40 @@ if (full) {
   })
 }
 
-/** The model with an exit after 8 layers that nobody trained: nearly all of its guesses are wrong. */
-async function withUntrainedExit(): Promise<string> {
-  const gguf = await readGguf(smol.path)
+/** The model with an exit after some layers that nobody trained: nearly all of its guesses are wrong. */
+async function withUntrainedExit(layer: number): Promise<string> {
+  const gguf = await readGguf(path)
   const list = (...value: number[]): GgufValue => ({ type: 'array', of: 'f32', value: Float32Array.from(value) })
-  const metadata = new Map(gguf.metadata).set('incipit.exit.layer', { type: 'u32', value: 8 })
+  const metadata = new Map(gguf.metadata).set('incipit.exit.layer', { type: 'u32', value: layer })
   for (const which of ['first', 'later']) {
     metadata.set(`incipit.exit.calibration.${which}.confidence`, list(0))
     // Trusted far more than it deserves, so that it speaks.
     metadata.set(`incipit.exit.calibration.${which}.survival`, list(0.95))
   }
-  const path = join(directory, 'untrained-exit.gguf')
+  const file = join(directory, 'untrained-exit.gguf')
   await writeGguf(
-    path,
+    file,
     metadata,
     gguf.tensors.map((tensor) => copyOf(gguf, tensor)),
   )
-  return path
+  return file
+}
+
+async function shallow(): Promise<string> {
+  const file = join(directory, 'shallow.gguf')
+  await writeAltered(smol.path, file, { layers: 4 })
+  return file
 }
 
 test('two stages whose exit is mostly wrong', { skip, timeout: 900_000 }, async (t) => {
+  // In a short run of the first layers of the model.
+  if (!full) await compareWith(await shallow())
+  const [exit, layers] = full ? [8, 30] : [1, 4]
   const first = comparison.rows.length
-  await using engine = await load({ cut: [8] }, await withUntrainedExit())
+  await using engine = await load({ cut: [exit] }, await withUntrainedExit(exit))
   assert.deepEqual(engine.info.stages, [
-    [0, 8],
-    [8, 30],
+    [0, exit],
+    [exit, layers],
   ])
   assert.equal(engine.info.proposers.exit.available, true)
   const some = every(full ? 4 : 2)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
+import { full } from '../../engine/test/fixtures/test-size.ts'
 import {
   chatStories,
   incipit,
@@ -215,11 +216,13 @@ describe('incipit run', { skip: missing(stories, smol) }, () => {
     })
   }
 
-  const interrupted: [string, string[], RegExp][] = [
+  type Interrupted = [what: string, args: string[], printed: RegExp]
+  const json: Interrupted = ['in the middle of --json', ['--json', 'Tell me a long story.'], /"delta"/]
+  const interrupted: Interrupted[] = [
     ['in the middle of a reply', ['Tell me a long story.'], /[a-z]{3} [a-z]/],
-    ['in the middle of --json', ['--json', 'Tell me a long story.'], /"delta"/],
     // The note comes when the model is loaded; the prompt takes seconds from there.
     ['in the middle of a prompt', ['--policy', 'provisional', 'word '.repeat(3000)], /early exit/],
+    ...(full ? [json] : []),
   ]
   const bound = 250
   for (const [name, args, pattern] of interrupted) {

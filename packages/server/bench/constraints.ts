@@ -1,15 +1,12 @@
-import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import compile from '@incipit/constraint/compiler'
 import { Engine } from '@incipit/engine'
 import type { ConstraintState } from '@incipit/engine/api'
 import { median, quantile } from '../../engine/bench/numbers.ts'
+import { ServerProcess } from '../../engine/bench/server-process.ts'
 import { eventsOf } from '../../engine/bench/sse-events.ts'
+import { defaultModel, requireFiles, temporaryFolder } from '../../engine/bench/surroundings.ts'
 import { table } from '../../engine/bench/table.ts'
 import { type Task, tasks } from './schemas.ts'
 
@@ -27,43 +24,10 @@ const { values } = parseArgs({
     'max-tokens': { type: 'string', default: '250' },
   },
 })
-const models = process.env.INCIPIT_MODELS ?? join(import.meta.dirname, '../../../../shared/models')
-const model = values.model ?? join(models, 'SmolLM2-135M-Instruct.Q4_1.gguf')
-if (!existsSync(model)) {
-  console.error(`no model at ${model}: name one with --model`)
-  process.exit(2)
-}
+const model = values.model ?? defaultModel
+requireFiles({ '--model': model })
 const maxTokens = Number(values['max-tokens'])
-const folder = mkdtempSync(join(tmpdir(), 'incipit-bench-'))
-process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
-
-interface Server {
-  readonly name: string
-  readonly address: string
-  stop(): void
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const { port } = server.address() as { port: number }
-  server.close()
-  return port
-}
-
-async function start(name: string, command: string, args: (port: number) => string[]): Promise<Server> {
-  const port = await freePort()
-  const env = { ...process.env, INCIPIT_CACHE: folder }
-  const child = spawn(command, args(port), { stdio: 'ignore', env })
-  process.once('exit', () => child.kill('SIGKILL'))
-  const address = `http://127.0.0.1:${port}`
-  for (let tries = 0; tries < 600; tries++) {
-    if ((await fetch(`${address}/health`).catch(() => undefined))?.ok)
-      return { name, address, stop: () => child.kill() }
-    await sleep(100)
-  }
-  throw new Error(`${name} does not answer`)
-}
+const folder = temporaryFolder()
 
 interface Reply {
   readonly firstMs: number
@@ -84,7 +48,7 @@ interface ChatEvent {
   readonly usage?: { readonly completion_tokens: number } | null
 }
 
-async function ask(server: Server, task: Task, constrained: boolean, provisional = false): Promise<Reply> {
+async function ask(server: ServerProcess, task: Task, constrained: boolean, provisional = false): Promise<Reply> {
   const body = {
     messages: [{ role: 'user', content: task.prompt }],
     temperature: 0,
@@ -117,16 +81,12 @@ async function ask(server: Server, task: Task, constrained: boolean, provisional
   return { firstMs, totalMs, tokens, text, whole: finish === 'stop', ...(shown && { shown }) }
 }
 
-const incipit = await start('incipit', process.execPath, (port) => [
-  join(import.meta.dirname, '../../incipit/src/main.ts'),
-  ...['serve', '--model', model, '--port', String(port), '--threads', values.threads],
-])
+const threads = Number(values.threads)
+const served = { threads, contextLength: 4096, cacheDir: folder }
+const incipit = await ServerProcess.incipit(model, served)
+const program = values['llama-server']
 const peer =
-  values['llama-server'] === undefined
-    ? undefined
-    : await start('llama-server', values['llama-server'], (port) => [
-        ...['-m', model, '--port', String(port), '-t', values.threads, '-np', '1', '-c', '4096', '--no-webui'],
-      ])
+  program === undefined ? undefined : await ServerProcess.llamaServer(program, model, { ...served, streams: 1 })
 
 const chosen = tasks.filter((_, i) => i % Number(values.every) === 0)
 const ways = [
@@ -200,8 +160,7 @@ const reduction = shown.map((reply) => 1 - reply.shown.ms / reply.firstMs)
 console.log(
   `\nProvisional text: shown in ${shown.length} of ${provisional.length}, right in ${right.length}; the first word came earlier by ${digits(100 * median(reduction), 0)}% (median of those)`,
 )
-incipit.stop()
-peer?.stop()
+for (const server of [incipit, peer]) await server?.[Symbol.asyncDispose]()
 
 // What constraints cost beside the model, in this process: the same tasks once more.
 let spentMs = 0
@@ -242,7 +201,7 @@ class Timed implements ConstraintState {
 }
 let compileMs = 0
 const engine = await Engine.load(model, {
-  threads: Number(values.threads),
+  threads,
   parallel: 2,
   cacheDir: folder,
   constraints: (declared, vocabulary) => {

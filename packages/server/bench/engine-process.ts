@@ -1,12 +1,13 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
-import { cpus, tmpdir } from 'node:os'
+import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { median, quantile } from '../../engine/bench/numbers.ts'
+import { defaultModel, requireFiles, temporaryFolder } from '../../engine/bench/surroundings.ts'
 import { table } from '../../engine/bench/table.ts'
 
 // What it costs that the engine has a process of its own: the same streams over HTTP from a server with the engine in a child
@@ -22,16 +23,11 @@ const { values } = parseArgs({
     threads: { type: 'string', default: '1' },
   },
 })
-const models = process.env.INCIPIT_MODELS ?? join(import.meta.dirname, '../../../../shared/models')
-const model = values.model ?? join(models, 'SmolLM2-135M-Instruct.Q4_1.gguf')
-if (!existsSync(model)) {
-  console.error(`no model at ${model}: name one with --model`)
-  process.exit(2)
-}
+const model = values.model ?? defaultModel
+requireFiles({ '--model': model })
 const tokensOfReply = 200
 const rounds = Number(values.rounds)
-const folder = mkdtempSync(join(tmpdir(), 'incipit-bench-'))
-process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+const folder = temporaryFolder()
 
 interface Host {
   readonly child: ChildProcess

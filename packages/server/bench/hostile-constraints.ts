@@ -1,13 +1,10 @@
-import { spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import fc from 'fast-check'
 import { hostile, schemas } from '../../constraint/test/schemas.ts'
 import { quantile } from '../../engine/bench/numbers.ts'
+import { ServerProcess } from '../../engine/bench/server-process.ts'
+import { defaultModel, requireFiles, temporaryFolder } from '../../engine/bench/surroundings.ts'
 import { table } from '../../engine/bench/table.ts'
 
 // What schemas of strangers do to others: the gaps between the words of a stream beside requests with ordinary schemas, and
@@ -23,28 +20,13 @@ const { values } = parseArgs({
     threads: { type: 'string', default: '1' },
   },
 })
-const models = process.env.INCIPIT_MODELS ?? join(import.meta.dirname, '../../../../shared/models')
-const model = values.model ?? join(models, 'SmolLM2-135M-Instruct.Q4_1.gguf')
-if (!existsSync(model)) {
-  console.error(`no model at ${model}: name one with --model`)
-  process.exit(2)
-}
-const folder = mkdtempSync(join(tmpdir(), 'incipit-bench-'))
-process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
-const free = createServer().listen(0, '127.0.0.1')
-await new Promise((resolve) => free.once('listening', resolve))
-const { port } = free.address() as { port: number }
-free.close()
-const main = join(import.meta.dirname, '../../incipit/src/main.ts')
-const options = ['--model', model, '--port', String(port), '--threads', values.threads]
-const env = { ...process.env, INCIPIT_CACHE: folder }
-const server = spawn(process.execPath, [main, 'serve', ...options], { stdio: 'ignore', env })
-process.once('exit', () => server.kill('SIGKILL'))
-const address = `http://127.0.0.1:${port}`
-while (!(await fetch(`${address}/health`).catch(() => undefined))?.ok) await sleep(100)
+const model = values.model ?? defaultModel
+requireFiles({ '--model': model })
+const threads = Number(values.threads)
+await using server = await ServerProcess.incipit(model, { threads, contextLength: 4096, cacheDir: temporaryFolder() })
 
 const post = (body: object) =>
-  fetch(`${address}/v1/completions`, {
+  fetch(`${server.address}/v1/completions`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),
@@ -101,4 +83,3 @@ const rows = [...rounds].map(([name, all]) => {
   return [name, sum(({ asked }) => asked), sum(({ refused }) => refused), ...ms]
 })
 table(['beside', 'requests', 'refused', 'gap p50, ms', 'p95', 'p99', 'longest'], rows)
-server.kill()

@@ -1,5 +1,5 @@
 import { fork } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import type { EngineStats } from '@incipit/engine/api'
 import { median, quantile, random } from '../../engine/bench/numbers.ts'
+import { defaultModel, defaultPrompts, requireFiles } from '../../engine/bench/surroundings.ts'
 import { type Keystroke, speech, typing } from './keystrokes.ts'
 
 // Time to the first committed text after the last input event, with prefill while the input arrives, against the same
@@ -15,16 +16,9 @@ import { type Keystroke, speech, typing } from './keystrokes.ts'
 const { values } = parseArgs({
   options: { model: { type: 'string' }, runs: { type: 'string', default: '3' }, only: { type: 'string' } },
 })
-const shared = join(import.meta.dirname, '../../../../shared')
-const model =
-  values.model ?? join(process.env.INCIPIT_MODELS ?? join(shared, 'models'), 'SmolLM2-135M-Instruct.Q4_1.gguf')
-const prompts = join(shared, 'prompts', 'chat.jsonl')
-for (const path of [model, prompts]) {
-  if (!existsSync(path)) {
-    console.error(`not found: ${path}`)
-    process.exit(2)
-  }
-}
+const model = values.model ?? defaultModel
+const prompts = join(defaultPrompts, 'chat.jsonl')
+requireFiles({ '--model': model })
 const runs = Number(values.runs)
 const corpus = readFileSync(prompts, 'utf8')
   .trim()

@@ -1,10 +1,9 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 
 import { median, quantile } from '../../engine/bench/numbers.ts'
 import { ServerProcess } from '../../engine/bench/server-process.ts'
+import { defaultModel, requireFiles } from '../../engine/bench/surroundings.ts'
 import { table } from '../../engine/bench/table.ts'
 
 // What it costs that somebody watches: replies of `incipit serve`, in turns while nobody watches, while somebody reads
@@ -20,12 +19,8 @@ const { values } = parseArgs({
     tokens: { type: 'string', default: '128' },
   },
 })
-const models = process.env.INCIPIT_MODELS ?? join(import.meta.dirname, '../../../../shared/models')
-const model = values.model ?? join(models, 'SmolLM2-135M-Instruct.Q4_1.gguf')
-if (!existsSync(model)) {
-  console.error(`no model at ${model}: name one with --model`)
-  process.exit(2)
-}
+const model = values.model ?? defaultModel
+requireFiles({ '--model': model })
 const tokens = Number(values.tokens)
 const ways = [
   { name: 'not watched' },

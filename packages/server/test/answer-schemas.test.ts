@@ -1,21 +1,22 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import compile from '@incipit/constraint/compiler'
 import { IncipitError } from '@incipit/engine/api'
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import { loadedBert } from './bert.ts'
 import { constraintChecks } from './constraint-checks.ts'
 import { delta, done, fakeEngine, guess, says } from './fake-engine.ts'
-import { missing, smol } from './models.ts'
+import { loaded, missing, shallow } from './models.ts'
 import { type OpenApi, openApiOf } from './openapi.ts'
 import { type Served, serve } from './serve.ts'
-import { templated, thinking } from './templated.ts'
+import { thinkingTemplate } from './thinking-template.ts'
 import { weather } from './weather-tool.ts'
 
 // What a server answers is what its own description says, by the word of a validator that is not ours.
 
-const skip = missing(smol)
+const skip = missing(shallow)
 const timeout = 120_000
-const engine = templated(thinking, { contextLength: 1024, shallow: true })
+const engine = loaded({ ...shallow, template: thinkingTemplate }, { contextLength: 1024, constraints: compile })
 const embedder = loadedBert()
 const constraints = constraintChecks()
 

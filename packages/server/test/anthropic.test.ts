@@ -4,16 +4,16 @@ import Anthropic from '@anthropic-ai/sdk'
 import compile from '@incipit/constraint/compiler'
 import { constraintChecks } from './constraint-checks.ts'
 import { delta, done, fakeEngine, says } from './fake-engine.ts'
-import { assertFree, loaded, missing, onlyFull, settled, smol } from './models.ts'
+import { assertFree, assertSays, chatModel, loaded, missing, onlyFull, settled } from './models.ts'
 import { serve } from './serve.ts'
 import { assertWeather, weather } from './weather-tool.ts'
 
 // Anthropic's own client against /v1/messages.
 
-const skip = missing(smol)
+const skip = missing(chatModel)
 const long = skip || onlyFull
 const timeout = 60_000
-const engine = loaded(smol, { contextLength: 1024, constraints: compile })
+const engine = loaded(chatModel, { contextLength: 1024, constraints: compile })
 const constraints = constraintChecks()
 
 const messages = [{ role: 'user' as const, content: 'What is the weather in Paris?' }]
@@ -144,7 +144,7 @@ test('a tool that must be used, whole and streamed, and its result', { skip, tim
       },
     ],
   })
-  assert.match(textOf(answer), /19|sunny/i)
+  assertSays(textOf(answer), /19|sunny/i)
 })
 
 test('a call that max_tokens cuts off is not told as whole', { skip, timeout }, async (t) => {

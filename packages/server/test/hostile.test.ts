@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { delta, done, fakeEngine, says } from './fake-engine.ts'
-import { loaded, missing, settled, shallow, stories } from './models.ts'
+import { chatStories, loaded, missing, settled, stories } from './models.ts'
 import { awkward } from './schema-values.ts'
 import { type Chunk, events, type Served, serve } from './serve.ts'
 
 const tiny = loaded(stories, { contextLength: 128 })
-const small = loaded(shallow, { contextLength: 160 })
+const small = loaded(chatStories, { contextLength: 160 })
 
 const names = [
   ...['model', 'max_tokens', 'max_completion_tokens', 'temperature', 'top_p', 'top_k', 'min_p', 'seed', 'n', 'stop'],
@@ -87,7 +87,7 @@ test('completions: any JSON gets an answer or an error of the client', { skip: m
   await settled(tiny(), 0)
 })
 
-test('chat: any JSON gets an answer or an error of the client', { skip: missing(shallow) }, async (t) => {
+test('chat: any JSON gets an answer or an error of the client', { skip: missing(chatStories) }, async (t) => {
   await check(await serve(t, small()), '/v1/chat/completions', chatBodies, 40)
   await settled(small(), 0)
 })

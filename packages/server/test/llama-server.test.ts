@@ -4,15 +4,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import compile from '@incipit/constraint/compiler'
 import { constraintChecks } from './constraint-checks.ts'
 import { delta, done, fakeEngine, says } from './fake-engine.ts'
-import { assertFree, loaded, missing, onlyFull, prelude, settled, smol } from './models.ts'
+import { assertFree, chatModel, loaded, missing, onlyFull, prelude, settled } from './models.ts'
 import { type Served, serve } from './serve.ts'
 
 // llama-server's own routes, by its README.
 
-const skip = missing(smol)
+const skip = missing(chatModel)
 const long = skip || onlyFull
 const timeout = 60_000
-const engine = loaded(smol, { contextLength: 1024, constraints: compile, parallel: 2 })
+const engine = loaded(chatModel, { contextLength: 1024, constraints: compile, parallel: 2 })
 const code = loaded(prelude, { cut: 'none' })
 const constraints = constraintChecks()
 
@@ -208,12 +208,12 @@ test('a reply ends at a line that is indented less, and when it has taken long e
 })
 
 test('real replies are cut off by their limits', { skip, timeout }, async (t) => {
-  const server = await start(t)
-  const list = { prompt: 'Colours:\n- red\n- green\n', temperature: 0, n_predict: 200, t_max_predict_ms: 1 }
+  const server = await serve(t, code())
+  const list = { prompt: gap.input_prefix, temperature: 0, n_predict: 200, t_max_predict_ms: 1 }
   const { stop_type, tokens_predicted, content } = await ask(server, '/completion', list)
   assert.equal(stop_type, 'limit')
   assert.ok(tokens_predicted < 100 && content.includes('\n'), `${tokens_predicted}: ${content}`)
-  await assertFree(engine())
+  await assertFree(code())
 })
 
 const gap = {

@@ -10,17 +10,16 @@ import { full, sized } from '../../engine/test/fixtures/test-size.ts'
 import { type DialectDescription, dialects } from '../src/openapi/dialects.ts'
 import type { Dialect } from '../src/openapi/operation.ts'
 import { loadedBert } from './bert.ts'
-import { loadedChatStories } from './chat-stories.ts'
 import { Companion } from './companion.ts'
-import { assertFree, missing, stories } from './models.ts'
+import { assertFree, chatStories, loaded, missing } from './models.ts'
 import { type OpenApi, openApiOf } from './openapi.ts'
 import { damaged, valuesOf } from './schema-values.ts'
 import { type Served, serve } from './serve.ts'
 
 // Bodies for every POST route, made of the server's own description and then damaged, while somebody else's reply streams.
 
-const skip = missing(stories)
-const engine = loadedChatStories({ contextLength: 96, parallel: 4, constraints: compile })
+const skip = missing(chatStories)
+const engine = loaded(chatStories, { contextLength: 96, parallel: 4, constraints: compile })
 const embedder = loadedBert()
 const constraints = new ConstraintChecks()
 after(() => constraints[Symbol.dispose]())

@@ -10,17 +10,16 @@ import { sized } from '../../engine/test/fixtures/test-size.ts'
 import { jsonSchemaOf } from '../src/described-as.ts'
 import { clientEvents } from '../src/realtime/client-events.ts'
 import { responsesBody } from '../src/responses/responses-body.ts'
-import { loadedChatStories } from './chat-stories.ts'
 import { Companion } from './companion.ts'
-import { assertFree, missing, stories } from './models.ts'
+import { assertFree, chatStories, loaded, missing } from './models.ts'
 import { awkward, damaged, valuesOf } from './schema-values.ts'
 import { type Served, serve } from './serve.ts'
 
 // Bytes that are no HTTP, frames that are none, and events that nobody understands, while somebody else's reply streams.
 
-const skip = missing(stories)
+const skip = missing(chatStories)
 const timeout = 600_000
-const engine = loadedChatStories({ contextLength: 96, parallel: 4 })
+const engine = loaded(chatStories, { contextLength: 96, parallel: 4 })
 
 /** What comes back on a connection until the server closes it, or says nothing more. */
 async function exchange({ port }: Served, pieces: readonly (string | Uint8Array)[]): Promise<string> {

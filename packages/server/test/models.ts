@@ -6,36 +6,50 @@ import { join, resolve } from 'node:path'
 import { after, before } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { Engine, type EngineOptions } from '@incipit/engine'
-import { writeAltered } from '../../engine/test/fixtures/altered.ts'
+import { type Changes, writeAltered } from '../../engine/test/fixtures/altered.ts'
+import { storiesTemplate } from '../../engine/test/fixtures/chat-stories.ts'
 
 const store = process.env.INCIPIT_MODELS ?? fileURLToPath(new URL('../../../../shared/models', import.meta.url))
-
-/** A chat model of 135 million parameters: about ten milliseconds a token. */
-export const smol = 'SmolLM2-135M-Instruct.Q4_1.gguf'
-
-/** The first four layers of {@link smol}: its tokens and its template in a third of its time. It writes nonsense. */
-export const shallow = 'SmolLM2, four layers'
-export const shallowLayers = 4
-
-/** A model of 260 thousand parameters without a chat template: under a millisecond a token. */
-export const stories = 'stories260K.gguf'
-
-/** A code model of two million parameters that comes with the repository and carries an exit; no chat template. */
-export const prelude = fileURLToPath(new URL('../../../models/prelude/prelude-nano.Q8_0.gguf', import.meta.url))
 
 /** All of the cases, as CI runs them, instead of a part. */
 export const full = process.env.INCIPIT_TEST === 'full'
 /** For the `skip` option of a test that takes long. */
 export const onlyFull: string | false = full ? false : 'npm run test:full has it'
 
-/** Where a model is. */
+/** A file of the store that is altered when it is loaded. */
+export interface Altered extends Changes {
+  readonly from: string
+}
+
+/** A model by its file in the store, or made of such a file. */
+export type TestModel = string | Altered
+
+/** A chat model of 135 million parameters: about ten milliseconds a token. */
+export const smol = 'SmolLM2-135M-Instruct.Q4_1.gguf'
+
+/** The first four layers of {@link smol}: its tokens and its template in a third of its time. It writes nonsense. */
+export const shallow: Altered = { from: smol, layers: 4 }
+
+/** For what holds whatever is said: {@link smol}, in a short run {@link shallow}. */
+export const chatModel: Altered = full ? { from: smol } : shallow
+
+/** A model of 260 thousand parameters without a chat template: under a millisecond a token. */
+export const stories = 'stories260K.gguf'
+
+/** {@link stories} with a chat template. */
+export const chatStories: Altered = { from: stories, template: storiesTemplate }
+
+/** A code model of two million parameters that comes with the repository and carries an exit; no chat template. */
+export const prelude = fileURLToPath(new URL('../../../models/prelude/prelude-nano.Q8_0.gguf', import.meta.url))
+
+/** Where a file of the store is. */
 export function pathOf(model: string): string {
   return resolve(store, model)
 }
 
 /** For the `skip` option of a test: false, or what is missing and how to provide it. */
-export function missing(model: string): string | false {
-  const path = pathOf(model === shallow ? smol : model)
+export function missing(model: TestModel): string | false {
+  const path = pathOf(typeof model === 'string' ? model : model.from)
   return existsSync(path) ? false : `${path} is missing: set INCIPIT_MODELS to a folder that has it`
 }
 
@@ -60,32 +74,40 @@ export function longReply(engine: Engine): Promise<string> {
 }
 const longReplies = new WeakMap<Engine, Promise<string>>()
 
-/** Writes {@link shallow} into a folder. @returns its path */
-export async function writeShallow(folder: string): Promise<string> {
-  const path = join(folder, 'shallow.gguf')
-  await writeAltered(pathOf(smol), path, { layers: shallowLayers })
+/** Where a model is: in the store, or at `path`, where it is written. */
+export async function written(model: TestModel, path: string): Promise<string> {
+  if (typeof model === 'string') return pathOf(model)
+  await writeAltered(pathOf(model.from), path, model)
   return path
 }
 
 /** Loads a model before the tests of this file and closes it after them. It knows nothing of earlier runs. */
-export function loaded(model: string, options: EngineOptions = {}): () => Engine {
+export function loaded(model: TestModel, options: EngineOptions = {}): () => Engine {
   let engine: Engine | undefined
   let cacheDir: string
   before(async () => {
     cacheDir = await mkdtemp(join(tmpdir(), 'incipit-server-'))
     if (missing(model)) return
-    const path = model === shallow ? await writeShallow(cacheDir) : pathOf(model)
     // One thread: several test files run at once, and threads that wait for each other on a busy machine wait long.
-    engine = await Engine.load(path, { threads: 1, cacheDir, ...options })
+    engine = await Engine.load(await written(model, join(cacheDir, 'altered.gguf')), {
+      threads: 1,
+      cacheDir,
+      ...options,
+    })
   })
   after(async () => {
     await engine?.close()
     await rm(cacheDir, { recursive: true, force: true })
   })
   return () => {
-    if (engine === undefined) throw new Error(`${model} is not loaded`)
+    if (engine === undefined) throw new Error('the model is not loaded')
     return engine
   }
+}
+
+/** Asserts what only a model that makes sense says. {@link chatModel} is one in the whole run; here it says something. */
+export function assertSays(text: string, expected: RegExp): void {
+  assert.match(text, full ? expected : /./)
 }
 
 /** Waits until nothing runs or waits in the engine. Rejects after `limit` milliseconds. Returns how long it took. */

@@ -2,14 +2,13 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import OpenAI from 'openai'
 import { freeRows } from '../../engine/test/costs.ts'
-import { loadedChatStories } from './chat-stories.ts'
-import { missing, stories } from './models.ts'
+import { chatStories, loaded, missing } from './models.ts'
 import { serve } from './serve.ts'
 
 // Whether a guess is tried does not depend on what rows cost on this machine, and on who else uses it.
 freeRows(() => 512)
-const options = { skip: missing(stories), timeout: 120_000 }
-const engine = loadedChatStories({ contextLength: 512 })
+const options = { skip: missing(chatStories), timeout: 120_000 }
+const engine = loaded(chatStories, { contextLength: 512 })
 
 async function client(t: TestContext): Promise<OpenAI> {
   const server = await serve(t, engine())

@@ -9,7 +9,7 @@ import { Ollama } from 'ollama'
 import OpenAI from 'openai'
 import type { ModelDirectory } from '../src/index.ts'
 import { delta, done, fakeEngine, says } from './fake-engine.ts'
-import { missing, shallow, writeShallow } from './models.ts'
+import { missing, shallow, written } from './models.ts'
 import { chunks, committed, type Served, serve } from './serve.ts'
 
 const skip = missing(shallow)
@@ -50,7 +50,7 @@ function assertRises(told: readonly Progress[], cached: (cache: number, total: n
 test('a long prompt says how far it is, from an engine in another process', { skip, timeout }, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'incipit-progress-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
-  const model = await writeShallow(folder)
+  const model = await written(shallow, join(folder, 'shallow.gguf'))
   const engine = await SpawnedEngine.start(model, { threads: 1, contextLength: 1024, parallel: 2, cacheDir: folder })
   t.after(() => engine.close())
   const server = await serve(t, engine)

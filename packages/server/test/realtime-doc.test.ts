@@ -5,11 +5,11 @@ import { clientEvents } from '../src/realtime/client-events.ts'
 import { sessionParameters } from '../src/realtime/session-parameters.ts'
 import { defaultSettings } from '../src/realtime/settings.ts'
 import { defaultBounds } from '../src/socket/bounds.ts'
-import { loaded, missing, smol } from './models.ts'
+import { assertSays, chatModel, loaded, missing } from './models.ts'
 import { serve } from './serve.ts'
 
 const page = readFileSync(new URL('../../../docs/realtime.md', import.meta.url), 'utf8')
-const engine = loaded(smol, { contextLength: 512 })
+const engine = loaded(chatModel, { contextLength: 512 })
 
 test('docs/realtime.md names every client event, setting and option', () => {
   const names = [
@@ -31,7 +31,10 @@ test('every setting can be set', () => {
   )
 })
 
-test('the script of docs/realtime.md runs as it is printed', { skip: missing(smol), timeout: 120_000 }, async (t) => {
+test('the script of docs/realtime.md runs as it is printed', {
+  skip: missing(chatModel),
+  timeout: 120_000,
+}, async (t) => {
   const { url } = await serve(t, engine())
   const [, script] = /```js\n(\/\/ node typing[\s\S]*?)```/.exec(page)!
   const printed: string[] = []
@@ -47,5 +50,6 @@ test('the script of docs/realtime.md runs as it is printed', { skip: missing(smo
   const print = (...parts: unknown[]) => void printed.push(parts.join(' '))
   await run(Socket, { stdout: { write: print } }, { log: print, error: print })
   await closed.promise
-  assert.match(printed.join(''), /^The opposite of hot is cold.*%s tokens were ready, first text after %s ms \d+ \d/s)
+  assertSays(printed.join(''), /^The opposite of hot is cold/)
+  assert.match(printed.join(''), /^.+%s tokens were ready, first text after %s ms \d+ \d/s)
 })

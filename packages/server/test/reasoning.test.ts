@@ -1,17 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { missing, smol } from './models.ts'
+import compile from '@incipit/constraint/compiler'
+import { chatModel, loaded, missing } from './models.ts'
 import { RealtimeClient } from './realtime-client.ts'
 import { type Chunk, chunks, committed, serve } from './serve.ts'
-import { templated, thinking } from './templated.ts'
+import { thinkingTemplate } from './thinking-template.ts'
 
 /*
  * A model that thinks in tags: SmolLM2 with a template that opens its reasoning, unless told not to. It closes no tag by
  * itself, so what it says is led there by a bias, by a constraint that begins behind the tag, or by a bound.
  */
-const skip = missing(smol)
+const skip = missing(chatModel)
 const timeout = 60_000
-const engine = templated(thinking)
+const engine = loaded({ ...chatModel, template: thinkingTemplate }, { contextLength: 512, constraints: compile })
 
 const messages = [{ role: 'user', content: 'Is the sky blue? Answer yes or no.' }]
 const off = { chat_template_kwargs: { enable_thinking: false } }
@@ -57,7 +58,7 @@ test('a stop string within the reasoning ends it there, and nothing of it become
   const { post } = await serve(t, engine())
   const body = { messages, temperature: 0, max_tokens: 12 }
   const free = messageOf((await (await post('/v1/chat/completions', body)).json()) as Chunk).reasoning_content!
-  const word = free.trim().split(' ')[2]!
+  const word = free.trim().split(/\s+/)[2]!
   const stopped = { ...body, stop: [word] }
   const answer = (await (await post('/v1/chat/completions', stopped)).json()) as Chunk
   const { content, reasoning_content: reasoning } = messageOf(answer)
@@ -91,9 +92,9 @@ test('a form of the reply holds for the answer, not for the reasoning before it'
   const bias = Object.fromEntries(
     engine()
       .tokenize('</think>')
-      .map((token) => [token, 20]),
+      .map((token) => [token, 100]),
   )
-  const led = { ...body, max_tokens: 60, logit_bias: bias }
+  const led = { ...body, max_tokens: 60, logit_bias: bias, frequency_penalty: 2 }
   const answered = messageOf((await (await post('/v1/chat/completions', led)).json()) as Chunk)
   assert.match(answered.content, /^(yes|no)$/)
 })

@@ -5,32 +5,35 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SpawnedEngine } from '@incipit/engine/spawn'
-import { writeChatStories } from '../../engine/test/fixtures/chat-stories.ts'
-import { missing, pathOf, smol, stories } from './models.ts'
+import { chatModel, chatStories, missing, written } from './models.ts'
 import { RealtimeClient } from './realtime-client.ts'
 import { type Chunk, events, serve } from './serve.ts'
 
 /* A server over an engine in another process: what takes a way there and back is answered as ever. */
 
-const skip = missing(stories)
+const skip = missing(chatStories)
 const options = { skip, timeout: 120_000 }
 
 const constraints = import.meta.resolve('@incipit/constraint/compiler')
 
 let folder: string
 let chat: string
+let slower: string
 before(async () => {
-  if (skip) return
   folder = await mkdtemp(join(tmpdir(), 'incipit-spawned-'))
-  chat = join(folder, 'chat.gguf')
-  await writeChatStories(chat)
+  if (!skip) chat = await written(chatStories, join(folder, 'chat.gguf'))
+  if (!missing(chatModel)) slower = await written(chatModel, join(folder, 'slower.gguf'))
 })
-after(async () => {
-  if (!skip) await rm(folder, { recursive: true, force: true })
-})
+after(() => rm(folder, { recursive: true, force: true }))
 
-async function spawned(t: { after(fn: () => Promise<void>): void }, model = chat) {
-  const engine = await SpawnedEngine.start(model, { threads: 1, contextLength: 512, parallel: 2, constraints })
+async function spawned(t: { after(fn: () => Promise<void>): void }, path = chat, contextLength = 512) {
+  const engine = await SpawnedEngine.start(path, {
+    threads: 1,
+    contextLength,
+    parallel: 2,
+    constraints,
+    cacheDir: folder,
+  })
   t.after(() => engine.close())
   return engine
 }
@@ -47,9 +50,9 @@ test('what only the model can refuse has its status, also in a stream', options,
   }
 })
 
-test('a client that leaves frees the engine', { ...options, skip: missing(smol) }, async (t) => {
+test('a client that leaves frees the engine', { ...options, skip: missing(chatModel) }, async (t) => {
   // The smaller model would be done before its reader has left.
-  const engine = await spawned(t, pathOf(smol))
+  const engine = await spawned(t, slower)
   const server = await serve(t, engine)
   const controller = new AbortController()
   const body = { prompt: 'Once upon a time', max_tokens: 400, temperature: 1, seed: 1, stream: true }
@@ -71,9 +74,8 @@ test('a client that leaves frees the engine', { ...options, skip: missing(smol) 
   }
 })
 
-test('a long prompt that may wait holds up nobody', { ...options, skip: missing(smol) }, async (t) => {
-  const engine = await SpawnedEngine.start(pathOf(smol), { threads: 1, contextLength: 1024, parallel: 2 })
-  t.after(() => engine.close())
+test('a long prompt that may wait holds up nobody', { ...options, skip: missing(chatModel) }, async (t) => {
+  const engine = await spawned(t, slower, 1024)
   const server = await serve(t, engine)
   let over = false
   const long = { prompt: 'word '.repeat(900), max_tokens: 1, tier: 'batch' }

@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import compile from '@incipit/constraint/compiler'
 import type { Engine } from '@incipit/engine'
 import OpenAI from 'openai'
-import { missing, smol } from './models.ts'
+import { type Altered, chatModel, loaded, missing, shallow, smol } from './models.ts'
 import { serve } from './serve.ts'
-import { templated } from './templated.ts'
 
 /*
  * How large models call tools, on SmolLM2 with templates that write as theirs do. What it says makes no sense; that every
  * call is whole, typed and one of theirs does not hang on the model.
  */
 
-const skip = missing(smol)
+const skip = missing(chatModel)
 const timeout = 120_000
 
 const turn = (body: string) => `{% for m in messages %}<|im_start|>{{ m.role }}
@@ -75,15 +75,9 @@ const client = async (t: TestContext, engine: Engine) => {
   return new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0 })
 }
 
-interface Options {
-  /** What a call begins with, where the model has a choice. */
-  readonly towards?: string
-  /** A few layers do, where nothing hangs on what the model thinks. */
-  readonly shallow?: boolean
-}
-
-function callsTools(name: string, template: string, { towards, shallow = false }: Options): () => Engine {
-  const engine = templated(template, { contextLength: 1024, shallow })
+/** @param towards what a call begins with, where the model has a choice */
+function callsTools(name: string, model: Altered, towards?: string): () => Engine {
+  const engine = loaded(model, { contextLength: 1024, constraints: compile })
   const request = () => ({
     model: 'any',
     messages,
@@ -146,23 +140,26 @@ function callsTools(name: string, template: string, { towards, shallow = false }
   return engine
 }
 
-callsTools('Qwen3-Coder', xml, { shallow: true })
-callsTools('Gemma 4', gemma, { shallow: true })
-const channels = callsTools('gpt-oss', harmony, { towards: ' to' })
+callsTools('Qwen3-Coder', { ...shallow, template: xml })
+callsTools('Gemma 4', { ...shallow, template: gemma })
+const channels = callsTools('gpt-oss', { ...chatModel, template: harmony }, ' to')
+
+/** It begins a thought where the few layers begin a call. */
+const thinker = loaded({ from: smol, template: harmony }, { contextLength: 1024, constraints: compile })
 
 const led = (engine: Engine, ...texts: string[]) => ({
   logit_bias: Object.fromEntries(texts.map((text) => [engine.tokenize(text)[0]!, 100])),
 })
 
 test('gpt-oss: what is thought is told apart from the answer', { skip, timeout }, async (t) => {
-  const openai = await client(t, channels())
+  const openai = await client(t, thinker())
   const request = { model: 'any', messages, temperature: 0, max_tokens: 24 }
   const properties = { sure: { type: 'boolean' } }
   const schema = { type: 'object', properties, required: ['sure'], additionalProperties: false }
   const form = { type: 'json_schema' as const, json_schema: { name: 'answer', schema, strict: true } }
   const answered = await openai.chat.completions.create({
     ...request,
-    ...led(channels(), 'final'),
+    ...led(thinker(), 'final'),
     response_format: form,
   })
   assert.equal(typeof JSON.parse(answered.choices[0]!.message.content!).sure, 'boolean')
@@ -171,13 +168,13 @@ test('gpt-oss: what is thought is told apart from the answer', { skip, timeout }
     [{ guided_regex: '[0-9]{2}/[0-9]' }, /^[0-9]{2}\/[0-9]$/],
   ] as const) {
     for (const tools of [{}, { tools: [book] }]) {
-      const body = { ...request, ...led(channels(), 'final', '<', '<|'), ...form, ...tools }
+      const body = { ...request, ...led(thinker(), 'final', '<', '<|'), ...form, ...tools }
       assert.match((await openai.chat.completions.create(body)).choices[0]!.message.content!, expected)
     }
   }
   const thinking = await openai.chat.completions.create({
     ...request,
-    ...led(channels(), 'analysis'),
+    ...led(thinker(), 'analysis'),
     tools: [book],
   })
   const { content, reasoning_content } = thinking.choices[0]!.message as { content: string; reasoning_content?: string }
@@ -186,11 +183,11 @@ test('gpt-oss: what is thought is told apart from the answer', { skip, timeout }
 })
 
 test('gpt-oss: what is thought is bounded, and the answer follows', { skip, timeout }, async (t) => {
-  const openai = await client(t, channels())
+  const openai = await client(t, thinker())
   const body = { model: 'any', messages, temperature: 0, max_tokens: 60, tools: [book], thinking_budget_tokens: 4 }
-  const { choices } = await openai.chat.completions.create({ ...body, ...led(channels(), 'analysis') })
+  const { choices } = await openai.chat.completions.create({ ...body, ...led(thinker(), 'analysis') })
   const { content, reasoning_content } = choices[0]!.message as { content: string; reasoning_content?: string }
-  const tokens = channels().tokenize(reasoning_content!).length
+  const tokens = thinker().tokenize(reasoning_content!).length
   assert.ok(tokens >= 1 && tokens <= 7, reasoning_content)
   assert.ok(content.length > 0 && !content.includes('<|'), content)
 })

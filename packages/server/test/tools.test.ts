@@ -7,15 +7,15 @@ import OpenAI from 'openai'
 import { z } from 'zod'
 import { constraintChecks } from './constraint-checks.ts'
 import { delta, done, fakeEngine, says } from './fake-engine.ts'
-import { assertFree, loaded, missing, smol } from './models.ts'
+import { assertFree, assertSays, chatModel, loaded, missing } from './models.ts'
 import { type Chunk, serve } from './serve.ts'
 import { assertWeather, weather } from './weather-tool.ts'
 
 // Tools over HTTP, on a model whose template knows none: what matters is that every call is whole, and one of theirs.
 
-const skip = missing(smol)
+const skip = missing(chatModel)
 const timeout = 60_000
-const engine = loaded(smol, { contextLength: 1024, constraints: compile })
+const engine = loaded(chatModel, { contextLength: 1024, constraints: compile })
 const constraints = constraintChecks()
 
 const weatherTool = { type: 'function' as const, function: { ...weather, strict: true } }
@@ -34,7 +34,12 @@ function assertCall(call: OpenAI.ChatCompletionMessageToolCall | undefined): voi
 
 test('openai: with a schema for the reply, it is a call or a value of that schema', { skip, timeout }, async (t) => {
   const openai = await client(t)
-  const schema = { type: 'object', properties: { sure: { type: 'boolean' } }, required: ['sure'] }
+  const schema = {
+    type: 'object',
+    properties: { sure: { type: 'boolean' } },
+    required: ['sure'],
+    additionalProperties: false,
+  }
   const form = { type: 'json_schema' as const, json_schema: { name: 'answer', schema, strict: true } }
   const ask = async (over: object) => {
     const { choices } = await openai.chat.completions.create({ ...request, response_format: form, ...over })
@@ -128,7 +133,7 @@ test('the result of a call becomes part of the conversation', { skip, timeout },
       { role: 'tool', tool_call_id: 'call_1', content: 'It is 19 degrees and sunny in Paris.' },
     ],
   })
-  assert.match(choices[0]!.message.content!, /19|sunny/i)
+  assertSays(choices[0]!.message.content!, /19|sunny/i)
 })
 
 test('AI SDK: a tool is run and its result sent back', { skip, timeout }, async (t) => {
@@ -241,6 +246,7 @@ test('schemas that other servers stumble over', { skip, timeout }, async (t) => 
     type: 'object',
     properties: { c: { $ref: '#/$defs/c' } },
     required: ['c'],
+    additionalProperties: false,
   }
   const tools = [{ type: 'function', function: { name: 'f', parameters: refs, strict: true } }]
   const answer = (await (

@@ -5,16 +5,15 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Engine } from '@incipit/engine'
 import fc from 'fast-check'
-import { loadedChatStories } from './chat-stories.ts'
 import { delta, done, says } from './fake-engine.ts'
-import { assertFree, full, missing, stories } from './models.ts'
+import { assertFree, chatStories, full, loaded, missing } from './models.ts'
 import { fakeRealtimeEngine } from './realtime-fake.ts'
 import { type Chunk, type Served, serve } from './serve.ts'
 
 const timeout = 60_000
-const engine = loadedChatStories({ contextLength: 512 })
+const engine = loaded(chatStories, { contextLength: 512 })
 // Generous: on a machine that others keep busy a prompt may take many times its time.
-const real = { skip: missing(stories), timeout: 120_000 }
+const real = { skip: missing(chatStories), timeout: 120_000 }
 const path = '/v1/chat/completions'
 
 const ms = (pause: number) => () => sleep(pause)

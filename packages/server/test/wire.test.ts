@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { loaded, missing, stories } from './models.ts'
+import { full, loaded, missing, stories } from './models.ts'
 import { Reader } from './reader.ts'
 import { type Chunk, chunks, committed, type Served, serve } from './serve.ts'
 
@@ -57,8 +57,9 @@ test('a reader of provisional text ends with exactly the committed text', { skip
     withdrawn += reader.withdrawn
   })
   // Always the same cases: where two tokens are almost equally probable, the width of a batch can decide.
-  await fc.assert(property, { numRuns: 12, seed: 7 })
-  assert.ok(shown > 12, 'guesses were shown')
+  const numRuns = full ? 12 : 8
+  await fc.assert(property, { numRuns, seed: 7 })
+  assert.ok(shown > numRuns, 'guesses were shown')
   assert.ok(withdrawn > 0, 'some were wrong')
 })
 

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
+import { full } from '../../test/fixtures/test-size.ts'
 import { answerOf, greedy, Reference } from '../../test/reference.ts'
 import { Engine, type GenerateEvent, type ProvisionalEvent } from '../index.ts'
 
@@ -83,7 +84,7 @@ test('any typing history gives the reply of the final text sent in one piece, bu
         await reference.ties({ prompt, sampling: greedy, maxTokens }, await answerOf(input.respond()), tieWidth)
       },
     ),
-    { numRuns: 60 },
+    { numRuns: full ? 60 : 30 },
   )
   await engine.idle()
   assert.deepEqual(engine.audit(), [])

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { plainMachine } from '../../test/fixtures/plain-machine.ts'
+import { full } from '../../test/fixtures/test-size.ts'
 import { tiers } from '../api/tiers.ts'
 import type { GuessQuality } from './guess-sampler.ts'
 import type { Outcome } from './outcome.ts'
@@ -193,10 +194,10 @@ describe('a simulation', () => {
   it('makes nobody wait less when more requests come', async () => {
     const p95 = async (perSecond: number) => {
       let sum = 0
-      for (const seed of [1, 2]) {
+      for (const seed of full ? [1, 2] : [1]) {
         sum += percentiles(ttfts(await run({ arrivals: { pattern: 'poisson', perSecond }, seed }))).p95
       }
-      return sum / 2
+      return sum
     }
     const waits = [await p95(0.1), await p95(0.4), await p95(0.8), await p95(1.6)]
     assert.deepEqual(

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { after, before, test } from 'node:test'
 import fc from 'fast-check'
 import { model } from '../../test/fixtures/gguf.ts'
 import { full } from '../../test/fixtures/test-size.ts'
@@ -12,6 +12,15 @@ import { IncrementalTokenizer } from './incremental-tokenizer.ts'
 
 const smol = model('SmolLM2-135M-Instruct.Q4_1.gguf')
 const stories = model('stories260K.gguf')
+let large: Model
+/** It reads the whole vocabulary once. */
+let largeCuts: CutPlaces
+before(async () => {
+  if (smol.skip) return
+  large = await Model.load(smol.path)
+  largeCuts = new CutPlaces(large.vocab)
+})
+after(() => large?.[Symbol.dispose]())
 
 for (const { name, skip, load } of vocabularies) {
   test(`after every change the tokens are those of the whole text: ${name}`, { skip }, async (t) => {
@@ -47,13 +56,12 @@ test('what was the beginning of the text is tokenised again behind others', { sk
 const line = 'The old man sat by the river and watched the boats go by.\n'
 
 /** How much text is tokenised when a text of 600 lines changes. */
-async function tokenised(change: (text: string) => string): Promise<{ characters: number; calls: number }> {
-  using model = await Model.load(smol.path)
+function tokenised(change: (text: string) => string): { characters: number; calls: number } {
   let [characters, calls] = [0, 0]
-  const tokenizer = new IncrementalTokenizer(new CutPlaces(model.vocab), (text) => {
+  const tokenizer = new IncrementalTokenizer(largeCuts, (text) => {
     characters += text.length
     calls++
-    return model.vocab.tokenize(text)
+    return large.vocab.tokenize(text)
   })
   const text = line.repeat(600)
   // A first change in the same place divides what is around it into short parts.
@@ -71,31 +79,32 @@ for (const [where, change] of Object.entries({
   'by a letter less': (text: string) => text.slice(0, 17_000) + text.slice(17_001),
   'by a line more': (text: string) => text.slice(0, 20 * line.length) + line + text.slice(20 * line.length),
 })) {
-  test(`a change ${where} costs its own length`, { skip: smol.skip }, async () => {
-    const { characters, calls } = await tokenised(change)
+  test(`a change ${where} costs its own length`, { skip: smol.skip }, () => {
+    const { characters, calls } = tokenised(change)
     assert.ok(characters < 500 && calls <= 3, `${characters} characters in ${calls} calls`)
   })
 }
 
-test('a text that is as it was costs nothing', { skip: smol.skip }, async () => {
-  assert.deepEqual(await tokenised((text) => text), { characters: 0, calls: 0 })
+test('a text that is as it was costs nothing', { skip: smol.skip }, () => {
+  assert.deepEqual(
+    tokenised((text) => text),
+    { characters: 0, calls: 0 },
+  )
 })
 
-test('a long new text takes a bounded number of calls', { skip: smol.skip }, async () => {
-  using model = await Model.load(smol.path)
+test('a long new text takes a bounded number of calls', { skip: smol.skip }, () => {
   let calls = 0
-  const tokenizer = new IncrementalTokenizer(new CutPlaces(model.vocab), (text) => {
+  const tokenizer = new IncrementalTokenizer(largeCuts, (text) => {
     calls++
-    return model.vocab.tokenize(text)
+    return large.vocab.tokenize(text)
   })
   tokenizer.tokens(line.repeat(2000))
   assert.ok(calls <= 65, String(calls))
 })
 
-test('a list of tokens belongs to the caller', { skip: smol.skip }, async () => {
-  using model = await Model.load(smol.path)
-  const tokenizer = new IncrementalTokenizer(new CutPlaces(model.vocab), (text) => model.vocab.tokenize(text))
-  const expected = model.vocab.tokenize(line)
+test('a list of tokens belongs to the caller', { skip: smol.skip }, () => {
+  const tokenizer = new IncrementalTokenizer(largeCuts, (text) => large.vocab.tokenize(text))
+  const expected = large.vocab.tokenize(line)
   tokenizer.tokens(line).length = 0
   assert.deepEqual(tokenizer.tokens(line), expected)
 })

@@ -1,3 +1,3 @@
 import { runTogether } from '../together.ts'
 
-runTogether('server')
+runTogether('server-a-to-q')
