@@ -43,7 +43,7 @@ const prompts = join(defaultPrompts, 'chat.jsonl')
 const llamaServer = values['llama-server']
 const only = new Set(values.only.split(','))
 const wanted = values.models.split(',') as ShapeName[]
-requireFiles({ '--vocabulary': vocabularyOf, ...(only.has('turns') && { '--llama-server': llamaServer }) })
+requireFiles({ '--vocabulary': vocabularyOf, prompts, ...(only.has('turns') && { '--llama-server': llamaServer }) })
 for (const name of wanted) {
   if (shapeNames.includes(name)) continue
   console.error(`no shape ${name}; there are ${shapeNames.join(', ')}`)

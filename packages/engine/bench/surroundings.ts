@@ -18,12 +18,12 @@ export const threads = Number(process.env.INCIPIT_THREADS) || availableParalleli
 
 /**
  * Ends the program where a file is missing.
- * @param files by the option that names another
+ * @param files by what they are, such as the option that names another
  */
 export function requireFiles(files: Readonly<Record<string, string | undefined>>): void {
-  for (const [option, path] of Object.entries(files)) {
+  for (const [what, path] of Object.entries(files)) {
     if (path !== undefined && existsSync(path)) continue
-    console.error(path === undefined ? `name a file with ${option}` : `${path} is missing: name another with ${option}`)
+    console.error(path === undefined ? `${what} is missing` : `${what}: ${path} is missing`)
     process.exit(2)
   }
 }

@@ -18,7 +18,7 @@ const { values } = parseArgs({
 })
 const model = values.model ?? defaultModel
 const prompts = join(defaultPrompts, 'chat.jsonl')
-requireFiles({ '--model': model })
+requireFiles({ '--model': model, prompts })
 const runs = Number(values.runs)
 const corpus = readFileSync(prompts, 'utf8')
   .trim()

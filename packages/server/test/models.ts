@@ -8,11 +8,12 @@ import { fileURLToPath } from 'node:url'
 import { Engine, type EngineOptions } from '@incipit/engine'
 import { type Changes, writeAltered } from '../../engine/test/fixtures/altered.ts'
 import { storiesTemplate } from '../../engine/test/fixtures/chat-stories.ts'
+import { full } from '../../engine/test/fixtures/test-size.ts'
+
+export { full }
 
 const store = process.env.INCIPIT_MODELS ?? fileURLToPath(new URL('../../../../shared/models', import.meta.url))
 
-/** All of the cases, as CI runs them, instead of a part. */
-export const full = process.env.INCIPIT_TEST === 'full'
 /** For the `skip` option of a test that takes long. */
 export const onlyFull: string | false = full ? false : 'npm run test:full has it'
 
@@ -74,10 +75,11 @@ export function longReply(engine: Engine): Promise<string> {
 }
 const longReplies = new WeakMap<Engine, Promise<string>>()
 
-/** Where a model is: in the store, or at `path`, where it is written. */
+/** Where a model is: in the store, or where something is altered at `path`, where it is written. */
 export async function written(model: TestModel, path: string): Promise<string> {
-  if (typeof model === 'string') return pathOf(model)
-  await writeAltered(pathOf(model.from), path, model)
+  const { from, ...changes } = typeof model === 'string' ? { from: model } : model
+  if (Object.keys(changes).length === 0) return pathOf(from)
+  await writeAltered(pathOf(from), path, changes)
   return path
 }
 
