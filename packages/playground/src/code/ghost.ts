@@ -4,8 +4,14 @@ import { Decoration, EditorView, keymap, WidgetType } from '@codemirror/view'
 /** What the model would write next, as the server says it. Where text stands below, one line of it, so that nothing there moves. */
 export const suggest = StateEffect.define<string>()
 
-/** The suggestion behind the cursor. Typing what it says shortens it; anything else takes it away. */
-const ghost = StateField.define<string>({
+/** No suggestion is wanted until something is typed, also none that is still being written. */
+export const dismiss = StateEffect.define<null>()
+
+/**
+ * The suggestion behind the cursor; undefined when none is wanted. Typing what it says shortens it; anything else takes it
+ * away.
+ */
+const ghost = StateField.define<string | undefined>({
   create: () => '',
   update(text, transaction) {
     let next = text
@@ -14,15 +20,18 @@ const ghost = StateField.define<string>({
       const head = transaction.startState.selection.main.head
       transaction.changes.iterChanges((from, to, _fromB, _toB, inserted) => {
         const typed = inserted.toString()
-        if (from === head && to === head && text.startsWith(typed)) next = text.slice(typed.length)
+        if (from === head && to === head && text?.startsWith(typed)) next = text.slice(typed.length)
       })
     }
-    for (const effect of transaction.effects) if (effect.is(suggest)) next = fitting(effect.value, transaction.state)
+    for (const effect of transaction.effects) {
+      if (effect.is(dismiss)) next = undefined
+      else if (effect.is(suggest) && next !== undefined) next = fitting(effect.value, transaction.state)
+    }
     return next
   },
   provide: (field) =>
     EditorView.decorations.from(field, (text) => (view) => {
-      if (text === '') return Decoration.none
+      if (!text) return Decoration.none
       const widget = Decoration.widget({ widget: new Ghost(text), side: 1 })
       return Decoration.set(widget.range(view.state.selection.main.head))
     }),
@@ -34,7 +43,7 @@ function fitting(text: string, { doc, selection }: EditorState): string {
 }
 
 /** Whether there is a suggestion to be seen. */
-export const suggests = (state: EditorState): boolean => /\S/.test(state.field(ghost))
+export const suggests = (state: EditorState): boolean => /\S/.test(state.field(ghost) ?? '')
 
 class Ghost extends WidgetType {
   readonly text: string
@@ -61,7 +70,7 @@ class Ghost extends WidgetType {
 /** Takes a part of the suggestion into the text. */
 function accept(part: RegExp) {
   return (view: EditorView): boolean => {
-    const text = part.exec(view.state.field(ghost))?.[0] ?? ''
+    const text = part.exec(view.state.field(ghost) ?? '')?.[0] ?? ''
     const { head, empty } = view.state.selection.main
     if (text === '' || !empty) return false
     view.dispatch({
@@ -86,8 +95,8 @@ export const ghostText: Extension = [
     {
       key: 'Escape',
       run: (view) => {
-        if (view.state.field(ghost) === '') return false
-        view.dispatch({ effects: suggest.of('') })
+        if (!view.state.field(ghost)) return false
+        view.dispatch({ effects: dismiss.of(null) })
         return true
       },
     },
