@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prelude import calibrate, clean, config, data, export, from_gguf, model, ngram, objective, optimiser, packages, smoke, tokenizer
+from prelude import calibrate, clean, config, data, export, from_gguf, grow, model, ngram, objective, optimiser, packages, smoke, tokenizer
 from prelude.config import ModelConfig, Objective
 from prelude.rows import Batches
 
@@ -291,6 +291,41 @@ def test_a_published_file_is_read_back(tmp_path: Path) -> None:
     text = CODE + "<|endoftext|>"
     assert read_tokenizer.encode(text).ids == trained.encode(text).ids
     assert read_tokenizer.token_to_id(tokenizer.END) == 0
+
+
+# larger models
+
+WIDER = {"width": 48, "heads": 4, "feed_forward": 96}
+
+
+def test_a_grown_model_says_what_the_smaller_one_says() -> None:
+    small = dataclasses.replace(TINY, adapter=True, kv_heads=1)
+    large = dataclasses.replace(small, **WIDER)
+    params, tokens = _trained_looking(small), np.arange(66).reshape(2, 33) % 40
+    grown = grow.grow(params, small, large)
+    assert jax.tree.map(np.shape, grown) == jax.tree.map(np.shape, model.init(jax.random.key(0), large))
+    for part in ("exit", "final"):
+        before, after = (jax.nn.log_softmax(model.logits(p, getattr(model.forward(p, tokens, c), part), c)) for p, c in ((params, small), (grown, large)))
+        assert float((jnp.exp(before) * (before - after)).sum(-1).mean()) < 0.002
+
+
+def test_all_of_a_grown_model_learns() -> None:
+    small = dataclasses.replace(TINY, adapter=True)
+    large = dataclasses.replace(small, **WIDER)
+    grown, rows = grow.grow(_trained_looking(small), small, large), np.arange(99).reshape(3, 33) % 40
+    step = jax.jit(lambda p, s, t: optimiser.update(p, jax.grad(lambda q: objective.loss(q, rows, jax.random.key(0), large, Objective(1, 0.8, 1), "float32")[0])(p), s, t, 0.01, 0.01)[:2])
+    after, state = grown, optimiser.init(grown)
+    for t in range(3):
+        after, state = step(after, state, jnp.float32(t))
+    for name in optimiser.MATRICES:
+        for layer, before in zip(after["layers"], grown["layers"]):
+            assert (np.abs(layer[name] - before[name]) > 1e-5).mean() > 0.9, name
+    assert (np.abs(after["embedding"][:, small.width:]) > 1e-5).mean() > 0.9
+
+
+def test_only_what_can_be_made_wider_grows() -> None:
+    with pytest.raises(ValueError, match="layers"):
+        grow.grow(_trained_looking(TINY), TINY, dataclasses.replace(TINY, layers=6))
 
 
 # everything
