@@ -32,7 +32,7 @@ describe('incipit chat through pipes', { skip: missing(smol, stories) }, () => {
     assert.equal(await readFile(other, 'utf8'), 'precious')
     if (short) return
     const again = await incipit(['chat', ...model, '-n', '8'], { input: `/load ${file}\n/stats\n` })
-    assert.ok(again.stdout.startsWith(`> Say hello.\n  ${first}\n> And again?\n  ${second}\n`))
+    assert.ok(again.stdout.startsWith(`> Say hello.\n${first}\n\n> And again?\n${second}\n`))
   })
 
   it('gives the reply that run gives', { skip: short }, async () => {

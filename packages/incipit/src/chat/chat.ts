@@ -3,6 +3,7 @@ import type { InputOptions } from '@incipit/engine/api'
 import pc from 'picocolors'
 import { failureLine } from '../failure.ts'
 import { replyOutputs } from '../reply/output.ts'
+import { wrapMarkdown } from '../terminal/word-wrap.ts'
 import { wrap } from '../terminal/wrap.ts'
 import { writeLine } from '../terminal/write-line.ts'
 import { commandOf, completions, runCommand } from './commands.ts'
@@ -37,7 +38,10 @@ export async function chat({ model, settings, sampling, engines }: ChatOptions):
     sampling,
     events: { read: (share) => messages?.read(share), preview: (text) => messages?.preview(text) },
   })
-  const say = (text: string) => stdout.write(`${live ? pc.dim(wrap(text, stdout.columns)) : text}\n`)
+  const say = (text: string, markdown = false) => {
+    const lines = markdown ? wrapMarkdown : wrap
+    stdout.write(`${live ? pc.dim(lines(text, stdout.columns)) : text}\n`)
+  }
   try {
     const { info } = conversation.engine
     if (live) say(`${info.name}. It reads while you type; /help says more.`)
@@ -69,10 +73,11 @@ function revise(conversation: Conversation, text: string, messages: Messages | u
 async function obey(
   conversation: Conversation,
   { name, argument }: { name: string; argument: string },
-  say: (text: string) => void,
+  say: (text: string, markdown: boolean) => void,
 ): Promise<void> {
   try {
-    say(await runCommand(conversation, name, argument))
+    const { text, markdown } = await runCommand(conversation, name, argument)
+    say(text, markdown)
   } catch (error) {
     await complain(error)
   }

@@ -11,6 +11,8 @@ interface ChatCommand {
   /** What the argument may be. */
   readonly choices?: readonly string[]
   readonly about: string
+  /** What it prints is what people and models wrote, in Markdown; otherwise it is a message of the program. */
+  readonly markdown?: true
   /**
    * @returns what is to be printed
    * @throws UsageError for a wrong argument; whatever the conversation throws
@@ -86,12 +88,14 @@ const commands: Readonly<Record<string, ChatCommand>> = {
   load: {
     argument: '<file>',
     about: 'go on with a conversation from a file',
+    markdown: true,
     async run(conversation, file) {
       if (file === '') throw new UsageError('/load needs a file')
       const { system, turns } = await saved(atHome(file))
       conversation.change({ system })
       conversation.restore(turns)
-      return turns.map(({ role, content }) => `${role === 'user' ? '>' : ' '} ${content}`).join('\n')
+      // As they stood there when they were said.
+      return turns.map(({ role, content }) => (role === 'user' ? `> ${content}` : `${content}\n`)).join('\n')
     },
   },
   new: {
@@ -120,11 +124,18 @@ export function completions(line: string): string[] {
   return line.startsWith('/') ? possible.filter((whole) => whole.startsWith(line)) : []
 }
 
-/** @throws UsageError for a command that there is not, and as the command */
-export async function runCommand(conversation: Conversation, name: string, argument: string): Promise<string> {
+/**
+ * @returns what is to be printed, and whether it is Markdown
+ * @throws UsageError for a command that there is not, and as the command
+ */
+export async function runCommand(
+  conversation: Conversation,
+  name: string,
+  argument: string,
+): Promise<{ text: string; markdown: boolean }> {
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined
   if (!command) throw new UsageError(`there is no /${name}; /help lists what there is`)
-  return command.run(conversation, argument)
+  return { text: await command.run(conversation, argument), markdown: command.markdown === true }
 }
 
 function help(): string {

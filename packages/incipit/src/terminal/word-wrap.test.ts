@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { WordWrap } from './word-wrap.ts'
+import { WordWrap, wrapMarkdown } from './word-wrap.ts'
 
 function wrapped(columns: number, pieces: Iterable<string>, enabled = true): string {
   const wrap = new WordWrap(columns, enabled)
@@ -38,6 +38,7 @@ describe('WordWrap', () => {
     it(name, () => {
       assert.equal(wrapped(columns, [text]), expected)
       assert.equal(wrapped(columns, text), expected, 'character by character')
+      assert.equal(wrapMarkdown(text, columns), expected, 'as a whole')
     })
   }
 

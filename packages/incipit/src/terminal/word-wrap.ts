@@ -2,6 +2,12 @@ import { Layout } from './layout.ts'
 import { MarkdownLine } from './markdown-line.ts'
 import { breaksBetween, type Word, wordsOf } from './words.ts'
 
+/** Breaks a whole text between words, as `WordWrap` does. */
+export function wrapMarkdown(text: string, columns: number): string {
+  const wrap = new WordWrap(columns, true)
+  return wrap.push(text) + wrap.open
+}
+
 /**
  * Breaks text that arrives in pieces between words. Rows after the first of a list item stand below its text. Code and
  * tables stay as they are, and so does a word that is longer than a row: the terminal breaks those, and copies them whole.
