@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { full } from '../../engine/test/fixtures/test-size.ts'
 import { parseServerSentEvents } from './sse.ts'
 
 async function* chunks(parts: Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -75,7 +76,7 @@ test('chunks may be cut at any byte', async () => {
       const single = Array.from(bytes, (byte) => Uint8Array.of(byte))
       assert.deepEqual(await Array.fromAsync(parseServerSentEvents(chunks(single))), whole)
     }),
-    { numRuns: process.env.INCIPIT_TEST === 'full' ? 300 : 80 },
+    { numRuns: full ? 300 : 80 },
   )
 })
 

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { compile } from 'svelte/compiler'
 import type { Plugin } from 'vite'
+import { full } from '../../engine/test/fixtures/test-size.ts'
 import { browser, noBrowser } from '../../playground/test/helpers/browser.ts'
 import { createServer } from '../../server/src/index.ts'
 import { loaded, missing, smol } from '../../server/test/models.ts'
@@ -40,7 +41,6 @@ const pages: Record<string, () => Promise<string>> = {
   vue: () => bundle('vue.js', example('vue')),
 }
 
-const full = process.env.INCIPIT_TEST === 'full'
 const skip = missing(smol) || noBrowser || (full ? false : 'runs with npm run test:full')
 
 for (const [name, script] of Object.entries(pages)) {

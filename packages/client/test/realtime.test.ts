@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
+import { full } from '../../engine/test/fixtures/test-size.ts'
 import { delta, done, guess, says } from '../../server/test/fake-engine.ts'
 import { loaded, missing, shallow } from '../../server/test/models.ts'
 import { fakeRealtimeEngine } from '../../server/test/realtime-fake.ts'
@@ -286,7 +287,6 @@ test('close and the signal end the session and its reply', { timeout }, async (t
 
 const engine = loaded(shallow, { contextLength: 512 })
 const real = { skip: missing(shallow), timeout: 120_000 }
-const full = process.env.INCIPIT_TEST === 'full'
 const whole = { ...real, skip: real.skip || (full ? false : 'runs with npm run test:full') }
 
 test(

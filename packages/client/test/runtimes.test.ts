@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { execFile, spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
+import { full } from '../../engine/test/fixtures/test-size.ts'
 import { delta, done, guess, says } from '../../server/test/fake-engine.ts'
 import { fakeRealtimeEngine } from '../../server/test/realtime-fake.ts'
 import { serve } from '../../server/test/serve.ts'
@@ -12,7 +13,6 @@ const runtimes = {
   deno: ['run', '--quiet', '--no-config', '--allow-net', '--allow-env', script],
   bun: ['run', script],
 }
-const full = process.env.INCIPIT_TEST === 'full'
 
 for (const [name, args] of Object.entries(runtimes)) {
   const missing = full

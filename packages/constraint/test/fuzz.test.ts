@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import fc from 'fast-check'
+import { full } from '../../engine/test/fixtures/test-size.ts'
 import { ConstraintChecks, ConstraintError, Constraints, type Matcher } from '../src/index.ts'
 import { fulfils, hostile, schemas } from './schemas.ts'
 
-const full = process.env.INCIPIT_TEST === 'full'
 const bytes = { size: 257, bytesOf: (token: number) => Uint8Array.from(token < 256 ? [token] : []) }
 const constraints = new Constraints({ ...bytes, isEndOfGeneration: (token) => token === 256 })
 const checks = new ConstraintChecks()

@@ -3,12 +3,13 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
+import { full } from '../../engine/test/fixtures/test-size.ts'
 import { commandOf, completions } from '../src/chat/commands.ts'
 import { environment, incipit, main, missing, printed, smol, start, stories } from './helpers/command.ts'
 import { temporary } from './helpers/temporary.ts'
 import { noTmux, shell, terminal } from './helpers/tmux.ts'
 
-const short = process.env.INCIPIT_TEST === 'full' ? false : 'runs with npm run test:full'
+const short = full ? false : 'runs with npm run test:full'
 const model = ['--model', smol, '--threads', '1']
 
 describe('incipit chat through pipes', { skip: missing(smol, stories) }, () => {

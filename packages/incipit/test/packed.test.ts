@@ -10,9 +10,10 @@ import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/co
 import { publint } from 'publint'
 import { formatMessage } from 'publint/utils'
 import { bundle } from '../../client/test/bundle.ts'
+import { full } from '../../engine/test/fixtures/test-size.ts'
 import { command, type Installation, installPacked, nodeFolder, root } from './helpers/packed.ts'
 
-const skip = process.env.INCIPIT_TEST === 'full' ? false : 'npm run test:full has it'
+const skip = full ? false : 'npm run test:full has it'
 
 // What a stranger has after `npm install`: no TypeScript, no repository, no model of their own.
 describe('the published packages', { skip, timeout: 600_000 }, () => {

@@ -18,13 +18,14 @@ import {
   StreamMessageWriter,
 } from 'vscode-languageserver-protocol/node'
 import { TextDocument } from 'vscode-languageserver-textdocument'
+import { full } from '../../engine/test/fixtures/test-size.ts'
 import type { Status } from '../src/protocol/messages.ts'
 import type { TraceEntry } from '../src/trace.ts'
 
 const command = fileURLToPath(new URL('../../incipit/src/main.ts', import.meta.url))
 
 /** For tests that take several servers: CI runs them, `npm test` does not. */
-export const whenFull = process.env.INCIPIT_TEST === 'full' ? false : 'part of npm run test:full'
+export const whenFull = full ? false : 'part of npm run test:full'
 
 export interface EditorOptions {
   readonly env?: Readonly<Record<string, string>>

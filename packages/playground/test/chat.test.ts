@@ -6,6 +6,7 @@ import compile from '@incipit/constraint/compiler'
 import type { Page } from 'playwright-core'
 import { IncipitError } from '../../engine/src/api/errors.ts'
 import { emptyStats } from '../../engine/src/api/stats.ts'
+import { full } from '../../engine/test/fixtures/test-size.ts'
 import { delta, done, guess, says } from '../../server/test/fake-engine.ts'
 import { loaded, missing, smol } from '../../server/test/models.ts'
 import { fakeRealtimeEngine } from '../../server/test/realtime-fake.ts'
@@ -20,7 +21,6 @@ const fake = { skip: noBrowser, timeout: 60_000 }
 const real = { skip: missing(smol) || noBrowser, timeout: 120_000 }
 /** What an engine says of itself. */
 const counters = { stats: emptyStats, costProfile: () => [] }
-const full = process.env.INCIPIT_TEST === 'full'
 
 test('typing is read, answered in grey before Enter, and turns to ink: the API’s own text', real, async (t) => {
   const { url } = await servePage(t, engine())

@@ -4,13 +4,13 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { ModelPool } from '@incipit/server'
 import { IncipitError } from '../../engine/src/api/errors.ts'
 import { emptyStats } from '../../engine/src/api/stats.ts'
+import { full } from '../../engine/test/fixtures/test-size.ts'
 import { delta, done, guess, says } from '../../server/test/fake-engine.ts'
 import { type FakeRealtimeEngine, fakeRealtimeEngine } from '../../server/test/realtime-fake.ts'
 import { browser, noBrowser } from './helpers/browser.ts'
 import { replyOf, servePage, type } from './helpers/served-page.ts'
 
 const open = browser({ viewport: { width: 1100, height: 760 }, permissions: ['clipboard-read', 'clipboard-write'] })
-const full = process.env.INCIPIT_TEST === 'full'
 const fake = { skip: noBrowser || (full ? false : 'runs with npm run test:full'), timeout: 60_000 }
 
 test('text files go with a message, and others are refused', fake, async (t) => {

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import axe from 'axe-core'
 import type { Page } from 'playwright-core'
+import { full } from '../../engine/test/fixtures/test-size.ts'
 import { loaded, missing, prelude, smol } from '../../server/test/models.ts'
 import { browser, noBrowser } from './helpers/browser.ts'
 import { replyOf, servePage, type } from './helpers/served-page.ts'
 
-const full = process.env.INCIPIT_TEST === 'full'
 const chat = loaded(smol, { contextLength: 1024 })
 const code = loaded(prelude, { contextLength: 1024 })
 const open = browser({ viewport: { width: 1100, height: 760 } })
