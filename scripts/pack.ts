@@ -49,7 +49,7 @@ function stage(folder: string, compiled: string, work: string): string {
     if (entry === 'src') copyCompiled(join(compiled, name, 'src'), join(staged, 'dist'))
     else if (entry.endsWith('.ts')) copyModule(join(compiled, name), entry, staged)
     // The embedded model is where the checkout has it.
-    else cpSync(join(entry === 'models' ? root : folder, entry), join(staged, entry), { recursive: true })
+    else cpSync(join(entry.startsWith('models/') ? root : folder, entry), join(staged, entry), { recursive: true })
   }
   cpSync(join(root, 'LICENSE'), join(staged, 'LICENSE'))
   for (const file of ['README.md', 'CHANGELOG.md']) cpSync(join(folder, file), join(staged, file))

@@ -1,6 +1,6 @@
 """A published Prelude file -> a run that can be measured: beside a new model, on the same text.
 
-    python -m prelude.from_gguf --gguf ../models/prelude/prelude-nano.Q8_0.gguf --work DIR --run nano
+    python -m prelude.from_gguf --gguf ../models/prelude-nano/prelude-nano.Q8_0.gguf --work DIR --run nano
 
 DIR gets the file's own tokeniser and takes the corpus of another work folder (--corpus), so that
 `prelude.evaluate --work DIR --run nano` measures the model as it is published, in Q8_0.

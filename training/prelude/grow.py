@@ -1,6 +1,6 @@
 """A published Prelude file -> the start of a run of a larger one, which says at first what the smaller one says.
 
-    python -m prelude.grow --gguf ../models/prelude/prelude-nano.Q8_0.gguf --config small --work DIR
+    python -m prelude.grow --gguf ../models/prelude-nano/prelude-nano.Q8_0.gguf --config small --work DIR
 
 The tokens that the smaller model has seen are not paid for again. What is added takes part in nothing that is computed
 and yet has a gradient from the first step on (Net2Net, Chen et al. 2016, section 2.2, for this kind of model): of two

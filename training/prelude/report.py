@@ -1,6 +1,6 @@
 """What was measured of a run, as the Markdown tables of README.md and MODEL_CARD.md.
 
-    python -m prelude.report --run nano
+    python -m prelude.report --run nano [--beside RUN]       # RUN: a folder, of another model measured on the same text
     python -m prelude.report --ablations ablation-plain ablation-exit ...    # the first is what the others are compared with
 
 Reads evaluation.json, baselines.json, export.json and completions.json of the run; a file that is missing leaves its rows out.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 from . import paths
@@ -81,22 +82,45 @@ def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def report(run: Path) -> str:
+def evaluated(run: Path) -> dict:
     evaluation = read(run, "evaluation")
     if evaluation is None:
         raise SystemExit(f"{run}/evaluation.json is missing: run prelude.evaluate first")
-    rows = [
+    return evaluation
+
+
+def rows_of(run: Path, evaluation: dict) -> list[Row]:
+    return [
         *quality_rows(evaluation, read(run, "baselines")),
         *exit_rows(evaluation["all"], evaluation["first"]),
         ("top-1 of the first FIM token, full model", percent(evaluation["first"]["full_top1"]), ""),
         *file_rows(read(run, "export"), read(run, "completions")),
     ]
+
+
+def _measure(title: str) -> str:
+    """A title without what is peculiar to a run."""
+    return re.sub(r" \(.*\)", "", title)
+
+
+def report(run: Path, beside: Path | None = None) -> str:
+    evaluation = evaluated(run)
+    rows = rows_of(run, evaluation)
     languages = [(name, percent(v["top1"]), f"{v['bits_per_byte']:.3f}", percent(v["agreement"]))
                  for name, v in evaluation["by_language"].items()]
+    measures, columns = ("measure (test repositories)", "value", "goal"), ("language", "top-1", "bits per byte", "exit agreement")
+    if beside:
+        other = evaluated(beside)
+        if other["test_bytes"] != evaluation["test_bytes"]:
+            raise SystemExit(f"{beside} was measured on another text")
+        values = {_measure(title): value for title, value, _ in rows_of(beside, other)}
+        rows = [(title, value, values.get(_measure(title), ""), goal) for title, value, goal in rows]
+        measures = (*measures[:2], beside.name, measures[2])
+        languages = [(*row, f"{other['by_language'][row[0]]['bits_per_byte']:.3f}") for row in languages]
+        columns = (*columns, f"bits per byte, {beside.name}")
     introduction = (f"{evaluation['test_bytes'] / 1000:.0f} kB of test files ({evaluation['all']['tokens']:,} tokens), "
                     f"{evaluation['first']['tokens']} FIM cases; trained on {evaluation['training_tokens'] / 1e6:.1f} M tokens.")
-    return "\n\n".join((introduction, table(("measure (test repositories)", "value", "goal"), rows),
-                        table(("language", "top-1", "bits per byte", "exit agreement"), languages)))
+    return "\n\n".join((introduction, table(measures, rows), table(columns, languages)))
 
 
 def ablations(runs: list[Path]) -> str:
@@ -114,10 +138,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--work", type=Path, default=paths.default_work())
     parser.add_argument("--run", default="nano")
+    parser.add_argument("--beside", type=Path, metavar="RUN", help="folder of another run, measured on the same text")
     parser.add_argument("--ablations", nargs="+", metavar="RUN")
     args = parser.parse_args()
     runs = args.work / "runs"
-    print(ablations([runs / name for name in args.ablations]) if args.ablations else report(runs / args.run))
+    print(ablations([runs / name for name in args.ablations]) if args.ablations else report(runs / args.run, args.beside))
 
 
 if __name__ == "__main__":

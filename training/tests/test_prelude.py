@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prelude import calibrate, clean, config, data, export, from_gguf, grow, model, ngram, objective, optimiser, packages, smoke, tokenizer
+from prelude import calibrate, clean, config, data, export, from_gguf, grow, model, ngram, objective, optimiser, packages, report, smoke, tokenizer
 from prelude.config import ModelConfig, Objective
 from prelude.rows import Batches
 
@@ -293,6 +293,31 @@ def test_a_published_file_is_read_back(tmp_path: Path) -> None:
     assert read_tokenizer.token_to_id(tokenizer.END) == 0
 
 
+# reports
+
+def _measured(run: Path, bits: float, bound: float, test_bytes: int = 1000) -> Path:
+    at = {"bound": bound, "share": 0.5, "precision": 0.9}
+    group = {"tokens": 300, "agreement": 0.8, "agreement_tolerant": 0.9, "agreement_where_sure": 0.95, "sure_share": 0.5,
+             "full_top1": 0.2, "at_0.9": at, "at_0.95": at}
+    languages = {"python": {"top1": 0.5, "bits_per_byte": bits, "agreement": 0.8}}
+    run.mkdir()
+    (run / "evaluation.json").write_text(json.dumps({
+        "training_tokens": 0, "test_bytes": test_bytes, "top1": 0.5, "bits_per_byte": bits, "exit_bits_per_byte": bits + 0.1,
+        "by_language": languages, "all": group, "first": group}))
+    return run
+
+
+def test_a_report_names_another_model_beside_it(tmp_path: Path) -> None:
+    small, nano = _measured(tmp_path / "small", 1.0, 0.1), _measured(tmp_path / "nano", 1.2, 0.3)
+    text = report.report(small, nano)
+    assert "| measure (test repositories) | value | nano | goal |" in text
+    assert "| bits per byte, full model | 1.000 | 1.200 |  |" in text
+    assert "bound 0.100" in text and "precision reached 90.0%) | 50.0% | 50.0% | 40% |" in text  # whatever its bound is
+    assert "| python | 50.0% | 1.000 | 80.0% | 1.200 |" in text
+    with pytest.raises(SystemExit, match="another text"):
+        report.report(small, _measured(tmp_path / "other", 1.2, 0.3, test_bytes=999))
+
+
 # larger models
 
 WIDER = {"width": 48, "heads": 4, "feed_forward": 96}
@@ -332,9 +357,9 @@ def test_only_what_can_be_made_wider_grows() -> None:
 
 def test_the_whole_pipeline_on_this_repository(tmp_path: Path) -> None:
     llama = os.environ.get("INCIPIT_LLAMA_DIR")
-    report = smoke.run(smoke.HERE, tmp_path, Path(llama) if llama else None)
-    assert report["last_loss"] < report["first_loss"]
-    assert report["bytes_per_token"] > 1
+    measured = smoke.run(smoke.HERE, tmp_path, Path(llama) if llama else None)
+    assert measured["last_loss"] < measured["first_loss"]
+    assert measured["bytes_per_token"] > 1
     if llama is None:
         pytest.skip("ran all but the comparison with llama.cpp: INCIPIT_LLAMA_DIR is not set")
 

@@ -77,7 +77,7 @@ before(async () => {
     'editor.minimap.enabled': false,
     'files.autoSave': 'off',
     'incipit.command': ['sh', '-c', waiting, process.execPath, main, 'lsp', '--stdio'],
-    'incipit.model': join(root, 'models', 'prelude', 'prelude-nano.Q8_0.gguf'),
+    'incipit.model': join(root, 'models', 'prelude-nano', 'prelude-nano.Q8_0.gguf'),
     // Prelude is small: it would seldom be sure of anything.
     'incipit.minAcceptance': 0,
     'incipit.share': false,

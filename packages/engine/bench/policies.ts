@@ -29,7 +29,7 @@ const { values } = parseArgs({
   },
 })
 const chatModel = values.model ?? defaultModel
-const prelude = values.prelude ?? join(import.meta.dirname, '../../../models/prelude/prelude-nano.Q8_0.gguf')
+const prelude = values.prelude ?? join(import.meta.dirname, '../../../models/prelude-nano/prelude-nano.Q8_0.gguf')
 const at = Number(values.at)
 const temperatures = [0, 0.7, 1]
 

@@ -15,7 +15,7 @@ import { temporaryDirectory } from './fixtures/gguf.ts'
 import { full } from './fixtures/test-size.ts'
 
 const root = join(import.meta.dirname, '../../..')
-const vocabulary = join(root, 'models/prelude/prelude-nano.Q8_0.gguf')
+const vocabulary = join(root, 'models/prelude-nano/prelude-nano.Q8_0.gguf')
 
 test('shapes have the sizes of the files that they stand for', () => {
   // Files of the hub, of the smallest one without its metadata, which is some megabytes.

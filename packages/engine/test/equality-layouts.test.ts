@@ -21,7 +21,7 @@ import { type Answer, Reference } from './reference.ts'
 const models = {
   stories: { ...model('stories260K.gguf'), prompts: 'short' },
   prelude: {
-    path: join(import.meta.dirname, '../../../models/prelude/prelude-nano.Q8_0.gguf'),
+    path: join(import.meta.dirname, '../../../models/prelude-nano/prelude-nano.Q8_0.gguf'),
     skip: false,
     prompts: 'code',
   },

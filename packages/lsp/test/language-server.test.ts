@@ -51,7 +51,7 @@ function start(more: Parameters<typeof Editor.start>[0] = {}): Promise<Editor> {
 
 const models = process.env.INCIPIT_MODELS ?? fileURLToPath(new URL('../../../../shared/models', import.meta.url))
 const smol = join(models, 'SmolLM2-135M-Instruct.Q4_1.gguf')
-const prelude = new URL('../../../models/prelude/prelude-nano.Q8_0.gguf', import.meta.url).pathname
+const prelude = new URL('../../../models/prelude-nano/prelude-nano.Q8_0.gguf', import.meta.url).pathname
 
 function uriOf(name: string): string {
   return pathToFileURL(join(folder, name)).href

@@ -41,7 +41,7 @@ export const stories = 'stories260K.gguf'
 export const chatStories: Altered = { from: stories, template: storiesTemplate }
 
 /** A code model of two million parameters that comes with the repository and carries an exit; no chat template. */
-export const prelude = fileURLToPath(new URL('../../../models/prelude/prelude-nano.Q8_0.gguf', import.meta.url))
+export const prelude = fileURLToPath(new URL('../../../models/prelude-nano/prelude-nano.Q8_0.gguf', import.meta.url))
 
 /** Where a file of the store is. */
 export function pathOf(model: string): string {

@@ -6,6 +6,6 @@ import { type ShapeName, writeShape } from '../shapes/write.ts'
 // that is measured has to.
 
 const [name, folder] = process.argv.slice(2) as [ShapeName, string]
-const vocabulary = join(import.meta.dirname, '../../../../models/prelude/prelude-nano.Q8_0.gguf')
+const vocabulary = join(import.meta.dirname, '../../../../models/prelude-nano/prelude-nano.Q8_0.gguf')
 const path = await writeShape(name, folder, vocabulary)
 await modelHash(path, join(folder, 'cache'))

@@ -19,7 +19,7 @@ export const stories = 'stories260K'
 export const smol = 'SmolLM2-135M-Instruct.Q4_1'
 
 /** The model of the repository, which carries an exit: a path, not a name in the store. */
-export const prelude = fileURLToPath(new URL('../../../../models/prelude/prelude-nano.Q8_0.gguf', import.meta.url))
+export const prelude = fileURLToPath(new URL('../../../../models/prelude-nano/prelude-nano.Q8_0.gguf', import.meta.url))
 
 /** For the `skip` option of a test: false, or what is missing and how to provide it. */
 export function missing(...models: string[]): string | false {
