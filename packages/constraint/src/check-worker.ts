@@ -1,4 +1,5 @@
-import { constants, setPriority } from 'node:os'
+import { readlinkSync } from 'node:fs'
+import { basename } from 'node:path'
 import { parentPort } from 'node:worker_threads'
 import type { CheckMessage, Problem } from './checks.ts'
 import { ConstraintError } from './constraint-error.ts'
@@ -12,9 +13,8 @@ const constraints = new Constraints({
   isEndOfGeneration: (token) => token === 256,
 })
 
-// Nobody's next word waits for a check; on a busy machine the first one would wait for seconds, if the thread also started
-// like this. Elsewhere than on Linux it would be the priority of the whole process.
-if (process.platform === 'linux') setPriority(constants.priority.PRIORITY_LOW)
+/** This thread for the system; undefined where threads have no priorities of their own. */
+const thread = process.platform === 'linux' ? Number(basename(readlinkSync('/proc/thread-self'))) : undefined
 
 function check(declared: Declared, cpuMs: number): Problem | undefined {
   // Node 22 cannot tell it: there only the whole check is bounded.
@@ -40,7 +40,7 @@ function tell(message: CheckMessage): void {
 }
 
 parentPort!.on('message', ({ declared, cpuMs }: { declared: string; cpuMs: number }) => {
-  tell({ type: 'began' })
+  tell({ type: 'began', ...(thread !== undefined && { thread }) })
   const problem = check(JSON.parse(declared) as Declared, cpuMs)
   tell({ type: 'checked', ...(problem && { problem }) })
 })

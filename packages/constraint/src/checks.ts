@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { constants, setPriority } from 'node:os'
 import { extname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
@@ -21,8 +22,10 @@ export interface Problem {
   readonly path: string | undefined
 }
 
-/** What the thread says: that it is at it now, and what it found. */
-export type CheckMessage = { readonly type: 'began' } | { readonly type: 'checked'; readonly problem?: Problem }
+/** What the thread says: that it is at it now (and what it is called, where its priority can be set), and what it found. */
+export type CheckMessage =
+  | { readonly type: 'began'; readonly thread?: number }
+  | { readonly type: 'checked'; readonly problem?: Problem }
 
 interface Waiting {
   /** What is declared, as text: it may be too deep for a message. */
@@ -34,8 +37,13 @@ interface Waiting {
 /** Results that are remembered. */
 const maxKnown = 512
 
+/**
+ * A check that has worked for so many milliseconds goes on with the lowest priority: then nobody's next word waits for it,
+ * and those of ordinary schemas, a few milliseconds each, do not wait for seconds where all cores are busy.
+ */
+const ordinaryMs = 50
 /** Milliseconds between two looks at how much of a core a check has taken. */
-const lookMs = 100
+const lookMs = 25
 
 /**
  * Tries in a thread of its own whether something compiles, and how long that takes: what runs away there holds up nobody.
@@ -82,11 +90,13 @@ export class ConstraintChecks implements Disposable {
     this.#worker ??= this.#start()
     const worker = this.#worker
     const over = new AbortController()
+    let isLow = false
     const finish = (problem: Problem | undefined, reusable: boolean) => {
       over.abort()
       worker.off('message', told).off('error', failed).off('exit', failed)
       worker.unref()
-      if (!reusable) {
+      // A thread whose priority is low stays so: the next check gets another one.
+      if (!reusable || isLow) {
         void worker.terminate()
         this.#worker = undefined
       }
@@ -96,7 +106,15 @@ export class ConstraintChecks implements Disposable {
     }
     const told = (message: CheckMessage) => {
       if (message.type === 'checked') finish(message.problem, true)
-      else void worksFor(worker, this.#mostMs, over.signal).then(tooLong, () => {})
+      else {
+        void worksFor(worker, this.#mostMs, over.signal).then(tooLong, () => {})
+        void worksFor(worker, ordinaryMs, over.signal).then(
+          () => {
+            isLow = message.thread !== undefined && lowerPriority(message.thread)
+          },
+          () => {},
+        )
+      }
     }
     const tooLong = () => finish({ reason: `it takes more than ${this.#mostMs} ms to check`, path: undefined }, false)
     const failed = (error: unknown) => {
@@ -116,6 +134,16 @@ export class ConstraintChecks implements Disposable {
     const worker = new Worker(new URL(`./check-worker${extname(import.meta.url)}`, import.meta.url))
     worker.unref()
     return worker
+  }
+}
+
+/** Whether it could be done: the thread may have ended. */
+function lowerPriority(thread: number): boolean {
+  try {
+    setPriority(thread, constants.priority.PRIORITY_LOW)
+    return true
+  } catch {
+    return false
   }
 }
 

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { constants, getPriority } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -42,6 +44,52 @@ test('a check that does not end is ended, and another thread takes over', async 
   await refused(endless, /more than 1 ms/, short)
   await short.check(schema({ type: 'string' }))
 })
+
+test('a check that takes long goes on with a low priority, and the next one has an ordinary one', {
+  skip:
+    process.platform === 'linux' && getPriority() < constants.priority.PRIORITY_LOW
+      ? false
+      : 'threads have no priorities of their own there, or the lowest is that of all',
+}, async () => {
+  using patient = new ConstraintChecks({ cpuMs: 600_000, mostMs: 600_000 })
+  const properties = (count: number) =>
+    Object.fromEntries(Array.from({ length: count }, (_, i) => [`property ${i}`, { type: 'integer' }]))
+  const withProperties = (count: number) =>
+    patient.check(schema({ type: 'object', properties: properties(count), additionalProperties: false }))
+  // Threads of the tests before end by and by.
+  await lowThreadsEnd()
+  let isOver = false
+  const long = withProperties(4000).then(() => {
+    isOver = true
+  })
+  let low = 0
+  while (!isOver) {
+    low = Math.max(low, lowThreads())
+    await sleep(5)
+  }
+  await long
+  assert.equal(low, 1)
+  await withProperties(3)
+  await lowThreadsEnd()
+})
+
+async function lowThreadsEnd(): Promise<void> {
+  for (let i = 0; i < 1000 && lowThreads() > 0; i++) await sleep(5)
+  assert.equal(lowThreads(), 0)
+}
+
+/** How many threads of this process have the lowest priority. */
+function lowThreads(): number {
+  const statistics = readdirSync('/proc/self/task').map((thread) => {
+    try {
+      return readFileSync(`/proc/self/task/${thread}/stat`, 'utf8')
+    } catch {
+      return ''
+    }
+  })
+  // proc(5): field 19, counted behind the name, which may hold anything.
+  return statistics.filter((text) => text.slice(text.lastIndexOf(')') + 2).split(' ')[16] === '19').length
+}
 
 test('neither the start of a thread counts nor the time in which others have the cores', {
   // Nothing there stops a process and lets it go on.
