@@ -334,6 +334,12 @@ def test_a_grown_model_says_what_the_smaller_one_says() -> None:
         assert float((jnp.exp(before) * (before - after)).sum(-1).mean()) < 0.002
 
 
+def test_a_published_model_goes_on_as_it_is() -> None:
+    c = dataclasses.replace(TINY, adapter=True)
+    params = _trained_looking(c)
+    jax.tree.map(np.testing.assert_array_equal, grow.grow(params, c, c), params)
+
+
 def test_all_of_a_grown_model_learns() -> None:
     small = dataclasses.replace(TINY, adapter=True)
     large = dataclasses.replace(small, **WIDER)
