@@ -20,7 +20,7 @@ from tokenizers import Tokenizer
 from tree_sitter import Language, Parser
 
 from . import corpus, paths
-from .evaluate import Case, fim_cases, fim_prompt
+from .evaluate import Case, code, fim_cases, fim_prompt
 from .tokenizer import SPECIAL, load
 
 MAX_TOKENS = 48
@@ -38,7 +38,7 @@ def parsers() -> dict[str, Parser]:
 
 def parsing_cases(documents: list[dict[str, str]], parses: Callable[[str, str], bool], count: int, seed: int) -> list[Case]:
     """Cases from files of at most 8,000 characters that parse as they are."""
-    small = [d for d in documents if len(d["text"]) < 8000 and parses(d["language"], d["text"])]
+    small = [d for d in code(documents) if len(d["text"]) < 8000 and parses(d["language"], d["text"])]
     return fim_cases(small, count, seed)
 
 

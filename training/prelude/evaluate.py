@@ -91,8 +91,14 @@ class Case(NamedTuple):
     end: int
 
 
+def code(documents: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Without English, which is never cut into examples (see data.py) and which no parser reads."""
+    return [document for document in documents if document["language"] != "english"]
+
+
 def fim_cases(documents: list[dict[str, str]], count: int, seed: int) -> list[Case]:
-    """One-line completions, the cursor at a statement's first character (half of them) or inside a line."""
+    """One-line completions of code, the cursor at a statement's first character (half of them) or inside a line."""
+    documents = code(documents)
     rng = random.Random(seed)
     cases: list[Case] = []
     while len(cases) < count:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from prelude import calibrate, clean, config, data, export, from_gguf, grow, model, ngram, objective, optimiser, packages, report, smoke, tokenizer
+from prelude import calibrate, clean, completions, config, data, export, from_gguf, grow, model, ngram, objective, optimiser, packages, report, smoke, tokenizer
 from prelude.config import ModelConfig, Objective
 from prelude.rows import Batches
 
@@ -291,6 +291,13 @@ def test_a_published_file_is_read_back(tmp_path: Path) -> None:
     text = CODE + "<|endoftext|>"
     assert read_tokenizer.encode(text).ids == trained.encode(text).ids
     assert read_tokenizer.token_to_id(tokenizer.END) == 0
+
+
+def test_completions_are_asked_for_in_code_alone() -> None:
+    documents = [{"language": "python", "text": CODE}, {"language": "english", "text": "Words that say what a change does.\n" * 9}]
+    parses = lambda language, text: {"python": True}[language]  # there is no parser of English
+    cases = completions.parsing_cases(documents, parses, 30, 0)
+    assert {case.language for case in cases} == {"python"} and len(cases) == 30
 
 
 # reports

@@ -23,13 +23,13 @@ import { reliability, type Sample } from './reliability.ts'
 // the places are in other code, and it is said how far the calibration that is there can be trusted: how reliable it is on
 // what it was not made of.
 //
-//   node packages/lsp/bench/calibrate.ts --model models/prelude-nano/prelude-nano.Q8_0.gguf --places 400
+//   node packages/lsp/bench/calibrate.ts --model models/prelude/prelude-small.Q8_0.gguf --places 400
 //   node packages/lsp/bench/calibrate.ts --places 600 --code 'node_modules/@huggingface/*/src/**/*.ts'
 
 const root = join(import.meta.dirname, '../../..')
 const { values: options } = parseArgs({
   options: {
-    model: { type: 'string', default: join(root, 'models/prelude-nano/prelude-nano.Q8_0.gguf') },
+    model: { type: 'string', default: join(root, 'models/prelude/prelude-small.Q8_0.gguf') },
     places: { type: 'string', default: '400' },
     seed: { type: 'string', default: '1' },
     context: { type: 'string', default: '512' },

@@ -14,14 +14,14 @@ import { printStages, type Timed } from './stages.ts'
 // Replays edit sessions keystroke by keystroke, in real time, against our language server, against the same server on top of
 // llama-server, and against llama-server asked as a simple plugin asks it. Every contender sees the same sessions, in turns.
 //
-//   node packages/lsp/bench/replay.ts --model models/prelude-nano/prelude-nano.Q8_0.gguf --llama-server PATH --sessions 20
+//   node packages/lsp/bench/replay.ts --model models/prelude/prelude-small.Q8_0.gguf --llama-server PATH --sessions 20
 //
 // `--stages` says what our server's times are made of; asking for that takes time in the pauses, so not for figures.
 
 const root = join(import.meta.dirname, '../../..')
 const { values: options } = parseArgs({
   options: {
-    model: { type: 'string', default: join(root, 'models/prelude-nano/prelude-nano.Q8_0.gguf') },
+    model: { type: 'string', default: join(root, 'models/prelude/prelude-small.Q8_0.gguf') },
     'llama-server': { type: 'string', default: '' },
     sessions: { type: 'string', default: '12' },
     seed: { type: 'string', default: '1' },

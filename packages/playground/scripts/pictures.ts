@@ -239,7 +239,7 @@ await served([], async (browser, url) => {
 })
 if (!process.argv.includes('--states')) {
   await served([], pages)
-  await served(['--model', join(root, 'models/prelude-nano/prelude-nano.Q8_0.gguf')], codePane)
+  await served(['--model', join(root, 'models/prelude/prelude-small.Q8_0.gguf')], codePane)
   await terminal()
   for (const name of shown) process.stdout.write(`${name} ${Math.round((await stat(placeOf(name))).size / 1024)} kB\n`)
 }

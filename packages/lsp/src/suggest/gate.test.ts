@@ -37,6 +37,7 @@ test('a calibration is a line through its points', () => {
 test('a model without a measured calibration is taken at its word', () => {
   assert.equal(calibrationOf('some-model')(0.3), 0.3)
   assert.equal(calibrationOf('prelude-nano.Q8_0')(0.402), 0.531)
+  assert.equal(calibrationOf('Prelude small')(0.525), 0.641)
 })
 
 test('a single sign, or nothing but a bracket, is not worth a look', () => {
