@@ -24,7 +24,7 @@ describe('the commands of the model store', () => {
     const pulled = await run('pull', 'mine')
     assert.deepEqual([pulled.code, pulled.stdout], [0, `${join(store, 'o/r/m-Q8_0.gguf')}\n`])
     const listed = await run('list')
-    assert.match(listed.stdout, /^NAME +SIZE +MODIFIED\no\/r\/m-Q8_0 +100\.0 kB +\d{4}-\d\d-\d\d\nprelude-nano/)
+    assert.match(listed.stdout, /^NAME +SIZE +MODIFIED\no\/r\/m-Q8_0 +100\.0 kB +\d{4}-\d\d-\d\d\nprelude-small/)
     const removed = await run('rm', 'm-Q8_0')
     assert.deepEqual([removed.code, removed.stdout], [0, 'removed o/r/m-Q8_0 (100.0 kB)\n'])
     assert.deepEqual(await readdir(store), ['short-names.json'])
