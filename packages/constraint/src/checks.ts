@@ -107,13 +107,11 @@ export class ConstraintChecks implements Disposable {
     const told = (message: CheckMessage) => {
       if (message.type === 'checked') finish(message.problem, true)
       else {
-        void worksFor(worker, this.#mostMs, over.signal).then(tooLong, () => {})
-        void worksFor(worker, ordinaryMs, over.signal).then(
-          () => {
-            isLow = message.thread !== undefined && lowerPriority(message.thread)
-          },
-          () => {},
-        )
+        const look = (worked: number) => {
+          if (worked > this.#mostMs) tooLong()
+          else if (worked > ordinaryMs && !isLow && message.thread !== undefined) isLow = lowerPriority(message.thread)
+        }
+        void watchWork(worker, look, over.signal).catch(() => {})
       }
     }
     const tooLong = () => finish({ reason: `it takes more than ${this.#mostMs} ms to check`, path: undefined }, false)
@@ -148,14 +146,17 @@ function lowerPriority(thread: number): boolean {
 }
 
 /**
- * Waits until a thread has worked for so long.
- * @throws Error when it was ended before, or the signal aborts
+ * Tells again and again how many milliseconds a thread has worked since now.
+ * @throws Error when it was ended, or the signal aborts
  */
-async function worksFor(worker: Worker, ms: number, signal: AbortSignal): Promise<void> {
+async function watchWork(worker: Worker, look: (ms: number) => void, signal: AbortSignal): Promise<never> {
   const before = await workedMs(worker)
-  do await sleep(lookMs, undefined, { signal })
-  while ((await workedMs(worker)) - before <= ms)
-  signal.throwIfAborted()
+  for (;;) {
+    await sleep(lookMs, undefined, { signal })
+    const worked = (await workedMs(worker)) - before
+    signal.throwIfAborted()
+    look(worked)
+  }
 }
 
 /** Milliseconds that a thread has worked. Before Node 24.6 nobody can tell: there those count that pass. */
