@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Browser, Page } from 'playwright-core'
+import { prelude } from '../../../packages/engine/test/fixtures/prelude.ts'
 import { CodeServer, installCodeServer } from './code-server.ts'
 
 // The packaged extension in a real VS Code, in a real browser, with the model of this repository.
@@ -77,7 +78,7 @@ before(async () => {
     'editor.minimap.enabled': false,
     'files.autoSave': 'off',
     'incipit.command': ['sh', '-c', waiting, process.execPath, main, 'lsp', '--stdio'],
-    'incipit.model': join(root, 'models', 'prelude-nano', 'prelude-nano.Q8_0.gguf'),
+    'incipit.model': prelude,
     // Prelude is small: it would seldom be sure of anything.
     'incipit.minAcceptance': 0,
     'incipit.share': false,

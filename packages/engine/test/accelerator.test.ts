@@ -12,10 +12,10 @@ import { readGguf } from '../src/gguf/index.ts'
 import { Engine } from '../src/index.ts'
 import { parseProfile } from '../src/simulate/profile.ts'
 import { temporaryDirectory } from './fixtures/gguf.ts'
+import { prelude } from './fixtures/prelude.ts'
 import { full } from './fixtures/test-size.ts'
 
 const root = join(import.meta.dirname, '../../..')
-const vocabulary = join(root, 'models/prelude-nano/prelude-nano.Q8_0.gguf')
 
 test('shapes have the sizes of the files that they stand for', () => {
   // Files of the hub, of the smallest one without its metadata, which is some megabytes.
@@ -34,7 +34,7 @@ test('shapes have the sizes of the files that they stand for', () => {
 test('small shapes run, and say words', async (t) => {
   const folder = await temporaryDirectory(t)
   for (const name of ['small-llama-q4_k_m', 'small-mixture-q4_k_m'] as const) {
-    const path = await writeShape(name, folder, vocabulary)
+    const path = await writeShape(name, folder, prelude)
     const { tensors } = await readGguf(path)
     assert.equal(
       tensors.reduce((sum, { bytes }) => sum + bytes, 0),

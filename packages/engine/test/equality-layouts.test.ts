@@ -10,6 +10,7 @@ import { type Choice, Comparison } from './compare.ts'
 import { freeRows } from './costs.ts'
 import { RuledState, type Rules } from './fixtures/constraints.ts'
 import { model } from './fixtures/gguf.ts'
+import { prelude } from './fixtures/prelude.ts'
 import { full } from './fixtures/test-size.ts'
 import { type Answer, Reference } from './reference.ts'
 
@@ -21,7 +22,7 @@ import { type Answer, Reference } from './reference.ts'
 const models = {
   stories: { ...model('stories260K.gguf'), prompts: 'short' },
   prelude: {
-    path: join(import.meta.dirname, '../../../models/prelude-nano/prelude-nano.Q8_0.gguf'),
+    path: prelude,
     skip: false,
     prompts: 'code',
   },

@@ -11,6 +11,7 @@ import {
   CompletionRequest,
   DidChangeTextDocumentNotification,
 } from 'vscode-languageserver-protocol/node'
+import { prelude } from '../../engine/test/fixtures/prelude.ts'
 import { Editor, textOf, whenFull } from './editor.ts'
 
 // A real server over standard input and output, and Prelude, the model of this repository. It knows the shape of code and
@@ -51,8 +52,6 @@ function start(more: Parameters<typeof Editor.start>[0] = {}): Promise<Editor> {
 
 const models = process.env.INCIPIT_MODELS ?? fileURLToPath(new URL('../../../../shared/models', import.meta.url))
 const smol = join(models, 'SmolLM2-135M-Instruct.Q4_1.gguf')
-const prelude = new URL('../../../models/prelude-nano/prelude-nano.Q8_0.gguf', import.meta.url).pathname
-
 function uriOf(name: string): string {
   return pathToFileURL(join(folder, name)).href
 }

@@ -15,6 +15,7 @@ import {
   TextEdit,
 } from 'vscode-languageserver-protocol/node'
 import { TextDocument } from 'vscode-languageserver-textdocument'
+import { prelude } from '../../engine/test/fixtures/prelude.ts'
 import type { OfferedEdit } from '../src/protocol/messages.ts'
 import { Editor, whenFull } from './editor.ts'
 
@@ -23,7 +24,6 @@ import { Editor, whenFull } from './editor.ts'
 const models = process.env.INCIPIT_MODELS ?? fileURLToPath(new URL('../../../../shared/models', import.meta.url))
 const smol = join(models, 'SmolLM2-135M-Instruct.Q4_1.gguf')
 const incipit = fileURLToPath(new URL('../../incipit/src/main.ts', import.meta.url))
-const prelude = fileURLToPath(new URL('../../../models/prelude-nano/prelude-nano.Q8_0.gguf', import.meta.url))
 const skip = existsSync(smol) ? false : `${smol} is missing`
 // What the model writes is the same on every CPU, how likely it held it is not.
 const settings = { minAcceptance: 0, share: false, threads: 1, contextTokens: 1024 }

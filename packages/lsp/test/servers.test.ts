@@ -9,11 +9,11 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { prelude } from '../../engine/test/fixtures/prelude.ts'
 import { Editor, whenFull } from './editor.ts'
 
 // The same completions from servers that run already: a real incipit, and llama.cpp's where one is named.
 
-const prelude = fileURLToPath(new URL('../../../models/prelude-nano/prelude-nano.Q8_0.gguf', import.meta.url))
 const incipit = fileURLToPath(new URL('../../incipit/src/main.ts', import.meta.url))
 const llamaServer = process.env.INCIPIT_LLAMA_SERVER ?? ''
 const skip = existsSync(llamaServer) ? false : 'INCIPIT_LLAMA_SERVER names no llama-server'

@@ -8,12 +8,12 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { prelude } from '../../engine/test/fixtures/prelude.ts'
 import { Editor, whenFull } from './editor.ts'
 
 // Engines that editors share, that are found, that crash, and that leave.
 
 const incipit = fileURLToPath(new URL('../../incipit/src/main.ts', import.meta.url))
-const prelude = fileURLToPath(new URL('../../../models/prelude-nano/prelude-nano.Q8_0.gguf', import.meta.url))
 const text =
   'export function sum(values: readonly number[]): number {\n  let total = 0\n  const next = \n  return total\n}\n'
 const at = text.indexOf('next = ') + 'next = '.length

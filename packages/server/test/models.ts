@@ -10,6 +10,8 @@ import { type Changes, writeAltered } from '../../engine/test/fixtures/altered.t
 import { storiesTemplate } from '../../engine/test/fixtures/chat-stories.ts'
 import { full } from '../../engine/test/fixtures/test-size.ts'
 
+export { prelude } from '../../engine/test/fixtures/prelude.ts'
+
 export { full }
 
 const store = process.env.INCIPIT_MODELS ?? fileURLToPath(new URL('../../../../shared/models', import.meta.url))
@@ -39,9 +41,6 @@ export const stories = 'stories260K.gguf'
 
 /** {@link stories} with a chat template. */
 export const chatStories: Altered = { from: stories, template: storiesTemplate }
-
-/** A code model of two million parameters that comes with the repository and carries an exit; no chat template. */
-export const prelude = fileURLToPath(new URL('../../../models/prelude-nano/prelude-nano.Q8_0.gguf', import.meta.url))
 
 /** Where a file of the store is. */
 export function pathOf(model: string): string {

@@ -1,8 +1,9 @@
 import stringWidth from 'string-width'
 
 /**
- * Breaks lines of a message of the program between words, to so many cells (what models write: `WordWrap`). Rows after the first stand below the last column of the line, which begins
- * behind a gap of two spaces, or below its beginning. A word that is longer than a row stays whole.
+ * Breaks lines of a message of the program between words, to so many cells; for what models write there is `WordWrap`. Rows
+ * after the first stand below the last column of the line, which begins behind a gap of two spaces, or below its
+ * beginning. A word that is longer than a row stays whole.
  */
 export function wrap(text: string, columns: number): string {
   return text

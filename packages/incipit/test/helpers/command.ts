@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { writeChatStories } from '../../../engine/test/fixtures/chat-stories.ts'
 
+export { prelude } from '../../../engine/test/fixtures/prelude.ts'
+
 /** The command line's entry. */
 export const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
@@ -17,9 +19,6 @@ export const stories = 'stories260K'
 
 /** A chat model of 135 million parameters. */
 export const smol = 'SmolLM2-135M-Instruct.Q4_1'
-
-/** The model of the repository, which carries an exit: a path, not a name in the store. */
-export const prelude = fileURLToPath(new URL('../../../../models/prelude-nano/prelude-nano.Q8_0.gguf', import.meta.url))
 
 /** For the `skip` option of a test: false, or what is missing and how to provide it. */
 export function missing(...models: string[]): string | false {
