@@ -331,7 +331,7 @@ WIDER = {"width": 48, "heads": 4, "feed_forward": 96}
 
 
 def test_a_grown_model_says_what_the_smaller_one_says() -> None:
-    small = dataclasses.replace(TINY, adapter=True, kv_heads=1)
+    small = dataclasses.replace(TINY, adapter=True, kv_heads=2)  # new heads come between those of two key heads
     large = dataclasses.replace(small, **WIDER)
     params, tokens = _trained_looking(small), np.arange(66).reshape(2, 33) % 40
     grown = grow.grow(params, small, large)
