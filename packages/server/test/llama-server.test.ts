@@ -272,6 +272,22 @@ test('infill answers in the tier of editors, and puts files between tokens for f
   assert.deepEqual(pieces, [...files, 1, `${gap.input_prefix}  ret`, 2, gap.input_suffix, 3])
 })
 
+test('what is ours is taken by both, speculation that is switched off included', async (t) => {
+  const fake = fakeEngine(says(delta('a'), done()))
+  fake.info.fim = { order: 'psm', prefix: 1, suffix: 2, middle: 3 }
+  const server = await serve(t, { ...fake, detokenize: () => '' })
+  const ours = { speculate: false, tier: 'npc', cache_salt: 'a' }
+  await ask(server, '/completion', { prompt: 'a', ...ours })
+  await ask(server, '/infill', { ...gap, ...ours })
+  await ask(server, '/completion', { prompt: 'a' })
+  const taken = fake.requests.map(({ proposers, tier, cacheSalt }) => [proposers, tier, cacheSalt?.endsWith('a')])
+  assert.deepEqual(taken, [
+    [[], 'npc', true],
+    [[], 'npc', true],
+    [undefined, undefined, false],
+  ])
+})
+
 test('infill: what is asked at every key and given up leaves nothing behind', async (t) => {
   const server = await serve(t, code())
   const typed = 'function add(a, b) {\n  return a + b\n'

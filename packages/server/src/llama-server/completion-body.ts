@@ -42,6 +42,7 @@ export const completionFields = {
   n_indent: z.int().min(0).nullish(),
   t_max_predict_ms: z.number().nullish(),
   // Ours.
+  speculate: sharedParameters.speculate,
   tier: z.enum(tierNames).nullish(),
   cache_salt: sharedParameters.cache_salt,
 
@@ -94,6 +95,7 @@ export function termsOf(body: CompletionFields, prompts: readonly Prompt[]): Pro
     logit_bias: body.logit_bias,
     json_schema: body.json_schema,
     grammar: body.grammar,
+    speculate: body.speculate,
     tier: body.tier,
     cache_salt: body.cache_salt,
     // Ids of tokens come with their probabilities.
