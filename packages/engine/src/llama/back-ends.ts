@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os'
 import koffi, { type LibraryHandle } from 'koffi'
 import { IncipitError } from '../api/errors.ts'
 import type { GpuPackage } from './find-library.ts'
@@ -76,11 +75,9 @@ export class BackEnds {
     const anyCore = new Array<boolean>(512).fill(false)
     return {
       threadpoolNew: (threads) => {
-        // How long idle threads spin before they sleep. Each step begins on another thread, and where all cores have one that
-        // spins it waits for a core, for milliseconds: they sleep at once. Where cores are left they spin for about 4 ms
-        // (poll 2), longer than the gap between two decodes. llama.cpp's own 50 would spin for 100 ms.
-        const poll = threads < availableParallelism() ? 2 : 0
-        const params = { cpumask: anyCore, n_threads: threads, prio: 0, poll, strict_cpu: false, paused: false }
+        // Idle threads spin for about 4 ms (poll 2) before they sleep: longer than the gap between two decodes, and short
+        // enough to leave the cores to others. llama.cpp's own 50 would spin for 100 ms.
+        const params = { cpumask: anyCore, n_threads: threads, prio: 0, poll: 2, strict_cpu: false, paused: false }
         return koffi.call(newAddress, create, params) as Pointer
       },
       threadpoolFree: (pool) => {
