@@ -90,7 +90,7 @@ test('a few steps are not enough to tell what attention costs', () => {
   const cost = new CostModel()
   cost.observe(0, 1, 10, 100)
   cost.observe(0, 1, 20, 200)
-  assert.equal(cost.rows(0, 1, 10_000), 15)
+  assert.equal(cost.rows(0, 1, 10_000), 10)
   assert.equal(cost.rows(1, 8, 900), 8, 'nothing is known of this stage')
 })
 
@@ -98,6 +98,16 @@ test('a machine that became slower is believed within a hundred steps', () => {
   const cost = measured(...Array.from({ length: 1000 }, (): [number, number] => [1, 10]))
   for (let i = 0; i < 100; i++) cost.observe(0, 1, 20)
   assert.ok(cost.rows(0, 1) > 19)
+})
+
+test('a step that was disturbed does not count while few of its width are known', () => {
+  for (const few of [
+    [500, 16, 17],
+    [16, 500, 17],
+    [16, 17, 500],
+  ]) {
+    assert.equal(measured(...few.map((ms): [number, number] => [4, ms])).rows(0, 4), 16)
+  }
 })
 
 test('one slow step among many does not count for much', () => {
@@ -156,7 +166,7 @@ test('what is measured after a profile was loaded replaces it', () => {
 
 test('a step that ran in passes says what each of them takes, as far as that is known', () => {
   const cost = measured([8, 16])
-  for (let i = 0; i < 40; i++) {
+  for (let i = 0; i < 100; i++) {
     cost.observeMicrobatches(0, [oneBatch(1)], 9, 0)
     cost.observeMicrobatches(0, [oneBatch(8), oneBatch(1)], 29, 0)
   }

@@ -32,6 +32,8 @@ class StageCost {
   #known: { all: Point[]; bare: Point[]; pair: readonly [number, number] } | undefined
   // A running mean over about the last 32 runs follows a machine whose load changes.
   static readonly #memory = 32
+  // Of the first ones the fastest: one that was disturbed would make a width look slow that is then never used, nor measured.
+  static readonly #first = 3
 
   observe(microbatch: Microbatch, ms: number, depth: number): void {
     const pairs = microbatch.rows * depth
@@ -48,6 +50,10 @@ class StageCost {
     buckets[index] ??= { ms: 0, rows: 0, pairs: 0, runs: 0 }
     const bucket = buckets[index]
     bucket.runs = Math.min(bucket.runs + 1, StageCost.#memory)
+    if (bucket.runs <= StageCost.#first) {
+      if (bucket.runs === 1 || ms / rows < bucket.ms / bucket.rows) Object.assign(bucket, { ms, rows, pairs })
+      return
+    }
     bucket.ms += (ms - bucket.ms) / bucket.runs
     bucket.rows += (rows - bucket.rows) / bucket.runs
     bucket.pairs += (pairs - bucket.pairs) / bucket.runs
