@@ -52,6 +52,7 @@ function start(more: Parameters<typeof Editor.start>[0] = {}): Promise<Editor> {
 
 const models = process.env.INCIPIT_MODELS ?? fileURLToPath(new URL('../../../../shared/models', import.meta.url))
 const smol = join(models, 'SmolLM2-135M-Instruct.Q4_1.gguf')
+
 function uriOf(name: string): string {
   return pathToFileURL(join(folder, name)).href
 }

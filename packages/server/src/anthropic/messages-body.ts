@@ -1,4 +1,3 @@
-import { tierNames } from '@incipit/engine/api'
 import { z } from 'zod'
 import type { ChatBody } from '../chat-body.ts'
 import { describedAs } from '../described-as.ts'
@@ -74,7 +73,7 @@ export const messagesBody = z
     compaction: neutral([]),
     thread: neutral([]),
     // Ours.
-    tier: z.enum(tierNames).nullish(),
+    tier: sharedParameters.tier,
     cache_salt: sharedParameters.cache_salt,
     return_progress: returnProgress,
   })

@@ -1,4 +1,3 @@
-import { tierNames } from '@incipit/engine/api'
 import { z } from 'zod'
 import { constraintParameters, refineConstraint } from '../constraint.ts'
 import { neutral } from '../neutral.ts'
@@ -43,7 +42,7 @@ export const completionFields = {
   t_max_predict_ms: z.number().nullish(),
   // Ours.
   speculate: sharedParameters.speculate,
-  tier: z.enum(tierNames).nullish(),
+  tier: sharedParameters.tier,
   cache_salt: sharedParameters.cache_salt,
 
   // These would change the reply and cannot be honoured.

@@ -1,4 +1,4 @@
-import { IncipitError, type ModelInfo, tierNames } from '@incipit/engine/api'
+import { IncipitError, type ModelInfo } from '@incipit/engine/api'
 import { z } from 'zod'
 import type { ChatBody } from '../chat-body.ts'
 import { ServerError } from '../errors.ts'
@@ -25,7 +25,7 @@ export const requestFields = {
   top_logprobs: z.int().min(0).max(20).nullish(),
   images: neutral([], empty),
   // Ours.
-  tier: z.enum(tierNames).nullish(),
+  tier: sharedParameters.tier,
   cache_salt: sharedParameters.cache_salt,
   return_progress: returnProgress,
 }

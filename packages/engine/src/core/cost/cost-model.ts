@@ -11,7 +11,7 @@ interface Point {
   readonly ms: number
 }
 
-/** Running means of steps with about this many rows. */
+/** Running means of steps with about this many rows, or the fastest of few. */
 interface Bucket {
   ms: number
   rows: number
@@ -47,11 +47,11 @@ class StageCost {
     const { rows } = microbatch
     const buckets = this.#buckets[kindOf(microbatch)]
     const index = bucketOf(rows)
-    buckets[index] ??= { ms: 0, rows: 0, pairs: 0, runs: 0 }
+    buckets[index] ??= { ms, rows, pairs, runs: 0 }
     const bucket = buckets[index]
     bucket.runs = Math.min(bucket.runs + 1, StageCost.#memory)
     if (bucket.runs <= StageCost.#first) {
-      if (bucket.runs === 1 || ms / rows < bucket.ms / bucket.rows) Object.assign(bucket, { ms, rows, pairs })
+      if (ms / rows < bucket.ms / bucket.rows) Object.assign(bucket, { ms, rows, pairs })
       return
     }
     bucket.ms += (ms - bucket.ms) / bucket.runs
@@ -93,8 +93,8 @@ class StageCost {
 
 /**
  * Milliseconds that k rows of a stage take on this machine, learnt while serving: what they cost at the beginning of a
- * text, a running mean per power of two of rows with straight lines between, and what attention adds for every pair of a
- * row and a cell before it. Before anything was measured, rows cost the same each.
+ * text, a running mean per power of two of rows (of few measurements the fastest) with straight lines between, and what
+ * attention adds for every pair of a row and a cell before it. Before anything was measured, rows cost the same each.
  */
 export class CostModel implements Costs {
   readonly #stages: StageCost[] = []
